@@ -1,0 +1,114 @@
+"""The residual attention block of CLIP's transformers (Radford et al., 2021), with OpenAI's parameter names.
+
+Letters used in the shapes of this package: N sequences, L positions, D width, H heads, d = D / H, and
+B images, C classes, T text positions, P positions of a shared prefix, K learned tokens, E embedding size.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+TokenBranch = Callable[[Tensor], Tensor]
+"""What a method adds to one block's output: normed block input (..., L, D) -> delta (..., L, D), per token."""
+
+
+class LayerNorm(nn.LayerNorm):
+    """Layer norm that computes in float32 whatever the input's type, and returns the input's type."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.to(self.weight.dtype)).to(x.dtype)
+
+
+class QuickGELU(nn.Module):
+    """x * sigmoid(1.702 x), the activation OpenAI's weights were trained with."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(1.702 * x)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with the parameter names of `nn.MultiheadAttention`.
+
+    The steps are separate so that an encoder may share keys and values between sequences or read few rows.
+    """
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"width {width} cannot be divided among {heads} heads")
+        self.heads = heads
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
+        self.out_proj = nn.Linear(width, width)
+        nn.init.xavier_uniform_(self.in_proj_weight)
+        nn.init.zeros_(self.out_proj.bias)
+
+    def split_heads(self, x: Tensor) -> Tensor:
+        """(..., L, D) -> (..., H, L, d)"""
+        return x.unflatten(-1, (self.heads, -1)).transpose(-3, -2)
+
+    def merge_heads(self, x: Tensor) -> Tensor:
+        """(..., H, L, d) -> (..., L, D)"""
+        return x.transpose(-3, -2).flatten(-2)
+
+    def query(self, x: Tensor) -> Tensor:
+        """(..., L, D) -> (..., L, D)"""
+        width = x.shape[-1]
+        return F.linear(x, self.in_proj_weight[:width], self.in_proj_bias[:width])
+
+    def key_value(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(..., L, D) -> keys and values, each (..., L, D)"""
+        width = x.shape[-1]
+        return F.linear(x, self.in_proj_weight[width:], self.in_proj_bias[width:]).chunk(2, dim=-1)
+
+    def query_key_value(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(..., L, D) -> queries, keys and values, each (..., L, D), by one matrix product"""
+        return F.linear(x, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
+
+    def forward(self, x: Tensor, causal: bool = False, read: int | None = None) -> Tensor:
+        """Mix the rows of each sequence.
+
+        Args:
+            x: (N, L, D), normed.
+            causal: a row attends only to itself and the rows before it.
+            read: compute only the first `read` rows; excludes `causal`.
+
+        Returns:
+            (N, read or L, D), after the output projection.
+        """
+        if read is None:
+            q, k, v = self.query_key_value(x)
+        else:
+            q, (k, v) = self.query(x[..., :read, :]), self.key_value(x)
+        q, k, v = (self.split_heads(part) for part in (q, k, v))
+        return self.out_proj(self.merge_heads(F.scaled_dot_product_attention(q, k, v, is_causal=causal)))
+
+
+class ResidualAttentionBlock(nn.Module):
+    """x + attention(norm(x)), then x + mlp(norm(x))."""
+
+    def __init__(self, width: int, heads: int, activation: type[nn.Module] = QuickGELU):
+        super().__init__()
+        self.attn = Attention(width, heads)
+        self.ln_1 = LayerNorm(width)
+        self.mlp = nn.Sequential(
+            OrderedDict(c_fc=nn.Linear(width, 4 * width), gelu=activation(), c_proj=nn.Linear(4 * width, width))
+        )
+        self.ln_2 = LayerNorm(width)
+
+    def feed_forward(self, x: Tensor) -> Tensor:
+        """The block's second half, (..., L, D) -> (..., L, D)."""
+        return x + self.mlp(self.ln_2(x))
+
+    def forward(
+        self, x: Tensor, causal: bool = False, read: int | None = None, branch: TokenBranch | None = None
+    ) -> Tensor:
+        """(N, L, D) -> (N, read or L, D); `read`, `causal` as in `Attention`, `branch` adds a method's delta."""
+        normed = self.ln_1(x)
+        out = self.feed_forward(x[..., :read, :] + self.attn(normed, causal, read))
+        return out if branch is None else out + branch(normed[..., :read, :])

@@ -1,0 +1,188 @@
+"""CLIP: two towers and a scale (Radford et al., 2021), under OpenAI's parameter names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from clip.block import Attention, LayerNorm, QuickGELU
+from clip.prompt_batch import PromptBatch
+from clip.resnet import ModifiedResNet
+from clip.text import FullTextEncoder
+from clip.transformer import Transformer
+from clip.vision import VisionTransformer
+
+HEAD_WIDTH = 64
+"""Every OpenAI tower has heads of this width (a ResNet: of its stem's width times 32)."""
+
+
+class CLIP(nn.Module):
+    """Image and text towers that share an embedding space.
+
+    Args:
+        embed_dim: size E of the shared space.
+        image_resolution: side of the pictures in pixels.
+        vision_layers: blocks of the ViT, or the four stage depths of a ResNet.
+        vision_width, vision_patch_size: of the image tower; no patch size for a ResNet.
+        context_length, vocab_size, transformer_width, transformer_heads, transformer_layers: of the text tower.
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        image_resolution: int,
+        vision_layers: int | tuple[int, int, int, int],
+        vision_width: int,
+        vision_patch_size: int | None,
+        context_length: int,
+        vocab_size: int,
+        transformer_width: int,
+        transformer_heads: int,
+        transformer_layers: int,
+        activation: type[nn.Module] = QuickGELU,
+    ):
+        super().__init__()
+        self.context_length, self.vocab_size = context_length, vocab_size
+        if isinstance(vision_layers, tuple):
+            heads = vision_width * 32 // HEAD_WIDTH
+            self.visual = ModifiedResNet(vision_layers, embed_dim, heads, image_resolution, vision_width)
+        else:
+            heads = vision_width // HEAD_WIDTH
+            self.visual = VisionTransformer(
+                image_resolution, vision_patch_size, vision_width, vision_layers, heads, embed_dim, activation
+            )
+        self.transformer = Transformer(
+            transformer_width, transformer_layers, transformer_heads, causal=True, activation=activation
+        )
+        self.token_embedding = nn.Embedding(vocab_size, transformer_width)
+        self.positional_embedding = nn.Parameter(torch.empty(context_length, transformer_width))
+        self.ln_final = LayerNorm(transformer_width)
+        self.text_projection = nn.Parameter(torch.empty(transformer_width, embed_dim))
+        self.logit_scale = nn.Parameter(torch.tensor(np.log(1 / 0.07), dtype=torch.float32))
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """Start values for pre-training: residual branches shrink with depth, as in the paper's released code."""
+        nn.init.normal_(self.token_embedding.weight, std=0.02)
+        nn.init.normal_(self.positional_embedding, std=0.01)
+        nn.init.normal_(self.text_projection, std=self.transformer.width**-0.5)
+        towers = [self.transformer, *([self.visual.transformer] if isinstance(self.visual, VisionTransformer) else [])]
+        for tower in towers:
+            residual_std = tower.width**-0.5 * (2 * tower.layers) ** -0.5
+            for block in tower.resblocks:
+                nn.init.normal_(block.attn.in_proj_weight, std=tower.width**-0.5)
+                nn.init.normal_(block.attn.out_proj.weight, std=residual_std)
+                nn.init.normal_(block.mlp.c_fc.weight, std=(2 * tower.width) ** -0.5)
+                nn.init.normal_(block.mlp.c_proj.weight, std=residual_std)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type in which the towers' matrices are held and pictures are taken in."""
+        return self.visual.conv1.weight.dtype
+
+    def embed_text(self, ids: Tensor, positions: Tensor) -> Tensor:
+        """Token plus positional embedding: ids (..., T) at positions (T,) -> (..., T, D)."""
+        return self.token_embedding(ids).to(self.dtype) + self.positional_embedding[positions].to(self.dtype)
+
+    def encode_image(self, image: Tensor) -> Tensor:
+        """(B, 3, S, S) -> (B, E), not normalised."""
+        return self.visual(image.to(self.dtype))
+
+    def encode_text(self, text: Tensor) -> Tensor:
+        """(C, T) token ids -> (C, E), not normalised."""
+        return FullTextEncoder(self).encode(PromptBatch(text))
+
+    def forward(self, image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+        """Scaled cosines of B pictures and C texts: (B, C) and its transpose."""
+        image_features = nn.functional.normalize(self.encode_image(image), dim=-1)
+        text_features = nn.functional.normalize(self.encode_text(text), dim=-1)
+        logits = self.logit_scale.exp() * image_features @ text_features.t()
+        return logits, logits.t()
+
+
+def convert_weights(model: nn.Module, dtype: torch.dtype = torch.float16) -> None:
+    """Hold convolutions, matrices and projections in `dtype`; norms, embeddings and the scale stay float32."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            held = [module.weight, module.bias]
+        elif isinstance(module, Attention):
+            held = [module.in_proj_weight, module.in_proj_bias]
+        else:
+            held = [getattr(module, name, None) for name in ("proj", "text_projection")]
+        for parameter in held:
+            if isinstance(parameter, nn.Parameter):
+                parameter.data = parameter.data.to(dtype)
+
+
+def build_model(state_dict: Mapping[str, Tensor]) -> CLIP:
+    """As `from_state_dict`, with the matrices in half precision: what plugin files written for OpenAI's CLIP call."""
+    model = from_state_dict(state_dict)
+    convert_weights(model)
+    return model
+
+
+def from_state_dict(state_dict: Mapping[str, Tensor]) -> CLIP:
+    """A CLIP of the shape its weights say, float32, in evaluation mode.
+
+    Raises:
+        ValueError: the state dict is not that of a CLIP, or an entry is missing, left over or of another shape.
+    """
+    weights = {k: v for k, v in state_dict.items() if k not in ("input_resolution", "context_length", "vocab_size")}
+    try:
+        shape = _shape_from(weights)
+    except KeyError as missing:
+        raise ValueError(f"not the weights of a CLIP in OpenAI's naming: there is no entry {missing}") from None
+    with torch.device("meta"):
+        model = CLIP(**shape)
+    expected, given = model.state_dict(), dict(weights)
+    problems = [f"missing {name}" for name in expected if name not in given and "num_batches_tracked" not in name]
+    problems += [f"left over {name}" for name in given if name not in expected]
+    problems += [
+        f"{name} is {tuple(given[name].shape)}, expected {tuple(expected[name].shape)}"
+        for name in expected
+        if name in given and given[name].shape != expected[name].shape
+    ]
+    if problems:
+        shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
+        raise ValueError(f"these weights do not fit a CLIP of the shape they suggest: {shown}")
+    model = model.to_empty(device="cpu")
+    for name, tensor in model.state_dict().items():
+        tensor.copy_(given[name] if name in given else torch.zeros_like(tensor))
+    return model.eval()
+
+
+def _shape_from(weights: Mapping[str, Tensor]) -> dict:
+    """Constructor arguments of `CLIP` read from the shapes of its weights."""
+    text_width = weights["ln_final.weight"].shape[0]
+    common = dict(
+        embed_dim=weights["text_projection"].shape[1],
+        context_length=weights["positional_embedding"].shape[0],
+        vocab_size=weights["token_embedding.weight"].shape[0],
+        transformer_width=text_width,
+        transformer_heads=text_width // HEAD_WIDTH,
+        transformer_layers=_count(weights, "transformer.resblocks."),
+    )
+    if "visual.proj" in weights:
+        width, _, patch, _ = weights["visual.conv1.weight"].shape
+        side = round((weights["visual.positional_embedding"].shape[0] - 1) ** 0.5)
+        return common | dict(
+            image_resolution=side * patch,
+            vision_layers=_count(weights, "visual.transformer.resblocks."),
+            vision_width=width,
+            vision_patch_size=patch,
+        )
+    side = round((weights["visual.attnpool.positional_embedding"].shape[0] - 1) ** 0.5)
+    return common | dict(
+        image_resolution=side * 32,
+        vision_layers=tuple(_count(weights, f"visual.layer{stage}.") for stage in (1, 2, 3, 4)),
+        vision_width=weights["visual.layer1.0.conv1.weight"].shape[0],
+        vision_patch_size=None,
+    )
+
+
+def _count(weights: Mapping[str, Tensor], prefix: str) -> int:
+    """How many consecutively numbered modules stand under `prefix`."""
+    return len({name[len(prefix) :].split(".")[0] for name in weights if name.startswith(prefix)})

@@ -1,0 +1,101 @@
+"""A batch of class prompts as one shared prefix and per-class suffixes.
+
+Under a causal mask a position depends only on what stands before it. So what all prompts begin with is the
+same computation for every class, and what follows the end token changes nothing: neither is stored per class.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+MAX_BUCKETS = 4
+"""Suffixes are grouped by length: more groups pad less, but each costs a few more small operations per block."""
+
+
+class Bucket(NamedTuple):
+    """Suffixes of about the same length, stored one after the other.
+
+    Attributes:
+        classes: (Cb,) indices of the classes, in the caller's order of classes.
+        rows: where the bucket's Cb * length rows lie among all suffix rows.
+        length: rows per suffix; a shorter one is padded behind its end token, where nothing reads.
+        ends: (Cb,) row of the end token within its suffix.
+    """
+
+    classes: Tensor
+    rows: slice
+    length: int
+    ends: Tensor
+
+
+class PromptBatch:
+    """C tokenised prompts, split for the prefix-sharing text encoder.
+
+    Args:
+        ids: (C, T) token ids, each row start token, words, end token (the highest id), padding.
+        prefix: number P of leading positions to treat as shared; by default as many as all prompts have in
+            common. A smaller number is always exact; a larger one is refused.
+
+    Attributes:
+        ids: (C, T); ends: (C,) position of each end token; prefix: P >= 1.
+        buckets: the suffixes by length; order: (C,) class at each place of the buckets laid end to end.
+        suffix_ids, suffix_positions: (R,) token id and position of every suffix row.
+    """
+
+    def __init__(self, ids: Tensor, prefix: int | None = None):
+        if ids.ndim != 2 or not len(ids):
+            raise ValueError(f"prompts must be a (classes, positions) table with a class at least, not {tuple(ids.shape)}")
+        self.ids = ids.long()
+        self.ends = self.ids.argmax(dim=1)
+        common = self._common_prefix()
+        self.prefix = common if prefix is None else prefix
+        if not 1 <= self.prefix <= common:
+            raise ValueError(f"a prefix of {prefix} positions is not shared: the prompts have {common} in common")
+        self.buckets = self._make_buckets()
+        self.order = torch.cat([bucket.classes for bucket in self.buckets])
+        positions = [self._bucket_positions(bucket) for bucket in self.buckets]
+        classes = [bucket.classes[:, None].expand(-1, bucket.length) for bucket in self.buckets]
+        self.suffix_positions = torch.cat([p.flatten() for p in positions])
+        self.suffix_ids = self.ids[torch.cat([c.flatten() for c in classes]), self.suffix_positions]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def to(self, device: torch.device | str) -> PromptBatch:
+        """The same prompts with their index tables on `device`."""
+        moved = PromptBatch.__new__(PromptBatch)
+        moved.prefix = self.prefix
+        for name in ("ids", "ends", "order", "suffix_positions", "suffix_ids"):
+            setattr(moved, name, getattr(self, name).to(device))
+        moved.buckets = [b._replace(classes=b.classes.to(device), ends=b.ends.to(device)) for b in self.buckets]
+        return moved
+
+    def _common_prefix(self) -> int:
+        """Leading positions equal in all prompts, the end token left to the suffix."""
+        equal = (self.ids == self.ids[:1]).all(dim=0)
+        common = int(equal.long().cumprod(0).sum())
+        return max(1, min(common, int(self.ends.min())))
+
+    def _make_buckets(self) -> list[Bucket]:
+        lengths = self.ends - self.prefix + 1
+        order = torch.argsort(lengths, stable=True)
+        sizes = list(zip(*(t.tolist() for t in lengths.unique(return_counts=True)), strict=True))  # (length, classes)
+        while len(sizes) > MAX_BUCKETS:  # merge where it pads the fewest rows
+            padding = [(longer - length) * n for (length, n), (longer, _) in zip(sizes, sizes[1:], strict=False)]
+            i = padding.index(min(padding))
+            sizes[i : i + 2] = [(sizes[i + 1][0], sizes[i][1] + sizes[i + 1][1])]
+        buckets, row, place = [], 0, 0
+        for length, count in sizes:
+            classes = order[place : place + count]
+            rows = slice(row, row + count * length)
+            buckets.append(Bucket(classes, rows, length, self.ends[classes] - self.prefix))
+            row, place = rows.stop, place + count
+        return buckets
+
+    def _bucket_positions(self, bucket: Bucket) -> Tensor:
+        """(Cb, length) positions of a bucket's rows; those behind the end token repeat it."""
+        offsets = torch.arange(bucket.length, device=self.ids.device)
+        return self.prefix + torch.minimum(offsets[None, :], bucket.ends[:, None])

@@ -1,0 +1,37 @@
+"""The plain text encoder: every prompt at full length through every layer. It is the oracle of the fast one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from clip.deep_tokens import DeepBranch, DeepTokens
+from clip.prompt_batch import PromptBatch
+
+if TYPE_CHECKING:
+    from clip.model import CLIP
+
+
+class FullTextEncoder:
+    """Encodes class prompts the obvious way; same call as `PrefixTextEncoder`.
+
+    Args:
+        clip: the model whose text tower is used; its parameters stay where they are.
+    """
+
+    def __init__(self, clip: CLIP):
+        self.clip = clip
+
+    def encode(
+        self, prompts: PromptBatch, tokens: DeepTokens | None = None, branch: DeepBranch | None = None
+    ) -> Tensor:
+        """Features of the prompts, (C, E), not normalised."""
+        clip = self.clip
+        x = clip.embed_text(prompts.ids, torch.arange(prompts.ids.shape[1], device=prompts.ids.device))
+        length = x.shape[-2]
+        x = clip.transformer.run(x, tokens=tokens, branch=branch)  # (C, T or T + K, D)
+        ends = prompts.ends + x.shape[-2] - length  # slots come into being before the end token
+        x = clip.ln_final(x[torch.arange(len(x), device=x.device), ends])
+        return x @ clip.text_projection

@@ -1,0 +1,64 @@
+"""The layer loop: write learned tokens, run the block, add a branch."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from clip.block import QuickGELU, ResidualAttentionBlock
+from clip.deep_tokens import DeepBranch, DeepTokens, branch_at, write_tokens
+
+
+class Paused(NamedTuple):
+    """A forward pass stopped at the input of block `layer` (1-based), to be continued once or several times."""
+
+    states: Any
+    layer: int
+
+
+class Transformer(nn.Module):
+    """A stack of residual attention blocks.
+
+    Args:
+        width, layers, heads: the shape of the stack.
+        causal: rows attend only to themselves and to rows before them (the text tower).
+        activation: of the blocks' feed-forward halves.
+    """
+
+    def __init__(
+        self, width: int, layers: int, heads: int, causal: bool = False, activation: type[nn.Module] = QuickGELU
+    ):
+        super().__init__()
+        self.width, self.layers, self.causal = width, layers, causal
+        self.resblocks = nn.ModuleList(ResidualAttentionBlock(width, heads, activation) for _ in range(layers))
+
+    def run(
+        self,
+        x: Tensor,
+        first: int = 1,
+        last: int | None = None,
+        tokens: DeepTokens | None = None,
+        branch: DeepBranch | None = None,
+        read: int | None = None,
+    ) -> Tensor:
+        """Run blocks `first` to `last` (1-based, inclusive; to the top by default).
+
+        Args:
+            x: (N, L, D), the input of block `first`.
+            tokens, branch: what a method adds on the way.
+            read: compute only the first `read` rows of the top block's output.
+
+        Returns:
+            (N, L', D); L' counts slots that came into being, or is `read`.
+        """
+        last = self.layers if last is None else last
+        for layer in range(first, last + 1):
+            x = write_tokens(x, layer, tokens)
+            top = layer == self.layers
+            x = self.resblocks[layer - 1](x, self.causal, read if top else None, branch_at(branch, layer))
+        return x
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(L, N, D) -> (L, N, D): the sequence-first call that plugin files written for OpenAI's CLIP make."""
+        return self.run(x.transpose(0, 1)).transpose(0, 1)

@@ -1,0 +1,77 @@
+"""The image tower (ViT), in two halves so that a frozen and a tuned pass share what they have in common."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from clip.block import LayerNorm, QuickGELU
+from clip.deep_tokens import DeepBranch, DeepTokens, write_tokens
+from clip.transformer import Paused, Transformer
+
+
+class VisionTransformer(nn.Module):
+    """CLIP's vision transformer: (B, 3, S, S) -> (B, E).
+
+    Args:
+        input_resolution: side S of the pictures in pixels.
+        patch_size: side of a patch in pixels.
+        width, layers, heads: the shape of the transformer.
+        output_dim: embedding size E.
+    """
+
+    def __init__(
+        self,
+        input_resolution: int,
+        patch_size: int,
+        width: int,
+        layers: int,
+        heads: int,
+        output_dim: int,
+        activation: type[nn.Module] = QuickGELU,
+    ):
+        super().__init__()
+        self.input_resolution, self.output_dim = input_resolution, output_dim
+        self.conv1 = nn.Conv2d(3, width, kernel_size=patch_size, stride=patch_size, bias=False)
+        scale = width**-0.5
+        positions = (input_resolution // patch_size) ** 2 + 1
+        self.class_embedding = nn.Parameter(scale * torch.randn(width))
+        self.positional_embedding = nn.Parameter(scale * torch.randn(positions, width))
+        self.ln_pre = LayerNorm(width)
+        self.transformer = Transformer(width, layers, heads, activation=activation)
+        self.ln_post = LayerNorm(width)
+        self.proj = nn.Parameter(scale * torch.randn(width, output_dim))
+
+    def embed(self, images: Tensor, tokens: DeepTokens | None = None) -> Tensor:
+        """(B, 3, S, S) -> (B, 1 + patches, D), the input of the first block; `tokens` may grow at layer 0."""
+        side = self.input_resolution
+        if images.shape[-2:] != (side, side):
+            raise ValueError(
+                f"the image tower takes pictures of {side} x {side} pixels, not {tuple(images.shape[-2:])}: "
+                f"set INPUT.SIZE to ({side}, {side})"
+            )
+        x = self.conv1(images).flatten(2).transpose(1, 2)  # (B, patches, D)
+        x = torch.cat([self.class_embedding.to(x.dtype).expand(len(x), 1, -1), x], dim=1)
+        x = x + self.positional_embedding.to(x.dtype)
+        return self.ln_pre(write_tokens(x, 0, tokens))
+
+    def lower(
+        self, images: Tensor, to: int, tokens: DeepTokens | None = None, branch: DeepBranch | None = None
+    ) -> Paused:
+        """Run the tower up to the input of block `to` (1-based)."""
+        return Paused(self.transformer.run(self.embed(images, tokens), 1, to - 1, tokens, branch), to)
+
+    def upper(self, paused: Paused, tokens: DeepTokens | None = None, branch: DeepBranch | None = None) -> Tensor:
+        """Continue to the top and read the class row, and the slots that stand right behind it.
+
+        Returns:
+            (B, 1, D), or (B, 1 + K, D) with the K slots of `tokens` where these stand at position 1;
+            after the last norm, before the projection.
+        """
+        read = 1 + tokens.count if tokens is not None and tokens.at == 1 else 1
+        x = self.transformer.run(paused.states, paused.layer, None, tokens, branch, read=read)
+        return self.ln_post(x)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, S, S) -> (B, E), frozen CLIP's image features, not normalised."""
+        return self.upper(self.lower(images, to=1))[:, 0] @ self.proj
