@@ -1,0 +1,20 @@
+"""One CLIP for all methods: OpenAI's architectures and parameter names, with seams for learned tokens."""
+
+from clip.catalog import available_models, resolve
+from clip.model import CLIP, build_model, convert_weights, from_state_dict
+from clip.preprocess import evaluation_transform
+from clip.tokenizer import tokenize
+from clip.weights import load, state_dict_from
+
+__all__ = [
+    "CLIP",
+    "available_models",
+    "build_model",
+    "convert_weights",
+    "evaluation_transform",
+    "from_state_dict",
+    "load",
+    "resolve",
+    "state_dict_from",
+    "tokenize",
+]

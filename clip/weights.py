@@ -1,0 +1,123 @@
+"""Read CLIP weights from the formats they are published in, and load a model by name or path."""
+
+from __future__ import annotations
+
+import os
+import warnings
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from clip.catalog import resolve
+from clip.model import CLIP, convert_weights, from_state_dict
+from clip.preprocess import evaluation_transform
+from safeio.unpickle import CheckpointError, is_torchscript, load_checkpoint_file
+
+# Stored beside the weights, but not part of them: shapes in OpenAI's archives, a causal mask in open_clip's.
+NOT_WEIGHTS = {"input_resolution", "context_length", "vocab_size", "attn_mask"}
+
+
+class WeightsError(RuntimeError):
+    """A file does not hold the weights of a CLIP; the message names the file and what is wrong with it."""
+
+
+def load(
+    name_or_path: str | os.PathLike,
+    device: str | torch.device = "cpu",
+    jit: bool = False,
+    download_root: str | os.PathLike | None = None,
+) -> tuple[CLIP, Callable]:
+    """A CLIP in evaluation mode, and the transform its image tower expects.
+
+    Args:
+        name_or_path: one of `clip.available_models` or a weights file (see `state_dict_from`).
+        device: where to put it. As with OpenAI's loader, matrices are float32 on the CPU, elsewhere float16.
+        jit: kept for callers of OpenAI's loader; only False is possible.
+        download_root: cache folder, see `clip.catalog.cache_folder`.
+
+    Raises:
+        clip.catalog.UnknownModelError, safeio.download.DownloadError, WeightsError: each says what to do.
+    """
+    if jit:
+        raise ValueError("clip.load never returns a TorchScript program: pass jit=False.")
+    path = resolve(name_or_path, download_root)
+    weights = state_dict_from(path)
+    try:
+        model = from_state_dict(weights)
+    except ValueError as error:
+        found = f"The file has {len(weights)} entries, the first are {', '.join(list(weights)[:3])}."
+        raise WeightsError(f"{path}: {error}. {found}") from error
+    if torch.device(device).type != "cpu":
+        convert_weights(model)
+    return model.to(device), evaluation_transform(model.visual.input_resolution)
+
+
+def state_dict_from(path: str | os.PathLike) -> dict[str, Tensor]:
+    """Weights of a CLIP under OpenAI's parameter names, on the CPU, in the types they are stored in.
+
+    Reads OpenAI's TorchScript archives, files of `torch.save` (a state dict, or a training checkpoint
+    that holds one as `state_dict`), safetensors, and `.npz` of plain arrays. Wrappers' `module.`
+    prefixes and open_clip's `text.` layout are undone. Which activation a model was trained with is not
+    in such a file: of open_clip's models, those with QuickGELU (OpenAI's own and the `-quickgelu` ones)
+    are the same network.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        WeightsError: the file is damaged or holds no named tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no weights file {path}.")
+    content = _read(path)
+    content = content.get("state_dict", content)
+    tensors = {}
+    if isinstance(content, Mapping):
+        tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
+    if not tensors:
+        raise WeightsError(f"{path} holds no named tensors, so it is no state dict of a CLIP.")
+    return _openai_names(tensors)
+
+
+def _read(path: Path) -> Mapping:
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        if _is_npz(path):
+            with np.load(path, allow_pickle=False) as arrays:
+                return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+        if is_torchscript(path):
+            with warnings.catch_warnings():  # PyTorch calls it outdated; it is what OpenAI published
+                warnings.simplefilter("ignore", FutureWarning)
+                return torch.jit.load(path, map_location="cpu").state_dict()
+        return load_checkpoint_file(path)
+    except CheckpointError as error:
+        raise WeightsError(str(error)) from error
+    except (RuntimeError, ValueError, zipfile.BadZipFile, safetensors.SafetensorError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise WeightsError(f"{path} cannot be read, it is damaged or of another format: {reason}") from error
+
+
+def _is_npz(path: Path) -> bool:
+    if path.suffix == ".npz":
+        return True
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return all(name.endswith(".npy") for name in archive.namelist())
+
+
+def _openai_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    for wrapper in ("module.", "_orig_mod."):  # data-parallel and compiled models save themselves under these
+        if all(name.startswith(wrapper) for name in tensors):
+            tensors = {name.removeprefix(wrapper): value for name, value in tensors.items()}
+    tensors = {name.removeprefix("text."): value for name, value in tensors.items()}
+    tensors = {name: value for name, value in tensors.items() if name not in NOT_WEIGHTS}
+    if "logit_scale" in tensors and tensors["logit_scale"].numel() == 1:
+        tensors["logit_scale"] = tensors["logit_scale"].reshape(())  # open_clip can keep it as a vector
+    return tensors

@@ -1,0 +1,51 @@
+"""From what a yaml file or the command line gives to the value that a key needs."""
+
+from __future__ import annotations
+
+from ast import literal_eval
+from typing import Any
+
+SPELLING = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
+SEQUENCES = (tuple, list)
+
+
+class ConfigValueError(ValueError):
+    """The value does not fit; the message is what was expected."""
+
+
+def decode(value: Any) -> Any:
+    """Read text as a Python literal where it is one, as yacs does: ``"1e-5"`` becomes a number."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return literal_eval(value)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return value
+
+
+def coerce(value: Any, current: Any) -> Any:
+    """``value`` with the type of ``current``.
+
+    Whole numbers become floats, tuples and lists each other; None fits everywhere, and anything fits a key
+    that is None. A text is kept as it was typed where a text is expected, though it may look like a number.
+
+    Raises:
+        ConfigValueError: another type.
+    """
+    decoded = decode(value)
+    expected = type(current)
+    if decoded is None or current is None or type(decoded) is expected:
+        return decoded
+    if expected is str and isinstance(value, str):
+        return value
+    if expected is float and type(decoded) is int:
+        return float(decoded)
+    if expected in SEQUENCES and type(decoded) in SEQUENCES:
+        return expected(decoded)
+    raise ConfigValueError(_expectation(current))
+
+
+def _expectation(current: Any) -> str:
+    if isinstance(current, SEQUENCES):
+        return f"a list such as {list(current)}"
+    return f"{SPELLING.get(type(current), type(current).__name__)} such as {current!r}"

@@ -1,0 +1,284 @@
+"""What every trainer can do: keep models with their optimisers, save them, load them, run epochs."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dassl.utils.checkpoint import (
+    BEST,
+    NUMBERED,
+    load_checkpoint,
+    load_newest_checkpoint,
+    newest_checkpoint,
+    restore_from_state,
+    save_checkpoint,
+)
+from dassl.utils.environment import random_state, restore_random_state
+
+Names = str | Sequence[str] | None
+
+
+class TrainerBase:
+    """The life of a training run as a sequence of hooks that subclasses override.
+
+    ``train`` calls ``before_train``, then in each epoch ``before_epoch``, ``run_epoch``, ``after_epoch``, and
+    at the end ``after_train``.
+    """
+
+    def __init__(self):
+        self._models: OrderedDict[str, nn.Module] = OrderedDict()
+        self._optims: OrderedDict[str, torch.optim.Optimizer | None] = OrderedDict()
+        self._scheds: OrderedDict[str, Any] = OrderedDict()
+        self._writer = None
+
+    # Models
+
+    def register_model(
+        self, name: str = "model", model: Any = None, optim: Any = None, sched: Any = None
+    ) -> None:
+        """Put a model, its optimiser and schedule in the trainer's care: saved, resumed, switched, stepped.
+
+        Raises:
+            ValueError: the name is taken.
+        """
+        if "_models" not in self.__dict__:
+            raise AttributeError("Call super().__init__() before register_model()")
+        if name in self._models:
+            raise ValueError(f"A model named {name!r} is already registered")
+        self._models[name] = model
+        self._optims[name] = optim
+        self._scheds[name] = sched
+
+    def get_model_names(self, names: Names = None) -> list[str]:
+        """``names`` as a list, after checking that they are registered; without names all."""
+        if names is None:
+            return list(self._models)
+        names = [names] if isinstance(names, str) else list(names)
+        for name in names:
+            if name not in self._models:
+                raise KeyError(f"No model named {name!r} is registered; there are {list(self._models)}")
+        return names
+
+    def set_model_mode(self, mode: str = "train", names: Names = None) -> None:
+        """``train``, or ``eval`` (also called ``test``), for dropout and batch normalisation."""
+        if mode not in ("train", "eval", "test"):
+            raise KeyError(f"Unknown model mode {mode!r}, expected 'train', 'eval' or 'test'")
+        for name in self.get_model_names(names):
+            if self._models[name] is not None:
+                self._models[name].train(mode == "train")
+
+    def update_lr(self, names: Names = None) -> None:
+        """Step the schedules; to be called once at the end of an epoch."""
+        for name in self.get_model_names(names):
+            if self._scheds[name] is not None:
+                self._scheds[name].step()
+
+    def get_current_lr(self, names: Names = None) -> float:
+        """Rate of the first parameter group of the first model that has an optimiser; 0.0 if none has."""
+        optims = (self._optims[name] for name in self.get_model_names(names))
+        return next((optim.param_groups[0]["lr"] for optim in optims if optim is not None), 0.0)
+
+    # Files
+
+    def save_model(
+        self,
+        epoch: int,
+        directory: str | os.PathLike,
+        is_best: bool = False,
+        val_result: float | None = None,
+        model_name: str = "",
+    ) -> None:
+        """Write a checkpoint of each model into ``<directory>/<model name>/``. ``epoch`` counts from 0."""
+        for name in self.get_model_names():
+            save_checkpoint(
+                self.checkpoint_state(name, epoch + 1, val_result),
+                os.path.join(directory, name),
+                is_best=is_best,
+                model_name=model_name,
+            )
+
+    def checkpoint_state(self, name: str, epoch: int, val_result: float | None = None) -> dict[str, Any]:
+        """What a checkpoint of model ``name`` holds after ``epoch`` epochs. Overrides may add to it."""
+        optim, sched = self._optims[name], self._scheds[name]
+        scaler = getattr(self, "scaler", None)  # where CoOp-style plugins keep torch's GradScaler
+        return {
+            "state_dict": self._models[name].state_dict(),
+            "epoch": epoch,
+            "optimizer": None if optim is None else optim.state_dict(),
+            "scheduler": None if sched is None else sched.state_dict(),
+            "val_result": val_result,
+            "scaler": scaler.state_dict() if hasattr(scaler, "state_dict") else None,
+            "random_state": random_state(),
+        }
+
+    def restore_state(self, name: str, state: dict[str, Any]) -> int:
+        """The reverse of :meth:`checkpoint_state`; returns the completed epochs.
+
+        A file of published code has neither random state nor loss scaler; those then stay as they are.
+        """
+        epoch = restore_from_state(state, self._models[name], self._optims[name], self._scheds[name])
+        if state.get("scaler") and getattr(self, "scaler", None) is not None:
+            self.scaler.load_state_dict(state["scaler"])
+        if state.get("random_state"):
+            restore_random_state(state["random_state"])
+        return epoch
+
+    def resume_model_if_exist(self, directory: str | os.PathLike) -> int:
+        """Continue from the newest checkpoints in ``directory``, if every model has one.
+
+        Returns:
+            The number of completed epochs, 0 when there is nothing to continue from.
+
+        Raises:
+            RuntimeError: the models' newest checkpoints are of different epochs.
+        """
+        folders = {name: Path(directory) / name for name in self.get_model_names()}
+        if not folders or not all(newest_checkpoint(folder) for folder in folders.values()):
+            print("Nothing to resume: training from scratch")
+            return 0
+        print(f"Resuming the training in {directory}")
+        epochs = {
+            name: self.restore_state(name, load_newest_checkpoint(folder)) for name, folder in folders.items()
+        }
+        if len(set(epochs.values())) > 1:
+            raise RuntimeError(
+                f"The newest checkpoints in {directory} do not belong together: completed epochs {epochs}. "
+                f"Remove those of the later epochs (and the files named 'checkpoint'), then start again."
+            )
+        epoch = next(iter(epochs.values()))
+        print(f"Resumed after epoch {epoch}")
+        return epoch
+
+    def load_model(self, directory: str | os.PathLike, epoch: int | None = None) -> None:
+        """Load every model from ``<directory>/<model name>/``.
+
+        Args:
+            epoch: completed epochs of the checkpoint; without it the best on validation data if there is one,
+                else the newest.
+
+        Raises:
+            FileNotFoundError: a model has no such file; the message names what was looked for.
+        """
+        if not directory:
+            print("No model folder given: nothing is loaded")
+            return
+        for name in self.get_model_names():
+            path = _find_checkpoint(Path(directory) / name, epoch)
+            checkpoint = load_checkpoint(path)
+            print(f'Loading weights to {name} from "{path}" (epoch = {checkpoint.get("epoch")})')
+            self._models[name].load_state_dict(checkpoint["state_dict"])
+
+    # TensorBoard
+
+    def init_writer(self, log_dir: str | os.PathLike) -> None:
+        """Open a TensorBoard writer; without the package, say so and go on."""
+        if self._writer is not None:
+            return
+        try:
+            from torch.utils.tensorboard import SummaryWriter  # optional, and slow to import
+        except ImportError:
+            print("TensorBoard is not installed: no curves are written (pip install tensorboard)")
+            return
+        print(f"TensorBoard curves go to {log_dir}")
+        self._writer = SummaryWriter(log_dir=os.fspath(log_dir))
+
+    def close_writer(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def write_scalar(self, tag: str, scalar_value: float, global_step: int | None = None) -> None:
+        """Add a point to a TensorBoard curve, if there is a writer."""
+        if self._writer is not None:
+            self._writer.add_scalar(tag, scalar_value, global_step)
+
+    # Life
+
+    def train(self, start_epoch: int, max_epoch: int) -> None:
+        """Run the epochs ``start_epoch`` (which ``before_train`` may move) to ``max_epoch - 1``."""
+        self.start_epoch = start_epoch
+        self.max_epoch = max_epoch
+        self.before_train()
+        epochs = range(self.start_epoch, self.max_epoch)
+        for self.epoch in epochs:
+            self.before_epoch()
+            self.run_epoch()
+            self.after_epoch()
+        self.after_train()
+
+    def before_train(self) -> None:
+        pass
+
+    def after_train(self) -> None:
+        pass
+
+    def before_epoch(self) -> None:
+        pass
+
+    def after_epoch(self) -> None:
+        pass
+
+    def run_epoch(self) -> None:
+        raise NotImplementedError
+
+    def test(self, split: str | None = None) -> Any:
+        raise NotImplementedError
+
+    def parse_batch_train(self, batch: Any) -> Any:
+        raise NotImplementedError
+
+    def parse_batch_test(self, batch: Any) -> Any:
+        raise NotImplementedError
+
+    def forward_backward(self, batch: Any) -> dict[str, Any] | None:
+        """One training step; returns scalars to print."""
+        raise NotImplementedError
+
+    def model_inference(self, input: Any) -> Any:
+        raise NotImplementedError
+
+    # Parts of a training step
+
+    def detect_anomaly(self, loss: Tensor) -> None:
+        if not torch.isfinite(loss).all():
+            raise FloatingPointError("Loss is infinite or NaN!")
+
+    def model_zero_grad(self, names: Names = None) -> None:
+        for name in self.get_model_names(names):
+            if self._optims[name] is not None:
+                self._optims[name].zero_grad()
+
+    def model_backward(self, loss: Tensor) -> None:
+        self.detect_anomaly(loss)
+        loss.backward()
+
+    def model_update(self, names: Names = None) -> None:
+        for name in self.get_model_names(names):
+            if self._optims[name] is not None:
+                self._optims[name].step()
+
+    def model_backward_and_update(self, loss: Tensor, names: Names = None) -> None:
+        """Gradients to zero, backward, one step of the optimisers."""
+        self.model_zero_grad(names)
+        self.model_backward(loss)
+        self.model_update(names)
+
+
+def _find_checkpoint(folder: Path, epoch: int | None) -> Path:
+    if epoch is not None:
+        path, sought = folder / f"{NUMBERED}{epoch}", f"{NUMBERED}{epoch}"
+    else:
+        best = folder / BEST
+        path, sought = best if best.is_file() else newest_checkpoint(folder), f"{BEST} or {NUMBERED}<epoch>"
+    if path is None or not path.is_file():
+        there = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else None
+        found = f"which holds {there}" if there is not None else "which does not exist"
+        raise FileNotFoundError(f"No model found: looked for {sought} in {folder}, {found}")
+    return path

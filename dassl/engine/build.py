@@ -1,0 +1,24 @@
+"""The table of trainers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from yacs.config import CfgNode
+
+from dassl.utils.names import check_availability
+from dassl.utils.registry import Registry
+
+TRAINER_REGISTRY = Registry("TRAINER")
+
+
+def build_trainer(cfg: CfgNode) -> Any:
+    """The trainer ``cfg.TRAINER.NAME``, with its data and model.
+
+    Raises:
+        ValueError: nothing is registered under that name.
+    """
+    check_availability(cfg.TRAINER.NAME, TRAINER_REGISTRY.registered_names(), kind="trainer")
+    if cfg.VERBOSE:
+        print(f"Loading trainer: {cfg.TRAINER.NAME}")
+    return TRAINER_REGISTRY.get(cfg.TRAINER.NAME)(cfg)

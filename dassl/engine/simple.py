@@ -1,0 +1,202 @@
+"""A trainer of one model on one labelled training list, tested on another list."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from yacs.config import CfgNode
+
+from dassl.data.data_manager import DataManager
+from dassl.engine.base import TrainerBase
+from dassl.evaluation.build import build_evaluator
+from dassl.modeling.parts import build_backbone, build_head
+from dassl.optim.lr_schedule import build_lr_scheduler
+from dassl.optim.optimizer import build_optimizer
+from dassl.utils.checkpoint import BEST, load_checkpoint, load_pretrained_weights
+from dassl.utils.layers import count_num_param
+from dassl.utils.names import check_availability
+from dassl.utils.progress import progress
+
+FINAL_MODELS = ("last_step", "best_val")
+
+
+class SimpleNet(nn.Module):
+    """A registered backbone, optionally a registered head, and a linear classifier.
+
+    Args:
+        model_cfg: ``cfg.MODEL``.
+        num_classes: 0 for no classifier: the output are features.
+    """
+
+    def __init__(self, cfg: CfgNode, model_cfg: CfgNode, num_classes: int, **kwargs: Any):
+        super().__init__()
+        self.backbone = build_backbone(
+            model_cfg.BACKBONE.NAME, verbose=cfg.VERBOSE, pretrained=model_cfg.BACKBONE.PRETRAINED, **kwargs
+        )
+        self.head = None
+        self._fdim = self.backbone.out_features
+        if model_cfg.HEAD.NAME:
+            self.head = build_head(
+                model_cfg.HEAD.NAME,
+                verbose=cfg.VERBOSE,
+                in_features=self._fdim,
+                hidden_layers=model_cfg.HEAD.HIDDEN_LAYERS,
+                activation=model_cfg.HEAD.ACTIVATION,
+                bn=model_cfg.HEAD.BN,
+                dropout=model_cfg.HEAD.DROPOUT,
+                **kwargs,
+            )
+            self._fdim = self.head.out_features
+        self.classifier = nn.Linear(self._fdim, num_classes) if num_classes > 0 else None
+
+    @property
+    def fdim(self) -> int:
+        """Length of the feature vector before the classifier."""
+        return self._fdim
+
+    def forward(self, x: Tensor, return_feature: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        """Pictures (B, 3, H, W) to logits (B, C), with ``return_feature`` also features (B, fdim)."""
+        features = self.backbone(x)
+        if self.head is not None:
+            features = self.head(features)
+        if self.classifier is None:
+            return features
+        logits = self.classifier(features)
+        return (logits, features) if return_feature else logits
+
+
+class SimpleTrainer(TrainerBase):
+    """Builds data, model and evaluator from a configuration; tests and saves on the configured occasions."""
+
+    def __init__(self, cfg: CfgNode):
+        super().__init__()
+        check_availability(cfg.TEST.FINAL_MODEL, FINAL_MODELS, kind="TEST.FINAL_MODEL")
+        self.check_cfg(cfg)
+        self.device = torch.device("cuda" if cfg.USE_CUDA and torch.cuda.is_available() else "cpu")
+        self.start_epoch = self.epoch = 0
+        self.max_epoch = cfg.OPTIM.MAX_EPOCH
+        self.output_dir = cfg.OUTPUT_DIR
+        self.cfg = cfg
+        self.build_data_loader()
+        self.build_model()
+        self.evaluator = build_evaluator(cfg, lab2cname=self.lab2cname)
+        self.best_result = -np.inf
+
+    def check_cfg(self, cfg: CfgNode) -> None:
+        """Refuse a configuration that this trainer cannot use. To be overridden."""
+
+    def build_data_loader(self) -> None:
+        """Make ``dm`` and the loaders, and learn the classes."""
+        self.dm = DataManager(self.cfg)
+        self.train_loader_x = self.dm.train_loader_x
+        self.train_loader_u = self.dm.train_loader_u  # None without unlabelled data
+        self.val_loader = self.dm.val_loader  # None without validation data
+        self.test_loader = self.dm.test_loader
+        self.num_classes = self.dm.num_classes
+        self.num_source_domains = self.dm.num_source_domains
+        self.lab2cname = self.dm.lab2cname
+
+    def build_model(self) -> None:
+        """Make and register the model. Overridden by nearly every method."""
+        cfg = self.cfg
+        print("Building model")
+        self.model = SimpleNet(cfg, cfg.MODEL, self.num_classes)
+        if cfg.MODEL.INIT_WEIGHTS:
+            load_pretrained_weights(self.model, cfg.MODEL.INIT_WEIGHTS)
+        self.model.to(self.device)
+        print(f"# params: {count_num_param(self.model):,}")
+        self.optim = build_optimizer(self.model, cfg.OPTIM)
+        self.sched = build_lr_scheduler(self.optim, cfg.OPTIM)
+        self.register_model("model", self.model, self.optim, self.sched)
+
+    def train(self) -> None:
+        super().train(self.start_epoch, self.max_epoch)
+
+    def before_train(self) -> None:
+        """Resume if there is something to resume, open the writer, start the clock."""
+        directory = self.cfg.RESUME or self.output_dir
+        self.start_epoch = self.resume_model_if_exist(directory)
+        if self.cfg.RESUME and not self.start_epoch:
+            raise FileNotFoundError(
+                f"RESUME is {self.cfg.RESUME!r}, which has no checkpoints of {self.get_model_names()}"
+            )
+        if self.start_epoch and self.cfg.TEST.FINAL_MODEL == "best_val":
+            self.best_result = self._best_result_so_far()
+        self.init_writer(Path(self.output_dir) / "tensorboard")
+        self.time_start = time.time()
+
+    def after_train(self) -> None:
+        """Test the final model, print the time taken."""
+        # Two wordings: result parsers in use look for the one or the other.
+        print("Finish training\nFinished training")
+        if not self.cfg.TEST.NO_TEST:
+            if self.cfg.TEST.FINAL_MODEL == "best_val":
+                print("Deploy the model with the best val performance")
+                self.load_model(self.output_dir)
+            else:
+                print("Deploy the last-epoch model")
+            self.test()
+        print(f"Elapsed: {timedelta(seconds=round(time.time() - self.time_start))}")
+        self.close_writer()
+
+    def after_epoch(self) -> None:
+        """Keep the best model on validation data if that is the one wanted; save when it is time."""
+        cfg = self.cfg
+        if cfg.TEST.FINAL_MODEL == "best_val" and not cfg.TEST.NO_TEST:
+            result = self.test(split="val")
+            if result > self.best_result:
+                self.best_result = result
+                self.save_model(self.epoch, self.output_dir, val_result=result, model_name=BEST)
+        epochs = self.epoch + 1
+        frequency = cfg.TRAIN.CHECKPOINT_FREQ
+        if epochs == self.max_epoch or (frequency > 0 and epochs % frequency == 0):
+            self.save_model(self.epoch, self.output_dir)
+
+    @torch.no_grad()
+    def test(self, split: str | None = None) -> float:
+        """Evaluate on ``val`` (``test`` if there is no such data) or ``test``; default ``cfg.TEST.SPLIT``.
+
+        Returns:
+            The evaluator's first result: accuracy in percent.
+        """
+        self.set_model_mode("eval")
+        self.evaluator.reset()
+        split = split or self.cfg.TEST.SPLIT
+        if split == "val" and self.val_loader is None:
+            print("There are no validation pictures: evaluating on the test set")
+        if split == "val" and self.val_loader is not None:
+            loader = self.val_loader
+        else:
+            split, loader = "test", self.test_loader
+        if loader is None:
+            raise ValueError(f"The dataset {self.cfg.DATASET.NAME} has no test pictures")
+        print(f"Evaluate on the *{split}* set")
+        for batch in progress(loader, split):
+            input, label = self.parse_batch_test(batch)
+            self.evaluator.process(self.model_inference(input), label)
+        results = self.evaluator.evaluate()
+        for name, value in results.items():
+            self.write_scalar(f"{split}/{name}", value, self.epoch)
+        return next(iter(results.values()))
+
+    def model_inference(self, input: Tensor) -> Tensor:
+        """Pictures (B, 3, H, W) to scores (B, C)."""
+        return self.model(input)
+
+    def parse_batch_test(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Pictures and labels of a batch, on the device."""
+        return batch["img"].to(self.device), batch["label"].to(self.device)
+
+    def _best_result_so_far(self) -> float:
+        """Of an interrupted run, so that a worse epoch does not take the best one's place."""
+        paths = [Path(self.output_dir) / name / BEST for name in self.get_model_names()]
+        if not all(path.is_file() for path in paths):
+            return -np.inf
+        value = load_checkpoint(paths[0]).get("val_result")
+        return -np.inf if value is None else float(value)

@@ -1,0 +1,117 @@
+"""From predictions to the result block in the log."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.metrics import confusion_matrix, f1_score
+from torch import Tensor
+from yacs.config import CfgNode
+
+from dassl.evaluation.build import EVALUATOR_REGISTRY
+from safeio.atomic import atomic_write
+
+
+class EvaluatorBase:
+    """Collects predictions batch by batch.
+
+    Attributes:
+        last_results: what :meth:`evaluate` returned last; None before.
+    """
+
+    def __init__(self, cfg: CfgNode):
+        self.cfg = cfg
+        self.last_results: OrderedDict[str, float] | None = None
+
+    def reset(self) -> None:
+        """Forget what was collected."""
+        raise NotImplementedError
+
+    def process(self, mo: Tensor, gt: Tensor) -> None:
+        """Take in a batch: model output and ground truth."""
+        raise NotImplementedError
+
+    def evaluate(self) -> OrderedDict[str, float]:
+        """Results by name, the most important first."""
+        raise NotImplementedError
+
+
+@EVALUATOR_REGISTRY.register()
+class Classification(EvaluatorBase):
+    """Accuracy, error and macro F1, in percent.
+
+    Args:
+        lab2cname: label -> class name, for ``cfg.TEST.PER_CLASS_RESULT``.
+    """
+
+    def __init__(self, cfg: CfgNode, lab2cname: Mapping[int, str] | None = None, **kwargs: Any):
+        super().__init__(cfg)
+        self._lab2cname = lab2cname or {}
+        self.reset()
+
+    def reset(self) -> None:
+        self._y_true: list[int] = []
+        self._y_pred: list[int] = []
+
+    def process(self, mo: Tensor, gt: Tensor) -> None:
+        """Take in scores (B, C) and labels (B,)."""
+        self._y_pred += mo.argmax(dim=1).tolist()
+        self._y_true += gt.tolist()
+
+    def evaluate(self) -> OrderedDict[str, float]:
+        """Print the result block and return ``accuracy``, ``error_rate``, ``macro_f1`` (labels that occur).
+
+        PER_CLASS_RESULT adds a line per class and ``perclass_accuracy``; COMPUTE_CMAT saves the confusion
+        matrix.
+
+        Raises:
+            ValueError: nothing was processed.
+        """
+        if not self._y_true:
+            raise ValueError("Nothing to evaluate: no batch was processed since the last reset")
+        true, predicted = np.array(self._y_true), np.array(self._y_pred)
+        total, correct = len(true), int((true == predicted).sum())
+        accuracy = 100.0 * correct / total
+        macro_f1 = 100.0 * f1_score(true, predicted, average="macro", labels=np.unique(true))
+        results = OrderedDict(accuracy=accuracy, error_rate=100.0 - accuracy, macro_f1=float(macro_f1))
+        print(
+            "=> result\n"
+            f"* total: {total:,}\n"
+            f"* correct: {correct:,}\n"
+            f"* accuracy: {accuracy:.1f}%\n"
+            f"* error: {100.0 - accuracy:.1f}%\n"
+            f"* macro_f1: {macro_f1:.1f}%"
+        )
+        if self.cfg.TEST.PER_CLASS_RESULT:
+            results["perclass_accuracy"] = self._print_classes(true, predicted)
+        if self.cfg.TEST.COMPUTE_CMAT:
+            self._save_confusion_matrix(true, predicted)
+        self.last_results = results
+        return results
+
+    def _print_classes(self, true: np.ndarray, predicted: np.ndarray) -> float:
+        """A line per class; returns the mean over classes of their accuracies."""
+        accuracies = []
+        print("=> per-class result")
+        for label in np.unique(true).tolist():
+            hits = predicted[true == label] == label
+            accuracies.append(100.0 * float(hits.mean()))
+            print(
+                f"* class: {label} ({self._lab2cname.get(label, '?')})\t"
+                f"total: {len(hits):,}\tcorrect: {int(hits.sum()):,}\tacc: {accuracies[-1]:.1f}%"
+            )
+        mean = float(np.mean(accuracies))
+        print(f"* average: {mean:.1f}%")
+        return mean
+
+    def _save_confusion_matrix(self, true: np.ndarray, predicted: np.ndarray) -> None:
+        """Rows: true labels, columns: predictions, both as they occur, ascending; each row sums to 1."""
+        path = os.path.join(self.cfg.OUTPUT_DIR, "cmat.pt")
+        with atomic_write(path) as file:
+            torch.save(torch.from_numpy(confusion_matrix(true, predicted, normalize="true")), file)
+        print(f"Confusion matrix saved to {path}")

@@ -1,0 +1,69 @@
+"""The random generators, and what a run ran on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import random
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+import torch
+
+PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn", "yacs")
+
+
+def set_random_seed(seed: int) -> None:
+    """Seed Python's, NumPy's and PyTorch's global generators, on every CUDA device too."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    torch.cuda.manual_seed_all(seed)
+
+
+def random_state() -> dict[str, Any]:
+    """Where the global generators stand, as tensors, numbers and tuples."""
+    _, keys, position, has_gauss, cached = np.random.get_state()
+    return {
+        "python": random.getstate(),
+        "numpy": (torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), float(cached)),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def restore_random_state(state: dict[str, Any]) -> None:
+    """Put the global generators where :func:`random_state` found them; CUDA's if the devices are as many."""
+    keys, *rest = state["numpy"]
+    random.setstate(state["python"])
+    np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), *rest))
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def collect_env_info() -> str:
+    """Python, packages, processor and accelerators, one per line.
+
+    Asks nobody but the running process (no subprocess), and draws no random number: few-shot samples are
+    taken right afterwards from the generator that was just seeded.
+    """
+    lines = [
+        f"Python: {platform.python_version()}",
+        f"Platform: {platform.platform()}",
+        f"CPU: {os.cpu_count()} cores, PyTorch uses {torch.get_num_threads()} threads",
+        *(f"{package}: {_version(package)}" for package in PACKAGES),
+        f"CUDA available: {torch.cuda.is_available()} (PyTorch built for {torch.version.cuda})",
+    ]
+    if torch.cuda.is_available():
+        lines += [f"GPU {i}: {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())]
+        lines.append(f"cuDNN: {torch.backends.cudnn.version()}")
+    return "\n".join(lines)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,70 @@
+"""Small helpers around files and folders."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from typing import Any
+
+from PIL import Image
+
+from safeio.atomic import atomic_write_text
+
+
+def mkdir_if_missing(dirname: str | os.PathLike) -> None:
+    """Make a folder and its parents; nothing happens if it is there."""
+    os.makedirs(dirname, exist_ok=True)
+
+
+def check_isfile(fpath: str | os.PathLike) -> bool:
+    """Whether ``fpath`` is a file; warns when it is not."""
+    found = os.path.isfile(fpath)
+    if not found:
+        warnings.warn(f'No file found at "{fpath}"', stacklevel=2)
+    return found
+
+
+def listdir_nohidden(path: str | os.PathLike, sort: bool = False) -> list[str]:
+    """Names in a folder that do not start with a dot, in the file system's order unless ``sort``."""
+    names = [name for name in os.listdir(path) if not name.startswith(".")]
+    return sorted(names) if sort else names
+
+
+def read_json(fpath: str | os.PathLike) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        ValueError: it is not JSON; the message names the file and the place.
+    """
+    with open(fpath, encoding="utf-8") as file:
+        try:
+            return json.load(file)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{os.fspath(fpath)} is not valid JSON: {error}") from error
+
+
+def write_json(obj: Any, fpath: str | os.PathLike) -> None:
+    """Write JSON, atomically, in the form of the published split files (indent 4, no final newline)."""
+    atomic_write_text(fpath, json.dumps(obj, indent=4, separators=(",", ": ")))
+
+
+def read_image(path: str | os.PathLike) -> Image.Image:
+    """Read a picture as RGB.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        OSError: the file is not a readable picture; the message names it.
+    """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"There is no picture {os.fspath(path)}")
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except Exception as error:  # decoders answer damaged data with almost any exception
+        raise OSError(f"Cannot read the picture {os.fspath(path)}: {error}") from error
+
+
+def tolist_if_not(x: Any) -> list:
+    """``x`` itself if it is a list, else a list that holds it."""
+    return x if isinstance(x, list) else [x]

@@ -1,0 +1,61 @@
+"""Copy what is printed into a file."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Any, TextIO
+
+
+class Logger:
+    """A stand-in for ``sys.stdout`` that also writes to a file, line by line, so that a crash loses nothing.
+
+    Args:
+        fpath: file to append to; its folder is made. None: console only.
+    """
+
+    def __init__(self, fpath: str | os.PathLike | None = None):
+        self.console: TextIO = sys.stdout
+        self.file: TextIO | None = None
+        if fpath is not None:
+            os.makedirs(os.path.dirname(os.path.abspath(fpath)), exist_ok=True)
+            self.file = open(fpath, "a", encoding="utf-8", buffering=1)  # noqa: SIM115 - open while it runs
+
+    def write(self, text: str) -> int:
+        if self.file is not None:
+            self.file.write(text)
+        return self.console.write(text)
+
+    def flush(self) -> None:
+        self.console.flush()
+        if self.file is not None:
+            self.file.flush()
+
+    def __getattr__(self, name: str) -> Any:  # encoding, isatty, fileno ... are the console's
+        return getattr(self.console, name)
+
+    def close(self) -> None:
+        """Close the file; the console stays open."""
+        if self.file is not None:
+            self.file.close()
+            self.file = None
+
+
+def setup_logger(output: str | os.PathLike | None = None) -> None:
+    """From now on copy stdout to ``<output>/log.txt``, or to ``output`` itself if it ends in .txt or .log.
+
+    An existing log is kept: the new one then has the time in its name (``log.txt-YYYY-MM-DD-HH-MM-SS``). A
+    log opened earlier in the same process is closed. None: nothing happens.
+    """
+    if output is None:
+        return
+    path = os.fspath(output)
+    if not path.endswith((".txt", ".log")):
+        path = os.path.join(path, "log.txt")
+    if os.path.exists(path):
+        path += time.strftime("-%Y-%m-%d-%H-%M-%S")
+    if isinstance(sys.stdout, Logger):  # two runs in one process: each gets its own log
+        sys.stdout.close()
+        sys.stdout = sys.stdout.console
+    sys.stdout = Logger(path)

@@ -1,0 +1,177 @@
+"""What the benchmarks share: reading a split, choosing few shots of each class, taking half of the classes.
+
+Every choice is the published code's, number for number, given the same seed. The order of a list decides
+what is drawn from it, so nothing here sorts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import random
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from yacs.config import CfgNode
+
+from dassl.data.datasets import Datum
+from dassl.data.few_shot import group_by, sample_few_shot
+from safeio.atomic import atomic_write_json, atomic_write_text
+
+VAL_SHARE = 0.2  # of a class, where a benchmark comes without a validation part
+MOST_VAL_SHOTS = 4
+DRAWN = ("train", "val")  # the parts that few-shot runs sample, in this order
+
+
+class Split(NamedTuple):
+    """The three parts of a benchmark, as lists of pictures."""
+
+    train: list[Datum]
+    val: list[Datum]
+    test: list[Datum]
+
+
+class SplitError(RuntimeError):
+    """A split file is missing or malformed; the message names it and what was expected."""
+
+
+def dataset_folder(cfg: CfgNode, name: str) -> Path:
+    """Folder `name` below `DATASET.ROOT`; `~` is expanded."""
+    return Path(cfg.DATASET.ROOT).expanduser().absolute() / name
+
+
+def read_split(path: str | os.PathLike, pictures: str | os.PathLike) -> Split:
+    """Read a split file of the CoOp family.
+
+    It is a JSON object of three lists, `train`, `val` and `test`, of `[path, label, class name]`.
+
+    Args:
+        path: the file.
+        pictures: folder that the paths in it are relative to.
+
+    Raises:
+        SplitError: there is no such file, or it holds something else.
+        FileNotFoundError: a picture it names is missing.
+    """
+    path, pictures = Path(path), os.fspath(pictures)
+    if not path.is_file():
+        raise SplitError(f"There is no split file {path}. Is DATASET.ROOT right, and is the data complete?")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        rows = {
+            part: [(str(file), int(label), str(name)) for file, label, name in content[part]]
+            for part in Split._fields
+        }
+    except (ValueError, KeyError, TypeError) as error:
+        raise SplitError(
+            f"{path} is no split file: expected an object of lists train, val and test, "
+            f"each of [path, label, class name] ({type(error).__name__}: {error})."
+        ) from error
+    return Split(**{part: _data(entries, pictures) for part, entries in rows.items()})
+
+
+def _data(entries: Iterable[tuple[str, int, str]], pictures: str) -> list[Datum]:
+    return [Datum(os.path.join(pictures, path), label, 0, name) for path, label, name in entries]
+
+
+def write_split(split: Split, path: str | os.PathLike, pictures: str | os.PathLike) -> None:
+    """Write what `read_split` reads, byte for byte as the published files are."""
+    content = {
+        part: [[_relative(item, pictures), item.label, item.classname] for item in items]
+        for part, items in split._asdict().items()
+    }
+    atomic_write_text(path, json.dumps(content, indent=4, separators=(",", ": ")))
+
+
+def split_trainval(items: list[Datum], rng: random.Random) -> tuple[list[Datum], list[Datum]]:
+    """Take a fifth of each class for validation.
+
+    Returns:
+        What is left for training, and the validation part; classes in order of first appearance.
+
+    Raises:
+        ValueError: a class is too small to give a single picture.
+    """
+    train, val = [], []
+    for group in group_by(items, lambda item: item.label).values():
+        count = round(VAL_SHARE * len(group))
+        if not count:
+            raise ValueError(
+                f"class {group[0].classname!r} has {len(group)} pictures, too few for a fifth of them"
+            )
+        order = list(group)
+        rng.shuffle(order)
+        val += order[:count]
+        train += order[count:]
+    return train, val
+
+
+def few_shot(
+    split: Split, shots: int, seed: int, pictures: str | os.PathLike, cache: Path | None = None
+) -> Split:
+    """Keep `shots` training pictures of each class and at most four for validation; testing stays whole.
+
+    Args:
+        split: all of it; the choice covers all classes, so that runs on either half share it.
+        shots: below 1 keeps everything.
+        seed: below 0 draws anew each time.
+        pictures: folder that the paths in the cache are relative to.
+        cache: folder for the choice, as readable JSON. One that cannot be written is passed over: the seed
+            gives the same choice again.
+    """
+    if shots < 1:
+        return split
+    file = cache / f"shot_{shots}-seed_{seed}.json" if cache and seed >= 0 else None
+    chosen = _recall(split, file, pictures) if file else None
+    if chosen is None:
+        rng = random.Random(seed if seed >= 0 else None)
+        train = sample_few_shot(split.train, shots, rng)
+        chosen = Split(train, sample_few_shot(split.val, min(shots, MOST_VAL_SHOTS), rng), split.test)
+        if file:
+            paths = {part: [_relative(item, pictures) for item in getattr(chosen, part)] for part in DRAWN}
+            with contextlib.suppress(OSError):  # a data folder may well be read-only
+                atomic_write_json(file, paths)
+    return chosen
+
+
+def _recall(split: Split, file: Path, pictures: str | os.PathLike) -> Split | None:
+    """The choice kept in `file`; None if there is none or it is not one of this split."""
+    try:
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        parts = []
+        for part in DRAWN:
+            known = {_relative(item, pictures): item for item in getattr(split, part)}
+            parts.append([known[path] for path in kept[part]])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return Split(*parts, split.test)
+
+
+def subsample(split: Split, classes: str) -> Split:
+    """Keep the first half of the classes (`base`), the second (`new`) or `all`, numbered from 0.
+
+    Of n classes in the training part the base half has ceil(n / 2).
+
+    Raises:
+        ValueError: `classes` is something else.
+    """
+    if classes not in ("all", "base", "new"):
+        raise ValueError(f"DATASET.SUBSAMPLE_CLASSES is {classes!r}; it must be one of all, base, new")
+    if classes == "all":
+        return split
+    labels = sorted({item.label for item in split.train})
+    middle = math.ceil(len(labels) / 2)
+    kept = labels[:middle] if classes == "base" else labels[middle:]
+    number = {label: position for position, label in enumerate(kept)}
+    return Split(*([_relabelled(item, number) for item in part if item.label in number] for part in split))
+
+
+def _relabelled(item: Datum, number: dict[int, int]) -> Datum:
+    return Datum(item.impath, number[item.label], 0, item.classname)
+
+
+def _relative(item: Datum, pictures: str | os.PathLike) -> str:
+    return str(PurePosixPath(Path(item.impath).relative_to(pictures)))

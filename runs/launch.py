@@ -1,0 +1,71 @@
+"""Run one stage of a protocol: `python -m runs.launch base2new train MMRL imagenet [SEED] [train.py arguments]`.
+
+The scripts in scripts/<method>/ are this command. A run whose record says complete is skipped; anything else,
+a crashed run's folder included, is run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from runs.protocol import CONFIGS, PlanError, Run, plan
+from runs.record import is_complete, read_record
+
+PROJECT = CONFIGS.parent
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what the command line asks for; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="runs.launch", description=__doc__, allow_abbrev=False)
+    parser.add_argument("protocol")
+    parser.add_argument("stage")
+    parser.add_argument("trainer")
+    parser.add_argument("dataset", help="a name of configs/datasets")
+    parser.add_argument("--cfg", default=os.environ.get("CFG") or None, help="a file of configs/trainers/TRAINER")
+    parser.add_argument("--shots", type=int, nargs="+", default=[], help="instead of the protocol's")
+    parser.add_argument("--output", type=Path, default=Path(os.environ.get("OUTPUT") or "output"))
+    options, extra = parser.parse_known_args(arguments)
+    seeds = [int(extra.pop(0))] if extra and re.fullmatch(r"\d+", extra[0]) else []
+    root = os.environ.get("DATA") or "./data"
+    try:
+        runs = plan(options.protocol, options.stage, options.trainer, options.dataset, seeds, options.shots, options.cfg)
+    except PlanError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    failed = [run for run in runs if not execute(run, options.output, root, extra)]
+    for group in dict.fromkeys((options.output / run.folder).parent for run in runs):
+        summarise(group)
+    for run in failed:
+        record = read_record(options.output / run.folder) or {}
+        print(f"FAILED {options.output / run.folder}: {record.get('failure', 'see its log.txt')}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def execute(run: Run, output: Path, root: str, extra: Sequence[str]) -> bool:
+    """Run train.py for one run unless it is complete; whether it is complete now."""
+    folder = output / run.folder
+    if is_complete(folder):
+        print(f"{folder} is complete: skipped", flush=True)
+        return True
+    command = [sys.executable, "train.py", *run.arguments(output.absolute(), root, extra)]
+    print("$", shlex.join(["python", *command[1:]]), flush=True)
+    status = subprocess.run(command, cwd=PROJECT, check=False).returncode
+    if status < 0 or status in (130, 143):  # killed or interrupted: whoever did that wants the rest to stop too
+        raise SystemExit(status if status > 0 else 128 - status)
+    return status == 0 and is_complete(folder)
+
+
+def summarise(group: Path) -> None:
+    """Mean and deviation over the seeds of one cell, from the logs, as CoOp's scripts end."""
+    subprocess.run([sys.executable, "parse_test_res.py", str(group.absolute()), "--test-log"], cwd=PROJECT, check=False)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

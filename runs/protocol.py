@@ -1,0 +1,126 @@
+"""Protocols: which datasets, shots and seeds, and what is evaluated on what. Read from configs/protocols/."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+
+
+class PlanError(ValueError):
+    """A protocol, method or dataset that does not exist; the message lists what does."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One call of train.py.
+
+    Attributes:
+        folder: its output folder, below the output root.
+        model_folder: the run whose checkpoint it evaluates; None: it trains.
+        options: KEY VALUE pairs of the protocol and of the method's published scripts.
+    """
+
+    trainer: str
+    dataset: str
+    seed: int
+    cfg: str
+    folder: str
+    model_folder: str | None
+    options: dict[str, Any]
+
+    def arguments(self, output: Path, root: str, extra: Sequence[str]) -> list[str]:
+        """Arguments of train.py; `extra` comes last and wins."""
+        base = CONFIGS.relative_to(CONFIGS.parent)
+        arguments = [
+            "--root", root,
+            "--seed", str(self.seed),
+            "--trainer", self.trainer,
+            "--dataset-config-file", str(base / "datasets" / f"{self.dataset}.yaml"),
+            "--config-file", str(base / "trainers" / self.trainer / f"{self.cfg}.yaml"),
+            "--output-dir", str(output / self.folder),
+        ]  # fmt: skip
+        if self.model_folder is not None:
+            arguments += ["--eval-only", "--model-dir", str(output / self.model_folder)]
+        return [*arguments, *(str(part) for pair in self.options.items() for part in pair), *extra]
+
+
+def _choose(kind: str, name: str, among: Iterable[str]) -> str:
+    names = sorted(among)
+    if name in names:
+        return name
+    near = difflib.get_close_matches(name, names, 1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    raise PlanError(f"There is no {kind} {name!r}.{hint} There are: {', '.join(names)}.")
+
+
+def load_protocol(name: str) -> dict[str, Any]:
+    """A protocol's data by file name."""
+    folder = CONFIGS / "protocols"
+    name = _choose("protocol", name, (path.stem for path in folder.glob("*.yaml")))
+    return yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8"))
+
+
+def methods() -> list[str]:
+    """Methods that say how they run each protocol."""
+    return sorted(path.parent.name for path in (CONFIGS / "trainers").glob("*/protocols.yaml"))
+
+
+def datasets() -> list[str]:
+    """Names of the dataset configs."""
+    return sorted(path.stem for path in (CONFIGS / "datasets").glob("*.yaml"))
+
+
+def plan(
+    protocol: str,
+    stage: str,
+    trainer: str,
+    dataset: str,
+    seeds: Sequence[int] = (),
+    shots: Sequence[int] = (),
+    cfg: str | None = None,
+) -> list[Run]:
+    """The runs of one stage of a protocol for one method and dataset.
+
+    Args:
+        protocol, stage: names in configs/protocols, for example base2new and train.
+        trainer: registry name of the method; dataset: name of a file in configs/datasets.
+        seeds, shots: the protocol's own where empty.
+        cfg: a file of the method's config folder instead of the one the protocol names.
+
+    Raises:
+        PlanError: something of that name does not exist.
+    """
+    data = load_protocol(protocol)
+    trainer, dataset = _choose("method", trainer, methods()), _choose("dataset", dataset, datasets())
+    stages = data["stages"]
+    step = stages[_choose(f"stage of {protocol}", stage, stages)]
+    method = yaml.safe_load((CONFIGS / "trainers" / trainer / "protocols.yaml").read_text(encoding="utf-8"))
+    if protocol not in method:
+        raise PlanError(f"{trainer} has no settings for {protocol}; see configs/trainers/{trainer}/protocols.yaml.")
+    settings = method[protocol]
+    cfg = cfg or settings["cfg"].get(dataset, settings["cfg"]["default"])
+    source = data.get("source", {}).get(dataset, data.get("source", {}).get("default", dataset))
+
+    def folder(template: str, name: str, k: int, seed: int) -> str:
+        return template.format(dataset=name, shots=k, trainer=trainer, cfg=cfg, seed=seed)
+
+    return [
+        Run(
+            trainer=trainer,
+            dataset=dataset,
+            seed=seed,
+            cfg=cfg,
+            folder=folder(step["folder"], dataset, k, seed),
+            model_folder=folder(stages[step["evaluates"]]["folder"], source, k, seed) if "evaluates" in step else None,
+            options={"DATASET.NUM_SHOTS": k, "TASK": data["task"], **step["options"], **settings.get("options", {})},
+        )
+        for k in shots or data["shots"]
+        for seed in seeds or data["seeds"]
+    ]

@@ -1,0 +1,62 @@
+"""The run record: run.json in a run's output folder, the only thing that says whether the run is done."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from safeio.atomic import atomic_write_json
+
+FILE_NAME = "run.json"
+RUNNING, COMPLETE, FAILED = "running", "complete", "failed"
+
+
+class RunRecord:
+    """Writes the record of one run: when it starts, when it ends, or that it failed.
+
+    Args:
+        folder: the run's output folder.
+        fields: what is known at the start (method, dataset, task, subsample_classes, shots, seed, backbone,
+            versions, config ...).
+    """
+
+    def __init__(self, folder: str | Path, fields: dict[str, Any]):
+        self.path = Path(folder) / FILE_NAME
+        self.started = time.time()
+        self.content = {**fields, "status": RUNNING, "metrics": {}, "timing": {"started": self.started}}
+
+    def write(self) -> None:
+        """Put the record on disk, whole or not at all."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write_json(self.path, self.content)
+
+    def complete(self, metrics: dict[str, float], **fields: Any) -> None:
+        """The run ended as it should, with these results."""
+        self._end(COMPLETE, metrics=metrics, **fields)
+
+    def failed(self, error: BaseException) -> None:
+        """The run ended with an error, which is kept in the record."""
+        self._end(FAILED, failure=f"{type(error).__name__}: {error}")
+
+    def _end(self, status: str, **fields: Any) -> None:
+        ended = time.time()
+        timing = {**self.content["timing"], "ended": ended, "seconds": round(ended - self.started, 3)}
+        self.content |= {"status": status, "timing": timing, **fields}
+        self.write()
+
+
+def read_record(folder: str | Path) -> dict[str, Any] | None:
+    """The record in a run's folder, or None where there is none or it cannot be read."""
+    try:
+        content = json.loads((Path(folder) / FILE_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def is_complete(folder: str | Path) -> bool:
+    """Whether the run in this folder is done; a folder without a record never is."""
+    record = read_record(folder)
+    return record is not None and record.get("status") == COMPLETE

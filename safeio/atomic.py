@@ -1,0 +1,63 @@
+"""Write a file completely or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
+    """Yield a binary file that takes the place of `path` when the block ends.
+
+    The bytes go to a temporary neighbour, reach the disk, and only then get the final name; a reader
+    therefore sees the old file or the new one, never half of either. If the block raises, the neighbour is
+    removed and an existing file stays as it was. Missing parent folders are made.
+
+    Raises:
+        OSError: the folder cannot be made or written; the message carries the path.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:12]}.tmp")
+    try:
+        # "x": the name is ours alone; plain open keeps the user's umask, which mkstemp would narrow to 0600.
+        with open(temporary, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+        raise
+    sync_folder(target.parent)
+
+
+def atomic_write_text(path: str | os.PathLike, text: str) -> None:
+    """Write `text` as UTF-8, atomically."""
+    with atomic_write(path) as file:
+        file.write(text.encode("utf-8"))
+
+
+def atomic_write_json(path: str | os.PathLike, obj: Any) -> None:
+    """Write `obj` as indented JSON, atomically, keys in their order. NaN and infinity raise ValueError."""
+    atomic_write_text(path, json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def sync_folder(folder: str | os.PathLike) -> None:
+    """Make a rename inside `folder` survive a power cut, where the platform can open folders (POSIX)."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # Windows cannot open a folder; there the rename is already as durable as it gets
+        return
+    try:
+        with contextlib.suppress(OSError):  # some network file systems refuse to sync a folder
+            os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,153 @@
+"""Read checkpoint files that other people's code wrote, without running anything that is in them.
+
+A checkpoint of the CoOp family holds more than tensors: numpy scalars, and scheduler objects that drag an
+optimiser along. PyTorch's restricted reader refuses such files as a whole. Here it is told, for each name in
+the file that it does not know, to build an `Inert` stand-in: the tensors can be had and the rest stays dead.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import pickletools
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+
+LEGACY_STREAMS = 5  # pickles in a pre-zip file: magic number, version, system, object, storage keys
+NUMERIC_CODE = re.compile(r"[fiub][1248]")  # numpy's short names of the plain number types
+PYTHON2_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg"}  # protocol 2 keeps the old spelling
+
+
+class CheckpointError(RuntimeError):
+    """The file cannot be read as a checkpoint; the message names it and says what to do."""
+
+
+class Inert:
+    """Stands for an object of a class that is not read: keeps what the file says about it and does
+    nothing."""
+
+    source = "unknown"
+
+    def __init__(self, *args: Any):
+        self.args = args
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+    def __repr__(self) -> str:
+        return f"<inert {self.source}>"
+
+
+def load_checkpoint_file(path: str | os.PathLike) -> dict:
+    """Read a file written by `torch.save` (zip or pre-zip format) on the CPU and return its dictionary.
+
+    Tensors, containers, numbers and numpy scalars come back as such, every other object as `Inert`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        CheckpointError: it is truncated or no checkpoint, holds something else than a dictionary, is a
+            TorchScript archive, or asks for what no checkpoint needs (calling into `os`, for example).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no checkpoint file {path}.")
+    if is_torchscript(path):
+        raise CheckpointError(f"{path} is a TorchScript archive (a whole program), not a checkpoint.")
+    try:
+        content = _load(path)
+    except Exception as error:  # a damaged pickle can raise anything
+        raise CheckpointError(
+            f"{path} ({path.stat().st_size:,} bytes) cannot be read as a checkpoint: it is truncated, of "
+            f"another format, or holds what is refused because reading it could run code. If it was "
+            f"downloaded or copied, fetch it again. Reason: {_reason(error)}"
+        ) from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} holds {type(content).__name__}, expected a dictionary of tensors.")
+    return content
+
+
+def is_torchscript(path: str | os.PathLike) -> bool:
+    """Whether `path` is an archive written by `torch.jit.save`."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+
+
+def _reason(error: Exception) -> str:
+    """The line of a message that says what happened; PyTorch surrounds it with general advice."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith("Check the documentation")]
+    return lines[-1] if lines else type(error).__name__
+
+
+def _load(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as refusal:
+        stand_ins = _stand_ins(path)
+        if not stand_ins:
+            raise refusal
+    with torch.serialization.safe_globals(stand_ins):
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _stand_ins(path: Path) -> list[tuple[Any, str]]:
+    """What to build for each name in the file; PyTorch's reader asks this only for names it does not know."""
+    special = {
+        "numpy.dtype": _Dtype,
+        "numpy.core.multiarray.scalar": _numpy_scalar,
+        "numpy._core.multiarray.scalar": _numpy_scalar,  # numpy 2 moved it
+        "collections.defaultdict": _plain_dict,
+    }
+    return [(special.get(name) or type("Inert", (Inert,), {"source": name}), name) for name in _names(path)]
+
+
+def _names(path: Path) -> list[str]:
+    """Dotted names of all globals that the file mentions, found without loading it."""
+    names = set()
+    for stream in _streams(path):
+        for opcode, argument, _ in pickletools.genops(stream):
+            if opcode.name == "GLOBAL":
+                module, _, name = argument.partition(" ")
+                names.add(f"{PYTHON2_MODULES.get(module, module)}.{name}")
+    return sorted(names)
+
+
+def _streams(path: Path) -> Iterator[BinaryIO]:
+    """The pickles of a checkpoint file, each ready to be read from its start."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                if name.endswith("/data.pkl"):
+                    yield io.BytesIO(archive.read(name))
+        return
+    with open(path, "rb") as file:
+        for _ in range(LEGACY_STREAMS):
+            yield file
+
+
+class _Dtype(Inert):
+    """Takes the place of `numpy.dtype`; `_numpy_scalar` reads the code."""
+
+    source = "numpy.dtype"
+
+
+def _numpy_scalar(dtype: _Dtype, data: bytes) -> np.generic:
+    """A number from numpy's way of pickling it: a type code such as `f8`, and bytes."""
+    code = dtype.args[0]
+    if not NUMERIC_CODE.fullmatch(code):
+        raise ValueError(f"numpy type {code!r} is not a plain number")
+    order = dtype.state[1] if dtype.state[1] in "<>" else "="
+    return np.frombuffer(data, np.dtype(order + code))[0]
+
+
+def _plain_dict(*_factory: Any) -> dict:
+    """Takes the place of `collections.defaultdict`, whose factory would be a callable from the file."""
+    return {}

@@ -1,0 +1,75 @@
+"""What unmodified CoOp-style method files do with `from clip import clip` works."""
+
+from __future__ import annotations
+
+import numpy as np
+import open_clip.model
+import pytest
+import torch
+
+from clip import catalog, clip
+from clip.simple_tokenizer import SimpleTokenizer
+from clip.tokenizer import default_tokenizer
+from clip.weights import state_dict_from
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An embedded model called `tiny`, and an empty cache."""
+    torch.manual_seed(0)
+    model = open_clip.model.CLIP(
+        embed_dim=32,
+        vision_cfg={"image_size": 16, "layers": 1, "width": 64, "patch_size": 8},
+        text_cfg={"context_length": 77, "vocab_size": 300, "width": 64, "heads": 1, "layers": 1},
+        quick_gelu=True,
+    )
+    (tmp_path / "embedded").mkdir()
+    arrays = {name: tensor.half().numpy() for name, tensor in model.state_dict().items()}
+    np.savez_compressed(tmp_path / "embedded" / "tiny.npz", **arrays)
+    monkeypatch.setattr(catalog, "EMBEDDED", tmp_path / "embedded")
+    monkeypatch.setenv(catalog.CACHE_VARIABLE, str(tmp_path / "cache"))
+    return tmp_path
+
+
+def load_as_plugins_do(backbone_name):
+    url = clip._MODELS[backbone_name]
+    model_path = clip._download(url)
+    try:
+        model = torch.jit.load(model_path, map_location="cpu").eval()
+        state_dict = None
+    except RuntimeError:
+        state_dict = torch.load(model_path, map_location="cpu")
+    return clip.build_model(state_dict or model.state_dict())
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+def test_embedded_model(folder):
+    model = load_as_plugins_do("tiny")
+    assert model.dtype == torch.float16
+    weights = state_dict_from(folder / "embedded" / "tiny.npz")
+    assert all(torch.equal(tensor.half(), weights[name]) for name, tensor in model.state_dict().items())
+    (file,) = (folder / "cache").iterdir()
+    before = file.stat().st_mtime_ns
+    load_as_plugins_do("tiny")
+    assert [file] == list((folder / "cache").iterdir()) and file.stat().st_mtime_ns == before, "written once"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_paths_of_weights_files(folder):
+    weights = state_dict_from(folder / "embedded" / "tiny.npz")
+    wrapped = {f"module.{name}": tensor for name, tensor in weights.items()}
+    torch.save({"state_dict": wrapped}, folder / "mine.pth")
+    assert load_as_plugins_do(str(folder / "mine.pth")).visual.input_resolution == 16
+    program = torch.jit.trace(torch.nn.Linear(1, 1), torch.ones(1))
+    program.save(str(folder / "program.pt"))
+    assert clip._download(clip._MODELS[str(folder / "program.pt")]) == str(folder / "program.pt")
+
+
+def test_names():
+    assert clip._MODELS["ViT-B/16"] == catalog.releases()["ViT-B/16"].url
+    assert set(clip._MODELS) == set(clip.available_models())
+    assert clip.tokenize("a photo of a cat").shape == (1, 77)
+    assert isinstance(clip._tokenizer, SimpleTokenizer)
+    assert clip._tokenizer.encode("great dane") == default_tokenizer().encode("great dane")
+    with pytest.raises(catalog.UnknownModelError, match="Did you mean RN50"):
+        clip._MODELS["RN-50"]

@@ -1,0 +1,41 @@
+"""The evaluation transform gives the numbers of OpenAI's (stored) and open_clip's (run beside ours)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from open_clip.transform import image_transform
+from PIL import Image
+
+from clip.preprocess import MEAN, STD, evaluation_transform
+
+GOLDEN = Path(os.environ.get("GOLDEN_DIR") or Path(__file__).parents[1] / "golden")
+PICTURES = np.load(GOLDEN / "preprocess.npz")
+NAMES = sorted({name.split("/")[0] for name in PICTURES.files})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_golden(name):
+    ours = evaluation_transform(32)(Image.fromarray(PICTURES[f"{name}/uint8"])).numpy()
+    np.testing.assert_allclose(ours, PICTURES[f"{name}/clip"], rtol=0, atol=0.02)  # versions of Pillow differ
+    assert np.abs(ours - PICTURES[f"{name}/clip"]).mean() < 2e-3
+
+
+@pytest.mark.parametrize("extent", [(224, 224), (300, 200), (80, 400), (17, 9)])
+def test_as_open_clip(extent):
+    pixels = np.random.default_rng(0).integers(0, 256, (*extent, 3), dtype=np.uint8)
+    reference = image_transform(224, is_train=False, mean=MEAN, std=STD)
+    picture = Image.fromarray(pixels)
+    torch.testing.assert_close(evaluation_transform(224)(picture), reference(picture), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "1", "LA"])
+def test_every_mode_becomes_three_channels(mode):
+    picture = Image.fromarray(PICTURES[f"{NAMES[0]}/uint8"]).convert(mode)
+    out = evaluation_transform(24)(picture)
+    assert out.shape == (3, 24, 24)
+    torch.testing.assert_close(out, evaluation_transform(24)(picture.convert("RGB")))

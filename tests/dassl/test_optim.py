@@ -1,0 +1,149 @@
+"""Optimisers and schedules."""
+
+import pytest
+import torch
+from torch import nn
+
+from dassl.config import get_cfg_default
+from dassl.optim import build_lr_scheduler, build_optimizer
+from dassl.optim.lr_schedule import Schedule
+from dassl.optim.optimizer import AVAI_OPTIMS
+
+
+@pytest.fixture
+def optim_cfg():
+    cfg = get_cfg_default().OPTIM
+    cfg.WEIGHT_DECAY = 0.125
+    cfg.MOMENTUM = 0.8
+    cfg.ADAM_BETA1 = 0.7
+    return cfg
+
+
+def model():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+
+
+def train(optimizer, module, steps=3):
+    for _ in range(steps):
+        optimizer.zero_grad()
+        module(torch.ones(2, 3)).square().sum().backward()
+        optimizer.step()
+    return torch.cat([p.detach().flatten() for p in module.parameters()])
+
+
+def configured(optim_cfg, values):
+    for key, value in values.items():
+        optim_cfg[key] = tuple(value) if isinstance(value, list) else value
+    return optim_cfg
+
+
+def test_schedules_equal_the_golden_numbers(golden, optim_cfg):
+    for case in golden("lr_schedule.json")["cases"]:
+        cfg = configured(optim_cfg, case["config"])
+        expected = pytest.approx(case["lr_per_epoch"], rel=0, abs=1e-12)
+        schedule = Schedule.from_config(cfg)
+        assert [schedule.lr(epoch, cfg.LR) for epoch in range(cfg.MAX_EPOCH)] == expected
+        cfg.NAME = "sgd"
+        optimizer = build_optimizer(model(), cfg)
+        scheduler = build_lr_scheduler(optimizer, cfg)
+        rates = []
+        for _ in range(cfg.MAX_EPOCH):
+            rates.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            scheduler.step()
+        assert rates == expected
+
+
+@pytest.mark.parametrize("name", ["single_step", "multi_step", "cosine"])
+def test_without_warmup_as_torch_s_own(name, optim_cfg):
+    values = {"LR_SCHEDULER": name, "STEPSIZE": [3, 5], "GAMMA": 0.3, "MAX_EPOCH": 9, "NAME": "sgd"}
+    cfg = configured(optim_cfg, values)
+    ours, theirs = (build_optimizer(model(), cfg) for _ in range(2))
+    scheduler = build_lr_scheduler(ours, cfg)
+    reference = {
+        "single_step": lambda: torch.optim.lr_scheduler.StepLR(theirs, 5, 0.3),
+        "multi_step": lambda: torch.optim.lr_scheduler.MultiStepLR(theirs, [3, 5], 0.3),
+        "cosine": lambda: torch.optim.lr_scheduler.CosineAnnealingLR(theirs, 9),
+    }[name]()
+    for _ in range(9):
+        assert ours.param_groups[0]["lr"] == pytest.approx(theirs.param_groups[0]["lr"], abs=1e-15)
+        for optimizer, sched in ((ours, scheduler), (theirs, reference)):
+            optimizer.step()
+            sched.step()
+
+
+def test_scheduler_state_is_numbers_and_restores(optim_cfg):
+    values = {"LR_SCHEDULER": "cosine", "WARMUP_EPOCH": 2, "MAX_EPOCH": 8, "LR": 0.5}
+    cfg = configured(optim_cfg, values)
+    first, second = (build_optimizer(model(), cfg) for _ in range(2))
+    scheduler = build_lr_scheduler(first, cfg)
+    for _ in range(4):
+        first.step()
+        scheduler.step()
+    state = scheduler.state_dict()
+    assert state == {"last_epoch": 4, "base_lrs": [0.5]}
+    again = build_lr_scheduler(second, cfg)
+    again.load_state_dict(state)
+    for _ in range(3):
+        assert second.param_groups[0]["lr"] == first.param_groups[0]["lr"] == again.get_last_lr()[0]
+        for optimizer, sched in ((first, scheduler), (second, again)):
+            optimizer.step()
+            sched.step()
+
+
+def test_warmup_as_long_as_training(optim_cfg):
+    values = {"LR_SCHEDULER": "cosine", "WARMUP_EPOCH": 3, "MAX_EPOCH": 3, "WARMUP_RECOUNT": False}
+    schedule = Schedule.from_config(configured(optim_cfg, values))
+    assert [schedule.lr(epoch, 0.3) for epoch in range(3)] == pytest.approx([1e-5, 0.1, 0.2])
+    assert schedule.lr(3, 0.3) == 0  # asked for after the last epoch, when nothing is trained any more
+
+
+@pytest.mark.parametrize("key", ["LR_SCHEDULER", "WARMUP_TYPE"])
+def test_unknown_schedules_are_refused(key, optim_cfg):
+    cfg = configured(optim_cfg, {"WARMUP_EPOCH": 1, key: "cosin"})
+    with pytest.raises(ValueError, match="'cosin'"):
+        Schedule.from_config(cfg)
+
+
+@pytest.mark.parametrize("name", AVAI_OPTIMS)
+def test_optimisers_equal_torch_s(name, optim_cfg):
+    cfg = configured(optim_cfg, {"NAME": name, "LR": 0.05})
+    ours, theirs = model(), model()
+    parameters, common = list(theirs.parameters()), {"lr": 0.05, "weight_decay": 0.125}
+    betas = {"betas": (0.7, 0.999)}
+    reference = {
+        "adam": lambda: torch.optim.Adam(parameters, **betas, **common),
+        "amsgrad": lambda: torch.optim.Adam(parameters, amsgrad=True, **betas, **common),
+        "adamw": lambda: torch.optim.AdamW(parameters, **betas, **common),
+        "radam": lambda: torch.optim.RAdam(parameters, decoupled_weight_decay=True, **betas, **common),
+        "sgd": lambda: torch.optim.SGD(parameters, momentum=0.8, **common),
+        "rmsprop": lambda: torch.optim.RMSprop(parameters, momentum=0.8, alpha=0.99, **common),
+    }[name]()
+    assert torch.equal(train(build_optimizer(ours, cfg), ours), train(reference, theirs))
+
+
+def test_what_is_optimised(optim_cfg):
+    module = model()
+    module[0].requires_grad_(False)
+    groups = build_optimizer(module, optim_cfg).param_groups
+    assert len(groups) == 1 and len(groups[0]["params"]) == 4  # frozen ones too
+    assert len(build_optimizer(module[1].parameters(), optim_cfg).param_groups[0]["params"]) == 2
+    groups = [{"params": module[0].parameters(), "lr": 1.0}, {"params": module[1].parameters()}]
+    rates = [group["lr"] for group in build_optimizer(None, optim_cfg, groups).param_groups]
+    assert rates == [1.0, optim_cfg.LR]
+    with pytest.raises(ValueError, match="'adam'"):
+        build_optimizer(module, configured(optim_cfg, {"NAME": "adan"}))
+
+
+def test_staged_rates(optim_cfg):
+    cfg = configured(optim_cfg, {"STAGED_LR": True, "NEW_LAYERS": ["1"], "LR": 0.5, "WARMUP_EPOCH": 2})
+    optimizer = build_optimizer(model(), cfg)
+    assert [(g["lr"], len(g["params"])) for g in optimizer.param_groups] == [(0.05, 2), (0.5, 2)]
+    scheduler = build_lr_scheduler(optimizer, cfg)
+    optimizer.step()
+    scheduler.step()
+    assert scheduler.get_last_lr() == [0.025, 0.25]
+    for layers, target in ((["head"], model()), ([], list(model().parameters()))):
+        with pytest.raises(ValueError):
+            build_optimizer(target, configured(cfg, {"NEW_LAYERS": layers}))

@@ -1,0 +1,143 @@
+"""Splits, few-shot choice and class halves against the published code's results (golden/fewshot.json)."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from datasets import _splits
+from datasets._splits import Datum, Split, SplitError
+
+GOLDEN = Path(os.environ.get("GOLDEN_DIR", Path(__file__).parent.parent / "golden"))
+
+
+@pytest.fixture(scope="module")
+def golden() -> dict:
+    return json.loads((GOLDEN / "fewshot.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def pictures(tmp_path, monkeypatch):
+    """A folder for pictures that are never opened: the check that they exist is off."""
+    monkeypatch.setattr("dassl.data.datasets.base_dataset.os.path.isfile", lambda path: True)
+    return tmp_path / "images"
+
+
+def data(rows, folder) -> list[Datum]:
+    return [Datum(folder / row[0], row[1], 0, row[2] if len(row) > 2 else f"class {row[1]}") for row in rows]
+
+
+def names(items) -> list[str]:
+    return [Path(item.impath).name for item in items]
+
+
+def rows(items) -> list[list]:
+    return [[Path(item.impath).name, item.label, item.classname] for item in items]
+
+
+def test_few_shot_choice(golden, pictures):
+    split = Split(data(golden["train"], pictures), data(golden["val"], pictures), [])
+    for case in golden["fewshot"]:
+        chosen = _splits.few_shot(split, case["shots"], case["seed"], pictures)
+        assert names(chosen.train) == case["train"]
+        assert names(chosen.val) == case["val"]
+
+
+def test_few_shot_keeps_everything_below_one_shot(golden, pictures):
+    split = Split(data(golden["train"], pictures), data(golden["val"], pictures), [])
+    assert _splits.few_shot(split, -1, 1, pictures) is split
+
+
+def test_split_trainval(golden, pictures):
+    for case in golden["split_trainval"]:
+        train, val = _splits.split_trainval(data(golden["train"], pictures), random.Random(case["seed"]))
+        assert names(train) == case["train"]
+        assert names(val) == case["val"]
+
+
+def test_a_class_too_small_to_split_is_named(pictures):
+    with pytest.raises(ValueError, match="'axolotl' has 2 pictures"):
+        _splits.split_trainval(
+            data([["a.png", 0, "axolotl"], ["b.png", 0, "axolotl"]], pictures), random.Random(1)
+        )
+
+
+@pytest.mark.parametrize("classes", ["all", "base", "new"])
+def test_subsample(golden, pictures, classes):
+    for case in golden["subsample"]:
+        whole = Split(*(data(case[part], pictures) for part in Split._fields))
+        part = _splits.subsample(whole, classes)
+        assert {name: rows(items) for name, items in part._asdict().items()} == case[classes]
+
+
+def test_subsample_refuses_other_words(pictures):
+    with pytest.raises(ValueError, match="'old'; it must be one of all, base, new"):
+        _splits.subsample(Split([], [], []), "old")
+
+
+def test_cached_choice_is_used_again(golden, pictures, tmp_path):
+    split = Split(data(golden["train"], pictures), data(golden["val"], pictures), [])
+    cache = tmp_path / "split_fewshot"
+    drawn = _splits.few_shot(split, 2, 1, pictures, cache)
+    file = cache / "shot_2-seed_1.json"
+    kept = json.loads(file.read_text())
+    assert kept["train"] == names(drawn.train)
+    kept["train"].reverse()  # so that a choice that was drawn anew would differ
+    file.write_text(json.dumps(kept))
+    assert names(_splits.few_shot(split, 2, 1, pictures, cache).train) == names(drawn.train)[::-1]
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"train": ["gone.png"], "val": []}', '{"train": []}'])
+def test_cache_of_another_split_is_drawn_anew(golden, pictures, tmp_path, content):
+    split = Split(data(golden["train"], pictures), data(golden["val"], pictures), [])
+    cache = tmp_path / "split_fewshot"
+    cache.mkdir()
+    (cache / "shot_2-seed_1.json").write_text(content)
+    chosen = _splits.few_shot(split, 2, 1, pictures, cache)
+    assert names(chosen.train) == next(
+        c["train"] for c in golden["fewshot"] if (c["seed"], c["shots"]) == (1, 2)
+    )
+
+
+def test_a_cache_that_cannot_be_written_is_passed_over(golden, pictures, tmp_path):
+    split = Split(data(golden["train"], pictures), data(golden["val"], pictures), [])
+    (tmp_path / "file").write_text("in the way of a folder")
+    chosen = _splits.few_shot(split, 2, 1, pictures, tmp_path / "file" / "split_fewshot")
+    assert names(chosen.train) == next(
+        c["train"] for c in golden["fewshot"] if (c["seed"], c["shots"]) == (1, 2)
+    )
+
+
+def test_an_unseeded_choice_is_not_kept(golden, pictures, tmp_path):
+    split = Split(data(golden["train"], pictures), data(golden["val"], pictures), [])
+    _splits.few_shot(split, 2, -1, pictures, tmp_path / "split_fewshot")
+    assert not (tmp_path / "split_fewshot").exists()
+
+
+def test_written_split_reads_back(golden, pictures, tmp_path):
+    split = Split(data(golden["train"], pictures), data(golden["val"], pictures), [])
+    _splits.write_split(split, tmp_path / "split.json", pictures)
+    again = _splits.read_split(tmp_path / "split.json", pictures)
+    assert [rows(part) for part in again] == [rows(part) for part in split]
+
+
+def test_missing_split_file_is_named(tmp_path):
+    with pytest.raises(SplitError, match=r"split_zhou_X\.json"):
+        _splits.read_split(tmp_path / "split_zhou_X.json", tmp_path)
+
+
+@pytest.mark.parametrize("content", ["{", "{}", '{"train": [["a.png", 0]], "val": [], "test": []}', "[1]"])
+def test_malformed_split_file_is_refused(tmp_path, content):
+    (tmp_path / "split.json").write_text(content)
+    with pytest.raises(SplitError, match=r"split\.json is no split file"):
+        _splits.read_split(tmp_path / "split.json", tmp_path)
+
+
+def test_missing_picture_is_named(tmp_path):
+    (tmp_path / "split.json").write_text('{"train": [["a/b.png", 0, "axolotl"]], "val": [], "test": []}')
+    with pytest.raises(FileNotFoundError, match=r"b\.png"):
+        _splits.read_split(tmp_path / "split.json", tmp_path)

@@ -1,0 +1,55 @@
+"""A reader of an atomically written file sees the old one or the new one."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+
+import pytest
+
+from safeio.atomic import atomic_write, atomic_write_json, atomic_write_text
+
+
+def test_new_file_appears_only_at_the_end(tmp_path):
+    target = tmp_path / "made" / "on the way" / "file.bin"
+    with atomic_write(target) as file:
+        file.write(b"all of it")
+        assert not target.exists()
+    assert target.read_bytes() == b"all of it"
+    assert os.listdir(target.parent) == ["file.bin"]
+
+
+@pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])
+def test_failure_keeps_the_old_file_and_leaves_nothing_behind(tmp_path, failure):
+    target = tmp_path / "file.bin"
+    target.write_bytes(b"old")
+    with pytest.raises(failure), atomic_write(target) as file:
+        file.write(b"half of the n")
+        raise failure
+    assert target.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["file.bin"]
+
+
+def test_permissions_are_those_of_a_plain_open(tmp_path):
+    (tmp_path / "plain").write_bytes(b"")
+    atomic_write_text(tmp_path / "atomic", "")
+    plain, atomic = (stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("plain", "atomic"))
+    assert atomic == plain
+
+
+def test_text_and_json(tmp_path):
+    atomic_write_text(tmp_path / "a.txt", "grüße 中文\n")
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "grüße 中文\n"
+    value = {"z": [1, 2.5, None], "a": {"ü": True}}
+    atomic_write_json(tmp_path / "a.json", value)
+    read = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+    assert read == value and list(read) == ["z", "a"]
+
+
+def test_json_refuses_what_other_parsers_cannot_read_and_keeps_the_old_file(tmp_path):
+    path = tmp_path / "a.json"
+    atomic_write_json(path, {"accuracy": 1.0})
+    with pytest.raises(ValueError, match="JSON compliant"):
+        atomic_write_json(path, {"accuracy": float("nan")})
+    assert json.loads(path.read_text()) == {"accuracy": 1.0}

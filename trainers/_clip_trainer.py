@@ -1,0 +1,152 @@
+"""The life of a CLIP method in the engine's terms: load, precision, step, test, save. Written once for all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from yacs.config import CfgNode
+
+import clip
+from dassl.engine import TrainerX
+from dassl.optim import build_lr_scheduler, build_optimizer
+from trainers._frozen_clip import FrozenCLIP
+from trainers._method import Losses, Method, Task, accuracy
+from trainers._precision import PRECISIONS, Precision
+from trainers._restore import restore
+from trainers._templates import check_template, dataset_template
+
+ROLES = ("trained", "transferred")
+"""What the classes of a test set are to the method: those it was trained on, or others (TEST.ROLE)."""
+
+
+class ClipTrainer(TrainerX):
+    """Trains and tests one `Method`; a subclass names it and its settings.
+
+    Attributes:
+        method_class: what is trained.
+        settings_node: name of the method's node under cfg.TRAINER; empty: it has no settings of its own.
+        defaults: the settings and their default values.
+        checkpoint_folder: folder of the checkpoints inside the run's, as the published code names it.
+    """
+
+    method_class: type[Method]
+    settings_node: str = ""
+    defaults: dict[str, Any] = {}
+    checkpoint_folder: str = "method"
+
+    @property
+    def settings(self) -> CfgNode:
+        """The method's own settings."""
+        return self.cfg.TRAINER[self.settings_node] if self.settings_node else CfgNode()
+
+    def check_cfg(self, cfg: CfgNode) -> None:
+        node = cfg.TRAINER[self.settings_node] if self.settings_node else {}
+        precision = node.get("PREC", "fp32")
+        if precision not in PRECISIONS:
+            raise ValueError(
+                f"TRAINER.{self.settings_node}.PREC is {precision!r}; it must be one of {', '.join(PRECISIONS)}"
+            )
+        if cfg.TEST.ROLE not in ROLES:
+            raise ValueError(f"TEST.ROLE is {cfg.TEST.ROLE!r}; it must be one of {', '.join(ROLES)}")
+        check_template(cfg.DATASET.TEMPLATE or dataset_template(cfg.DATASET.NAME))
+
+    def build_model(self) -> None:
+        cfg = self.cfg
+        self.precision = Precision(self.settings.get("PREC", "fp32"), self.device)
+        model = self.precision.hold(clip.load(cfg.MODEL.BACKBONE.NAME)[0])
+        side = model.visual.input_resolution
+        if tuple(cfg.INPUT.SIZE) != (side, side):
+            raise ValueError(
+                f"INPUT.SIZE is {tuple(cfg.INPUT.SIZE)}, but the backbone {cfg.MODEL.BACKBONE.NAME} "
+                f"takes pictures of {side} x {side}: set INPUT.SIZE ({side},{side})"
+            )
+        template = cfg.DATASET.TEMPLATE or dataset_template(cfg.DATASET.NAME)
+        task = Task(tuple(self.dm.dataset.classnames), template, cfg.DATASET.NAME)
+        with self.precision.context():
+            self.method = self.method_class(self.settings, FrozenCLIP(model, self.device), task).to(self.device)
+        self.class_features = None
+        if not self.learns:
+            return
+        if cfg.MODEL.INIT_WEIGHTS:
+            restore(self.method, cfg.MODEL.INIT_WEIGHTS)
+        self.optim = build_optimizer(self.method, cfg.OPTIM)
+        self.sched = build_lr_scheduler(self.optim, cfg.OPTIM)
+        self.register_model(self.checkpoint_folder, self.method, self.optim, self.sched)
+
+    @property
+    def learns(self) -> bool:
+        """Whether there is anything to train."""
+        return next(self.method.parameters(), None) is not None
+
+    def losses(self, images: Tensor, labels: Tensor) -> Losses:
+        """The method's losses in the run's precision."""
+        with self.precision.context():
+            return self.method.losses(images, labels)
+
+    def forward_backward(self, batch: dict) -> dict[str, float]:
+        images, labels = self.parse_batch_train(batch)
+        losses = self.losses(images, labels)
+        total = losses.total()
+        self.detect_anomaly(total)
+        self.optim.zero_grad()
+        self.backward_and_step(total)
+        if self.batch_idx + 1 == self.num_batches:
+            self.update_lr()
+        terms = losses.terms if len(losses.terms) > 1 else {}
+        return {
+            "loss": total.item(),
+            "acc": accuracy(losses.logits.detach(), labels).item(),
+            **{name: term.value.item() for name, term in terms.items()},
+        }
+
+    def backward_and_step(self, loss: Tensor) -> None:
+        """Gradients and one optimiser step, scaled where the precision asks for it."""
+        scaler = self.precision.scaler
+        if scaler is None:
+            loss.backward()
+            self.optim.step()
+            return
+        scaler.scale(loss).backward()
+        scaler.step(self.optim)
+        scaler.update()
+
+    def parse_batch_train(self, batch: dict) -> tuple[Tensor, Tensor]:
+        return batch["img"].to(self.device), batch["label"].to(self.device)
+
+    def train(self) -> None:
+        if self.learns:
+            super().train()
+        else:
+            self.test()
+
+    def test(self, split: str | None = None) -> float:
+        with self.fixed_classes():
+            return super().test(split)
+
+    @contextmanager
+    def fixed_classes(self) -> Iterator[None]:
+        """Compute what prediction needs of the classes once, for as long as nothing is trained."""
+        self.set_model_mode("eval")
+        with torch.no_grad(), self.precision.context():
+            self.class_features = self.method.class_features()
+        try:
+            yield
+        finally:
+            self.class_features = None
+
+    @torch.no_grad()
+    def model_inference(self, images: Tensor) -> Tensor:
+        """Class scores (B, C) by the prediction rule that TEST.ROLE asks for."""
+        seen = torch.tensor(self.cfg.TEST.ROLE == "trained", device=self.device)
+        with self.precision.context():
+            features = self.method.class_features() if self.class_features is None else self.class_features
+            return self.method.logits(images, features, seen).float()
+
+    def load_model(self, directory: str, epoch: int | None = None) -> None:
+        """Load what a run learned, from its folder: best epoch if saved, else the last, or the numbered one."""
+        if self.learns and directory:
+            restore(self.method, directory, self.checkpoint_folder, epoch)

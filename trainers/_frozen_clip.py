@@ -1,0 +1,63 @@
+"""The frozen CLIP that all methods build on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from clip.model import CLIP
+from clip.prefix_text import PrefixTextEncoder
+from clip.prompt_batch import PromptBatch
+from clip.resnet import ModifiedResNet
+from clip.tokenizer import tokenize
+from clip.vision import VisionTransformer
+
+
+class FrozenCLIP:
+    """A CLIP whose weights do not train, with its two towers at hand.
+
+    Not a module: a method may keep it without owning its parameters.
+
+    Attributes:
+        visual: the image tower; text: the prefix-sharing text encoder.
+        embed_dim: E; logit_scale: the trained temperature, exp of the stored value.
+    """
+
+    def __init__(self, model: CLIP, device: torch.device):
+        self.model = model.to(device).requires_grad_(False).eval()
+        self.device = device
+        self.visual: VisionTransformer | ModifiedResNet = model.visual
+        self.text = PrefixTextEncoder(model)
+        self.embed_dim = model.text_projection.shape[1]
+
+    @property
+    def logit_scale(self) -> float:
+        return float(self.model.logit_scale.exp())
+
+    def images(self, images: Tensor) -> Tensor:
+        """Pictures in the type the image tower takes."""
+        return images.to(self.model.dtype)
+
+    def prompts(self, classnames: Sequence[str], template: str) -> PromptBatch:
+        """Tokenised class prompts; underscores in names become spaces."""
+        texts = [template.format(name.replace("_", " ")) for name in classnames]
+        return PromptBatch(tokenize(texts, context_length=self.model.context_length)).to(self.device)
+
+    @torch.no_grad()
+    def zero_shot_weights(self, classnames: Sequence[str], templates: Sequence[str]) -> Tensor:
+        """Unit text features (C, E): the mean over templates of unit features, made unit again."""
+        features = [F.normalize(self.text.encode(self.prompts(classnames, t)), dim=-1) for t in templates]
+        return F.normalize(torch.stack(features).mean(dim=0), dim=-1)
+
+    def require_vit(self, method: str) -> VisionTransformer:
+        """The image tower, where `method` works inside a vision transformer.
+
+        Raises:
+            ValueError: the backbone is a ResNet.
+        """
+        if not isinstance(self.visual, VisionTransformer):
+            raise ValueError(f"{method} puts tokens into a vision transformer: choose a ViT in MODEL.BACKBONE.NAME, not a ResNet")
+        return self.visual

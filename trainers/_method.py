@@ -1,0 +1,112 @@
+"""What a method is: what it learns, its named losses, its logits. Everything else is `_clip_trainer.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from yacs.config import CfgNode
+
+from trainers._frozen_clip import FrozenCLIP
+
+
+class Term(NamedTuple):
+    """One named part of a loss: the plain value, and its weight in the sum."""
+
+    value: Tensor
+    weight: float = 1.0
+
+
+class Losses(NamedTuple):
+    """What a training step computes.
+
+    Attributes:
+        terms: named parts; the loss is their weighted sum, the log shows each unweighted.
+        logits: (B, C), for the training accuracy in the log.
+    """
+
+    terms: dict[str, Term]
+    logits: Tensor
+
+    def total(self) -> Tensor:
+        """The scalar to minimise."""
+        return sum(term.weight * term.value for term in self.terms.values())
+
+
+@dataclass(frozen=True)
+class Task:
+    """The classes a method is to tell apart, in label order, and how they are put into words."""
+
+    classnames: tuple[str, ...]
+    template: str
+    dataset: str
+
+
+class Method(nn.Module):
+    """A method owns exactly what it learns.
+
+    Its parameters are what the optimiser gets and what a checkpoint holds. The frozen CLIP is kept outside of
+    them, in `clip`. Subclasses create parameters in `__init__` and implement `losses` and `logits`.
+
+    Attributes:
+        published_names: (own prefix, prefix in checkpoints of the published code) of every parameter.
+    """
+
+    published_names: tuple[tuple[str, str], ...] = ()
+
+    def __init__(self, settings: CfgNode, clip: FrozenCLIP, task: Task):
+        super().__init__()
+        self.settings, self.clip, self.task = settings, clip, task
+
+    def class_features(self) -> Any:
+        """What prediction needs of the classes alone; an evaluation computes it once."""
+        raise NotImplementedError(f"{type(self).__name__} must implement class_features()")
+
+    def losses(self, images: Tensor, labels: Tensor) -> Losses:
+        """Loss terms of a batch: images (B, 3, S, S), labels (B,)."""
+        raise NotImplementedError(f"{type(self).__name__} has nothing to train")
+
+    def logits(self, images: Tensor, class_features: Any, seen: Tensor) -> Tensor:
+        """Class scores (B, C).
+
+        Args:
+            images: (B, 3, S, S).
+            class_features: what `class_features()` returned.
+            seen: bool, one for all classes or (C,): whether the method was trained on the class. Methods with
+                one prediction rule ignore it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement logits()")
+
+    def published_name(self, name: str) -> str:
+        """The name of parameter `name` in checkpoints written by the published code."""
+        for own, published in self.published_names:
+            if name.startswith(own):
+                return published + name[len(own) :]
+        return name
+
+    def from_published(self, state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Pick this method's parameters out of a state dict, under own or under published names."""
+        names = [name for name, _ in self.named_parameters()]
+        own = {name: state_dict[name] for name in names if name in state_dict}
+        published = {name: state_dict[self.published_name(name)] for name in names if self.published_name(name) in state_dict}
+        return own if len(own) >= len(published) else published
+
+
+def unit(x: Tensor) -> Tensor:
+    """Scale the last dimension to length one; zero stays an error to be seen (NaN), as in the published code."""
+    return x / x.norm(dim=-1, keepdim=True)
+
+
+def cosine_distance(x: Tensor, target: Tensor) -> Tensor:
+    """1 - mean cosine between rows: (N, E), (N, E) -> scalar."""
+    return 1 - F.cosine_similarity(x, target, dim=-1).mean()
+
+
+def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Share of right predictions in percent: (B, C), (B,) -> scalar."""
+    return (logits.argmax(dim=1) == labels).float().mean() * 100
+
+

@@ -1,0 +1,144 @@
+"""MMRL: Multi-Modal Representation Learning for Vision-Language Models (Guo and Gu, CVPR 2025).
+
+A learned space R feeds tokens into the upper layers of both encoders. The class token keeps CLIP's frozen
+projection, the representation tokens have one that is learned; both image features are trained, the first is
+held close to zero-shot CLIP and is used alone for classes never seen. Equations: docs/methods/mmrl.md.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from clip.transformer import Paused
+from dassl.engine import TRAINER_REGISTRY
+from trainers._clip_trainer import ClipTrainer
+from trainers._method import Losses, Method, Term, cosine_distance, unit
+
+LOGIT_SCALE = 100.0
+"""Logits are 100 * cosine; the trained temperature is not used."""
+
+
+class SpaceTokens:
+    """The deep tokens of one encoder: behind the class or start token, from layer J on, R mapped to each layer.
+
+    Args:
+        space: R, (K, d_r).
+        maps: one module per layer, R (K, d_r) -> tokens (K, D).
+        layers: ascending 1-based layers; between and above them the tokens' states flow on.
+    """
+
+    at = 1
+
+    def __init__(self, space: Tensor, maps: Sequence[nn.Module], layers: Sequence[int]):
+        self.space, self.count, self.grow_at = space, len(space), layers[0]
+        self.maps = dict(zip(layers, maps, strict=True))
+
+    def tokens(self, layer: int, previous: Tensor | None) -> Tensor | None:
+        """M_i = R W_i^T + b_i; what became of the tokens in the layer below is dropped."""
+        return self.maps[layer](self.space) if layer in self.maps else None
+
+
+class MMRLMethod(Method):
+    """R, a linear map per layer and modality, and a projection for the representation tokens."""
+
+    published_names = (
+        ("space", "representation_learner.compound_rep_tokens"),
+        ("image_maps.", "representation_learner.compound_rep_tokens_r2vproj."),
+        ("text_maps.", "representation_learner.compound_rep_tokens_r2tproj."),
+        ("proj_rep", "image_encoder.proj_rep"),
+    )
+
+    def __init__(self, settings, clip, task):
+        super().__init__(settings, clip, task)
+        visual, width = clip.require_vit("MMRL"), clip.model.transformer.width
+        self.layers = rep_layers(settings.REP_LAYERS, min(visual.transformer.layers, clip.model.transformer.layers))
+        self.space = nn.Parameter(torch.empty(settings.N_REP_TOKENS, settings.REP_DIM).normal_(std=0.02))
+        self.image_maps = self.make_maps(visual.transformer.width)
+        self.text_maps = self.make_maps(width)
+        self.make_rep_projection(visual.transformer.width, clip.embed_dim)
+        with torch.no_grad():
+            self.text_start = clip.text.lower(clip.prompts(task.classnames, task.template), to=self.layers[0])
+            self.w_0 = unit(clip.text.upper(self.text_start))  # (C, E)
+
+    def make_maps(self, width: int) -> nn.ModuleList:
+        """Maps from R to every layer of an encoder of `width`, starting as copies of one."""
+        first = nn.Linear(self.settings.REP_DIM, width)
+        return nn.ModuleList(copy.deepcopy(first) for _ in self.layers)
+
+    def make_rep_projection(self, width: int, embed_dim: int) -> None:
+        """The representation tokens' own projection into the shared space."""
+        self.proj_rep = nn.Parameter(torch.empty(width, embed_dim).normal_(std=width**-0.5))
+
+    def rep_projection(self) -> Tensor:
+        """(D, E), what the representation tokens are projected with."""
+        return self.proj_rep
+
+    def deep_tokens(self, maps: nn.ModuleList) -> SpaceTokens:
+        """The learned tokens of one encoder."""
+        return SpaceTokens(self.space, maps, self.layers)
+
+    def class_features(self) -> Tensor:
+        """w, unit text features (C, E)."""
+        return unit(self.clip.text.upper(self.text_start, self.deep_tokens(self.text_maps)))
+
+    def image_features(self, shared: Paused) -> tuple[Tensor, Tensor]:
+        """f_c and f_r, unit features of class token and representation tokens, each (B, E)."""
+        rows = self.clip.visual.upper(shared, self.deep_tokens(self.image_maps))  # (B, 1 + K, D)
+        f_c = rows[:, 0] @ self.clip.visual.proj
+        f_r = rows[:, 1:].mean(dim=1) @ self.rep_projection().to(rows.dtype)
+        return unit(f_c), unit(f_r)
+
+    @torch.no_grad()
+    def lower(self, images: Tensor) -> Paused:
+        """What the tuned and the frozen pass share: the layers below the first token."""
+        return self.clip.visual.lower(self.clip.images(images), to=self.layers[0])
+
+    def losses(self, images: Tensor, labels: Tensor) -> Losses:
+        """alpha CE(f_c) + (1 - alpha) CE(f_r) + lambda (distance of f_c to f_0 + distance of w to w_0)."""
+        shared, w = self.lower(images), self.class_features()
+        f_c, f_r = self.image_features(shared)
+        with torch.no_grad():
+            f_0 = unit(self.clip.visual.upper(shared)[:, 0] @ self.clip.visual.proj)
+        class_logits, rep_logits = LOGIT_SCALE * f_c @ w.t(), LOGIT_SCALE * f_r @ w.t()
+        alpha, weight = self.settings.ALPHA, self.settings.REG_WEIGHT
+        terms = {
+            "xe_main": Term(F.cross_entropy(class_logits, labels), alpha),
+            "xe_rep": Term(F.cross_entropy(rep_logits, labels), 1 - alpha),
+            "cos_img": Term(cosine_distance(f_c, f_0), weight),
+            "cos_text": Term(cosine_distance(w, self.w_0), weight),
+        }
+        return Losses(terms, alpha * class_logits + (1 - alpha) * rep_logits)
+
+    def logits(self, images: Tensor, class_features: Tensor, seen: Tensor) -> Tensor:
+        """Seen classes: both features, mixed by alpha. Others: the class token alone, which stayed general."""
+        f_c, f_r = self.image_features(self.lower(images))
+        alpha, w = self.settings.ALPHA, class_features
+        class_logits, rep_logits = LOGIT_SCALE * f_c @ w.t(), LOGIT_SCALE * f_r @ w.t()
+        return torch.where(seen, alpha * class_logits + (1 - alpha) * rep_logits, class_logits)
+
+
+def rep_layers(given: Sequence[int], depth: int) -> list[int]:
+    """The layers that get tokens: those given, or the upper half of a tower of `depth` layers (12: 6 to 12).
+
+    Raises:
+        ValueError: a layer that the backbone does not have, or one named twice or out of order.
+    """
+    layers = list(given) or list(range(max(1, depth // 2), depth + 1))
+    if layers != sorted(set(layers)) or not 1 <= layers[0] <= layers[-1] <= depth:
+        raise ValueError(f"REP_LAYERS is {list(given)}; it must be ascending layers between 1 and {depth}, the depth of this backbone")
+    return layers
+
+
+@TRAINER_REGISTRY.register()
+class MMRL(ClipTrainer):
+    """Trains MMRL with the engine's optimiser and schedule."""
+
+    method_class = MMRLMethod
+    settings_node = "MMRL"
+    checkpoint_folder = "MultiModalRepresentationLearner"
+    defaults = dict(ALPHA=0.7, REG_WEIGHT=1.0, N_REP_TOKENS=5, REP_LAYERS=(), REP_DIM=512, PREC="fp16")

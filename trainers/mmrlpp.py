@@ -1,0 +1,98 @@
+"""MMRL++: Parameter-Efficient and Interaction-Aware Representation Learning (Guo and Gu, IJCV 2026).
+
+MMRL with three changes: the maps of all layers share one matrix and differ by a low-rank residual each
+(SRRA), tokens carry on part of what they became in the layer below (PRC), and the representation tokens'
+projection is the frozen one plus a low-rank residual.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from dassl.engine import TRAINER_REGISTRY
+from trainers.mmrl import MMRL, MMRLMethod, SpaceTokens
+
+
+class ResidualMap(nn.Module):
+    """R (W + A B)^T + b: A (D, r), B (r, d_r) and b are this layer's, W (D, d_r) belongs to all layers."""
+
+    def __init__(self, shared: nn.Linear, rank: int):
+        super().__init__()
+        self.A, self.B = low_rank(*shared.weight.shape, rank)
+        self.bias = nn.Parameter(shared.bias.detach().clone())
+
+    def forward(self, space: Tensor, weight: Tensor) -> Tensor:
+        """(K, d_r) -> (K, D)"""
+        return space @ weight.t() + (space @ self.B.t()) @ self.A.t() + self.bias
+
+
+class SharedResidualMaps(nn.Module):
+    """Shared-residual representation aligner: one W for all layers of an encoder, a small residual per layer."""
+
+    def __init__(self, rep_dim: int, width: int, layers: int, rank: int):
+        super().__init__()
+        first = nn.Linear(rep_dim, width)
+        self.weight = nn.Parameter(first.weight.detach().clone())
+        self.residuals = nn.ModuleList(ResidualMap(first, rank) for _ in range(layers))
+
+    def __iter__(self):
+        """The layers' maps, R (K, d_r) -> tokens (K, D), from the first to the last."""
+        return iter([lambda space, residual=residual: residual(space, self.weight) for residual in self.residuals])
+
+
+class ComposedTokens(SpaceTokens):
+    """Progressive representation composition: beta M_i + (1 - beta) what left the layer below in the slots."""
+
+    def __init__(self, space, maps, layers, beta: float):
+        super().__init__(space, maps, layers)
+        self.beta = beta
+
+    def tokens(self, layer: int, previous: Tensor | None) -> Tensor | None:
+        mapped = super().tokens(layer, previous)
+        if mapped is None or previous is None:
+            return mapped
+        return self.beta * mapped.to(previous.dtype) + (1 - self.beta) * previous
+
+
+class MMRLppMethod(MMRLMethod):
+    """MMRL with shared-residual maps, composed tokens and a low-rank projection."""
+
+    published_names = (
+        ("space", "representation_learner.compound_rep_tokens"),
+        ("image_maps.weight", "representation_learner.srra_r2vproj.weight"),
+        ("image_maps.residuals.", "representation_learner.srra_r2vproj.srra."),
+        ("text_maps.weight", "representation_learner.srra_r2tproj.weight"),
+        ("text_maps.residuals.", "representation_learner.srra_r2tproj.srra."),
+        ("proj_", "image_encoder."),
+    )
+
+    def make_maps(self, width: int) -> SharedResidualMaps:
+        return SharedResidualMaps(self.settings.REP_DIM, width, len(self.layers), self.settings.RES_LORA_DIM)
+
+    def make_rep_projection(self, width: int, embed_dim: int) -> None:
+        self.proj_A, self.proj_B = low_rank(width, embed_dim, self.settings.PROJ_LORA_DIM)
+
+    def rep_projection(self) -> Tensor:
+        return self.clip.visual.proj + self.proj_A @ self.proj_B
+
+    def deep_tokens(self, maps: SharedResidualMaps) -> ComposedTokens:
+        return ComposedTokens(self.space, list(maps), self.layers, self.settings.BETA)
+
+
+def low_rank(rows: int, columns: int, rank: int) -> tuple[nn.Parameter, nn.Parameter]:
+    """A (rows, rank), Kaiming-uniform, and B (rank, columns), zero: their product starts as nothing."""
+    a = torch.empty(rows, rank)
+    nn.init.kaiming_uniform_(a, a=math.sqrt(5))
+    return nn.Parameter(a), nn.Parameter(torch.zeros(rank, columns))
+
+
+@TRAINER_REGISTRY.register()
+class MMRLpp(MMRL):
+    """Trains MMRL++ with the engine's optimiser and schedule."""
+
+    method_class = MMRLppMethod
+    settings_node = "MMRLpp"
+    defaults = dict(MMRL.defaults, BETA=0.9, PROJ_LORA_DIM=64, RES_LORA_DIM=4)
