@@ -56,7 +56,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
             near = difflib.get_close_matches(word, known, 1)
             parser.error(f"unknown flag {word}" + (f", did you mean {near[0]}?" if near else ""))
     if len(args.opts) % 2:
-        parser.error(f"settings after the flags come in pairs KEY VALUE, but there are {len(args.opts)} words: {args.opts}")
+        parser.error(f"settings come in pairs KEY VALUE, but there are {len(args.opts)} words: {args.opts}")
     return args
 
 

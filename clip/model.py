@@ -157,30 +157,30 @@ def from_state_dict(state_dict: Mapping[str, Tensor]) -> CLIP:
 def _shape_from(weights: Mapping[str, Tensor]) -> dict:
     """Constructor arguments of `CLIP` read from the shapes of its weights."""
     text_width = weights["ln_final.weight"].shape[0]
-    common = dict(
-        embed_dim=weights["text_projection"].shape[1],
-        context_length=weights["positional_embedding"].shape[0],
-        vocab_size=weights["token_embedding.weight"].shape[0],
-        transformer_width=text_width,
-        transformer_heads=text_width // HEAD_WIDTH,
-        transformer_layers=_count(weights, "transformer.resblocks."),
-    )
+    common = {
+        "embed_dim": weights["text_projection"].shape[1],
+        "context_length": weights["positional_embedding"].shape[0],
+        "vocab_size": weights["token_embedding.weight"].shape[0],
+        "transformer_width": text_width,
+        "transformer_heads": text_width // HEAD_WIDTH,
+        "transformer_layers": _count(weights, "transformer.resblocks."),
+    }
     if "visual.proj" in weights:
         width, _, patch, _ = weights["visual.conv1.weight"].shape
         side = round((weights["visual.positional_embedding"].shape[0] - 1) ** 0.5)
-        return common | dict(
-            image_resolution=side * patch,
-            vision_layers=_count(weights, "visual.transformer.resblocks."),
-            vision_width=width,
-            vision_patch_size=patch,
-        )
+        return common | {
+            "image_resolution": side * patch,
+            "vision_layers": _count(weights, "visual.transformer.resblocks."),
+            "vision_width": width,
+            "vision_patch_size": patch,
+        }
     side = round((weights["visual.attnpool.positional_embedding"].shape[0] - 1) ** 0.5)
-    return common | dict(
-        image_resolution=side * 32,
-        vision_layers=tuple(_count(weights, f"visual.layer{stage}.") for stage in (1, 2, 3, 4)),
-        vision_width=weights["visual.layer1.0.conv1.weight"].shape[0],
-        vision_patch_size=None,
-    )
+    return common | {
+        "image_resolution": side * 32,
+        "vision_layers": tuple(_count(weights, f"visual.layer{stage}.") for stage in (1, 2, 3, 4)),
+        "vision_width": weights["visual.layer1.0.conv1.weight"].shape[0],
+        "vision_patch_size": None,
+    }
 
 
 def _count(weights: Mapping[str, Tensor], prefix: str) -> int:

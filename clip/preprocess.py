@@ -18,13 +18,15 @@ def evaluation_transform(size: int) -> Callable[[Image.Image], Tensor]:
 
     The shorter edge becomes `size` pixels (bicubic), the middle square is kept, channels are normalised.
     """
-    return Compose([
-        _to_rgb,  # first: bicubic interpolation knows nothing of palettes
-        Resize(size, interpolation=InterpolationMode.BICUBIC),
-        CenterCrop(size),
-        ToTensor(),
-        Normalize(MEAN, STD),
-    ])
+    return Compose(
+        [
+            _to_rgb,  # first: bicubic interpolation knows nothing of palettes
+            Resize(size, interpolation=InterpolationMode.BICUBIC),
+            CenterCrop(size),
+            ToTensor(),
+            Normalize(MEAN, STD),
+        ]
+    )
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:

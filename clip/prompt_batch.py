@@ -6,6 +6,7 @@ same computation for every class, and what follows the end token changes nothing
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -47,7 +48,9 @@ class PromptBatch:
 
     def __init__(self, ids: Tensor, prefix: int | None = None):
         if ids.ndim != 2 or not len(ids):
-            raise ValueError(f"prompts must be a (classes, positions) table with a class at least, not {tuple(ids.shape)}")
+            raise ValueError(
+                f"prompts must be a (classes, positions) table of one class or more, not {tuple(ids.shape)}"
+            )
         self.ids = ids.long()
         self.ends = self.ids.argmax(dim=1)
         common = self._common_prefix()
@@ -84,7 +87,7 @@ class PromptBatch:
         order = torch.argsort(lengths, stable=True)
         sizes = list(zip(*(t.tolist() for t in lengths.unique(return_counts=True)), strict=True))  # (length, classes)
         while len(sizes) > MAX_BUCKETS:  # merge where it pads the fewest rows
-            padding = [(longer - length) * n for (length, n), (longer, _) in zip(sizes, sizes[1:], strict=False)]
+            padding = [(longer - length) * n for (length, n), (longer, _) in pairwise(sizes)]
             i = padding.index(min(padding))
             sizes[i : i + 2] = [(sizes[i + 1][0], sizes[i][1] + sizes[i + 1][1])]
         buckets, row, place = [], 0, 0

@@ -81,11 +81,15 @@ class Bottleneck(nn.Module):
         self.bn3 = nn.BatchNorm2d(planes * EXPANSION)
         self.downsample = None
         if stride > 1 or inplanes != planes * EXPANSION:
-            self.downsample = nn.Sequential(OrderedDict([
-                ("-1", _shrink(stride)),  # no weights; so named, the others keep their published numbers
-                ("0", nn.Conv2d(inplanes, planes * EXPANSION, 1, bias=False)),
-                ("1", nn.BatchNorm2d(planes * EXPANSION)),
-            ]))
+            self.downsample = nn.Sequential(
+                OrderedDict(
+                    [
+                        ("-1", _shrink(stride)),  # no weights; so named, the others keep their published numbers
+                        ("0", nn.Conv2d(inplanes, planes * EXPANSION, 1, bias=False)),
+                        ("1", nn.BatchNorm2d(planes * EXPANSION)),
+                    ]
+                )
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, C, H, W) -> (B, 4 * planes, H / stride, W / stride)`."""

@@ -35,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seeds = [int(extra.pop(0))] if extra and re.fullmatch(r"\d+", extra[0]) else []
     root = os.environ.get("DATA") or "./data"
     try:
-        runs = plan(options.protocol, options.stage, options.trainer, options.dataset, seeds, options.shots, options.cfg)
+        runs = plan(
+            options.protocol, options.stage, options.trainer, options.dataset, seeds, options.shots, options.cfg
+        )
     except PlanError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

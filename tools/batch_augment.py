@@ -23,9 +23,9 @@ def augment(pictures: Tensor, side: int) -> Tensor:
 
 
 def _place(x: Tensor, side: int) -> Tensor:
-    """Zoom (0.6 to 1.15 of the frame), aspect, slight turn, shift and mirror; white comes in from outside."""
+    """Zoom (0.7 to 1.15 of the frame), aspect, slight turn, shift and mirror; white comes in from outside."""
     n = len(x)
-    zoom = torch.empty(n, 1).uniform_(0.6, 1.15)
+    zoom = torch.empty(n, 1).uniform_(0.7, 1.15)
     aspect = torch.empty(n, 1).uniform_(-0.15, 0.15).exp()
     half = torch.cat([zoom * aspect, zoom / aspect], 1)  # half extents of what is seen, 1 = the frame
     half[:, 0] *= torch.where(torch.rand(n) < 0.5, -1.0, 1.0)
@@ -43,7 +43,7 @@ def _draw_lines(x: Tensor) -> Tensor:
     edge = (window.amax(-1) - window.amin(-1)).amax(1, keepdim=True)
     ink = 1 - (edge * 1.5).clamp(0, 1)
     dice = torch.rand(len(x), 1, 1, 1)
-    return torch.where(dice < 0.3, x * ink, torch.where(dice < 0.45, ink.expand_as(x), x))
+    return torch.where(dice < 0.25, x * ink, torch.where(dice < 0.35, ink.expand_as(x), x))
 
 
 def _recolour(x: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tools.emoji_classes import GROUPS
 from tools.emoji_pairs import Emoji
 
 TEMPLATES = (
@@ -30,15 +31,15 @@ class Pairs:
 
     Args:
         emojis, pictures: what `read_pairs` returns.
-        seed: of the draws.
 
     Attributes:
+        random: the generator of the draws.
         classes: names of the classes that have pictures here, sorted.
     """
 
-    def __init__(self, emojis: list[Emoji], pictures: np.ndarray, seed: int):
+    def __init__(self, emojis: list[Emoji], pictures: np.ndarray):
         self.emojis, self.pictures = emojis, torch.from_numpy(pictures)
-        self.random = random.Random(seed)
+        self.random = random.Random()
         sizes = Counter(emoji.subgroup for emoji in emojis)
         self.weights = [min(1.0, MOST_OF_A_SUBGROUP / sizes[emoji.subgroup]) for emoji in emojis]
         self.classes = sorted({emoji.class_name for emoji in emojis if emoji.class_name})
@@ -66,8 +67,8 @@ class Pairs:
         return [template.format(name) for name in self.classes]
 
     def every_caption(self) -> list[str]:
-        """All texts that `draw` and `class_prompts` can give."""
-        phrases = sorted({phrase for emoji in self.emojis for phrase in emoji.phrases})
+        """All texts that `draw` and `class_prompts` can give, and prompts for classes without pictures."""
+        phrases = sorted({phrase for emoji in self.emojis for phrase in emoji.phrases} | GROUPS.keys())
         return [t.format(phrase) for phrase in phrases for t in dict.fromkeys((*TEMPLATES, *CLASS_TEMPLATES))]
 
     def _phrase(self, emoji: Emoji, class_share: float) -> str:

@@ -13,10 +13,10 @@ from yacs.config import CfgNode
 import clip
 from dassl.engine import TrainerX
 from dassl.optim import build_lr_scheduler, build_optimizer
+from dassl.utils import load_pretrained_weights
 from trainers._frozen_clip import FrozenCLIP
 from trainers._method import Losses, Method, Task, accuracy
 from trainers._precision import PRECISIONS, Precision
-from trainers._restore import restore
 from trainers._templates import check_template, dataset_template
 
 ROLES = ("trained", "transferred")
@@ -57,6 +57,7 @@ class ClipTrainer(TrainerX):
     def build_model(self) -> None:
         cfg = self.cfg
         self.precision = Precision(self.settings.get("PREC", "fp32"), self.device)
+        self.scaler = self.precision.scaler
         model = self.precision.hold(clip.load(cfg.MODEL.BACKBONE.NAME)[0])
         side = model.visual.input_resolution
         if tuple(cfg.INPUT.SIZE) != (side, side):
@@ -72,7 +73,7 @@ class ClipTrainer(TrainerX):
         if not self.learns:
             return
         if cfg.MODEL.INIT_WEIGHTS:
-            restore(self.method, cfg.MODEL.INIT_WEIGHTS)
+            load_pretrained_weights(self.method, cfg.MODEL.INIT_WEIGHTS)
         self.optim = build_optimizer(self.method, cfg.OPTIM)
         self.sched = build_lr_scheduler(self.optim, cfg.OPTIM)
         self.register_model(self.checkpoint_folder, self.method, self.optim, self.sched)
@@ -105,7 +106,7 @@ class ClipTrainer(TrainerX):
 
     def backward_and_step(self, loss: Tensor) -> None:
         """Gradients and one optimiser step, scaled where the precision asks for it."""
-        scaler = self.precision.scaler
+        scaler = self.scaler
         if scaler is None:
             loss.backward()
             self.optim.step()
@@ -145,8 +146,3 @@ class ClipTrainer(TrainerX):
         with self.precision.context():
             features = self.method.class_features() if self.class_features is None else self.class_features
             return self.method.logits(images, features, seen).float()
-
-    def load_model(self, directory: str, epoch: int | None = None) -> None:
-        """Load what a run learned, from its folder: best epoch if saved, else the last, or the numbered one."""
-        if self.learns and directory:
-            restore(self.method, directory, self.checkpoint_folder, epoch)

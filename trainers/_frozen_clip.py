@@ -59,5 +59,7 @@ class FrozenCLIP:
             ValueError: the backbone is a ResNet.
         """
         if not isinstance(self.visual, VisionTransformer):
-            raise ValueError(f"{method} puts tokens into a vision transformer: choose a ViT in MODEL.BACKBONE.NAME, not a ResNet")
+            raise ValueError(
+                f"{method} works inside a vision transformer: choose a ViT in MODEL.BACKBONE.NAME, no ResNet"
+            )
         return self.visual

@@ -87,12 +87,16 @@ class Method(nn.Module):
                 return published + name[len(own) :]
         return name
 
-    def from_published(self, state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Pick this method's parameters out of a state dict, under own or under published names."""
-        names = [name for name, _ in self.named_parameters()]
-        own = {name: state_dict[name] for name in names if name in state_dict}
-        published = {name: state_dict[self.published_name(name)] for name in names if self.published_name(name) in state_dict}
-        return own if len(own) >= len(published) else published
+    def load_state_dict(self, state_dict: Mapping[str, Tensor], strict: bool = True, assign: bool = False):
+        """Load own checkpoints, and those of the published code, which hold the frozen CLIP as well.
+
+        Raises:
+            RuntimeError: a parameter is missing or of another shape; the message names them all.
+        """
+        published = {self.published_name(name): name for name, _ in self.named_parameters()}
+        if published.keys() <= state_dict.keys():
+            state_dict = {name: state_dict[key] for key, name in published.items()}
+        return super().load_state_dict(state_dict, strict, assign)
 
 
 def unit(x: Tensor) -> Tensor:
@@ -108,5 +112,3 @@ def cosine_distance(x: Tensor, target: Tensor) -> Tensor:
 def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
     """Share of right predictions in percent: (B, C), (B,) -> scalar."""
     return (logits.argmax(dim=1) == labels).float().mean() * 100
-
-

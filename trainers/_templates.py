@@ -36,5 +36,7 @@ def check_template(template: str) -> str:
     except (IndexError, KeyError, ValueError):
         fine = False
     if not fine:
-        raise ValueError(f"DATASET.TEMPLATE is {template!r}; it needs one {{}} for the class name, as in 'a photo of a {{}}.'")
+        raise ValueError(
+            f"DATASET.TEMPLATE is {template!r}; it needs one {{}} for the class name: 'a photo of a {{}}.'"
+        )
     return template

@@ -130,7 +130,9 @@ def rep_layers(given: Sequence[int], depth: int) -> list[int]:
     """
     layers = list(given) or list(range(max(1, depth // 2), depth + 1))
     if layers != sorted(set(layers)) or not 1 <= layers[0] <= layers[-1] <= depth:
-        raise ValueError(f"REP_LAYERS is {list(given)}; it must be ascending layers between 1 and {depth}, the depth of this backbone")
+        raise ValueError(
+            f"REP_LAYERS is {list(given)}; it must be ascending layers from 1 to {depth}, this backbone's depth"
+        )
     return layers
 
 
@@ -141,4 +143,11 @@ class MMRL(ClipTrainer):
     method_class = MMRLMethod
     settings_node = "MMRL"
     checkpoint_folder = "MultiModalRepresentationLearner"
-    defaults = dict(ALPHA=0.7, REG_WEIGHT=1.0, N_REP_TOKENS=5, REP_LAYERS=(), REP_DIM=512, PREC="fp16")
+    defaults = {
+        "ALPHA": 0.7,
+        "REG_WEIGHT": 1.0,
+        "N_REP_TOKENS": 5,
+        "REP_LAYERS": (),  # empty: the upper half of the backbone
+        "REP_DIM": 512,
+        "PREC": "fp16",
+    }

@@ -95,4 +95,4 @@ class MMRLpp(MMRL):
 
     method_class = MMRLppMethod
     settings_node = "MMRLpp"
-    defaults = dict(MMRL.defaults, BETA=0.9, PROJ_LORA_DIM=64, RES_LORA_DIM=4)
+    defaults = MMRL.defaults | {"BETA": 0.9, "PROJ_LORA_DIM": 64, "RES_LORA_DIM": 4}

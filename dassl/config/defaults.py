@@ -8,7 +8,7 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
-from yacs.config import CfgNode
+from dassl.config.layers import CfgNode
 
 TRAIN_LOADER = {
     "SAMPLER": "RandomSampler",

@@ -20,12 +20,9 @@ import yaml
 from yacs.config import CfgNode
 
 from dassl.config.defaults import get_cfg_default
+from dassl.config.layers import ConfigError, read_layers
 from dassl.config.values import ConfigValueError, coerce, decode
 from dassl.utils.names import get_most_similar_str_to_a_from_b
-
-
-class ConfigError(ValueError):
-    """An unknown key or a value that does not fit; the message names key, value and where it came from."""
 
 
 class ConfigBuilder:
@@ -58,23 +55,14 @@ class ConfigBuilder:
         self._open.add(section)
 
     def merge_file(self, path: str | os.PathLike, origin: str | None = None) -> None:
-        """Take over a yaml file. ``origin`` defaults to its path.
+        """Take over a yaml file and, before it, the files it names under ``BASE``. ``origin`` defaults to its path.
 
         Raises:
             FileNotFoundError: there is no such file.
             ConfigError: it is not yaml, not a mapping, or has an unknown key or a value of the wrong type.
         """
-        name = os.fspath(path)
-        if not os.path.isfile(path):
-            raise FileNotFoundError(f"There is no configuration file {name}")
-        with open(path, encoding="utf-8") as file:
-            try:
-                tree = yaml.safe_load(file)
-            except yaml.YAMLError as error:
-                raise ConfigError(f"{name} is not valid yaml: {error}") from error
-        if tree is not None and not isinstance(tree, Mapping):
-            raise ConfigError(f"{name} must hold KEY: VALUE pairs, not a {type(tree).__name__}")
-        self.merge_dict(tree or {}, origin or name)
+        for file, tree in read_layers(path):
+            self.merge_dict(tree, origin if origin and os.fspath(file) == os.fspath(path) else os.fspath(file))
 
     def merge_opts(self, opts: Sequence[Any], origin: str) -> None:
         """Take over ``[KEY, VALUE, KEY, VALUE, ...]``, keys dotted."""

@@ -1,0 +1,54 @@
+"""Read yaml files that build on others: ``BASE: ../other.yaml``, or a list of files, each relative to this one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from yacs.config import CfgNode as YacsNode
+
+BASE = "BASE"
+
+
+class ConfigError(ValueError):
+    """An unknown key or a value that does not fit; the message names key, value and where it came from."""
+
+
+def read_layers(path: str | os.PathLike, above: tuple[Path, ...] = ()) -> list[tuple[Path, dict[str, Any]]]:
+    """The trees of a yaml file and of those it builds on, lowest first, each with its file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ConfigError: one is not yaml or not a mapping, or builds on itself.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"There is no configuration file {path}" + (f", the BASE of {above[-1]}" if above else "")
+        )
+    if path.resolve() in {file.resolve() for file in above}:
+        raise ConfigError(f"{path} builds on itself: {' -> '.join(map(str, (*above, path)))}")
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid yaml: {error}") from error
+    if not isinstance(tree, Mapping):
+        raise ConfigError(f"{path} must hold KEY: VALUE pairs, not a {type(tree).__name__}")
+    tree = dict(tree)
+    bases = tree.pop(BASE, [])
+    layers = []
+    for base in [bases] if isinstance(bases, str) else bases:
+        layers += read_layers(Path(os.path.normpath(path.parent / base)), (*above, path))
+    return [*layers, (path, tree)]
+
+
+class CfgNode(YacsNode):
+    """yacs' node, whose ``merge_from_file`` understands ``BASE``."""
+
+    def merge_from_file(self, cfg_filename: str | os.PathLike) -> None:
+        """Take over a yaml file and, before it, what it builds on."""
+        for _, tree in read_layers(cfg_filename):
+            self.merge_from_other_cfg(CfgNode(tree))
