@@ -8,7 +8,9 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
-from dassl.config.layers import CfgNode
+from yacs.config import CfgNode
+
+from dassl.config.layers import RootNode
 
 TRAIN_LOADER = {
     "SAMPLER": "RandomSampler",
@@ -115,7 +117,10 @@ DEFAULTS: dict[str, Any] = {
 
 def get_cfg_default() -> CfgNode:
     """A fresh configuration tree with the default of every key."""
-    return CfgNode(deepcopy(DEFAULTS))
+    root = RootNode()
+    for key, value in deepcopy(DEFAULTS).items():
+        root[key] = CfgNode(value) if isinstance(value, dict) else value
+    return root
 
 
 def clean_cfg(cfg: CfgNode, trainer: str) -> None:

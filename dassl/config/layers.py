@@ -45,10 +45,14 @@ def read_layers(path: str | os.PathLike, above: tuple[Path, ...] = ()) -> list[t
     return [*layers, (path, tree)]
 
 
-class CfgNode(YacsNode):
-    """yacs' node, whose ``merge_from_file`` understands ``BASE``."""
+class RootNode(YacsNode):
+    """The root of a configuration tree: its ``merge_from_file`` understands ``BASE``.
+
+    The sections below stay yacs' own nodes, because yacs merges only nodes of the same class and plugin files
+    bring theirs.
+    """
 
     def merge_from_file(self, cfg_filename: str | os.PathLike) -> None:
         """Take over a yaml file and, before it, what it builds on."""
         for _, tree in read_layers(cfg_filename):
-            self.merge_from_other_cfg(CfgNode(tree))
+            self.merge_from_other_cfg(YacsNode(tree))

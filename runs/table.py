@@ -1,0 +1,43 @@
+"""From run records to the base-to-new table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from runs.protocol import plan
+from runs.record import COMPLETE, read_record
+
+
+def harmonic_mean(base: float, new: float) -> float:
+    """2 / (1/base + 1/new); 0 where either is 0."""
+    return 2 * base * new / (base + new) if base and new else 0.0
+
+
+def base2new_row(output: Path, trainer: str, dataset: str, seed: int) -> dict[str, Any]:
+    """One method's results for one seed; None where a run is missing or not complete."""
+    found = {}
+    for stage in ("train", "test"):
+        (run,) = plan("base2new", stage, trainer, dataset, [seed])
+        record = read_record(output / run.folder)
+        found[stage] = record if record and record["status"] == COMPLETE else None
+    train, test = found["train"], found["test"]
+    base, new = (record and record["metrics"]["accuracy"] for record in (train, test))
+    return {
+        "method": trainer,
+        "base": base,
+        "new": new,
+        "H": harmonic_mean(base, new) if train and test else None,
+        "trainable_params": train and train["trainable_params"],
+        "seconds": train and test and round(train["timing"]["seconds"] + test["timing"]["seconds"], 1),
+    }
+
+
+def as_text(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows as a table for the terminal; a missing cell is a dash."""
+    from tabulate import tabulate
+
+    heads = {"trainable_params": "trainable parameters"}
+    shown = [{heads.get(k, k): "-" if v is None else v for k, v in row.items()} for row in rows]
+    return tabulate(shown, headers="keys", tablefmt="github", floatfmt=".1f", intfmt=",")
