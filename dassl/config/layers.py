@@ -52,6 +52,10 @@ class RootNode(YacsNode):
     bring theirs.
     """
 
+    @classmethod
+    def _decode_cfg_value(cls, value: Any) -> Any:
+        return YacsNode._decode_cfg_value(value)
+
     def merge_from_file(self, cfg_filename: str | os.PathLike) -> None:
         """Take over a yaml file and, before it, what it builds on."""
         for _, tree in read_layers(cfg_filename):
