@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,6 +27,24 @@ MOST_OF_A_SUBGROUP = 60  # so that 259 flags do not fill the batches
 LABEL_SHARE = 0.6  # of captions that give the emoji's name (or its class); the others give one of its tags
 
 
+class Batch(NamedTuple):
+    """M meanings, two pictures and one caption of each.
+
+    Attributes:
+        pictures: (2M, 3, S, S) uint8.
+        captions: M texts.
+        true: (2M, M), whether a caption is true of a picture.
+        emojis: (2M,), which emoji a picture is.
+        classes: (2M,), its class, -1 where there is none.
+    """
+
+    pictures: Tensor
+    captions: list[str]
+    true: Tensor
+    emojis: Tensor
+    classes: Tensor
+
+
 class Pairs:
     """Draws batches of some meanings, two pictures and one caption of each.
 
@@ -43,23 +62,19 @@ class Pairs:
         sizes = Counter(emoji.subgroup for emoji in emojis)
         self.weights = [min(1.0, MOST_OF_A_SUBGROUP / sizes[emoji.subgroup]) for emoji in emojis]
         self.classes = sorted({emoji.class_name for emoji in emojis if emoji.class_name})
-        self.labels = [self.classes.index(e.class_name) if e.class_name else -1 for e in emojis]
+        labels = [self.classes.index(e.class_name) if e.class_name else -1 for e in emojis]
+        self.labels = torch.tensor(labels)
         self.said = [frozenset(emoji.phrases) for emoji in emojis]
 
-    def draw(self, meanings: int, class_share: float) -> tuple[Tensor, list[str], Tensor, Tensor]:
-        """One batch of M meanings; `class_share` of the captions give the name of the class.
-
-        Returns:
-            Pictures (2M, 3, S, S), captions (M), which caption is true of which picture (2M, M), and the
-            classes of the pictures (2M), -1 where there is none.
-        """
+    def draw(self, meanings: int, class_share: float) -> Batch:
+        """A batch of M meanings; `class_share` of the captions give the name of the class."""
         chosen = self.random.choices(range(len(self.emojis)), self.weights, k=meanings)
         phrases = [self._phrase(self.emojis[i], class_share) for i in chosen]
         captions = [self.random.choice(TEMPLATES).format(phrase) for phrase in phrases]
         rows = [row for i in chosen for row in self._two(self.emojis[i].pictures)]
         true = torch.tensor([[phrase in self.said[i] for phrase in phrases] for i in chosen])
-        labels = torch.tensor([self.labels[i] for i in chosen])
-        return self.pictures[rows], captions, true.repeat_interleave(2, 0), labels.repeat_interleave(2)
+        emojis = torch.tensor(chosen).repeat_interleave(2)
+        return Batch(self.pictures[rows], captions, true.repeat_interleave(2, 0), emojis, self.labels[emojis])
 
     def class_prompts(self) -> list[str]:
         """The class names, in one template drawn for all of them."""

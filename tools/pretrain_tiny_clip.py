@@ -8,10 +8,12 @@
     python tools/pretrain_tiny_clip.py packages/ work/                # --resume after an interruption
     cp work/emoji-ViT-8.npz clip/embedded/
 
-Two losses. Contrastive: a batch holds some meanings, two pictures and one caption of each; a caption is a
+Three losses. Contrastive: a batch holds some meanings, two pictures and one caption of each; a caption is a
 positive of every picture it is true of. Classes: softmax over the class names of the embedded dataset, as far
-as other sets have pictures of them. No OpenMoji picture is trained on; its validation part is scored for the
-log. What was used, and for how long, is in clip/embedded/README.md.
+as other sets have pictures of them. Meanings: softmax over all emojis with a vector for each, which is thrown
+away in the end; it teaches the image tower before the text tower is a good teacher. No OpenMoji picture is
+trained on; its validation part is scored for the log. What was used, and for how long, is in
+clip/embedded/README.md.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import json
 import math
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -29,7 +32,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from clip.model import CLIP
@@ -42,7 +45,7 @@ from tools.emoji_pairs import read_pairs
 NAME = "emoji-ViT-8"
 SHAPE = {
     "embed_dim": 192,
-    "image_resolution": 64,
+    "image_resolution": 48,
     "vision_layers": 6,
     "vision_width": 192,
     "vision_patch_size": 8,
@@ -53,8 +56,8 @@ SHAPE = {
     "transformer_layers": 6,
 }
 SIDE = SHAPE["image_resolution"]
-RENDERED_SIDE = 72  # a little more than is seen, so that zooming in does not blur
-FEW_PATCHES_UNTIL = 6 / 7  # of the steps; then all patches are seen, as in use
+RENDERED_SIDE = 72  # more than is seen, so that zooming in does not blur
+MEANING_SCALE = 16.0  # of the cosines with the emojis' vectors
 VALIDATION = Path(__file__).parent.parent / "datasets" / "embedded" / "openmoji"
 
 
@@ -65,18 +68,6 @@ def contrast(images: Tensor, texts: Tensor, scale: Tensor, true: Tensor) -> Tens
     by_image = -(target / target.sum(1, keepdim=True) * logits.log_softmax(1)).sum(1).mean()
     by_text = -(target / target.sum(0) * logits.log_softmax(0)).sum(0).mean()
     return (by_image + by_text) / 2
-
-
-def encode_some(model: CLIP, images: Tensor, share: float) -> Tensor:
-    """Image features from a random share of the patches: faster, and it augments (FLIP, Li et al., 2023)."""
-    x = model.visual.embed(images)
-    if share < 1:
-        patches = x.shape[1] - 1
-        chosen = 1 + torch.rand(len(x), patches).argsort(1)[:, : round(share * patches)]
-        rows = torch.cat([torch.zeros(len(x), 1, dtype=torch.long), chosen], 1)  # row 0: the class token
-        x = x.gather(1, rows[:, :, None].expand(-1, -1, x.shape[2]))
-    x = model.visual.transformer.run(x, read=1)
-    return F.normalize((model.visual.ln_post(x)[:, 0] @ model.visual.proj).float(), dim=-1)
 
 
 class Vocabulary:
@@ -101,17 +92,21 @@ class Vocabulary:
         return table
 
 
-def losses_of_a_batch(run: Run, pairs: Pairs, share: float) -> tuple[Tensor, Tensor]:
-    """Contrastive and class loss; `share` of the patches are seen."""
-    pictures, captions, true, labels = pairs.draw(run.args.meanings, run.args.class_share)
+def losses_of_a_batch(run: Run, pairs: Pairs) -> tuple[Tensor, Tensor, Tensor]:
+    """Contrastive, class and meaning loss."""
+    batch = pairs.draw(run.args.meanings, run.args.class_share)
     with torch.autocast("cpu", torch.bfloat16):
-        images = encode_some(run.model, augment(pictures, SIDE), share)
-        texts = run.model.encode_text(run.vocabulary.ids(captions + pairs.class_prompts()))
-    texts = F.normalize(texts.float(), dim=-1)
+        images = run.model.encode_image(augment(batch.pictures, SIDE))
+        texts = run.model.encode_text(run.vocabulary.ids(batch.captions + pairs.class_prompts()))
+    images, texts = (F.normalize(x.float(), dim=-1) for x in (images, texts))
+    texts, names = texts[: len(batch.captions)], texts[len(batch.captions) :]
     scale = run.model.logit_scale.exp()
-    texts, names = texts[: len(captions)], texts[len(captions) :]
-    class_loss = F.cross_entropy(scale * images @ names.t(), labels, ignore_index=-1)
-    return contrast(images, texts, scale, true), class_loss
+    meanings = MEANING_SCALE * images @ F.normalize(run.vectors.weight, dim=-1).t()
+    return (
+        contrast(images, texts, scale, batch.true),
+        F.cross_entropy(scale * images @ names.t(), batch.classes, ignore_index=-1),
+        F.cross_entropy(meanings, batch.emojis),
+    )
 
 
 @torch.no_grad()
@@ -122,7 +117,8 @@ def validate(model: CLIP, vocabulary: Vocabulary) -> dict[str, float]:
     files = [VALIDATION / "images" / path for path, _, _ in split["val"]]
     labels = torch.tensor([label for _, label, _ in split["val"]])
     pictures = torch.from_numpy(np.stack([np.asarray(Image.open(file).convert("RGB")) for file in files]))
-    images = F.normalize(model.encode_image(normalise(pictures.permute(0, 3, 1, 2))), dim=-1)
+    pictures = F.interpolate(pictures.permute(0, 3, 1, 2), (SIDE, SIDE), mode="bicubic", antialias=True)
+    images = F.normalize(model.encode_image(normalise(pictures)), dim=-1)
     texts = model.encode_text(vocabulary.ids([f"a photo of a {name}." for name in names]))
     logits = images @ F.normalize(texts, dim=-1).t()
     half = math.ceil(len(names) / 2)
@@ -146,59 +142,71 @@ def export(model: CLIP, path: Path, vocabulary: Vocabulary) -> None:
 
 
 class Run:
-    """Model, optimiser and what has been done: all that a checkpoint holds."""
+    """Model, optimisers and what has been done: all that a checkpoint holds."""
 
-    def __init__(self, args: argparse.Namespace, vocabulary: Vocabulary):
+    def __init__(self, args: argparse.Namespace, vocabulary: Vocabulary, emojis: int):
         self.args, self.vocabulary, self.step, self.seconds = args, vocabulary, 0, 0.0
-        self.model = CLIP(**SHAPE | {"vocab_size": len(vocabulary.tokens)})
         self.file = args.work / "checkpoint.pt"
-        matrices = [p for p in self.model.parameters() if p.ndim > 1]
-        others = [p for p in self.model.parameters() if p.ndim <= 1]
-        groups = [{"params": matrices, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]
-        self.optimiser = torch.optim.AdamW(groups, lr=args.lr, betas=(0.9, 0.98), eps=1e-6)
+        self.model = CLIP(**SHAPE | {"vocab_size": len(vocabulary.tokens)})
+        self.vectors = nn.Embedding(emojis, SHAPE["embed_dim"])
+        named = dict(self.model.named_parameters())
+        matrices = {name: p for name, p in named.items() if ".resblocks." in name and p.ndim == 2}
+        others = [p for name, p in named.items() if name not in matrices] + list(self.vectors.parameters())
+        decay = {"weight_decay": 0.05}
+        self.optimisers = [
+            torch.optim.Muon(list(matrices.values()), 2 * args.lr, adjust_lr_fn="match_rms_adamw", **decay),
+            torch.optim.AdamW(others, args.lr, betas=(0.9, 0.98), eps=1e-6, **decay),
+        ]
+        shape = partial(learning_rate_share, warmup=args.warmup, steps=args.steps)
+        self.schedules = [torch.optim.lr_scheduler.LambdaLR(optimiser, shape) for optimiser in self.optimisers]
+        self.parts = [self.model, self.vectors, *self.optimisers, *self.schedules]
 
     def load(self) -> None:
         """Go on from the checkpoint."""
         state = torch.load(self.file, weights_only=True)
-        self.model.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        for part, saved in zip(self.parts, state["parts"], strict=True):
+            part.load_state_dict(saved)
         self.step, self.seconds = state["step"], state["seconds"]
 
     def save(self) -> None:
         """Write the checkpoint."""
-        state = {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
+        state = {"parts": [part.state_dict() for part in self.parts], "step": self.step, "seconds": self.seconds}
         with atomic_write(self.file) as file:
-            torch.save(state | {"step": self.step, "seconds": self.seconds}, file)
+            torch.save(state, file)
 
     def train_step(self, pairs: Pairs) -> list[float]:
-        """One step; gives both losses."""
-        args, began = self.args, time.time()
-        share = args.keep if self.step < FEW_PATCHES_UNTIL * args.steps else 1.0
-        warm = min(1.0, (self.step + 1) / args.warmup)
-        for group in self.optimiser.param_groups:
-            group["lr"] = args.lr * warm * 0.5 * (1 + math.cos(math.pi * self.step / args.steps))
-        contrastive, by_class = losses_of_a_batch(self, pairs, share)
-        self.optimiser.zero_grad()
-        (contrastive + args.class_weight * by_class).backward()
+        """One step; gives the losses."""
+        began = time.time()
+        losses = losses_of_a_batch(self, pairs)
+        weights = (1.0, self.args.class_weight, self.args.meaning_weight)
+        for optimiser in self.optimisers:
+            optimiser.zero_grad()
+        sum(weight * loss for weight, loss in zip(weights, losses, strict=True)).backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimiser.step()
+        for stepped in (*self.optimisers, *self.schedules):
+            stepped.step()
         self.model.logit_scale.data.clamp_(max=math.log(100))
         self.step += 1
         self.seconds += time.time() - began
-        return [contrastive.item(), by_class.item()]
+        return [loss.item() for loss in losses]
+
+
+def learning_rate_share(step: int, warmup: int, steps: int) -> float:
+    """Linear warm-up, then half a cosine to zero."""
+    return min(1.0, (step + 1) / warmup) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
 def train(args: argparse.Namespace) -> None:
-    """The training loop; a line of log every 100 steps, a checkpoint every 500, an export every 1000."""
+    """The training loop; a line of log every 100 steps, a checkpoint every 250, an export every 500."""
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     pairs = Pairs(*read_pairs(args.packages, RENDERED_SIDE))
-    run = Run(args, Vocabulary(pairs.every_caption()))
+    run = Run(args, Vocabulary(pairs.every_caption()), len(pairs.emojis))
     if args.resume:
         run.load()
     pairs.random.seed(args.seed + run.step)
     print(len(pairs.emojis), "meanings,", len(pairs.pictures), "pictures of them", flush=True)
-    sums = np.zeros(2)
+    sums = np.zeros(3)
     while run.step < args.steps:
         sums += run.train_step(pairs)
         if run.step % 100 == 0:
@@ -207,9 +215,9 @@ def train(args: argparse.Namespace) -> None:
             scale = run.model.logit_scale.exp().item()
             print(f"step {run.step}, {run.seconds:.0f} s, losses {shown}, scale {scale:.1f}", scored, flush=True)
             sums[:] = 0
-        if run.step % 500 == 0:
+        if run.step % 250 == 0:
             run.save()
-        if run.step % 1000 == 0:
+        if run.step % 500 == 0:
             export(run.model, args.work / f"{NAME}-step{run.step}.npz", run.vocabulary)
     export(run.model, args.work / f"{NAME}.npz", run.vocabulary)
 
@@ -220,13 +228,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("packages", type=Path, help="folder with the unpacked npm packages")
     parser.add_argument("work", type=Path, help="folder for checkpoints and the result")
-    parser.add_argument("--steps", type=int, default=9000)
-    parser.add_argument("--meanings", type=int, default=48, help="a batch has twice as many pictures")
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--meanings", type=int, default=64, help="a batch has twice as many pictures")
     parser.add_argument("--lr", type=float, default=1e-3)
-    parser.add_argument("--warmup", type=int, default=500, help="steps")
+    parser.add_argument("--warmup", type=int, default=150, help="steps")
     parser.add_argument("--class-weight", type=float, default=0.5, help="of the class loss")
     parser.add_argument("--class-share", type=float, default=0.1, help="of captions that name the class")
-    parser.add_argument("--keep", type=float, default=0.6, help="of patches, for most of the time")
+    parser.add_argument("--meaning-weight", type=float, default=1.0, help="of the meaning loss")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the work folder")
