@@ -57,7 +57,8 @@ SHAPE = {
 }
 SIDE = SHAPE["image_resolution"]
 RENDERED_SIDE = 72  # more than is seen, so that zooming in does not blur
-MEANING_SCALE = 16.0  # of the cosines with the emojis' vectors
+SCALES = (14.0, 100.0)  # of the cosines, from the first step to the last: OpenAI's models end at 100, and so
+# the methods' learning rates and regularisation weights, chosen for those, fit
 VALIDATION = Path(__file__).parent.parent / "datasets" / "embedded" / "openmoji"
 
 
@@ -101,7 +102,7 @@ def losses_of_a_batch(run: Run, pairs: Pairs) -> tuple[Tensor, Tensor, Tensor]:
     images, texts = (F.normalize(x.float(), dim=-1) for x in (images, texts))
     texts, names = texts[: len(batch.captions)], texts[len(batch.captions) :]
     scale = run.model.logit_scale.exp()
-    meanings = MEANING_SCALE * images @ F.normalize(run.vectors.weight, dim=-1).t()
+    meanings = scale * images @ F.normalize(run.vectors.weight, dim=-1).t()
     return (
         contrast(images, texts, scale, batch.true),
         F.cross_entropy(scale * images @ names.t(), batch.classes, ignore_index=-1),
@@ -177,6 +178,7 @@ class Run:
     def train_step(self, pairs: Pairs) -> list[float]:
         """One step; gives the losses."""
         began = time.time()
+        self.model.logit_scale.data.fill_(log_scale(self.step / self.args.steps))
         losses = losses_of_a_batch(self, pairs)
         weights = (1.0, self.args.class_weight, self.args.meaning_weight)
         for optimiser in self.optimisers:
@@ -185,10 +187,15 @@ class Run:
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for stepped in (*self.optimisers, *self.schedules):
             stepped.step()
-        self.model.logit_scale.data.clamp_(max=math.log(100))
         self.step += 1
         self.seconds += time.time() - began
         return [loss.item() for loss in losses]
+
+
+def log_scale(done: float) -> float:
+    """Logarithm of the logits' scale; it rises for the first 60 % of the steps."""
+    first, last = (math.log(scale) for scale in SCALES)
+    return first + min(1.0, done / 0.6) * (last - first)
 
 
 def learning_rate_share(step: int, warmup: int, steps: int) -> float:
@@ -232,7 +239,7 @@ def main() -> None:
     parser.add_argument("--meanings", type=int, default=64, help="a batch has twice as many pictures")
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--warmup", type=int, default=150, help="steps")
-    parser.add_argument("--class-weight", type=float, default=0.5, help="of the class loss")
+    parser.add_argument("--class-weight", type=float, default=0.1, help="of the class loss")
     parser.add_argument("--class-share", type=float, default=0.1, help="of captions that name the class")
     parser.add_argument("--meaning-weight", type=float, default=1.0, help="of the meaning loss")
     parser.add_argument("--seed", type=int, default=1)

@@ -1,0 +1,151 @@
+"""The shape of the source: who may import whom, no cycles, short files and functions, no forbidden calls, lint."""
+
+import ast
+import subprocess
+import sys
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parent.parent
+MAY_IMPORT = {  # of ours; a package may always import itself
+    "safeio": set(),
+    "clip": {"safeio"},
+    "dassl": {"safeio"},
+    "datasets": {"dassl", "safeio"},
+    "trainers": {"clip", "dassl", "safeio"},
+    "runs": {"safeio"},
+    "tools": {"safeio", "clip", "dassl", "datasets", "trainers", "runs"},
+    "train": {"safeio", "clip", "dassl", "datasets", "trainers", "runs"},
+}
+MODEL_CODE = ("clip", "trainers")
+FILE_LINES, FUNCTION_LINES = 300, 60
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PROJECT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+FILES = [f for layer in MAY_IMPORT for f in (*(PROJECT / layer).rglob("*.py"), *PROJECT.glob(f"{layer}.py"))]
+MODULES = {module_name(path): ast.parse(path.read_text(encoding="utf-8"), str(path)) for path in sorted(FILES)}
+
+
+def imports(module: str, nodes) -> set[str]:
+    """Modules that the import statements among `nodes` name; a name that is a submodule counts as that."""
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module}:{node.lineno}: write imports in full, not relative"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                found.add(inner if inner in MODULES else node.module)
+    return found
+
+
+def top_level(tree: ast.Module) -> list[ast.stmt]:
+    """Statements that run when the module is imported: not those in functions or for type checkers."""
+    found, waiting = [], list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        found.append(node)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            waiting += node.orelse
+        elif isinstance(node, ast.If | ast.Try | ast.With | ast.For | ast.ClassDef):
+            waiting += [child for child in ast.walk(node) if isinstance(child, ast.Import | ast.ImportFrom)]
+    return found
+
+
+def calls(*layers: str):
+    """(place, call) of every call in these packages."""
+    for module, tree in MODULES.items():
+        if module.split(".")[0] in layers:
+            yield from ((f"{module}:{n.lineno}", n) for n in ast.walk(tree) if isinstance(n, ast.Call))
+
+
+def test_every_layer_has_files():
+    assert {name.split(".")[0] for name in MODULES} == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("layer", MAY_IMPORT)
+def test_imports_point_downward(layer):
+    allowed = {layer} | MAY_IMPORT[layer]
+    wrong = [
+        f"{module} imports {name}"
+        for module, tree in MODULES.items()
+        if module.split(".")[0] == layer
+        for name in imports(module, ast.walk(tree))
+        if name.split(".")[0] in MAY_IMPORT and name.split(".")[0] not in allowed
+    ]
+    assert not wrong
+
+
+def test_runs_starts_without_torch():
+    code = "import sys, pkgutil, importlib, runs\n"
+    code += "[importlib.import_module('runs.' + m.name) for m in pkgutil.iter_modules(runs.__path__)]\n"
+    code += "print(*sorted({'torch', 'clip', 'dassl', 'datasets', 'trainers'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
+
+
+def test_no_import_cycles():
+    graph = {m: imports(m, top_level(tree)) & set(MODULES) - {m} for m, tree in MODULES.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"import cycle: {' <- '.join(error.args[1])}")
+
+
+def test_files_are_short():
+    lines = {str(f.relative_to(PROJECT)): len(f.read_text(encoding="utf-8").splitlines()) for f in FILES}
+    assert not {name: n for name, n in lines.items() if n > FILE_LINES}
+
+
+def test_functions_are_short():
+    lines = {
+        f"{module}.{node.name}": node.end_lineno - node.lineno + 1
+        for module, tree in MODULES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    assert not {name: n for name, n in lines.items() if n > FUNCTION_LINES}
+
+
+def test_model_code_moves_to_no_fixed_device_or_type():
+    wrong = [p for p, c in calls(*MODEL_CODE) if isinstance(c.func, ast.Attribute) and c.func.attr in ("cuda", "half")]
+    assert not wrong
+
+
+def test_weights_are_never_loaded_loosely():
+    wrong = [
+        place
+        for place, call in calls(*MODEL_CODE)
+        for word in call.keywords
+        if word.arg == "strict" and ast.unparse(word.value) == "False" and ast.unparse(call.func) != "zip"
+    ]
+    assert not wrong
+
+
+def test_model_code_does_not_print():
+    assert not [place for place, call in calls(*MODEL_CODE) if ast.unparse(call.func) == "print"]
+
+
+def test_no_unsafe_loading():
+    unsafe = {"pickle.load", "pickle.loads", "yaml.load", "yaml.unsafe_load", "yaml.full_load", "eval", "exec"}
+    wrong = []
+    for place, call in calls(*MAY_IMPORT):
+        name, words = ast.unparse(call.func), {w.arg: ast.unparse(w.value) for w in call.keywords}
+        if name in unsafe or name.endswith(".extractall"):
+            wrong.append(f"{place} {name}")
+        if name == "torch.load" and words.get("weights_only") != "True":
+            wrong.append(f"{place} torch.load without weights_only=True")
+    assert not wrong
+
+
+def test_lint():
+    command = [sys.executable, "-m", "ruff", "check", "."]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
