@@ -48,12 +48,18 @@ COMMON = {
     "MODEL.BACKBONE.NAME": "ViT-B/16",
     "TRAINER.{}.ALPHA": 0.7,
     "TRAINER.{}.N_REP_TOKENS": 5,
-    "TRAINER.{}.REP_LAYERS": [6, 7, 8, 9, 10, 11, 12],
+    "TRAINER.{}.REP_LAYERS": (6, 7, 8, 9, 10, 11, 12),
     "TRAINER.{}.PREC": "amp",
     "TRAINER.{}.REP_DIM": 512,
 }
 ONLY = {"MMRL": {}, "MMRLpp": {"BETA": 0.9, "PROJ_LORA_DIM": 64, "RES_LORA_DIM": 4}}
-COLUMNS = ("DATALOADER.TRAIN_X.BATCH_SIZE", "OPTIM.LR", "OPTIM.MAX_EPOCH", "OPTIM.WARMUP_EPOCH", "TRAINER.{}.REG_WEIGHT")
+COLUMNS = (
+    "DATALOADER.TRAIN_X.BATCH_SIZE",
+    "OPTIM.LR",
+    "OPTIM.MAX_EPOCH",
+    "OPTIM.WARMUP_EPOCH",
+    "TRAINER.{}.REG_WEIGHT",
+)
 DIFFERING = {
     ("MMRL", "vit_b16"): (4, 0.001, 10, 1, 1.0),
     ("MMRL", "vit_b16_imagenet"): (32, 0.001, 5, 1, 1.0),
