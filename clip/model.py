@@ -83,9 +83,23 @@ class CLIP(nn.Module):
         """The type in which the towers' matrices are held and pictures are taken in."""
         return self.visual.conv1.weight.dtype
 
-    def embed_text(self, ids: Tensor, positions: Tensor) -> Tensor:
-        """Token plus positional embedding: ids (..., T) at positions (T,) -> (..., T, D)."""
-        return self.token_embedding(ids).to(self.dtype) + self.positional_embedding[positions].to(self.dtype)
+    def embed_text(
+        self, ids: Tensor, positions: Tensor, slots: Tensor | None = None, context: Tensor | None = None
+    ) -> Tensor:
+        """Token plus positional embedding, learned rows in the place of some tokens.
+
+        Args:
+            ids: (..., T) token ids; positions: (T,), where they stand.
+            slots: (..., T), which row of the context stands in a token's place, -1 where the token stays.
+            context: (G, N, D), learned rows for each of G groups.
+
+        Returns:
+            (G, ..., T, D), G = 1 without context.
+        """
+        words = self.token_embedding(ids).to(self.dtype)[None]
+        if context is not None:
+            words = torch.where((slots >= 0)[..., None], context.to(words.dtype)[:, slots.clamp(min=0)], words)
+        return words + self.positional_embedding[positions].to(self.dtype)
 
     def encode_image(self, image: Tensor) -> Tensor:
         """(B, 3, S, S) -> (B, E), not normalised."""

@@ -1,6 +1,6 @@
 """The fast text encoder: the shared prefix once, suffixes attending to its keys and values.
 
-Exact for every method whose slots lie in the prefix and whose branch is per token, because the mask is causal:
+Exact for every method whose deep tokens lie in the prefix and whose branch is per token, because the mask is causal:
  - what follows the end token changes nothing and is not there;
  - the prefix does not depend on the class and is computed once;
  - layers below the first learned token are computed once, by `lower`;
@@ -49,12 +49,13 @@ class PrefixTextEncoder:
     def __init__(self, clip: CLIP):
         self.clip = clip
 
-    def embed(self, prompts: PromptBatch) -> Paused:
-        """The prompts at the input of the first block."""
-        positions = torch.arange(prompts.prefix, device=prompts.ids.device)
-        prefix = self.clip.embed_text(prompts.ids[0, : prompts.prefix], positions)
-        suffix = self.clip.embed_text(prompts.suffix_ids, prompts.suffix_positions)
-        return Paused(PromptStates(prompts, prefix[None, None], suffix[None]), 1)
+    def embed(self, prompts: PromptBatch, context: Tensor | None = None) -> Paused:
+        """The prompts at the input of the first block; `context` (G, N, D) fills their slots, group by group."""
+        shared = prompts.prefix
+        positions = torch.arange(shared, device=prompts.ids.device)
+        prefix = self.clip.embed_text(prompts.ids[0, :shared], positions, prompts.slots[0, :shared], context)
+        suffix = self.clip.embed_text(prompts.suffix_ids, prompts.suffix_positions, prompts.suffix_slots, context)
+        return Paused(PromptStates(prompts, prefix[:, None], suffix), 1)
 
     def lower(
         self, prompts: PromptBatch, to: int, tokens: DeepTokens | None = None, branch: DeepBranch | None = None
@@ -77,10 +78,14 @@ class PrefixTextEncoder:
         return features[0] if len(features) == 1 else features
 
     def encode(
-        self, prompts: PromptBatch, tokens: DeepTokens | None = None, branch: DeepBranch | None = None
+        self,
+        prompts: PromptBatch,
+        tokens: DeepTokens | None = None,
+        branch: DeepBranch | None = None,
+        context: Tensor | None = None,
     ) -> Tensor:
-        """Features of the prompts, (C, E), not normalised."""
-        return self.upper(self.embed(prompts), tokens, branch)
+        """Features of the prompts, (C, E), or (G, C, E) with a context of more than one group; not normalised."""
+        return self.upper(self.embed(prompts, context), tokens, branch)
 
     def _step(
         self, states: PromptStates, layer: int, tokens: DeepTokens | None, branch: DeepBranch | None

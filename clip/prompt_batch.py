@@ -39,19 +39,22 @@ class PromptBatch:
         ids: (C, T) token ids, each row start token, words, end token (the highest id), padding.
         prefix: number P of leading positions to treat as shared; by default as many as all prompts have in
             common. A smaller number is always exact; a larger one is refused.
+        slots: (C, T), which row of a learned context stands in a token's place, -1 where the token stays;
+            by default there is no context.
 
     Attributes:
-        ids: (C, T); ends: (C,) position of each end token; prefix: P >= 1.
+        ids, slots: (C, T); ends: (C,) position of each end token; prefix: P >= 1.
         buckets: the suffixes by length; order: (C,) class at each place of the buckets laid end to end.
-        suffix_ids, suffix_positions: (R,) token id and position of every suffix row.
+        suffix_ids, suffix_slots, suffix_positions: (R,) of every suffix row.
     """
 
-    def __init__(self, ids: Tensor, prefix: int | None = None):
+    def __init__(self, ids: Tensor, prefix: int | None = None, slots: Tensor | None = None):
         if ids.ndim != 2 or not len(ids):
             raise ValueError(
                 f"prompts must be a (classes, positions) table of one class or more, not {tuple(ids.shape)}"
             )
         self.ids = ids.long()
+        self.slots = torch.full_like(self.ids, -1) if slots is None else slots.long()
         self.ends = self.ids.argmax(dim=1)
         common = self._common_prefix()
         self.prefix = common if prefix is None else prefix
@@ -62,7 +65,9 @@ class PromptBatch:
         positions = [self._bucket_positions(bucket) for bucket in self.buckets]
         classes = [bucket.classes[:, None].expand(-1, bucket.length) for bucket in self.buckets]
         self.suffix_positions = torch.cat([p.flatten() for p in positions])
-        self.suffix_ids = self.ids[torch.cat([c.flatten() for c in classes]), self.suffix_positions]
+        rows = torch.cat([c.flatten() for c in classes])
+        self.suffix_ids = self.ids[rows, self.suffix_positions]
+        self.suffix_slots = self.slots[rows, self.suffix_positions]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -71,14 +76,14 @@ class PromptBatch:
         """The same prompts with their index tables on `device`."""
         moved = PromptBatch.__new__(PromptBatch)
         moved.prefix = self.prefix
-        for name in ("ids", "ends", "order", "suffix_positions", "suffix_ids"):
+        for name in ("ids", "slots", "ends", "order", "suffix_positions", "suffix_ids", "suffix_slots"):
             setattr(moved, name, getattr(self, name).to(device))
         moved.buckets = [b._replace(classes=b.classes.to(device), ends=b.ends.to(device)) for b in self.buckets]
         return moved
 
     def _common_prefix(self) -> int:
         """Leading positions equal in all prompts, the end token left to the suffix."""
-        equal = (self.ids == self.ids[:1]).all(dim=0)
+        equal = ((self.ids == self.ids[:1]) & (self.slots == self.slots[:1])).all(dim=0)
         common = int(equal.long().cumprod(0).sum())
         return max(1, min(common, int(self.ends.min())))
 

@@ -25,12 +25,24 @@ class FullTextEncoder:
         self.clip = clip
 
     def encode(
-        self, prompts: PromptBatch, tokens: DeepTokens | None = None, branch: DeepBranch | None = None
+        self,
+        prompts: PromptBatch,
+        tokens: DeepTokens | None = None,
+        branch: DeepBranch | None = None,
+        context: Tensor | None = None,
     ) -> Tensor:
-        """Features of the prompts, (C, E), not normalised."""
+        """Features of the prompts, (C, E), or (G, C, E) with a context of more than one group; not normalised."""
         clip = self.clip
-        x = clip.embed_text(prompts.ids, torch.arange(prompts.ids.shape[1], device=prompts.ids.device))
-        length = x.shape[-2]
+        positions = torch.arange(prompts.ids.shape[1], device=prompts.ids.device)
+        groups = clip.embed_text(prompts.ids, positions, prompts.slots, context)
+        features = [self._encode(x, prompts, tokens, branch) for x in groups]
+        return features[0] if len(features) == 1 else torch.stack(features)
+
+    def _encode(
+        self, x: Tensor, prompts: PromptBatch, tokens: DeepTokens | None, branch: DeepBranch | None
+    ) -> Tensor:
+        """(C, T, D) -> (C, E)"""
+        clip, length = self.clip, x.shape[-2]
         x = clip.transformer.run(x, tokens=tokens, branch=branch)  # (C, T or T + K, D)
         ends = prompts.ends + x.shape[-2] - length  # slots come into being before the end token
         x = clip.ln_final(x[torch.arange(len(x), device=x.device), ends])

@@ -69,6 +69,11 @@ class ClipTrainer(TrainerX):
         task = Task(tuple(self.dm.dataset.classnames), template, cfg.DATASET.NAME)
         with self.precision.context():
             self.method = self.method_class(self.settings, FrozenCLIP(model, self.device), task).to(self.device)
+        if cfg.TEST.ROLE == "transferred" and not self.method.transfers:
+            raise ValueError(
+                f"{cfg.TRAINER.NAME} with these settings learns something for each class it is trained on and "
+                "cannot predict others (TEST.ROLE transferred): test it on its own classes only"
+            )
         self.class_features = None
         if not self.learns:
             return
@@ -94,7 +99,7 @@ class ClipTrainer(TrainerX):
         total = losses.total()
         self.detect_anomaly(total)
         self.optim.zero_grad()
-        self.backward_and_step(total)
+        self.backward_and_step(losses)
         if self.batch_idx + 1 == self.num_batches:
             self.update_lr()
         terms = losses.terms if len(losses.terms) > 1 else {}
@@ -104,14 +109,14 @@ class ClipTrainer(TrainerX):
             **{name: term.value.item() for name, term in terms.items()},
         }
 
-    def backward_and_step(self, loss: Tensor) -> None:
+    def backward_and_step(self, losses: Losses) -> None:
         """Gradients and one optimiser step, scaled where the precision asks for it."""
         scaler = self.scaler
         if scaler is None:
-            loss.backward()
+            self.method.backward(losses)
             self.optim.step()
             return
-        scaler.scale(loss).backward()
+        self.method.backward(losses, scaler.scale)
         scaler.step(self.optim)
         scaler.update()
 

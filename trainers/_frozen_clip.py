@@ -41,6 +41,12 @@ class FrozenCLIP:
         """Pictures in the type the image tower takes."""
         return images.to(self.model.dtype)
 
+    @torch.no_grad()
+    def image_features(self, images: Tensor) -> Tensor:
+        """f_0, unit features (B, E) of pictures (B, 3, S, S), as CLIP sees them."""
+        features = self.visual(self.images(images))
+        return features / features.norm(dim=-1, keepdim=True)
+
     def prompts(self, classnames: Sequence[str], template: str) -> PromptBatch:
         """Tokenised class prompts; underscores in names become spaces."""
         texts = [template.format(name.replace("_", " ")) for name in classnames]

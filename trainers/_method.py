@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -53,9 +53,11 @@ class Method(nn.Module):
 
     Attributes:
         published_names: (own prefix, prefix in checkpoints of the published code) of every parameter.
+        transfers: whether what is learned can predict classes it was not learned on.
     """
 
     published_names: tuple[tuple[str, str], ...] = ()
+    transfers: bool = True
 
     def __init__(self, settings: CfgNode, clip: FrozenCLIP, task: Task):
         super().__init__()
@@ -68,6 +70,10 @@ class Method(nn.Module):
     def losses(self, images: Tensor, labels: Tensor) -> Losses:
         """Loss terms of a batch: images (B, 3, S, S), labels (B,)."""
         raise NotImplementedError(f"{type(self).__name__} has nothing to train")
+
+    def backward(self, losses: Losses, scale: Callable[[Tensor], Tensor] = lambda loss: loss) -> None:
+        """Set the parameters' gradients; `scale` multiplies a loss as half precision needs it."""
+        scale(losses.total()).backward()
 
     def logits(self, images: Tensor, class_features: Any, seen: Tensor) -> Tensor:
         """Class scores (B, C).

@@ -61,8 +61,9 @@ class MMRLMethod(Method):
         self.image_maps = self.make_maps(visual.transformer.width)
         self.text_maps = self.make_maps(width)
         self.make_rep_projection(visual.transformer.width, clip.embed_dim)
+        self.prompts = clip.prompts(task.classnames, task.template)
         with torch.no_grad():
-            self.text_start = clip.text.lower(clip.prompts(task.classnames, task.template), to=self.layers[0])
+            self.text_start = clip.text.lower(self.prompts, to=self.layers[0])
             self.w_0 = unit(clip.text.upper(self.text_start))  # (C, E)
 
     def make_maps(self, width: int) -> nn.ModuleList:

@@ -8,11 +8,11 @@ from torch import Tensor
 
 from dassl.engine import TRAINER_REGISTRY
 from trainers._clip_trainer import ClipTrainer
-from trainers._method import Method, unit
+from trainers._cosine import CosineMethod
 from trainers._templates import ensemble
 
 
-class ZeroshotMethod(Method):
+class ZeroshotMethod(CosineMethod):
     """logits = exp(logit_scale) * cosine between the picture and each class prompt."""
 
     def templates(self) -> Sequence[str]:
@@ -21,10 +21,6 @@ class ZeroshotMethod(Method):
 
     def class_features(self) -> Tensor:
         return self.clip.zero_shot_weights(self.task.classnames, self.templates())
-
-    def logits(self, images: Tensor, class_features: Tensor, seen: Tensor) -> Tensor:
-        f_0 = unit(self.clip.visual(self.clip.images(images)))  # (B, E)
-        return self.clip.logit_scale * f_0 @ class_features.t()
 
 
 class ZeroshotEnsembleMethod(ZeroshotMethod):

@@ -1,0 +1,67 @@
+"""CoCoOp: Conditional Prompt Learning for Vision-Language Models (Zhou et al., CVPR 2022).
+
+CoOp's context, moved for each picture by a small network that sees the picture's feature.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dassl.engine import TRAINER_REGISTRY
+from trainers._clip_trainer import ClipTrainer
+from trainers._context import context_prompts, start_context
+from trainers._method import Losses, Method, Term, unit
+
+ROWS_AT_ONCE = 20_000
+"""Prompt rows that one pass through the text tower may hold when predicting: pictures are taken in groups."""
+
+
+class CoCoOpMethod(Method):
+    """The context (N, D), and the network from a picture's feature to its shift."""
+
+    published_names = (("ctx", "prompt_learner.ctx"), ("meta_net.", "prompt_learner.meta_net."))
+
+    def __init__(self, settings, clip, task):
+        super().__init__(settings, clip, task)
+        start, words = start_context(clip, settings.CTX_INIT, settings.N_CTX, at_most=clip.model.context_length)
+        self.ctx = nn.Parameter(start)
+        self.meta_net = bottleneck(clip.embed_dim, clip.embed_dim // 16, clip.model.transformer.width)
+        self.prompts = context_prompts(clip, task.classnames, words, len(start))
+
+    def class_features(self) -> None:
+        """Nothing can be known of the classes without the picture."""
+
+    def conditional_logits(self, f_0: Tensor) -> Tensor:
+        """exp(logit_scale) * cosine of each picture and its own prompts: (B, E) -> (B, C)"""
+        context = self.ctx + self.meta_net(f_0)[:, None]  # (B, N, D)
+        w = unit(self.clip.text.encode(self.prompts, context=context)).view(len(f_0), -1, f_0.shape[1])
+        return self.clip.logit_scale * torch.einsum("be,bce->bc", f_0, w.to(f_0.dtype))
+
+    def losses(self, images: Tensor, labels: Tensor) -> Losses:
+        """Cross-entropy."""
+        logits = self.conditional_logits(self.clip.image_features(images))
+        return Losses({"xe": Term(F.cross_entropy(logits, labels))}, logits)
+
+    def logits(self, images: Tensor, class_features: None, seen: Tensor) -> Tensor:
+        at_once = max(1, ROWS_AT_ONCE // len(self.prompts.suffix_ids))
+        return torch.cat([self.conditional_logits(f) for f in self.clip.image_features(images).split(at_once)])
+
+
+def bottleneck(inputs: int, hidden: int, outputs: int, activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
+    """A two-layer network, (..., inputs) -> (..., outputs)."""
+    layers = (nn.Linear(inputs, hidden), activation(), nn.Linear(hidden, outputs))
+    return nn.Sequential(OrderedDict(zip(("linear1", "relu", "linear2"), layers, strict=True)))
+
+
+@TRAINER_REGISTRY.register()
+class CoCoOp(ClipTrainer):
+    """Trains CoCoOp with the engine's optimiser and schedule."""
+
+    method_class = CoCoOpMethod
+    settings_node = "COCOOP"
+    checkpoint_folder = "prompt_learner"
+    defaults = {"N_CTX": 16, "CTX_INIT": "", "PREC": "fp16"}

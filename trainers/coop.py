@@ -1,0 +1,61 @@
+"""CoOp: Learning to Prompt for Vision-Language Models (Zhou et al., IJCV 2022).
+
+The words around the class name are learned vectors, shared by all classes or one set per class; everything
+else of CLIP stays as it is.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from dassl.engine import TRAINER_REGISTRY
+from trainers._clip_trainer import ClipTrainer
+from trainers._context import context_prompts, placeholders, start_at_random, start_from_words
+from trainers._cosine import CosineMethod
+from trainers._method import unit
+
+
+class CoOpMethod(CosineMethod):
+    """The context: N rows (N, D), or (C, N, D) with one set per class."""
+
+    published_names = (("ctx", "prompt_learner.ctx"),)
+
+    def __init__(self, settings, clip, task):
+        super().__init__(settings, clip, task)
+        words = self.start_words()
+        if words:
+            start = start_from_words(clip, words)  # the same for all classes
+        else:
+            classes = (len(task.classnames),) if settings.CSC else ()
+            start = start_at_random(clip, *classes, settings.N_CTX)
+            words = placeholders(settings.N_CTX)
+        self.ctx = nn.Parameter(start)
+        per_class = self.ctx.ndim == 3
+        self.transfers = not per_class
+        self.prompts = context_prompts(
+            clip, task.classnames, words, self.ctx.shape[-2], settings.CLASS_TOKEN_POSITION, per_class
+        )
+
+    def start_words(self) -> str:
+        """Words whose embeddings the context starts from; none: it starts at random."""
+        return self.settings.CTX_INIT.replace("_", " ").strip()
+
+    def class_features(self) -> Tensor:
+        """w, unit features (C, E) of the prompts with the context in them."""
+        return unit(self.clip.text.encode(self.prompts, context=self.ctx.flatten(0, -2)[None]))
+
+
+@TRAINER_REGISTRY.register()
+class CoOp(ClipTrainer):
+    """Trains CoOp with the engine's optimiser and schedule."""
+
+    method_class = CoOpMethod
+    settings_node = "COOP"
+    checkpoint_folder = "prompt_learner"
+    defaults = {
+        "N_CTX": 16,
+        "CSC": False,  # a context of its own for every class
+        "CTX_INIT": "",  # words to start from; their number is then the context's length
+        "PREC": "fp16",
+        "CLASS_TOKEN_POSITION": "end",  # end, middle or front
+    }

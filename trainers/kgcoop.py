@@ -1,0 +1,37 @@
+"""KgCoOp: Visual-Language Prompt Tuning with Knowledge-Guided Context Optimization (Yao et al., CVPR 2023).
+
+CoOp whose text features are held close to those of hand-written prompts.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from dassl.engine import TRAINER_REGISTRY
+from trainers._method import Losses, Term, cosine_distance
+from trainers.coop import CoOp, CoOpMethod
+
+
+class KgCoOpMethod(CoOpMethod):
+    """CoOp's context, and w_clip, the zero-shot text features that teach it."""
+
+    def __init__(self, settings, clip, task):
+        super().__init__(settings, clip, task)
+        self.w_0 = clip.zero_shot_weights(task.classnames, [task.template])  # (C, E)
+
+    def losses(self, images: Tensor, labels: Tensor) -> Losses:
+        """Cross-entropy + W * (1 - mean cosine between text features and their teachers)."""
+        w = self.class_features()
+        logits = self.similarity(self.image_features(images), w)
+        xe = Term(F.cross_entropy(logits, labels))
+        return Losses({"xe": xe, "score": Term(cosine_distance(w, self.w_0), self.settings.W)}, logits)
+
+
+@TRAINER_REGISTRY.register()
+class KgCoOp(CoOp):
+    """Trains KgCoOp with the engine's optimiser and schedule."""
+
+    method_class = KgCoOpMethod
+    settings_node = "KGCOOP"
+    defaults = CoOp.defaults | {"N_CTX": 4, "CTX_INIT": "a photo of a", "W": 8.0}

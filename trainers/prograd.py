@@ -1,0 +1,58 @@
+"""ProGrad: Prompt-aligned Gradient for Prompt Tuning (Zhu et al., ICCV 2023).
+
+CoOp whose steps may not work against zero-shot CLIP: where the gradient of the cross-entropy points away from
+that of the distillation loss, the conflicting part is taken out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dassl.engine import TRAINER_REGISTRY
+from trainers._method import Losses, Term
+from trainers.coop import CoOp, CoOpMethod
+
+
+class ProGradMethod(CoOpMethod):
+    """CoOp's context, and the zero-shot classifier that teaches it."""
+
+    def __init__(self, settings, clip, task):
+        super().__init__(settings, clip, task)
+        self.w_0 = clip.zero_shot_weights(task.classnames, [task.template])  # (C, E)
+
+    def losses(self, images: Tensor, labels: Tensor) -> Losses:
+        """Cross-entropy, and T^2 * cross-entropy to the teacher's softened prediction, which gives a direction only."""
+        f_0, temperature = self.image_features(images), self.settings.T
+        logits, taught = self.similarity(f_0, self.class_features()), self.similarity(f_0, self.w_0)
+        soft = (taught / temperature).softmax(dim=1)
+        to_teacher = F.cross_entropy(logits / temperature, soft) * temperature**2
+        terms = {"xe_loss": Term(F.cross_entropy(logits, labels)), "kl_loss": Term(to_teacher, 0.0)}
+        return Losses(terms, logits)
+
+    def backward(self, losses: Losses, scale: Callable[[Tensor], Tensor] = lambda loss: loss) -> None:
+        """Gradient of the cross-entropy, less LAMBDA of its part against the gradient of the distillation."""
+        parameters = list(self.parameters())
+        general = torch.autograd.grad(scale(losses.terms["kl_loss"].value), parameters, retain_graph=True)
+        specific = torch.autograd.grad(scale(losses.terms["xe_loss"].value), parameters)
+        for parameter, g, s in zip(parameters, general, specific, strict=True):
+            parameter.grad = aligned(s, g, self.settings.LAMBDA)
+
+
+def aligned(specific: Tensor, general: Tensor, share: float) -> Tensor:
+    """`specific` without `share` of its part along `general` where the two conflict; any equal shapes."""
+    direction = general / general.norm()
+    along = (specific * direction).sum()
+    return specific - share * along.clamp(max=0) * direction
+
+
+@TRAINER_REGISTRY.register()
+class ProGrad(CoOp):
+    """Trains ProGrad with the engine's optimiser and schedule."""
+
+    method_class = ProGradMethod
+    settings_node = "PROGRAD"
+    defaults = CoOp.defaults | {"CTX_INIT": "a photo of a", "T": 1.0, "LAMBDA": 1.0}

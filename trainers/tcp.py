@@ -1,0 +1,79 @@
+"""TCP: Textual-based Class-aware Prompt Tuning for Visual-Language Model (Yao, Zhang and Xu, CVPR 2024).
+
+CoOp's context up to some layer of the text tower; there tokens made from each class's zero-shot feature take
+its place. As in KgCoOp, text features are held close to those of hand-written prompts.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from clip.block import QuickGELU
+from dassl.engine import TRAINER_REGISTRY
+from trainers._clip_trainer import ClipTrainer
+from trainers._context import context_prompts, start_context
+from trainers._cosine import CosineMethod
+from trainers._method import Losses, Term, cosine_distance, unit
+from trainers.cocoop import bottleneck
+
+SCORE_WEIGHT = 8.0
+"""Of the distance to the zero-shot features; fixed in the published code, whose setting W is not read."""
+
+
+class ClassTokens:
+    """Tokens of each class (C, K, D) in the place of the context at the input of one layer."""
+
+    at, grow_at = 1, None
+
+    def __init__(self, tokens: Tensor, layer: int):
+        self.of_classes, self.layer, self.count = tokens, layer, tokens.shape[1]
+
+    def tokens(self, layer: int, previous: Tensor | None) -> Tensor | None:
+        return self.of_classes if layer == self.layer else None
+
+
+class TCPMethod(CosineMethod):
+    """The context (N, D), and the network from a class's zero-shot feature to its N tokens."""
+
+    published_names = (("ctx", "prompt_learner.ctx"), ("meta_net.", "prompt_learner.meta_net."))
+
+    def __init__(self, settings, clip, task):
+        super().__init__(settings, clip, task)
+        start, words = start_context(clip, settings.CTX_INIT, settings.N_CTX)
+        self.ctx = nn.Parameter(start)
+        width, depth = start.shape[1], clip.model.transformer.layers
+        self.meta_net = bottleneck(clip.embed_dim, clip.embed_dim // 4, len(start) * width, QuickGELU)
+        self.prompts = context_prompts(clip, task.classnames, words, len(start))
+        self.w_0 = clip.zero_shot_weights(task.classnames, [task.template])  # (C, E)
+        self.layer = settings.CLASS_TOKENS_LAYER or depth * 2 // 3 + 1
+        if not 1 <= self.layer <= depth:
+            raise ValueError(f"CLASS_TOKENS_LAYER is {self.layer}; this backbone's text tower has layers 1 to {depth}")
+
+    def class_features(self) -> Tensor:
+        """w, unit text features (C, E)."""
+        tokens = self.meta_net(self.w_0).view(len(self.w_0), *self.ctx.shape)
+        source = ClassTokens(tokens, self.layer)
+        return unit(self.clip.text.encode(self.prompts, tokens=source, context=self.ctx[None]))
+
+    def losses(self, images: Tensor, labels: Tensor) -> Losses:
+        """Cross-entropy + 8 * (1 - mean cosine between text features and their teachers)."""
+        w = self.class_features()
+        logits = self.similarity(self.image_features(images), w)
+        score = Term(cosine_distance(w, self.w_0), SCORE_WEIGHT)
+        return Losses({"xe": Term(F.cross_entropy(logits, labels)), "score": score}, logits)
+
+
+@TRAINER_REGISTRY.register()
+class TCP(ClipTrainer):
+    """Trains TCP with the engine's optimiser and schedule."""
+
+    method_class = TCPMethod
+    settings_node = "TCP"
+    checkpoint_folder = "prompt_learner"
+    defaults = {
+        "N_CTX": 4,
+        "CTX_INIT": "",
+        "CLASS_TOKENS_LAYER": 0,  # 1-based; 0: behind two thirds of the text tower's layers
+        "PREC": "fp16",
+    }
