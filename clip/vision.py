@@ -72,6 +72,8 @@ class VisionTransformer(nn.Module):
         x = self.transformer.run(paused.states, paused.layer, None, tokens, branch, read=read)
         return self.ln_post(x)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, S, S) -> (B, E), frozen CLIP's image features, not normalised."""
-        return self.upper(self.lower(images, to=1))[:, 0] @ self.proj
+    def forward(
+        self, images: Tensor, tokens: DeepTokens | None = None, branch: DeepBranch | None = None
+    ) -> Tensor:
+        """(B, 3, S, S) -> (B, E), image features, not normalised; without tokens and branch frozen CLIP's."""
+        return self.upper(self.lower(images, 1, tokens, branch), tokens, branch)[:, 0] @ self.proj

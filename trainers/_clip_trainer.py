@@ -101,13 +101,17 @@ class ClipTrainer(TrainerX):
         self.optim.zero_grad()
         self.backward_and_step(losses)
         if self.batch_idx + 1 == self.num_batches:
-            self.update_lr()
+            self.finish_epoch()
         terms = losses.terms if len(losses.terms) > 1 else {}
         return {
             "loss": total.item(),
             "acc": accuracy(losses.logits.detach(), labels).item(),
             **{name: term.value.item() for name, term in terms.items()},
         }
+
+    def finish_epoch(self) -> None:
+        """What the last step of an epoch does besides."""
+        self.update_lr()
 
     def backward_and_step(self, losses: Losses) -> None:
         """Gradients and one optimiser step, scaled where the precision asks for it."""

@@ -53,9 +53,14 @@ class FrozenCLIP:
         return PromptBatch(tokenize(texts, context_length=self.model.context_length)).to(self.device)
 
     @torch.no_grad()
+    def prompt_features(self, classnames: Sequence[str], template: str) -> Tensor:
+        """Text features (C, E) of the class prompts, not normalised."""
+        return self.text.encode(self.prompts(classnames, template))
+
+    @torch.no_grad()
     def zero_shot_weights(self, classnames: Sequence[str], templates: Sequence[str]) -> Tensor:
         """Unit text features (C, E): the mean over templates of unit features, made unit again."""
-        features = [F.normalize(self.text.encode(self.prompts(classnames, t)), dim=-1) for t in templates]
+        features = [F.normalize(self.prompt_features(classnames, t), dim=-1) for t in templates]
         return F.normalize(torch.stack(features).mean(dim=0), dim=-1)
 
     def require_vit(self, method: str) -> VisionTransformer:

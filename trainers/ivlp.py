@@ -1,0 +1,50 @@
+"""IVLP: independent vision-language prompting, the baseline of MaPLe (Khattak et al., CVPR 2023) and PromptSRC.
+
+Prompts in both towers that know nothing of each other.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from dassl.engine import TRAINER_REGISTRY
+from trainers._context import context_prompts, start_context
+from trainers._deep_prompts import check_depth, random_prompts, text_prompts
+from trainers._method import unit
+from trainers.vpt import VPT, VPTMethod
+
+
+class IVLPMethod(VPTMethod):
+    """VPT's image prompts, a context (N, D), and text prompts (N, D) for each further layer up to the depth."""
+
+    published_names = (*VPTMethod.published_names, ("ctx", "prompt_learner.ctx"))
+
+    def prepare_text(self) -> None:
+        settings, clip = self.settings, self.clip
+        tower = clip.model.transformer
+        depth = check_depth("PROMPT_DEPTH_TEXT", settings.PROMPT_DEPTH_TEXT, tower.layers)
+        start, words = start_context(clip, settings.CTX_INIT, settings.N_CTX_TEXT)
+        self.ctx = nn.Parameter(start)
+        self.text_prompts = random_prompts(depth - 1, len(start), tower.width)
+        self.prompts = context_prompts(clip, self.task.classnames, words, len(start))
+
+    def class_features(self) -> Tensor:
+        """w, unit text features (C, E)."""
+        deeper = text_prompts(self.ctx, self.text_prompts)
+        return unit(self.clip.text.encode(self.prompts, deeper, context=self.ctx[None]))
+
+
+@TRAINER_REGISTRY.register()
+class IVLP(VPT):
+    """Trains IVLP with the engine's optimiser and schedule."""
+
+    method_class = IVLPMethod
+    settings_node = "IVLP"
+    defaults = {
+        "N_CTX_VISION": 2,
+        "N_CTX_TEXT": 2,
+        "CTX_INIT": "a photo of a",  # the words that the context starts from; used up to four context rows
+        "PROMPT_DEPTH_VISION": 9,
+        "PROMPT_DEPTH_TEXT": 9,
+        "PREC": "fp16",
+    }

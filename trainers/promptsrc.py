@@ -1,0 +1,89 @@
+"""PromptSRC: Self-regulating Prompts (Khattak et al., ICCV 2023).
+
+IVLP held to zero-shot CLIP in both towers' features and in the logits; what is tested is a Gaussian-weighted
+mean of the prompts over epochs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dassl.engine import TRAINER_REGISTRY
+from trainers._method import Losses, Term, unit
+from trainers._templates import ensemble
+from trainers.ivlp import IVLP, IVLPMethod
+
+
+class PromptSRCMethod(IVLPMethod):
+    """IVLP's prompts, and w_0, the mean text features of sixty templates."""
+
+    def prepare_text(self) -> None:
+        super().prepare_text()
+        features = [self.clip.prompt_features(self.task.classnames, t) for t in ensemble("sixty")]
+        self.w_0 = unit(torch.stack(features).mean(dim=0))  # (C, E); the mean is of features of any length
+
+    def losses(self, images: Tensor, labels: Tensor) -> Losses:
+        """Cross-entropy + weighted L1 distances of text and image features + KL of the logits, to zero-shot CLIP."""
+        f, w, f_0 = self.image_features(images), self.class_features(), self.clip.image_features(images)
+        logits, taught = self.similarity(f, w), self.similarity(f_0, self.w_0)
+        to_teacher = F.kl_div(logits.log_softmax(1), taught.log_softmax(1), reduction="sum", log_target=True)
+        terms = {
+            "xe": Term(F.cross_entropy(logits, labels)),
+            "l1_text": Term(F.l1_loss(w, self.w_0), self.settings.TEXT_LOSS_WEIGHT),
+            "l1_image": Term(F.l1_loss(f, f_0), self.settings.IMAGE_LOSS_WEIGHT),
+            "kl_logits": Term(to_teacher / logits.numel()),
+        }
+        return Losses(terms, logits)
+
+
+def gaussian_weights(mean: float, deviation: float, epochs: int) -> Tensor:
+    """Weight of each epoch 1 ... N, (N,), summing to one."""
+    x = torch.arange(1, epochs + 1, dtype=torch.double)
+    density = torch.exp(-0.5 * ((x - mean) / deviation) ** 2)
+    return density / density.sum()
+
+
+@TRAINER_REGISTRY.register()
+class PromptSRC(IVLP):
+    """Trains PromptSRC; behind the last epoch the prompts become their weighted mean over all epochs."""
+
+    method_class = PromptSRCMethod
+    settings_node = "PROMPTSRC"
+    defaults = IVLP.defaults | {
+        "N_CTX_VISION": 4,
+        "N_CTX_TEXT": 4,
+        "TEXT_LOSS_WEIGHT": 25.0,
+        "IMAGE_LOSS_WEIGHT": 10.0,
+        "GPA_MEAN": 15.0,
+        "GPA_STD": 1.0,
+    }
+
+    def build_model(self) -> None:
+        super().build_model()
+        self.weights = gaussian_weights(self.settings.GPA_MEAN, self.settings.GPA_STD, self.cfg.OPTIM.MAX_EPOCH)
+        self.averaged_epochs = 0
+        self.mean = {name: torch.zeros_like(p) for name, p in self.method.state_dict().items()}
+
+    def finish_epoch(self) -> None:
+        super().finish_epoch()
+        weight = self.weights[self.averaged_epochs].item()
+        for name, value in self.method.state_dict().items():
+            self.mean[name] += weight * value
+        self.averaged_epochs += 1
+        if self.averaged_epochs == len(self.weights):
+            self.method.load_state_dict(self.mean)
+
+    def checkpoint_state(self, name: str, epoch: int, val_result: float | None = None) -> dict[str, Any]:
+        state = super().checkpoint_state(name, epoch, val_result)
+        return state | {"mean_of_epochs": {"epochs": self.averaged_epochs, "mean": self.mean}}
+
+    def restore_state(self, name: str, state: dict[str, Any]) -> int:
+        if "mean_of_epochs" in state:
+            saved = state["mean_of_epochs"]
+            self.averaged_epochs = saved["epochs"]
+            self.mean = {key: value.to(self.device) for key, value in saved["mean"].items()}
+        return super().restore_state(name, state)
