@@ -41,6 +41,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--eval-only", action="store_true", help="test the checkpoint in --model-dir")
     parser.add_argument("--model-dir", default="", help="run whose checkpoint is tested")
     parser.add_argument("--load-epoch", type=int, help="epoch of that checkpoint")
+    parser.add_argument("--no-cache", action="store_true", help="no evaluation crops on disk, no pictures in memory")
     parser.add_argument("--no-train", action="store_true", help="build everything, train nothing")
     parser.add_argument("--train-epoch", type=int, help="number of epochs")
     return parser

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from clip.deep_tokens import DeepBranch, DeepTokens
 from clip.prompt_batch import PromptBatch
+from clip.transformer import Paused
 
 if TYPE_CHECKING:
     from clip.model import CLIP
@@ -37,6 +38,16 @@ class FullTextEncoder:
         groups = clip.embed_text(prompts.ids, positions, prompts.slots, context)
         features = [self._encode(x, prompts, tokens, branch) for x in groups]
         return features[0] if len(features) == 1 else torch.stack(features)
+
+    def lower(
+        self, prompts: PromptBatch, to: int, tokens: DeepTokens | None = None, branch: DeepBranch | None = None
+    ) -> Paused:
+        """Nothing is shared here: the whole computation is left to `upper`."""
+        return Paused(prompts, to)
+
+    def upper(self, paused: Paused, tokens: DeepTokens | None = None, branch: DeepBranch | None = None) -> Tensor:
+        """(C, E), from the first block on."""
+        return self.encode(paused.states, tokens, branch)
 
     def _encode(
         self, x: Tensor, prompts: PromptBatch, tokens: DeepTokens | None, branch: DeepBranch | None

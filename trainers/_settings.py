@@ -67,6 +67,8 @@ def resolve(args: argparse.Namespace) -> ConfigBuilder:
     _merge_per_dataset(builder, pairs)
     for key, value in command_line:
         builder.set(key, value, "command line")
+    if args.no_cache:
+        builder.set("DATALOADER.CACHE", False, "command line")
     builder.merge_opts(args.opts, "command line")
     _decide_role(builder)
     builder.freeze()

@@ -66,6 +66,9 @@ DEFAULTS: dict[str, Any] = {
         "NUM_WORKERS": 4,
         "K_TRANSFORMS": 1,  # augmented copies of each training picture
         "RETURN_IMG0": False,  # add the picture without augmentation
+        "CACHE": True,  # keep evaluation crops on disk and decoded training pictures in memory
+        "CACHE_GIB": 20.0,  # of evaluation crops on disk, all datasets together
+        "CACHE_MIB": 2048,  # of decoded training pictures in memory
         "TRAIN_X": dict(TRAIN_LOADER),
         "TRAIN_U": {"SAME_AS_X": True, **TRAIN_LOADER},
         "TEST": {"SAMPLER": "SequentialSampler", "BATCH_SIZE": 32},

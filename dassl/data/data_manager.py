@@ -8,6 +8,7 @@ import torch
 from torch.utils.data import DataLoader
 from yacs.config import CfgNode
 
+from dassl.data.crop_cache import evaluation_wrapper
 from dassl.data.datasets.base_dataset import DatasetBase, Datum
 from dassl.data.datasets.build import build_dataset
 from dassl.data.samplers import build_sampler
@@ -37,8 +38,12 @@ def build_data_loader(
     Raises:
         ValueError: the sampler does not make a single batch of the data.
     """
+    if dataset_wrapper is not None or is_train:
+        dataset = (dataset_wrapper or DatasetWrapper)(cfg, data_source, transform=tfm, is_train=is_train)
+    else:
+        dataset = evaluation_wrapper(cfg, data_source, tfm)
     loader = DataLoader(
-        (dataset_wrapper or DatasetWrapper)(cfg, data_source, transform=tfm, is_train=is_train),
+        dataset,
         batch_size=batch_size,
         sampler=build_sampler(
             sampler_type,

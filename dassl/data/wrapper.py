@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import transforms as T
@@ -15,6 +18,8 @@ from dassl.data.transforms.transforms import INTERPOLATION_MODES
 from dassl.utils.files import read_image
 
 Transform = Callable[[Any], Any]
+READ_AT_ONCE = 256
+"""Pictures decoded ahead while others are counted against the memory limit."""
 
 
 class DatasetWrapper(Dataset):
@@ -48,14 +53,26 @@ class DatasetWrapper(Dataset):
         if self.k_tfm > 1 and transform is None:
             raise ValueError(f"DATALOADER.K_TRANSFORMS is {self.k_tfm}, but there is no transform to apply")
         self.to_tensor = _without_augmentation(cfg)
+        self.decoded: dict[int, Image.Image] = {}
+
+    def keep_decoded(self, mib: float) -> None:
+        """Decode the pictures now and keep as many of the first as fit into `mib` MiB; worker processes share them."""
+        left = mib * 2**20
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            for first in range(0, len(self.data_source), READ_AT_ONCE):
+                paths = [datum.impath for datum in self.data_source[first : first + READ_AT_ONCE]]
+                for index, picture in enumerate(threads.map(read_image, paths), start=first):
+                    left -= picture.width * picture.height * 3
+                    if left < 0:
+                        return
+                    self.decoded[index] = picture
 
     def __len__(self) -> int:
         return len(self.data_source)
 
     def __getitem__(self, idx: int) -> dict[str, Any]:
-        datum = self.data_source[idx]
-        item = {"label": datum.label, "domain": datum.domain, "impath": datum.impath, "index": idx}
-        img0 = read_image(datum.impath)
+        item = self.about(idx)
+        img0 = self.decoded.get(idx) or read_image(item["impath"])
         if self.transform is None:
             item["img"] = img0
         elif isinstance(self.transform, (list, tuple)):
@@ -66,6 +83,11 @@ class DatasetWrapper(Dataset):
         if self.return_img0:
             item["img0"] = self.to_tensor(img0)
         return item
+
+    def about(self, idx: int) -> dict[str, Any]:
+        """An item without its pictures."""
+        datum = self.data_source[idx]
+        return {"label": datum.label, "domain": datum.domain, "impath": datum.impath, "index": idx}
 
     def _transform_image(self, transform: Transform, img0: Any) -> Tensor | list[Tensor]:
         images = [transform(img0) for _ in range(self.k_tfm)]

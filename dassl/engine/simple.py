@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
-from dassl.data.data_manager import DataManager
+from dassl.data.data_manager import DataManager, DatasetWrapper
 from dassl.engine.base import TrainerBase
 from dassl.evaluation.build import build_evaluator
 from dassl.modeling.parts import build_backbone, build_head
@@ -128,8 +128,15 @@ class SimpleTrainer(TrainerBase):
             )
         if self.start_epoch and self.cfg.TEST.FINAL_MODEL == "best_val":
             self.best_result = self._best_result_so_far()
+        self._keep_decoded_pictures()
         self.init_writer(Path(self.output_dir) / "tensorboard")
         self.time_start = time.time()
+
+    def _keep_decoded_pictures(self) -> None:
+        """Decode the training pictures once, unless each is read only once anyway."""
+        pictures = getattr(self.train_loader_x, "dataset", None)
+        if self.cfg.DATALOADER.CACHE and isinstance(pictures, DatasetWrapper) and self.max_epoch > self.start_epoch + 1:
+            pictures.keep_decoded(self.cfg.DATALOADER.CACHE_MIB)
 
     def after_train(self) -> None:
         """Test the final model, print the time taken."""

@@ -1,0 +1,101 @@
+"""Time, memory and agreement of two computations of the same thing, in one process and in turn."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import platform
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+MIB = 2**20
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait for the device."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def in_turn(computations: dict[str, Callable[[], Any]], repeats: int, device: torch.device) -> dict[str, list[float]]:
+    """Seconds of each repeat of each computation; they take turns, so that a noisy machine is fair to all.
+
+    One untimed call of each comes first.
+    """
+    for compute in computations.values():
+        compute()
+    seconds: dict[str, list[float]] = {name: [] for name in computations}
+    for _ in range(repeats):
+        for name, compute in computations.items():
+            synchronise(device)
+            began = time.perf_counter()
+            compute()
+            synchronise(device)
+            seconds[name].append(time.perf_counter() - began)
+    return seconds
+
+
+def median_ms(seconds: list[float]) -> float:
+    """The median in milliseconds."""
+    return 1000 * statistics.median(seconds)
+
+
+def peak_memory(compute: Callable[[], Any], device: torch.device) -> float:
+    """MiB that a computation holds at its peak beyond what is held before it.
+
+    On a GPU the allocator's count; on a CPU the process's resident memory, looked at every two milliseconds.
+    """
+    gc.collect()
+    if device.type == "cuda":
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        compute()
+        synchronise(device)
+        return (torch.cuda.max_memory_allocated(device) - before) / MIB
+    _give_back_freed_memory()
+    before, peak, done = resident(), 0, threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.is_set():
+            peak = max(peak, resident())
+            done.wait(0.002)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        compute()
+    finally:
+        done.set()
+        watcher.join()
+    return max(0, peak - before) / MIB
+
+
+def resident() -> int:
+    """Bytes of this process in memory (Linux)."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * 4096
+
+
+def _give_back_freed_memory() -> None:
+    with contextlib.suppress(OSError):  # not glibc: what is freed stays counted as held before
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def hardware(device: torch.device) -> dict[str, Any]:
+    """What a figure depends on, for the record."""
+    found = {"torch": torch.__version__, "python": platform.python_version(), "threads": torch.get_num_threads()}
+    found["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
+    return found
+
+
+def _cpu_name() -> str:
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
+    return names[0] if names else platform.processor()

@@ -1,0 +1,185 @@
+"""Evaluation crops on disk: what the test transform makes of a picture, kept as uint8 in a memory-mapped file.
+
+A file ("pack") holds the crops of one list of pictures under one transform, row by row, each with a checksum.
+Its name is a digest of the transform, the libraries that compute it, and every picture's path, size and time
+of change: whatever could change a crop gives another pack. Runs that use a pack at the same time fill it
+together; a row is read only if its checksum fits, so a cut or damaged file costs time, never a wrong number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL
+import torchvision
+from torchvision import transforms as T
+from yacs.config import CfgNode
+
+from dassl.data.datasets.base_dataset import Datum
+from dassl.data.wrapper import DatasetWrapper
+from dassl.utils.files import read_image
+
+GIB = 2**30
+FOLDER_VARIABLE = "CROP_CACHE"
+
+
+def cache_folder() -> Path:
+    """Where packs are: the folder that CROP_CACHE names, else the user's cache folder."""
+    if named := os.environ.get(FOLDER_VARIABLE):
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "few-shot-crops"
+
+
+class CropPack:
+    """Crops (N, H, W, 3) of uint8 in a file.
+
+    Args:
+        path: the file; made by `reserve`.
+        count: N; size: (H, W).
+    """
+
+    def __init__(self, path: Path, count: int, size: tuple[int, int]):
+        self.path, self.count, self.size = path, count, size
+        self._maps: tuple[np.memmap, np.memmap] | None = None
+
+    @property
+    def bytes_per_crop(self) -> int:
+        return self.size[0] * self.size[1] * 3
+
+    @property
+    def bytes(self) -> int:
+        """Size of the whole file: checksums, then crops."""
+        return self.count * (4 + self.bytes_per_crop)
+
+    def reserve(self) -> None:
+        """Make the file if it is not there, its space set aside, so that a full disk shows now and not later.
+
+        Raises:
+            OSError: no space, or a folder that cannot be written.
+        """
+        if self.path.is_file() and self.path.stat().st_size == self.bytes:
+            os.utime(self.path)  # what is used stays longest
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        half_made = self.path.with_suffix(f".{os.getpid()}")
+        try:
+            with open(half_made, "wb") as file:
+                _set_aside(file.fileno(), self.bytes)
+            os.replace(half_made, self.path)
+        finally:
+            half_made.unlink(missing_ok=True)
+
+    def read(self, index: int) -> np.ndarray | None:
+        """Crop (H, W, 3), None if it is not there or damaged."""
+        checksums, crops = self._mapped()
+        crop = np.array(crops[index])
+        return crop if checksums[index] == _checksum(crop) else None
+
+    def write(self, index: int, crop: np.ndarray) -> None:
+        """Keep a crop; its checksum goes last."""
+        checksums, crops = self._mapped()
+        crops[index] = crop
+        checksums[index] = _checksum(crop)
+
+    def _mapped(self) -> tuple[np.memmap, np.memmap]:
+        if self._maps is None:
+            checksums = np.memmap(self.path, np.uint32, "r+", 0, (self.count,))
+            crops = np.memmap(self.path, np.uint8, "r+", 4 * self.count, (self.count, *self.size, 3))
+            self._maps = checksums, crops
+        return self._maps
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_maps": None}  # each process maps the file itself
+
+
+class CachedCrops(DatasetWrapper):
+    """As `DatasetWrapper` with the test transform, each crop made once and then read from a pack."""
+
+    def __init__(self, cfg: CfgNode, data_source: Sequence[Datum], transform: T.Compose, pack: CropPack):
+        super().__init__(cfg, data_source, transform)
+        self.pack = pack
+        self.crop, self.finish = split_transform(transform)
+
+    def __getitem__(self, idx: int) -> dict[str, Any]:
+        item, crop = self.about(idx), self.pack.read(idx)
+        if crop is None:
+            crop = np.array(self.crop(read_image(item["impath"])))
+            self.pack.write(idx, crop)
+        return {**item, "img": self.finish(crop)}
+
+
+def split_transform(transform: T.Compose) -> tuple[T.Compose, T.Compose]:
+    """Picture -> crop, and crop -> tensor: what stands before `ToTensor`, and the rest."""
+    at = next(i for i, step in enumerate(transform.transforms) if isinstance(step, T.ToTensor))
+    return T.Compose(transform.transforms[:at]), T.Compose(transform.transforms[at:])
+
+
+def evaluation_wrapper(cfg: CfgNode, data_source: Sequence[Datum], transform: Callable) -> DatasetWrapper:
+    """The test pictures through the crop cache where that is possible, else plain, with a line that says why."""
+    plain = DatasetWrapper(cfg, data_source, transform)
+    steps = getattr(transform, "transforms", ())
+    fixed_size = any(isinstance(step, T.CenterCrop) for step in steps) and any(
+        isinstance(step, T.ToTensor) for step in steps
+    )
+    if not (cfg.DATALOADER.CACHE and fixed_size) or cfg.DATALOADER.RETURN_IMG0:
+        return plain
+    folder, limit = cache_folder(), int(cfg.DATALOADER.CACHE_GIB * GIB)
+    try:
+        name = f"{_digest(data_source, split_transform(transform)[0])}.crops"
+        pack = CropPack(folder / name, len(data_source), tuple(cfg.INPUT.SIZE))
+        make_room(folder, name, pack.bytes, limit)
+        pack.reserve()
+    except OSError as error:
+        print(f"Evaluation crops are not cached in {folder}: {error}", file=sys.stderr)
+        return plain
+    return CachedCrops(cfg, data_source, transform, pack)
+
+
+def make_room(folder: Path, name: str, needed: int, limit: int) -> None:
+    """Remove the packs that were not used for longest until `needed` bytes more stay within `limit`.
+
+    Raises:
+        OSError: the pack alone is over the limit, or the disk has no room for it.
+    """
+    if needed > limit:
+        raise OSError(f"they would take {needed / GIB:.1f} GiB, the limit DATALOADER.CACHE_GIB is {limit / GIB:.1f}")
+    if not folder.is_dir() or (folder / name).is_file():
+        return
+    packs = sorted(folder.glob("*.crops"), key=lambda path: path.stat().st_mtime)
+    held = sum(path.stat().st_size for path in packs)
+    for path in packs:
+        if held + needed <= limit:
+            break
+        held -= path.stat().st_size
+        path.unlink(missing_ok=True)  # runs that have it mapped keep it until they end
+    free = shutil.disk_usage(folder).free
+    if needed > free - GIB:
+        raise OSError(f"they would take {needed / GIB:.1f} GiB, the disk has {free / GIB:.1f} GiB left")
+
+
+def _digest(data_source: Sequence[Datum], crop: T.Compose) -> str:
+    about = [repr(crop), PIL.__version__, torchvision.__version__]
+    for datum in data_source:
+        stat = os.stat(datum.impath)
+        about.append([os.path.abspath(datum.impath), stat.st_size, stat.st_mtime_ns])
+    return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
+
+
+def _checksum(crop: np.ndarray) -> int:
+    return zlib.crc32(crop) or 1  # zero marks a row that was never written
+
+
+def _set_aside(descriptor: int, size: int) -> None:
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+    else:
+        os.ftruncate(descriptor, size)

@@ -1,0 +1,115 @@
+"""The crop cache gives what the transform gives, whatever happens to its files."""
+
+import errno
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from dassl.data import DataManager, crop_cache
+from dassl.data.crop_cache import CachedCrops, CropPack
+from dassl.data.wrapper import DatasetWrapper
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("CROP_CACHE", str(tmp_path / "crops"))
+    return tmp_path / "crops"
+
+
+def pictures(cfg) -> torch.Tensor:
+    return torch.cat([batch["img"] for batch in DataManager(cfg).test_loader])
+
+
+def without_cache(cfg) -> torch.Tensor:
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.DATALOADER.CACHE = False
+    assert type(DataManager(cfg).test_loader.dataset) is DatasetWrapper
+    return pictures(cfg)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_same_numbers(tiny_cfg, folder, workers, monkeypatch):
+    tiny_cfg.defrost()
+    tiny_cfg.DATALOADER.NUM_WORKERS = workers
+    expected = without_cache(tiny_cfg)
+    assert torch.equal(pictures(tiny_cfg), expected)  # made
+    if not workers:
+        monkeypatch.setattr(crop_cache, "read_image", lambda path: pytest.fail(f"{path} was read again"))
+    assert torch.equal(pictures(tiny_cfg), expected)  # read
+
+
+def test_a_changed_picture_is_seen(tiny_cfg, folder):
+    pictures(tiny_cfg)
+    path = Path(DataManager(tiny_cfg).dataset.test[0].impath)
+    before = path.read_bytes()
+    try:
+        Image.new("RGB", (40, 50), (1, 2, 3)).save(path)
+        assert torch.equal(pictures(tiny_cfg), without_cache(tiny_cfg))
+    finally:
+        path.write_bytes(before)
+
+
+@pytest.mark.parametrize("damage", ["cut", "overwritten", "removed"])
+def test_damaged_files_cost_time_only(tiny_cfg, folder, damage):
+    expected = pictures(tiny_cfg)
+    for pack in folder.glob("*.crops"):
+        content = pack.read_bytes()
+        half = len(content) // 2
+        if damage == "removed":
+            pack.unlink()
+        else:
+            pack.write_bytes(content[:half] + (bytes(len(content) - half) if damage == "overwritten" else b""))
+    assert torch.equal(pictures(tiny_cfg), expected)
+
+
+def test_the_limit_holds(tiny_cfg, folder, capsys):
+    pictures(tiny_cfg)
+    before = {pack: pack.stat().st_size for pack in folder.glob("*.crops")}  # of test and validation pictures
+    tiny_cfg.defrost()
+    tiny_cfg.DATALOADER.CACHE_GIB = sum(before.values()) / 2**30
+    tiny_cfg.INPUT.SIZE = (tiny_cfg.INPUT.SIZE[0] - 2,) * 2
+    pictures(tiny_cfg)
+    after = {pack: pack.stat().st_size for pack in folder.glob("*.crops")}
+    assert not before.keys() & after.keys() and len(after) == 2
+    tiny_cfg.DATALOADER.CACHE_GIB = 1e-9
+    assert type(DataManager(tiny_cfg).test_loader.dataset) is DatasetWrapper
+    assert "CACHE_GIB" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_said_and_nothing_is_left(tiny_cfg, folder, capsys, monkeypatch):
+    def full(descriptor, size):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(crop_cache, "_set_aside", full)
+    assert torch.equal(pictures(tiny_cfg), without_cache(tiny_cfg))
+    assert "No space left" in capsys.readouterr().err and not list(folder.iterdir())
+
+
+def test_packs_travel_to_other_processes_by_name(tmp_path):
+    pack = CropPack(tmp_path / "a.crops", 2, (3, 4))
+    pack.reserve()
+    assert pack.read(0) is None
+    pack.write(1, torch.arange(36, dtype=torch.uint8).view(3, 4, 3).numpy())
+    again = pickle.loads(pickle.dumps(pack))
+    assert (again.read(1) == pack.read(1)).all() and len(pickle.dumps(pack)) < 1000
+
+
+def test_training_pictures_are_decoded_once(tiny_cfg, monkeypatch):
+    manager = DataManager(tiny_cfg)
+    data = manager.train_loader_x.dataset
+    torch.manual_seed(0)
+    expected = [data[i]["img"] for i in range(len(data))]
+    data.keep_decoded(mib=100)
+    assert len(data.decoded) == len(data) and not isinstance(data, CachedCrops)
+    monkeypatch.setattr("dassl.data.wrapper.read_image", lambda path: pytest.fail("read again"))
+    torch.manual_seed(0)
+    for i, image in enumerate(expected):
+        assert torch.equal(data[i]["img"], image)
+    data.decoded.clear()
+    monkeypatch.undo()
+    data.keep_decoded(mib=0.005)
+    assert len(data.decoded) < len(data)
