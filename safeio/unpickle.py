@@ -60,6 +60,7 @@ def load_checkpoint_file(path: str | os.PathLike) -> dict:
     if is_torchscript(path):
         raise CheckpointError(f"{path} is a TorchScript archive (a whole program), not a checkpoint.")
     try:
+        _check_sums(path)
         content = _load(path)
     except Exception as error:  # a damaged pickle can raise anything
         raise CheckpointError(
@@ -70,6 +71,14 @@ def load_checkpoint_file(path: str | os.PathLike) -> dict:
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds {type(content).__name__}, expected a dictionary of tensors.")
     return content
+
+
+def _check_sums(path: Path) -> None:
+    """PyTorch's reader does not compare the checksums that its zip files carry."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if damaged := archive.testzip():
+                raise ValueError(f"the checksum of {damaged} in it is wrong, so it is damaged")
 
 
 def is_torchscript(path: str | os.PathLike) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -74,7 +75,7 @@ class ClipTrainer(TrainerX):
                 f"{cfg.TRAINER.NAME} with these settings learns something for each class it is trained on and "
                 "cannot predict others (TEST.ROLE transferred): test it on its own classes only"
             )
-        self.class_features = None
+        self.class_features, self.skipped_steps = None, 0
         if not self.learns:
             return
         if cfg.MODEL.INIT_WEIGHTS:
@@ -97,11 +98,17 @@ class ClipTrainer(TrainerX):
         images, labels = self.parse_batch_train(batch)
         losses = self.losses(images, labels)
         total = losses.total()
-        self.detect_anomaly(total)
-        self.optim.zero_grad()
-        self.backward_and_step(losses)
+        skipped = self.cfg.TRAIN.SKIP_NONFINITE and not torch.isfinite(total)
+        if skipped:
+            self.skipped_steps += 1
+        else:
+            self.detect_anomaly(total)
+            self.optim.zero_grad()
+            self.backward_and_step(losses)
         if self.batch_idx + 1 == self.num_batches:
             self.finish_epoch()
+        if skipped:
+            return {}
         terms = losses.terms if len(losses.terms) > 1 else {}
         return {
             "loss": total.item(),
@@ -132,6 +139,18 @@ class ClipTrainer(TrainerX):
             super().train()
         else:
             self.test()
+
+    def load_model(self, directory: str | os.PathLike, epoch: int | None = None) -> None:
+        """As in the engine; without a folder there would be nothing to test but the start values.
+
+        Raises:
+            ValueError: no folder is given, and there is something to load.
+        """
+        if self.learns and not directory:
+            raise ValueError(
+                f"{self.cfg.TRAINER.NAME} is tested with what it learned: --model-dir must name a finished run's folder"
+            )
+        super().load_model(directory, epoch)
 
     def test(self, split: str | None = None) -> float:
         with self.fixed_classes():

@@ -102,8 +102,10 @@ DEFAULTS: dict[str, Any] = {
         "WARMUP_RECOUNT": True,  # the schedule proper starts counting after the warm-up
     },
     "TRAIN": {
+        "CHECKPOINT_STEPS": 200,  # steps between saved positions within an epoch; 0: only when asked to stop
         "CHECKPOINT_FREQ": 0,  # epochs between checkpoints, below 1: only the last
         "PRINT_FREQ": 10,  # batches
+        "SKIP_NONFINITE": False,  # leave out steps whose loss is infinite or NaN instead of ending the run
         "COUNT_ITER": "train_x",
     },
     "TEST": {

@@ -14,6 +14,8 @@ from yacs.config import CfgNode
 
 from dassl.data.data_manager import DataManager, DatasetWrapper
 from dassl.engine.base import TrainerBase
+from dassl.engine.resume import Position, remove_positions
+from dassl.engine.stop import StopRequest
 from dassl.evaluation.build import build_evaluator
 from dassl.modeling.parts import build_backbone, build_head
 from dassl.optim.lr_schedule import build_lr_scheduler
@@ -87,6 +89,9 @@ class SimpleTrainer(TrainerBase):
         self.build_model()
         self.evaluator = build_evaluator(cfg, lab2cname=self.lab2cname)
         self.best_result = -np.inf
+        self.stop = StopRequest()
+        self.position: Position | None = None  # where an interrupted training goes on
+        self.unsaved_steps = 0
 
     def check_cfg(self, cfg: CfgNode) -> None:
         """Refuse a configuration that this trainer cannot use. To be overridden."""
@@ -116,13 +121,17 @@ class SimpleTrainer(TrainerBase):
         self.register_model("model", self.model, self.optim, self.sched)
 
     def train(self) -> None:
-        super().train(self.start_epoch, self.max_epoch)
+        with self.stop.listening():
+            super().train(self.start_epoch, self.max_epoch)
 
     def before_train(self) -> None:
         """Resume if there is something to resume, open the writer, start the clock."""
         directory = self.cfg.RESUME or self.output_dir
         self.start_epoch = self.resume_model_if_exist(directory)
-        if self.cfg.RESUME and not self.start_epoch:
+        self.position = self.restore_position(directory, self.start_epoch)
+        if self.position is not None:
+            self.start_epoch = self.position.epoch
+        if self.cfg.RESUME and not self.start_epoch and self.position is None:
             raise FileNotFoundError(
                 f"RESUME is {self.cfg.RESUME!r}, which has no checkpoints of {self.get_model_names()}"
             )
@@ -142,6 +151,7 @@ class SimpleTrainer(TrainerBase):
         """Test the final model, print the time taken."""
         # Two wordings: result parsers in use look for the one or the other.
         print("Finish training\nFinished training")
+        remove_positions(self.output_dir)
         if not self.cfg.TEST.NO_TEST:
             if self.cfg.TEST.FINAL_MODEL == "best_val":
                 print("Deploy the model with the best val performance")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
+from itertools import islice
 from typing import Any
 
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from dassl.engine.simple import SimpleTrainer
+from dassl.engine.stop import Stopped
+from dassl.utils.environment import random_state, restore_random_state
 from dassl.utils.meters import AverageMeter, MetricMeter
 from dassl.utils.names import check_availability
 from dassl.utils.progress import print_line, progress
@@ -30,17 +33,68 @@ class _BatchTrainer(SimpleTrainer):
         self.set_model_mode("train")
         self.num_batches = num_batches
         metrics, batch_time, data_time = MetricMeter(), AverageMeter(), AverageMeter()
-        frequency = self.cfg.TRAIN.PRINT_FREQ
-        bar = progress(batches, f"epoch {self.epoch + 1}/{self.max_epoch}", total=num_batches)
+        frequency, done = self.cfg.TRAIN.PRINT_FREQ, self.position.batches if self.position else 0
+        epoch_start = self.position.epoch_start if self.position else random_state()
+        bar = progress(self._remaining(batches), f"epoch {self.epoch + 1}/{self.max_epoch}", total=num_batches)
         start = time.time()
-        for self.batch_idx, batch in enumerate(bar):
-            data_time.update(time.time() - start)
-            metrics.update(self.forward_backward(*batch))
-            batch_time.update(time.time() - start)
-            if (self.batch_idx + 1) % frequency == 0 or num_batches < frequency:
-                print_line(self._log_line(metrics, batch_time, data_time))
-            self._write_curves(metrics)
-            start = time.time()
+        with self.stop.held():
+            for self.batch_idx, batch in bar:
+                data_time.update(time.time() - start)
+                metrics.update(self._step(batch, metrics))
+                batch_time.update(time.time() - start)
+                done, self.unsaved_steps = self.batch_idx + 1, self.unsaved_steps + 1
+                if done % frequency == 0 or num_batches < frequency:
+                    print_line(self._log_line(metrics, batch_time, data_time))
+                self._write_curves(metrics)
+                if done < num_batches:
+                    self.save_or_stop(self.epoch, done, epoch_start)
+                start = time.time()
+        if done < num_batches:  # the loader broke off because it was asked to stop
+            self.save_or_stop(self.epoch, done, epoch_start)
+
+    def _step(self, batch: tuple, so_far: MetricMeter) -> dict[str, Any] | None:
+        """One training step; a loss that is no number is told with what is needed to look into it."""
+        try:
+            return self.forward_backward(*batch)
+        except FloatingPointError as error:
+            files = [path for part in batch if isinstance(part, dict) for path in part.get("impath", [])]
+            raise FloatingPointError(
+                f"{error} Epoch {self.epoch + 1}, batch {self.batch_idx + 1}. Last finite values (and means): "
+                f"{str(so_far) or 'none yet'}. Pictures of the batch: {', '.join(files)}. A lower OPTIM.LR or another "
+                f"precision may help; TRAIN.SKIP_NONFINITE True leaves such steps out and counts them."
+            ) from error
+
+    def _remaining(self, batches: Iterable[tuple]) -> Iterator[tuple[int, tuple]]:
+        """Number and batch of those not done yet. The others are drawn too: the random generators need it."""
+        position, self.position = self.position, None
+        if position is not None:
+            restore_random_state(position.epoch_start)
+        iterator, first = iter(batches), position.batches if position else 0
+        for _ in range(first):
+            next(iterator)
+        if position is not None:
+            restore_random_state(position.now)
+        try:
+            yield from enumerate(iterator, start=first)
+        except RuntimeError:
+            if not self.stop.signum:  # Ctrl-C reaches the loader's worker processes too
+                raise
+
+    def after_epoch(self) -> None:
+        super().after_epoch()
+        if self.epoch + 1 < self.max_epoch:
+            self.save_or_stop(self.epoch + 1, 0, random_state())
+        elif self.stop.signum:
+            raise Stopped(self.stop.signum)
+
+    def save_or_stop(self, epoch: int, batches: int, epoch_start: dict[str, Any]) -> None:
+        """Save the position if TRAIN.CHECKPOINT_STEPS steps are unsaved or a signal came; then leave if it did."""
+        interval, signum = self.cfg.TRAIN.CHECKPOINT_STEPS, self.stop.signum
+        if signum or 0 < interval <= self.unsaved_steps:
+            self.save_position(epoch, batches, epoch_start)
+            self.unsaved_steps = 0
+        if signum:
+            raise Stopped(signum)
 
     def _log_line(self, metrics: MetricMeter, batch_time: AverageMeter, data_time: AverageMeter) -> str:
         """``epoch [2/20] batch [20/25] time 0.542 (0.576) data 0.000 (0.033) loss 1.2345 (1.3456) ...``"""
@@ -67,7 +121,7 @@ class TrainerX(_BatchTrainer):
     """Trains on labelled data. A method adds ``build_model`` and ``forward_backward(batch)``."""
 
     def run_epoch(self) -> None:
-        self.run_batches(((batch,) for batch in self.train_loader_x), len(self.train_loader_x))
+        self.run_batches(zip_lazily(self.train_loader_x), len(self.train_loader_x))
 
     def parse_batch_train(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
         """Pictures, labels and domains of a batch, on the device."""
@@ -90,16 +144,20 @@ class TrainerXU(_BatchTrainer):
         check_availability(count, COUNT_ITER, kind="TRAIN.COUNT_ITER")
         x, u = len(self.train_loader_x), len(self.train_loader_u)
         num_batches = {"train_x": x, "train_u": u, "smaller_one": min(x, u)}[count]
-        pairs = zip(
-            range(num_batches), _endless(self.train_loader_x), _endless(self.train_loader_u), strict=False
-        )
-        self.run_batches(((batch_x, batch_u) for _, batch_x, batch_u in pairs), num_batches)
+        pairs = zip_lazily(_endless(self.train_loader_x), _endless(self.train_loader_u))
+        self.run_batches(islice(pairs, num_batches), num_batches)
 
     def parse_batch_train(
         self, batch_x: dict[str, Any], batch_u: dict[str, Any]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Labelled pictures, their labels, and unlabelled pictures, on the device."""
         return tuple(tensor.to(self.device) for tensor in (batch_x["img"], batch_x["label"], batch_u["img"]))
+
+
+def zip_lazily(*loaders: Iterable) -> Iterator[tuple]:
+    """Their batches side by side. Loaders draw random numbers when they start: here that is when the first batch
+    is asked for, so that a resumed epoch can set the generators before."""
+    yield from zip(*loaders, strict=False)
 
 
 def _endless(loader: DataLoader) -> Iterator[dict[str, Any]]:

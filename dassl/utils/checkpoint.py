@@ -7,6 +7,7 @@ numbers, strings and containers.
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ import torch
 from torch import nn
 
 from safeio.atomic import atomic_write, atomic_write_text
-from safeio.unpickle import load_checkpoint_file
+from safeio.unpickle import CheckpointError, load_checkpoint_file
 
 POINTER = "checkpoint"  # text file beside the checkpoints, holds the name of the newest
 BEST = "model-best.pth.tar"
@@ -49,15 +50,20 @@ def save_checkpoint(
     state = dict(state)
     if remove_module_from_keys:
         state["state_dict"] = without_module_prefix(state["state_dict"])
+    for target in [path, folder / BEST] if is_best else [path]:
+        save_plain(state, target)
+        print(f"Checkpoint saved to {target}")
+    atomic_write_text(folder / POINTER, f"{path.name}\n")
+
+
+def save_plain(state: Mapping[str, Any], path: str | os.PathLike) -> None:
+    """Write tensors, numbers, strings and containers, atomically; anything else is left out, and said."""
     left_out: list[str] = []
     content = _plain(state, "", left_out)
     if left_out:
         print(f"Not saved, being objects: {', '.join(left_out)}")
-    for target in [path, folder / BEST] if is_best else [path]:
-        with atomic_write(target) as file:
-            torch.save(content, file)
-        print(f"Checkpoint saved to {target}")
-    atomic_write_text(folder / POINTER, f"{path.name}\n")
+    with atomic_write(path) as file:
+        torch.save(content, file)
 
 
 def load_checkpoint(fpath: str | os.PathLike) -> dict[str, Any]:
@@ -82,22 +88,36 @@ def newest_checkpoint(folder: str | os.PathLike) -> Path | None:
         named = folder / Path(pointer.read_text(encoding="utf-8").strip()).name
         if named.is_file():
             return named
-    numbered = {path.name.removeprefix(NUMBERED): path for path in folder.glob(f"{NUMBERED}*")}
-    epochs = [int(number) for number in numbered if number.isdecimal()]
-    return numbered[str(max(epochs))] if epochs else None
+    numbered = _numbered(folder)
+    return numbered[-1] if numbered else None
+
+
+def _numbered(folder: str | os.PathLike) -> list[Path]:
+    """The numbered checkpoints of a folder, ascending."""
+    found = {path.name.removeprefix(NUMBERED): path for path in Path(folder).glob(f"{NUMBERED}*")}
+    return [found[number] for number in sorted((n for n in found if n.isdecimal()), key=int)]
 
 
 def load_newest_checkpoint(folder: str | os.PathLike) -> dict[str, Any]:
-    """Read what :func:`newest_checkpoint` finds.
+    """Read what :func:`newest_checkpoint` finds; if that is damaged, say so and read the one before it.
 
     Raises:
         FileNotFoundError: no checkpoint there.
+        safeio.unpickle.CheckpointError: none of those there can be read.
     """
     path = newest_checkpoint(folder)
     if path is None:
         raise FileNotFoundError(f"No checkpoint in {folder}: looked for {NUMBERED}<epoch> and {BEST}")
-    print(f'Loading checkpoint from "{path}"')
-    return load_checkpoint(path)
+    candidates = [path, *(other for other in reversed(_numbered(folder)) if other != path)]
+    while True:
+        candidate = candidates.pop(0)
+        print(f'Loading checkpoint from "{candidate}"')
+        try:
+            return load_checkpoint(candidate)
+        except CheckpointError as error:
+            if not candidates:
+                raise
+            print(f"WARNING: {error} The checkpoint before it is used.", file=sys.stderr)
 
 
 def restore_from_state(

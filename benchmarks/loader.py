@@ -1,0 +1,106 @@
+"""Pictures per second of the input pipeline: a plain torch DataLoader, the crop cache, decoded training pictures.
+
+    python benchmarks/loader.py --pictures 2000 --workers 0
+
+Made-up JPEG photographs of 500 x 375 pixels, CLIP's evaluation transform and the training augmentation of the
+method configs. The pictures are in the page cache of the machine in all cases: what is saved is decoding and
+resizing, not the disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader
+
+from benchmarks._measure import hardware
+from dassl.config import get_cfg_default
+from dassl.data.crop_cache import evaluation_wrapper
+from dassl.data.datasets import Datum
+from dassl.data.transforms import build_transform
+from dassl.data.wrapper import DatasetWrapper
+
+SIZE = (500, 375)
+
+
+def make_photographs(folder: Path, count: int) -> list[Datum]:
+    """Smooth random pictures with some noise: about as large as photographs of that size."""
+    random = np.random.default_rng(0)
+    found = []
+    for i in range(count):
+        coarse = Image.fromarray(random.integers(0, 256, (12, 16, 3), dtype=np.uint8)).resize(SIZE, Image.BICUBIC)
+        noisy = np.asarray(coarse, np.int16) + random.integers(-12, 13, (SIZE[1], SIZE[0], 3))
+        path = folder / f"{i}.jpg"
+        Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(path, quality=90)
+        found.append(Datum(str(path), label=0, classname="photograph"))
+    return found
+
+
+def settings(cache: bool, workers: int):
+    """The inputs of the ViT-B/16 configs."""
+    cfg = get_cfg_default()
+    cfg.INPUT.SIZE, cfg.INPUT.INTERPOLATION = (224, 224), "bicubic"
+    cfg.INPUT.TRANSFORMS = ("random_resized_crop", "random_flip", "normalize")
+    cfg.INPUT.RRCROP_SCALE = (0.5, 1.0)
+    cfg.DATALOADER.CACHE, cfg.DATALOADER.NUM_WORKERS = cache, workers
+    return cfg
+
+
+def rate(dataset, workers: int, batch: int = 100) -> float:
+    """Pictures per second of one pass."""
+    began = time.perf_counter()
+    for _ in DataLoader(dataset, batch_size=batch, num_workers=workers):
+        pass
+    return len(dataset) / (time.perf_counter() - began)
+
+
+def measure(pictures: int, workers: int) -> dict:
+    """Evaluation plain, cache being filled, cache filled; training plain and from decoded pictures."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["CROP_CACHE"] = str(Path(folder) / "crops")
+        data = make_photographs(Path(folder), pictures)
+        plain, cached = settings(False, workers), settings(True, workers)
+        test, train = build_transform(plain, is_train=False), build_transform(plain, is_train=True)
+        crops = evaluation_wrapper(cached, data, test)
+        result = {
+            "pictures": pictures,
+            "workers": workers,
+            "evaluation_plain": rate(DatasetWrapper(plain, data, test), workers),
+            "evaluation_filling_the_cache": rate(crops, workers),
+            "evaluation_cached": rate(crops, workers),
+        }
+        wrapper = DatasetWrapper(plain, data, train, is_train=True)
+        torch.manual_seed(0)
+        result["training_plain"] = rate(wrapper, workers)
+        wrapper.keep_decoded(mib=10_000)
+        result["training_decoded_once"] = rate(wrapper, workers)
+    return result | hardware(torch.device("cpu"))
+
+
+def main() -> None:
+    """Read the command line, measure, print and store."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pictures", type=int, default=1000)
+    parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--json", type=Path, help="file for the figures")
+    args = parser.parse_args()
+    result = measure(args.pictures, args.workers)
+    for name, value in result.items():
+        print(f"{name:>30}: {value:,.0f} per second" if isinstance(value, float) else f"{name:>30}: {value}")
+    if args.json:
+        args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

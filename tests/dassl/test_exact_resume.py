@@ -1,0 +1,159 @@
+"""A training that is cut off anywhere and started again ends with the same parameters, bit for bit."""
+
+import os
+import random
+import signal
+
+import pytest
+import torch
+
+from dassl.engine import build_trainer
+from dassl.engine import resume as resume_module
+from dassl.engine.resume import NAME, PREVIOUS
+from dassl.engine.stop import Stopped
+from dassl.utils import set_random_seed
+
+
+class Killed(BaseException):
+    """Nothing handles it, as nothing handles SIGKILL."""
+
+
+@pytest.fixture
+def cfg(tiny_cfg, tmp_path):
+    tiny_cfg.OPTIM.MAX_EPOCH = 4
+    tiny_cfg.TRAIN.CHECKPOINT_STEPS = 2
+    tiny_cfg.INPUT.TRANSFORMS = ("random_resized_crop", "random_flip")  # draws of the augmentation count too
+    tiny_cfg.TEST.NO_TEST = True
+    return tiny_cfg
+
+
+def start(cfg, folder, workers=0):
+    """A new process in all that matters: seeded, built from nothing."""
+    cfg = cfg.clone()
+    cfg.OUTPUT_DIR, cfg.DATALOADER.NUM_WORKERS = str(folder), workers
+    set_random_seed(5)
+    return build_trainer(cfg)
+
+
+def parameters(trainer) -> dict[str, torch.Tensor]:
+    return {
+        f"{name}.{key}": value.clone()
+        for name in trainer.get_model_names()
+        for key, value in trainer._models[name].state_dict().items()
+    }
+
+
+def killed_after(trainer, steps: int) -> bool:
+    """Train and kill after some steps; whether it came to that."""
+    step, done = trainer.forward_backward, 0
+
+    def counted(*batch):
+        nonlocal done
+        result = step(*batch)
+        done += 1
+        if done == steps:
+            raise Killed
+        return result
+
+    trainer.forward_backward = counted
+    try:
+        trainer.train()
+    except Killed:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_again_and_again(cfg, tmp_path, seed, workers):
+    whole = start(cfg, tmp_path / "whole", workers)
+    whole.train()
+    dice, attempts = random.Random(seed), 0
+    while killed_after(trainer := start(cfg, tmp_path / "cut", workers), dice.randint(2, 5)):
+        attempts += 1
+    assert attempts > 1
+    for name, value in parameters(trainer).items():
+        assert torch.equal(value, parameters(whole)[name]), name
+    assert not list((tmp_path / "cut").glob("resume*"))
+
+
+@pytest.mark.parametrize("damage", ["cut", "bit"])
+def test_a_damaged_file_is_said_and_the_one_before_it_used(cfg, tmp_path, damage, capsys):
+    whole = start(cfg, tmp_path / "whole")
+    whole.train()
+    assert killed_after(start(cfg, tmp_path / "cut"), 7)
+    file = tmp_path / "cut" / NAME
+    assert (tmp_path / "cut" / PREVIOUS).is_file()
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content if damage == "bit" else content[: len(content) // 2])
+    again = start(cfg, tmp_path / "cut")
+    again.train()
+    shown = capsys.readouterr()
+    assert "WARNING" in shown.err and NAME in shown.err and "Resumed in epoch" in shown.out
+    for name, value in parameters(again).items():
+        assert torch.equal(value, parameters(whole)[name]), name
+
+
+def test_killed_while_writing(cfg, tmp_path, monkeypatch):
+    whole = start(cfg, tmp_path / "whole")
+    whole.train()
+    write, calls = torch.save, 0
+
+    def half_written(content, file):
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            file.write(b"half a checkpoint")
+            raise Killed
+        write(content, file)
+
+    monkeypatch.setattr(torch, "save", half_written)
+    with pytest.raises(Killed):
+        start(cfg, tmp_path / "cut").train()
+    again = start(cfg, tmp_path / "cut")
+    again.train()
+    for name, value in parameters(again).items():
+        assert torch.equal(value, parameters(whole)[name]), name
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_signals_finish_the_step_and_save(cfg, tmp_path, signum, capsys):
+    cfg.TRAIN.CHECKPOINT_STEPS = 0
+    whole = start(cfg, tmp_path / "whole")
+    whole.train()
+    first = start(cfg, tmp_path / "cut")
+    step, done = first.forward_backward, []
+
+    def signalled(*batch):
+        result = step(*batch)
+        done.append(1)
+        if len(done) == 3:
+            os.kill(os.getpid(), signum)
+        return result
+
+    first.forward_backward = signalled
+    handler = signal.getsignal(signum)
+    with pytest.raises(Stopped) as stopped:
+        first.train()
+    assert stopped.value.code == 128 + signum and len(done) == 3
+    assert signal.getsignal(signum) is handler
+    again = start(cfg, tmp_path / "cut")
+    again.train()
+    assert "after 3 batches" in capsys.readouterr().out
+    for name, value in parameters(again).items():
+        assert torch.equal(value, parameters(whole)[name]), name
+
+
+def test_a_full_disk_keeps_what_was_there(cfg, tmp_path, monkeypatch):
+    trainer = start(cfg, tmp_path / "cut")
+    assert killed_after(trainer, 5)
+    before = (tmp_path / "cut" / NAME).read_bytes()
+
+    def full(content, path):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(resume_module, "save_plain", full)
+    with pytest.raises(OSError, match="No space left"):
+        start(cfg, tmp_path / "cut").train()
+    assert before in [path.read_bytes() for path in (tmp_path / "cut").glob("resume*")]
