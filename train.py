@@ -19,7 +19,7 @@ import trainers  # noqa: F401  (registers the methods)
 from dassl.config import ConfigBuilder, ConfigError
 from dassl.engine import build_trainer
 from dassl.utils import collect_env_info, set_random_seed, setup_logger
-from runs.record import RunRecord
+from runs.record import RunRecord, set_aside_log
 from trainers._settings import resolve
 
 
@@ -85,6 +85,7 @@ def run(args: argparse.Namespace, builder: ConfigBuilder, record: RunRecord) -> 
     if cfg.SEED >= 0:
         print(f"Setting fixed seed: {cfg.SEED}")
         set_random_seed(cfg.SEED)
+    set_aside_log(cfg.OUTPUT_DIR)
     setup_logger(cfg.OUTPUT_DIR)
     if torch.cuda.is_available() and cfg.USE_CUDA:
         torch.backends.cudnn.benchmark = True
@@ -118,13 +119,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parse(arguments)
     try:
         builder = resolve(args)
+        record = RunRecord(builder.cfg.OUTPUT_DIR, record_fields(builder))
+        record.write()
     except (ConfigError, KeyError, OSError) as error:
         print(f"error: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
         return 2
-    record = RunRecord(builder.cfg.OUTPUT_DIR, record_fields(builder))
-    record.write()
     try:
         run(args, builder, record)
+    except KeyboardInterrupt as error:
+        record.failed(error)
+        print("Interrupted; the same command continues the run.", file=sys.stderr)
+        return 130
     except BaseException as error:
         record.failed(error)
         raise

@@ -13,12 +13,16 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 
 from runs.protocol import CONFIGS, PlanError, Run, plan
 from runs.record import is_complete, read_record
 
 PROJECT = CONFIGS.parent
+DECIDED = {"--seed": "give the seed behind the dataset", "--output-dir": "use --output or OUTPUT for another place"}
+USAGE = 2
+"""Exit status of train.py where the command line or a setting is wrong and nothing was started."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,25 +33,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("trainer")
     parser.add_argument("dataset", help="a name of configs/datasets")
     parser.add_argument("--cfg", default=os.environ.get("CFG") or None, help="a file of configs/trainers/TRAINER")
-    parser.add_argument("--shots", type=int, nargs="+", default=[], help="instead of the protocol's")
+    parser.add_argument("--shots", nargs="+", default=[], help="instead of the protocol's")
     parser.add_argument("--output", type=Path, default=Path(os.environ.get("OUTPUT") or "output"))
     options, extra = parser.parse_known_args(arguments)
-    seeds = [int(extra.pop(0))] if extra and re.fullmatch(r"\d+", extra[0]) else []
     root = os.environ.get("DATA") or "./data"
     try:
-        runs = plan(
-            options.protocol, options.stage, options.trainer, options.dataset, seeds, options.shots, options.cfg
-        )
+        shots, pairs = leading_numbers(options.shots, "--shots")
+        seed, extra = leading_numbers(extra, "the seed")
+        check_flags(extra)
+        runs = plan(options.protocol, options.stage, options.trainer, options.dataset, seed, shots, options.cfg)
+        failed = [run for run in runs if not execute(run, options.output, root, [*extra, *pairs])]
     except PlanError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    failed = [run for run in runs if not execute(run, options.output, root, extra)]
     for group in dict.fromkeys((options.output / run.folder).parent for run in runs):
         summarise(group)
     for run in failed:
         record = read_record(options.output / run.folder) or {}
         print(f"FAILED {options.output / run.folder}: {record.get('failure', 'see its log.txt')}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def leading_numbers(words: Sequence[str], what: str) -> tuple[list[int], list[str]]:
+    """The whole numbers that `words` begin with, and the flags and KEY VALUE pairs behind them.
+
+    Raises:
+        PlanError: there is something else in the place of a number.
+    """
+    numbers = list(takewhile(str.isdecimal, words))
+    rest = list(words[len(numbers) :])
+    if rest and not re.match(r"--|[A-Z]", rest[0]):
+        raise PlanError(f"{rest[0]!r} stands where {what} is expected, a whole number (or KEY VALUE pairs, or flags).")
+    return [int(number) for number in numbers], rest
+
+
+def check_flags(words: Sequence[str]) -> None:
+    """Refuse flags that would put a run under a name that is not its own.
+
+    Raises:
+        PlanError: there is one; the message says what to use.
+    """
+    for flag, instead in DECIDED.items():
+        if any(word.split("=")[0] == flag for word in words):
+            raise PlanError(f"{flag} is decided here and goes into the folder's name; {instead}.")
 
 
 def execute(run: Run, output: Path, root: str, extra: Sequence[str]) -> bool:
@@ -58,10 +86,21 @@ def execute(run: Run, output: Path, root: str, extra: Sequence[str]) -> bool:
         return True
     command = [sys.executable, "train.py", *run.arguments(output.absolute(), root, extra)]
     print("$", shlex.join(["python", *command[1:]]), flush=True)
-    status = subprocess.run(command, cwd=PROJECT, check=False).returncode
+    status = wait_for(subprocess.Popen(command, cwd=PROJECT))
+    if status == USAGE:
+        raise SystemExit(status)  # train.py has said what is wrong with the arguments; so it is for the other runs
     if status < 0 or status in (130, 143):  # killed or interrupted: whoever did that wants the rest to stop too
         raise SystemExit(status if status > 0 else 128 - status)
     return status == 0 and is_complete(folder)
+
+
+def wait_for(process: subprocess.Popen) -> int:
+    """Exit status; Ctrl-C reaches the process too, which is given the time to put that on record."""
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue
 
 
 def summarise(group: Path) -> None:

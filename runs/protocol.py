@@ -60,6 +60,11 @@ def _choose(kind: str, name: str, among: Iterable[str]) -> str:
     raise PlanError(f"There is no {kind} {name!r}.{hint} There are: {', '.join(names)}.")
 
 
+def _for_shots(given: str | dict[Any, str], shots: int) -> str:
+    """A method's config for a number of shots: the same for all, or by number with a `default`."""
+    return given.get(shots, given["default"]) if isinstance(given, dict) else given
+
+
 def load_protocol(name: str) -> dict[str, Any]:
     """A protocol's data by file name."""
     folder = CONFIGS / "protocols"
@@ -70,6 +75,25 @@ def load_protocol(name: str) -> dict[str, Any]:
 def methods() -> list[str]:
     """Methods that say how they run each protocol."""
     return sorted(path.parent.name for path in (CONFIGS / "trainers").glob("*/protocols.yaml"))
+
+
+def protocols_of(trainer: str) -> dict[str, Any]:
+    """How a method runs each protocol: its config by dataset, options, stages."""
+    trainer = _choose("method", trainer, methods())
+    return yaml.safe_load((CONFIGS / "trainers" / trainer / "protocols.yaml").read_text(encoding="utf-8"))
+
+
+def stages_of(protocol: str, trainer: str) -> list[str]:
+    """The stages of a protocol that a method takes part in: all, unless its protocols.yaml names some."""
+    return _settings(protocol, trainer).get("stages", list(load_protocol(protocol)["stages"]))
+
+
+def _settings(protocol: str, trainer: str) -> dict[str, Any]:
+    """How a method runs one protocol."""
+    of_method = protocols_of(trainer)
+    if protocol not in of_method:
+        raise PlanError(f"{trainer} has no settings for {protocol}; see configs/trainers/{trainer}/protocols.yaml.")
+    return of_method[protocol]
 
 
 def datasets() -> list[str]:
@@ -101,26 +125,27 @@ def plan(
     trainer, dataset = _choose("method", trainer, methods()), _choose("dataset", dataset, datasets())
     stages = data["stages"]
     step = stages[_choose(f"stage of {protocol}", stage, stages)]
-    method = yaml.safe_load((CONFIGS / "trainers" / trainer / "protocols.yaml").read_text(encoding="utf-8"))
-    if protocol not in method:
-        raise PlanError(f"{trainer} has no settings for {protocol}; see configs/trainers/{trainer}/protocols.yaml.")
-    settings = method[protocol]
-    cfg = cfg or settings["cfg"].get(dataset, settings["cfg"]["default"])
+    settings = _settings(protocol, trainer)
+    files = {path.stem for path in (CONFIGS / "trainers" / trainer).glob("*.yaml")} - {"protocols", "per_dataset"}
+    if stage not in stages_of(protocol, trainer):
+        raise PlanError(f"{trainer} takes no part in stage {stage} of {protocol}; see configs/trainers/{trainer}.")
+    given, shots = cfg or settings["cfg"].get(dataset, settings["cfg"]["default"]), shots or data["shots"]
+    chosen = {k: _choose(f"config of {trainer}", _for_shots(given, k), files) for k in shots}
     source = data.get("source", {}).get(dataset, data.get("source", {}).get("default", dataset))
 
     def folder(template: str, name: str, k: int, seed: int) -> str:
-        return template.format(dataset=name, shots=k, trainer=trainer, cfg=cfg, seed=seed)
+        return template.format(dataset=name, shots=k, trainer=trainer, cfg=chosen[k], seed=seed)
 
     return [
         Run(
             trainer=trainer,
             dataset=dataset,
             seed=seed,
-            cfg=cfg,
+            cfg=chosen[k],
             folder=folder(step["folder"], dataset, k, seed),
             model_folder=folder(stages[step["evaluates"]]["folder"], source, k, seed) if "evaluates" in step else None,
             options={"DATASET.NUM_SHOTS": k, "TASK": data["task"], **step["options"], **settings.get("options", {})},
         )
-        for k in shots or data["shots"]
+        for k in shots
         for seed in seeds or data["seeds"]
     ]

@@ -47,6 +47,14 @@ class RunRecord:
         self.write()
 
 
+def set_aside_log(folder: str | Path) -> None:
+    """Put the time into the name of an earlier attempt's log: `log.txt` is the newest attempt's."""
+    log = Path(folder) / "log.txt"
+    if log.is_file():
+        ended = time.localtime(log.stat().st_mtime)
+        log.replace(log.with_name(log.name + time.strftime("-%Y-%m-%d-%H-%M-%S", ended)))
+
+
 def read_record(folder: str | Path) -> dict[str, Any] | None:
     """The record in a run's folder, or None where there is none or it cannot be read."""
     try:

@@ -128,12 +128,16 @@ def test_method_protocols_name_what_exists(file):
     cfg = settings(trainer).cfg
     for name, entry in read(file).items():
         assert (CONFIGS / "protocols" / f"{name}.yaml").is_file()
-        assert set(entry) <= {"cfg", "options"} and "default" in entry["cfg"]
+        assert set(entry) <= {"cfg", "options", "stages"} and "default" in entry["cfg"]
+        assert set(entry.get("stages", [])) <= set(protocol.load_protocol(name)["stages"])
         for dataset, chosen in entry["cfg"].items():
-            assert (file.parent / f"{chosen}.yaml").is_file(), f"{name}: {dataset}: {chosen}"
+            by_shots = chosen if isinstance(chosen, dict) else {"default": chosen}
+            assert "default" in by_shots and all(k == "default" or k > 0 for k in by_shots)
+            for wanted in by_shots.values():
+                assert (file.parent / f"{wanted}.yaml").is_file(), f"{name}: {dataset}: {wanted}"
         for key in entry.get("options", {}):
             value_at(cfg, key)
-        for stage in protocol.load_protocol(name)["stages"]:
+        for stage in protocol.stages_of(name, trainer):
             assert all(protocol.plan(name, stage, trainer, dataset) for dataset in names)
 
 

@@ -101,7 +101,8 @@ class Method(nn.Module):
         """
         published = {self.published_name(name): name for name, _ in self.named_parameters()}
         if published.keys() <= state_dict.keys():
-            state_dict = {name: state_dict[key] for key, name in published.items()}
+            buffers = {name: state_dict[name] for name, _ in self.named_buffers() if name in state_dict}
+            state_dict = {name: state_dict[key] for key, name in published.items()} | buffers
         return super().load_state_dict(state_dict, strict, assign)
 
 

@@ -37,7 +37,7 @@ class CoCoOpMethod(Method):
 
     def conditional_logits(self, f_0: Tensor) -> Tensor:
         """exp(logit_scale) * cosine of each picture and its own prompts: (B, E) -> (B, C)"""
-        context = self.ctx + self.meta_net(f_0)[:, None]  # (B, N, D)
+        context = self.ctx + self.meta_net(f_0.to(self.ctx.dtype))[:, None]  # (B, N, D)
         w = unit(self.clip.text.encode(self.prompts, context=context)).view(len(f_0), -1, f_0.shape[1])
         return self.clip.logit_scale * torch.einsum("be,bce->bc", f_0, w.to(f_0.dtype))
 

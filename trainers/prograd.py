@@ -44,7 +44,7 @@ class ProGradMethod(CoOpMethod):
 
 def aligned(specific: Tensor, general: Tensor, share: float) -> Tensor:
     """`specific` without `share` of its part along `general` where the two conflict; any equal shapes."""
-    direction = general / general.norm()
+    direction = F.normalize(general.flatten(), dim=0).view_as(general)
     along = (specific * direction).sum()
     return specific - share * along.clamp(max=0) * direction
 

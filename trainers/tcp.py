@@ -52,7 +52,7 @@ class TCPMethod(CosineMethod):
 
     def class_features(self) -> Tensor:
         """w, unit text features (C, E)."""
-        tokens = self.meta_net(self.w_0).view(len(self.w_0), *self.ctx.shape)
+        tokens = self.meta_net(self.w_0.to(self.ctx.dtype)).view(len(self.w_0), *self.ctx.shape)
         source = ClassTokens(tokens, self.layer)
         return unit(self.clip.text.encode(self.prompts, tokens=source, context=self.ctx[None]))
 

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dassl.engine.resume import Position, read_position, write_position
 from dassl.utils.checkpoint import (
     BEST,
     NUMBERED,
@@ -199,33 +198,6 @@ class TrainerBase:
         """Add a point to a TensorBoard curve, if there is a writer."""
         if self._writer is not None:
             self._writer.add_scalar(tag, scalar_value, global_step)
-
-    # The middle of an epoch
-
-    def save_position(self, epoch: int, batches: int, epoch_start: dict[str, Any]) -> None:
-        """Write where the training stands: ``epoch`` epochs done, ``batches`` batches of the next.
-
-        Args:
-            epoch_start: the random generators at the start of that epoch, as `random_state` gives them.
-        """
-        content = {
-            "epoch": epoch,
-            "batches": batches,
-            "models": {name: self.checkpoint_state(name, epoch) for name in self.get_model_names()},
-            "epoch_start": epoch_start,
-            "now": random_state(),
-        }
-        write_position(self.output_dir, content)
-
-    def restore_position(self, directory: str | os.PathLike, completed: int) -> Position | None:
-        """Go to the saved position if it is further than ``completed`` epochs; None if there is no such."""
-        content = read_position(directory)
-        if content is None or content["epoch"] < completed or content["models"].keys() != self._models.keys():
-            return None
-        for name, state in content["models"].items():
-            self.restore_state(name, state)
-        print(f"Resumed in epoch {content['epoch'] + 1} after {content['batches']} batches")
-        return Position(content["epoch"], content["batches"], content["epoch_start"], content["now"])
 
     # Life
 

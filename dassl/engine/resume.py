@@ -10,10 +10,14 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dassl.utils.checkpoint import load_checkpoint, save_plain
+from dassl.utils.environment import random_state
 from safeio.unpickle import CheckpointError
+
+if TYPE_CHECKING:
+    from dassl.engine.base import TrainerBase
 
 NAME, PREVIOUS = "resume.pth", "resume-previous.pth"
 
@@ -32,15 +36,39 @@ class Position(NamedTuple):
     now: dict[str, Any]
 
 
-def write_position(folder: str | os.PathLike, content: dict[str, Any]) -> None:
-    """Write the file; the one before it is kept under another name until the next."""
-    path = Path(folder) / NAME
+def save_position(trainer: TrainerBase, epoch: int, batches: int, epoch_start: dict[str, Any]) -> None:
+    """Write where a training stands: `epoch` epochs done, `batches` batches of the next.
+
+    The file before it is kept under another name until the next.
+
+    Args:
+        epoch_start: the random generators at the start of that epoch, as `random_state` gives them.
+    """
+    content = {
+        "epoch": epoch,
+        "batches": batches,
+        "models": {name: trainer.checkpoint_state(name, epoch) for name in trainer.get_model_names()},
+        "epoch_start": epoch_start,
+        "now": random_state(),
+    }
+    path = Path(trainer.output_dir) / NAME
     if path.is_file():
         os.replace(path, path.with_name(PREVIOUS))
     save_plain(content, path)
 
 
-def read_position(folder: str | os.PathLike) -> dict[str, Any] | None:
+def restore_position(trainer: TrainerBase, folder: str | os.PathLike, completed: int) -> Position | None:
+    """Put a trainer to the saved position if it is further than `completed` epochs; None if there is no such."""
+    content = _newest(folder)
+    if content is None or content["epoch"] < completed or set(content["models"]) != set(trainer.get_model_names()):
+        return None
+    for name, state in content["models"].items():
+        trainer.restore_state(name, state)
+    print(f"Resumed in epoch {content['epoch'] + 1} after {content['batches']} batches")
+    return Position(content["epoch"], content["batches"], content["epoch_start"], content["now"])
+
+
+def _newest(folder: str | os.PathLike) -> dict[str, Any] | None:
     """The newest file that can be read, None if there is none; a damaged one is said and passed over."""
     for name in (NAME, PREVIOUS):
         path = Path(folder) / name

@@ -14,7 +14,7 @@ from yacs.config import CfgNode
 
 from dassl.data.data_manager import DataManager, DatasetWrapper
 from dassl.engine.base import TrainerBase
-from dassl.engine.resume import Position, remove_positions
+from dassl.engine.resume import Position, remove_positions, restore_position
 from dassl.engine.stop import StopRequest
 from dassl.evaluation.build import build_evaluator
 from dassl.modeling.parts import build_backbone, build_head
@@ -128,7 +128,7 @@ class SimpleTrainer(TrainerBase):
         """Resume if there is something to resume, open the writer, start the clock."""
         directory = self.cfg.RESUME or self.output_dir
         self.start_epoch = self.resume_model_if_exist(directory)
-        self.position = self.restore_position(directory, self.start_epoch)
+        self.position = restore_position(self, directory, self.start_epoch)
         if self.position is not None:
             self.start_epoch = self.position.epoch
         if self.cfg.RESUME and not self.start_epoch and self.position is None:

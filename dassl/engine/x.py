@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from dassl.engine.resume import save_position
 from dassl.engine.simple import SimpleTrainer
 from dassl.engine.stop import Stopped
 from dassl.utils.environment import random_state, restore_random_state
@@ -91,7 +92,7 @@ class _BatchTrainer(SimpleTrainer):
         """Save the position if TRAIN.CHECKPOINT_STEPS steps are unsaved or a signal came; then leave if it did."""
         interval, signum = self.cfg.TRAIN.CHECKPOINT_STEPS, self.stop.signum
         if signum or 0 < interval <= self.unsaved_steps:
-            self.save_position(epoch, batches, epoch_start)
+            save_position(self, epoch, batches, epoch_start)
             self.unsaved_steps = 0
         if signum:
             raise Stopped(signum)

@@ -1,0 +1,235 @@
+"""Every registered method of ours through its life on a tiny random CLIP and a few pictures; no list of names here."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import train
+import trainers  # noqa: F401  (registers the methods)
+from clip.model import CLIP
+from dassl.data.datasets import DATASET_REGISTRY, DatasetBase, Datum
+from dassl.engine import TRAINER_REGISTRY, build_trainer
+from dassl.utils import Logger
+from trainers._clip_trainer import ClipTrainer
+from trainers._settings import resolve
+
+EVERY = [name for name in TRAINER_REGISTRY.registered_names() if issubclass(TRAINER_REGISTRY.get(name), ClipTrainer)]
+WITH_PRECISION = [name for name in EVERY if "PREC" in TRAINER_REGISTRY.get(name).defaults]
+SIDE, DEPTH = 16, 12  # pixels; the depth of ViT-B/16, so that the published layer numbers exist
+COUNTS = {"train": 2, "val": 2, "test": 3}  # pictures per class
+CLASSES = {
+    "trained": ("red square", "green_field", "blue"),
+    "other": ("amber", "a long violet name", "teal", "dark gray"),
+    "single": ("red square",),
+}
+
+
+class TinyPictures(DatasetBase):
+    """ROOT/<class>/<part>_<number>.png, classes in alphabetical order."""
+
+    def __init__(self, cfg):
+        folders = sorted(Path(cfg.DATASET.ROOT).iterdir())
+        train_x, val, test = (
+            [
+                Datum(picture, label, 0, folder.name)
+                for label, folder in enumerate(folders)
+                for picture in sorted(folder.glob(f"{part}_*.png"))
+            ]
+            for part in COUNTS
+        )
+        super().__init__(train_x=train_x, val=val, test=test)
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory):
+    """Folder of picture sets (named as in CLASSES) and `clip.pt`; the dataset is registered while the tests run."""
+    folder, rng = tmp_path_factory.mktemp("workshop"), np.random.default_rng(0)
+    for kind, names in CLASSES.items():
+        for name in names:
+            (folder / kind / name).mkdir(parents=True)
+            colour = rng.integers(0, 256, 3)
+            for file in (f"{part}_{i}.png" for part, count in COUNTS.items() for i in range(count)):
+                pixels = np.clip(colour + rng.normal(0, 40, (20, 24, 3)), 0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / kind / name / file)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = CLIP(32, SIDE, DEPTH, 64, 8, 77, 49408, 64, 1, DEPTH)
+    torch.save(model.state_dict(), folder / "clip.pt")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(DATASET_REGISTRY._objects, TinyPictures.__name__, TinyPictures)
+        yield folder
+
+
+def arguments(workshop: Path, name: str, kind: str, *options, output: Path | None = None) -> list[str]:
+    """A short run on the CPU: one epoch of two batches."""
+    settings = {
+        "MODEL.BACKBONE.NAME": workshop / "clip.pt",
+        "DATASET.NAME": TinyPictures.__name__,
+        "TASK": "FS",
+        "USE_CUDA": False,
+        "INPUT.SIZE": (SIDE, SIDE),
+        "INPUT.TRANSFORMS": ("random_flip", "normalize"),
+        "DATALOADER.NUM_WORKERS": 0,
+        "DATALOADER.TRAIN_X.BATCH_SIZE": 3,
+        "DATALOADER.TEST.BATCH_SIZE": 5,
+        "OPTIM.MAX_EPOCH": 1,
+        "OPTIM.LR": 0.01,
+    }
+    if name in WITH_PRECISION:
+        settings[f"TRAINER.{TRAINER_REGISTRY.get(name).settings_node}.PREC"] = "fp32"
+    words = ["--root", workshop / kind, "--trainer", name, "--seed", 1, "--output-dir", output or workshop / "unused"]
+    return [str(word) for word in (*words, *(w for pair in settings.items() for w in pair), *options)]
+
+
+def build(workshop: Path, name: str, kind: str, *options) -> ClipTrainer:
+    """A trainer as train.py builds it."""
+    torch.manual_seed(0)
+    return build_trainer(resolve(train.parse(arguments(workshop, name, kind, *options))).cfg)
+
+
+def precision(name: str, value: str) -> tuple[str, str]:
+    return f"TRAINER.{TRAINER_REGISTRY.get(name).settings_node}.PREC", value
+
+
+def test_pictures(trainer: ClipTrainer) -> torch.Tensor:
+    return torch.cat([batch["img"] for batch in trainer.test_loader])
+
+
+test_pictures.__test__ = False
+
+
+def predictions(trainer: ClipTrainer, images: torch.Tensor | None = None) -> torch.Tensor:
+    """Class scores of the test pictures, (B, C), with what they must be in any case."""
+    images = test_pictures(trainer) if images is None else images
+    with trainer.fixed_classes():
+        scores = trainer.model_inference(images)
+    assert scores.shape == (len(images), trainer.num_classes) and scores.dtype == torch.float32
+    assert scores.isfinite().all()
+    return scores
+
+
+def copies(tensors) -> dict[str, torch.Tensor]:
+    return {key: value.detach().clone() for key, value in tensors}
+
+
+def differing(before: dict, tensors) -> set[str]:
+    after = dict(tensors)
+    assert after.keys() == before.keys()
+    return {key for key, value in before.items() if not torch.equal(value, after[key])}
+
+
+@pytest.fixture(scope="module", params=EVERY)
+def run(request, workshop) -> SimpleNamespace:
+    """A finished run of train.py, with copies of the parameters and of the CLIP taken before it."""
+    kept = SimpleNamespace(name=request.param, output=workshop / "output" / request.param)
+
+    def build_and_copy(cfg):
+        kept.trainer = build_trainer(cfg)
+        kept.parameters = copies(kept.trainer.method.named_parameters())
+        kept.clip = copies(kept.trainer.method.clip.model.state_dict().items())
+        return kept.trainer
+
+    console = sys.stdout
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "build_trainer", build_and_copy)
+        try:
+            assert train.main(arguments(workshop, request.param, "trained", output=kept.output)) == 0
+        finally:
+            if isinstance(sys.stdout, Logger):
+                sys.stdout.close()
+            sys.stdout = console
+    return kept
+
+
+def test_training_changes_what_is_learned_and_nothing_else(run):
+    method = run.trainer.method
+    assert differing(run.parameters, method.named_parameters()) == set(run.parameters)
+    assert not differing(run.clip, method.clip.model.state_dict().items())
+    assert not any(p.requires_grad for p in method.clip.model.parameters())
+    optims = [optim for optim in run.trainer._optims.values() if optim is not None]  # none: solved in one go
+    optimised = {id(p) for optim in optims for group in optim.param_groups for p in group["params"]}
+    assert optimised == {id(p) for p in method.parameters()} or not optims
+
+
+def test_record_and_log(run):
+    record = json.loads((run.output / "run.json").read_text())
+    log = (run.output / "log.txt").read_text()
+    assert (record["status"], record["method"]) == ("complete", run.name)
+    assert record["trainable_params"] == sum(p.numel() for p in run.trainer.method.parameters())
+    assert 0 <= record["metrics"]["accuracy"] <= 100
+    assert f"* accuracy: {record['metrics']['accuracy']:.1f}%" in log
+    if run.trainer.learns:
+        assert "epoch [1/1] batch [2/2]" in log and " loss " in log
+
+
+def test_a_fresh_trainer_predicts_the_same_after_loading(run, workshop):
+    fresh = build(workshop, run.name, "trained", "SEED", 2)
+    fresh.load_model(run.output)
+    assert torch.equal(predictions(fresh), predictions(run.trainer))
+    for file in run.output.glob("*/model.pth.tar-*"):
+        saved = torch.load(file, weights_only=True)["state_dict"]
+        assert saved.keys() == run.trainer.method.state_dict().keys(), "a checkpoint holds nothing of CLIP"
+
+
+def test_nothing_learned_is_nothing_to_test(run):
+    """--eval-only without --model-dir would report the start values as the method's result."""
+    if run.trainer.learns:
+        with pytest.raises(ValueError, match=rf"{run.name}.*--model-dir"):
+            run.trainer.load_model("")
+
+
+def test_a_picture_is_judged_by_itself(run):
+    images = test_pictures(run.trainer)
+    together = predictions(run.trainer, images)
+    alone = predictions(run.trainer, images[:1])
+    torch.testing.assert_close(alone, together[:1], rtol=1e-4, atol=1e-4)
+
+
+def test_other_classes(run, workshop):
+    """Predicted with what was learned, or refused in words that name the method and the role."""
+    try:
+        other = build(workshop, run.name, "other", "TEST.ROLE", "transferred")
+    except ValueError as refusal:
+        assert run.name in str(refusal) and "transferred" in str(refusal)
+        return
+    other.load_model(run.output)
+    assert predictions(other).shape[1] == len(CLASSES["other"])
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("options", [(), ("DATALOADER.TRAIN_X.BATCH_SIZE", 1)], ids=["one class", "batch of one"])
+def test_small_numbers(name, options, workshop, tmp_path):
+    kind = "trained" if options else "single"
+    trainer = build(workshop, name, kind, "OUTPUT_DIR", tmp_path, *options)
+    trainer.train()
+    predictions(trainer)
+
+
+@pytest.mark.parametrize("value", ["amp", "bf16"])
+def test_bfloat16_on_a_cpu(run, value, workshop, tmp_path):
+    """What float32 learned predicts about the same, and training works; bf16 is on a CPU what fp16 is on a GPU."""
+    if run.name not in WITH_PRECISION:
+        pytest.skip(f"{run.name} computes in float32 only")
+    rough = build(workshop, run.name, "trained", *precision(run.name, value))
+    rough.load_model(run.output)
+    wanted = predictions(run.trainer)
+    largest = max(wanted.abs().max().item(), rough.method.clip.logit_scale)
+    assert (predictions(rough) - wanted).abs().max() < 0.05 * largest
+    trainer = build(workshop, run.name, "trained", *precision(run.name, value), "OUTPUT_DIR", tmp_path)
+    trainer.train()
+    assert all(p.dtype == torch.float32 for p in trainer.method.parameters())
+    predictions(trainer)
+
+
+@pytest.mark.parametrize("name", WITH_PRECISION)
+def test_float16_on_a_cpu_is_refused(name, workshop):
+    with pytest.raises(ValueError, match=r"fp16 needs a GPU.*amp"):
+        build(workshop, name, "trained", *precision(name, "fp16"))

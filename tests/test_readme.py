@@ -1,0 +1,169 @@
+"""What README.md and docs/ tell people to type exists: scripts, entry points, flags, keys, paths, links."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import train
+import trainers  # noqa: F401  (registers the methods)
+from dassl.config.provenance import _flatten
+from trainers._settings import resolve
+
+PROJECT = Path(__file__).parent.parent
+PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").rglob("*.md"))]
+NOT_OURS = ("output", "data", ".venv")  # made by running, or brought by the user
+KEY = re.compile(r"\b[A-Z][A-Z0-9]+(?:\.[A-Z]\w*)+")
+PLACEHOLDER = re.compile(r"<[^>]*>|\bseed[kK]\b|[A-Z][A-Z_]{2,}")
+CHOICE = re.compile(r"<([\w-]+(?:\|[\w-]+)+)>|\{([\w-]+(?:,[\w-]+)+)\}")
+ENTRY_FLAGS = {"bash": ("train.py", "runs.launch", "runs.compare")}  # scripts hand their flags to these
+
+
+class Command(NamedTuple):
+    """A command line of a page, in words, without leading NAME=value."""
+
+    page: str
+    words: tuple[str, ...]
+
+    @property
+    def program(self) -> str:
+        """What is run: a script's path, a Python file, or a module's dotted name."""
+        rest = self.words[1:]
+        return rest[1] if rest[0] == "-m" else rest[0]
+
+    def __str__(self) -> str:
+        return f"{self.page}: {' '.join(self.words)}"
+
+
+def code_lines(text: str) -> list[str]:
+    """Lines of fenced and of indented code, those that end in a backslash joined with the next."""
+    found, fenced = [], False
+    for line in text.splitlines():
+        if line.lstrip().startswith("```"):
+            fenced = not fenced
+        elif fenced or line.startswith(("    ", "\t")):
+            found.append(line.strip())
+    return "\n".join(found).replace("\\\n", " ").splitlines()
+
+
+def code(page: Path) -> list[str]:
+    """Code lines, and code within a sentence, of a page."""
+    text = page.read_text(encoding="utf-8")
+    return [*code_lines(text), *re.findall(r"`([^`\n]+)`", re.sub(r"^```.*$", "", text, flags=re.M))]
+
+
+def alternatives(line: str) -> list[str]:
+    """`a/<b|c>` and `a/{b,c}` written out."""
+    parts = CHOICE.split(line)  # text, <choices> or None, {choices} or None, text ...
+    steps = []
+    for i in range(0, len(parts), 3):
+        steps.append([parts[i]])
+        if i + 2 < len(parts):
+            steps.append((parts[i + 1] or parts[i + 2]).replace("|", ",").split(","))
+    return ["".join(step) for step in product(*steps)]
+
+
+def commands(page: Path) -> list[Command]:
+    """Calls of bash and Python in a page's code."""
+    found = []
+    for line in (line for written in code(page) for line in alternatives(written)):
+        try:
+            words = shlex.split(line.removeprefix("$ "), comments=True)
+        except ValueError:  # an apostrophe in prose: no command line
+            continue
+        while words and re.fullmatch(r"[A-Za-z_]\w*=.*", words[0]):
+            words.pop(0)
+        if len(words) > 1 and re.fullmatch(r"bash|sh|(.*/)?python[\d.]*", words[0]) and "..." not in words[1]:
+            found.append(Command(str(page.relative_to(PROJECT)), tuple(words)))
+    return found
+
+
+ALL = list(dict.fromkeys(command for page in PAGES for command in commands(page)))
+SCRIPTS = [c for c in ALL if c.words[0] in ("bash", "sh")]
+PYTHON = [c for c in ALL if c not in SCRIPTS and c.program != "pip" and not c.program.startswith("-")]
+
+
+@cache
+def help_of(program: str) -> str:
+    """What `--help` prints; empty for a program without flags."""
+    module = None if program.endswith(".py") else program
+    file = PROJECT / (program if module is None else f"{program.replace('.', '/')}.py")
+    if not file.is_file():  # a package of the environment, such as pytest
+        return "--anything"
+    if "argparse" not in file.read_text(encoding="utf-8"):
+        return ""
+    command = [sys.executable, *(["-m", program] if module else [program]), "--help"]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0, f"{' '.join(command[1:])}: {done.stderr[-2000:]}"
+    return done.stdout
+
+
+@cache
+def known_keys() -> set[str]:
+    """Every configuration key there is when all methods are registered, sections included."""
+    leaves = [key for key, _ in _flatten(resolve(train.parse([])).cfg)]
+    return {".".join(key.split(".")[:n]) for key in leaves for n in range(1, len(key.split(".")) + 1)}
+
+
+def exists(path: str) -> bool:
+    """Whether a path of the project exists; its placeholders (DATASET, <name>) stand for anything."""
+    path = path.strip("/").rstrip(".:,")
+    return (PROJECT / path).exists() or any(PROJECT.glob(PLACEHOLDER.sub("*", path)))
+
+
+def test_there_are_commands():
+    assert len(SCRIPTS) > 5 and len(PYTHON) > 1
+
+
+@pytest.mark.parametrize("command", SCRIPTS, ids=str)
+def test_scripts_exist_and_parse(command):
+    files = list(PROJECT.glob(PLACEHOLDER.sub("*", command.program)))
+    assert files, f"there is no {command.program}"
+    for file in files:
+        done = subprocess.run(["bash", "-n", str(file)], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", PYTHON, ids=str)
+def test_python_entry_points_exist_and_explain_themselves(command):
+    program = command.program
+    if program.endswith(".py"):
+        assert (PROJECT / program).is_file()
+    elif program.split(".")[0] in {path.name for path in PROJECT.iterdir()}:
+        assert (PROJECT / f"{program.replace('.', '/')}.py").is_file()
+    help_of(program)
+
+
+@pytest.mark.parametrize("command", [c for c in ALL if any(w.startswith("--") for w in c.words)], ids=str)
+def test_flags_exist(command):
+    programs = ENTRY_FLAGS.get(command.words[0], (command.program,))
+    known = " ".join(help_of(program) for program in programs)
+    for flag in (word.split("=")[0] for word in command.words[2:] if re.match(r"--\w", word)):
+        assert "--anything" in known or re.search(rf"(?<![\w-]){flag}(?![\w-])", known), f"there is no {flag}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_keys_exist(page):
+    sections = {key for key in known_keys() if "." not in key}
+    written = {key for line in code(page) for key in KEY.findall(line) if key.split(".")[0] in sections}
+    assert not {key for key in written - known_keys() if not re.match(r"TRAINER\.(METHOD|NAME)\b", key)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_paths_and_links_exist(page):
+    text = page.read_text(encoding="utf-8")
+    spans = [span for line in code(page) for span in alternatives(line)]
+    top = {path.name for path in PROJECT.iterdir() if path.name not in NOT_OURS}
+    words = [re.split(r"::|#", word.strip("`'\"(),;[]"))[0] for span in spans for word in span.split()]
+    paths = {word for word in words if "/" in word and word.split("/")[0] in top}
+    assert not sorted(path for path in paths if not exists(path))
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", text)
+    assert not [link for link in links if "://" not in link and not (page.parent / link).exists()]
