@@ -1,6 +1,7 @@
 """One file per benchmark: a new dataset is a new file.
 
-Importing the package imports every file in it that has no leading underscore, which registers what is there.
+Importing the package imports every file in it that has no leading underscore and is no command, which registers what
+is there.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
+COMMANDS = ("check", "prepare")  # python -m datasets.<name>
+
 for _module in pkgutil.iter_modules(__path__):
-    if not _module.name.startswith("_"):
+    if not _module.name.startswith("_") and _module.name not in COMMANDS:
         importlib.import_module(f"{__name__}.{_module.name}")

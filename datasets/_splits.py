@@ -1,4 +1,4 @@
-"""What the benchmarks share: reading a split, choosing few shots of each class, taking half of the classes.
+"""What the benchmarks share: reading, making and writing a split, taking half of the classes.
 
 Every choice is the published code's, number for number, given the same seed. The order of a list decides
 what is drawn from it, so nothing here sorts.
@@ -6,7 +6,6 @@ what is drawn from it, so nothing here sorts.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
@@ -18,12 +17,11 @@ from typing import NamedTuple
 from yacs.config import CfgNode
 
 from dassl.data.datasets import Datum
-from dassl.data.few_shot import group_by, sample_few_shot
-from safeio.atomic import atomic_write_json, atomic_write_text
+from dassl.data.few_shot import group_by
+from safeio.atomic import atomic_write_text
 
 VAL_SHARE = 0.2  # of a class, where a benchmark comes without a validation part
-MOST_VAL_SHOTS = 4
-DRAWN = ("train", "val")  # the parts that few-shot runs sample, in this order
+TRAIN_SHARE = 0.5  # of a class, where it comes without any split
 
 
 class Split(NamedTuple):
@@ -80,7 +78,7 @@ def _data(entries: Iterable[tuple[str, int, str]], pictures: str) -> list[Datum]
 def write_split(split: Split, path: str | os.PathLike, pictures: str | os.PathLike) -> None:
     """Write what `read_split` reads, byte for byte as the published files are."""
     content = {
-        part: [[_relative(item, pictures), item.label, item.classname] for item in items]
+        part: [[relative(item, pictures), item.label, item.classname] for item in items]
         for part, items in split._asdict().items()
     }
     atomic_write_text(path, json.dumps(content, indent=4, separators=(",", ": ")))
@@ -109,45 +107,24 @@ def split_trainval(items: list[Datum], rng: random.Random) -> tuple[list[Datum],
     return train, val
 
 
-def few_shot(
-    split: Split, shots: int, seed: int, pictures: str | os.PathLike, cache: Path | None = None
-) -> Split:
-    """Keep `shots` training pictures of each class and at most four for validation; testing stays whole.
+def split_groups(groups: Iterable[list[Datum]], rng: random.Random) -> Split:
+    """Half of each class for training, a fifth for validation, the rest for testing.
 
-    Args:
-        split: all of it; the choice covers all classes, so that runs on either half share it.
-        shots: below 1 keeps everything.
-        seed: below 0 draws anew each time.
-        pictures: folder that the paths in the cache are relative to.
-        cache: folder for the choice, as readable JSON. One that cannot be written is passed over: the seed
-            gives the same choice again.
+    Raises:
+        ValueError: a class is too small to give each part a picture.
     """
-    if shots < 1:
-        return split
-    file = cache / f"shot_{shots}-seed_{seed}.json" if cache and seed >= 0 else None
-    chosen = _recall(split, file, pictures) if file else None
-    if chosen is None:
-        rng = random.Random(seed if seed >= 0 else None)
-        train = sample_few_shot(split.train, shots, rng)
-        chosen = Split(train, sample_few_shot(split.val, min(shots, MOST_VAL_SHOTS), rng), split.test)
-        if file:
-            paths = {part: [_relative(item, pictures) for item in getattr(chosen, part)] for part in DRAWN}
-            with contextlib.suppress(OSError):  # a data folder may well be read-only
-                atomic_write_json(file, paths)
-    return chosen
-
-
-def _recall(split: Split, file: Path, pictures: str | os.PathLike) -> Split | None:
-    """The choice kept in `file`; None if there is none or it is not one of this split."""
-    try:
-        kept = json.loads(file.read_text(encoding="utf-8"))
-        parts = []
-        for part in DRAWN:
-            known = {_relative(item, pictures): item for item in getattr(split, part)}
-            parts.append([known[path] for path in kept[part]])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return Split(*parts, split.test)
+    parts = Split([], [], [])
+    for group in groups:
+        train, val = round(TRAIN_SHARE * len(group)), round(VAL_SHARE * len(group))
+        if not (train and val and len(group) > train + val):
+            named = repr(group[0].classname) if group else "without a name"
+            raise ValueError(f"class {named} has {len(group)} pictures, too few for training, validation and testing")
+        order = list(group)
+        rng.shuffle(order)
+        parts.train.extend(order[:train])
+        parts.val.extend(order[train : train + val])
+        parts.test.extend(order[train + val :])
+    return parts
 
 
 def subsample(split: Split, classes: str) -> Split:
@@ -170,8 +147,9 @@ def subsample(split: Split, classes: str) -> Split:
 
 
 def _relabelled(item: Datum, number: dict[int, int]) -> Datum:
-    return Datum(item.impath, number[item.label], 0, item.classname)
+    return Datum.listed(item.impath, number[item.label], 0, item.classname)
 
 
-def _relative(item: Datum, pictures: str | os.PathLike) -> str:
+def relative(item: Datum, pictures: str | os.PathLike) -> str:
+    """Path of a picture below a folder, with forward slashes."""
     return str(PurePosixPath(Path(item.impath).relative_to(pictures)))

@@ -11,7 +11,8 @@ from pathlib import Path
 from yacs.config import CfgNode
 
 from dassl.data.datasets import DATASET_REGISTRY, DatasetBase
-from datasets._splits import dataset_folder, few_shot, read_split, subsample
+from datasets._few_shot import few_shot
+from datasets._splits import dataset_folder, read_split, subsample
 
 EMBEDDED = Path(__file__).parent / "embedded"
 FOLDER = "openmoji"

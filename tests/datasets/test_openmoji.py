@@ -29,7 +29,7 @@ def build(name: str, root, shots: int = -1, seed: int = 1, classes: str = "all")
 
 
 def test_importing_the_package_registers_every_file():
-    files = {path.stem for path in EMBEDDED.parent.glob("[!_]*.py")}
+    files = {path.stem for path in EMBEDDED.parent.glob("[!_]*.py")} - set(datasets.COMMANDS)
     modules = {DATASET_REGISTRY.get(name).__module__ for name in DATASET_REGISTRY.registered_names()}
     assert {f"{datasets.__name__}.{file}" for file in files} <= modules
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from datasets import _splits
+from datasets import _few_shot, _splits
 from datasets._splits import Datum, Split, SplitError
 
 GOLDEN = Path(os.environ.get("GOLDEN_DIR", Path(__file__).parent.parent / "golden"))
@@ -42,14 +42,14 @@ def rows(items) -> list[list]:
 def test_few_shot_choice(golden, pictures):
     split = Split(data(golden["train"], pictures), data(golden["val"], pictures), [])
     for case in golden["fewshot"]:
-        chosen = _splits.few_shot(split, case["shots"], case["seed"], pictures)
+        chosen = _few_shot.few_shot(split, case["shots"], case["seed"], pictures)
         assert names(chosen.train) == case["train"]
         assert names(chosen.val) == case["val"]
 
 
 def test_few_shot_keeps_everything_below_one_shot(golden, pictures):
     split = Split(data(golden["train"], pictures), data(golden["val"], pictures), [])
-    assert _splits.few_shot(split, -1, 1, pictures) is split
+    assert _few_shot.few_shot(split, -1, 1, pictures) is split
 
 
 def test_split_trainval(golden, pictures):
@@ -82,13 +82,28 @@ def test_subsample_refuses_other_words(pictures):
 def test_cached_choice_is_used_again(golden, pictures, tmp_path):
     split = Split(data(golden["train"], pictures), data(golden["val"], pictures), [])
     cache = tmp_path / "split_fewshot"
-    drawn = _splits.few_shot(split, 2, 1, pictures, cache)
-    file = cache / "shot_2-seed_1.json"
-    kept = json.loads(file.read_text())
+    drawn = _few_shot.few_shot(split, 2, 1, pictures, cache)
+    kept = json.loads((cache / "shot_2-seed_1.json").read_text())
     assert kept["train"] == names(drawn.train)
-    kept["train"].reverse()  # so that a choice that was drawn anew would differ
-    file.write_text(json.dumps(kept))
-    assert names(_splits.few_shot(split, 2, 1, pictures, cache).train) == names(drawn.train)[::-1]
+    (cache / "shot_2-seed_1.json").rename(cache / "shot_2-seed_7.json")  # a seed that would draw others
+    assert names(_few_shot.few_shot(split, 2, 7, pictures, cache).train) == names(drawn.train)
+
+
+def test_an_edited_choice_is_not_used(golden, pictures, tmp_path, capsys):
+    split = Split(data(golden["train"], pictures), data(golden["val"], pictures), [])
+    cache = tmp_path / "split_fewshot"
+    drawn = _few_shot.few_shot(split, 2, 1, pictures, cache)
+    kept = json.loads((cache / "shot_2-seed_1.json").read_text())
+    kept["train"].reverse()
+    (cache / "shot_2-seed_1.json").write_text(json.dumps(kept))
+    assert names(_few_shot.few_shot(split, 2, 1, pictures, cache).train) == names(drawn.train)
+    assert "drawn anew" in capsys.readouterr().out
+
+
+def test_a_class_with_fewer_pictures_than_shots_is_said(golden, pictures, capsys):
+    split = Split(data([["a.png", 0, "axolotl"], *([f"{i}.png", 1, "bat"] for i in range(5))], pictures), [], [])
+    assert len(_few_shot.few_shot(split, 4, 1, pictures).train) == 5
+    assert "axolotl (1)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"train": ["gone.png"], "val": []}', '{"train": []}'])
@@ -97,7 +112,7 @@ def test_cache_of_another_split_is_drawn_anew(golden, pictures, tmp_path, conten
     cache = tmp_path / "split_fewshot"
     cache.mkdir()
     (cache / "shot_2-seed_1.json").write_text(content)
-    chosen = _splits.few_shot(split, 2, 1, pictures, cache)
+    chosen = _few_shot.few_shot(split, 2, 1, pictures, cache)
     assert names(chosen.train) == next(
         c["train"] for c in golden["fewshot"] if (c["seed"], c["shots"]) == (1, 2)
     )
@@ -106,7 +121,7 @@ def test_cache_of_another_split_is_drawn_anew(golden, pictures, tmp_path, conten
 def test_a_cache_that_cannot_be_written_is_passed_over(golden, pictures, tmp_path):
     split = Split(data(golden["train"], pictures), data(golden["val"], pictures), [])
     (tmp_path / "file").write_text("in the way of a folder")
-    chosen = _splits.few_shot(split, 2, 1, pictures, tmp_path / "file" / "split_fewshot")
+    chosen = _few_shot.few_shot(split, 2, 1, pictures, tmp_path / "file" / "split_fewshot")
     assert names(chosen.train) == next(
         c["train"] for c in golden["fewshot"] if (c["seed"], c["shots"]) == (1, 2)
     )
@@ -114,7 +129,7 @@ def test_a_cache_that_cannot_be_written_is_passed_over(golden, pictures, tmp_pat
 
 def test_an_unseeded_choice_is_not_kept(golden, pictures, tmp_path):
     split = Split(data(golden["train"], pictures), data(golden["val"], pictures), [])
-    _splits.few_shot(split, 2, -1, pictures, tmp_path / "split_fewshot")
+    _few_shot.few_shot(split, 2, -1, pictures, tmp_path / "split_fewshot")
     assert not (tmp_path / "split_fewshot").exists()
 
 

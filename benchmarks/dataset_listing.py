@@ -1,0 +1,84 @@
+"""Time and memory of listing a tree of ImageNet's shape: `python -m benchmarks.dataset_listing [--files 200000]`.
+
+Makes a tree of empty files in a temporary folder, which is removed at the end. Compared are listing and looking for
+each file, as the published code does, listing without a kept listing, and with one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, os.fspath(Path(__file__).parent.parent))
+
+from benchmarks._measure import hardware, in_turn, median_ms, peak_memory
+from dassl.data.datasets import Datum
+from datasets._imagenet import all_items
+from datasets._listing import list_classes
+from datasets.imagenet import few_shot_train
+
+CLASSES = 1000
+LONG_AGO = 1_500_000_000  # seconds; the time of folders that nobody has just changed
+CPU = torch.device("cpu")
+
+
+def make_tree(folder: Path, files: int) -> None:
+    """Empty files in `CLASSES` folders, named as ImageNet's are, and the names of the classes."""
+    wnids = [f"n{number:08d}" for number in range(CLASSES)]
+    for wnid in wnids:
+        place = folder / "images" / "train" / wnid
+        place.mkdir(parents=True)
+        for number in range(files // CLASSES):
+            (place / f"{wnid}_{number}.JPEG").touch()
+        os.utime(place, (LONG_AGO, LONG_AGO))
+    (folder / "classnames.txt").write_text("".join(f"{wnid} thing {wnid}\n" for wnid in wnids))
+
+
+def looked_for(folder: Path) -> list[Datum]:
+    """All pictures, each looked for."""
+    listing = {name: sorted(os.listdir(folder / name)) for name in sorted(os.listdir(folder))}
+    return [
+        Datum(os.path.join(folder, wnid, file), label, 0, wnid)
+        for label, (wnid, files) in enumerate(listing.items())
+        for file in files
+    ]
+
+
+def listed(folder: Path, cache: Path | None) -> list[Datum]:
+    """All pictures, from a listing."""
+    listing = list_classes(folder, cache=cache)
+    return all_items(folder, list(listing), listing)
+
+
+def main() -> None:
+    """Print a row per way of listing."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--files", type=int, default=200_000)
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        folder, cache = Path(place) / "imagenet", Path(place) / "listing.json"
+        make_tree(folder, options.files)
+        train = folder / "images" / "train"
+        ways: dict[str, Callable[[], object]] = {
+            "each file looked for": lambda: looked_for(train),
+            "listed": lambda: listed(train, None),
+            "listing kept": lambda: listed(train, cache),
+            "16 shots, listing kept": lambda: few_shot_train(folder, 16, -1),
+        }
+        seconds = in_turn(ways, options.repeats, CPU)
+        found = hardware(CPU)
+        print(f"{options.files:,} empty files in {CLASSES} folders; {found['device']}, Python {found['python']}")
+        for name, compute in ways.items():
+            print(f"{name:24} {median_ms(seconds[name]):8.0f} ms {peak_memory(compute, CPU):8.0f} MiB")
+        print(f"the listing is a file of {cache.stat().st_size / 2**20:.1f} MiB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""What is in the class folders of a huge dataset, kept so that the next run need not list a million files.
+
+A listing is one JSON file: for each class folder the names in it and the time the folder was last changed. Adding,
+removing or renaming a file changes that time, so a listing that is out of date is seen by looking at the folders
+alone, and only those that changed are listed again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from pathlib import Path
+
+from dassl.utils.progress import progress
+from safeio.atomic import atomic_write_text
+
+VERSION = 1
+SETTLED = 2_000_000_000  # nanoseconds; a folder changed less long ago may change again without its time showing it
+
+
+def list_classes(folder: Path, ignored: tuple[str, ...] = (), cache: Path | None = None) -> dict[str, list[str]]:
+    """Class folder -> names of the files in it, both sorted; names with a dot in front are passed over.
+
+    Args:
+        folder: holds one folder per class; files beside them are passed over.
+        ignored: names that are no classes.
+        cache: file for the listing. One that is damaged or cannot be written is passed over.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
+    kept = _read(cache) if cache else {}
+    found, changed = {}, False
+    with os.scandir(folder) as entries:
+        classes = sorted(e.name for e in entries if e.name not in ignored and not e.name.startswith(".") and e.is_dir())
+    for name in progress(classes, f"listing {folder.name}"):
+        modified = os.stat(folder / name).st_mtime_ns
+        old = kept.get(name)
+        if old and old[0] == modified:
+            found[name] = old
+            continue
+        with os.scandir(folder / name) as entries:
+            files = sorted(e.name for e in entries if not e.name.startswith(".") and e.is_file())
+        settled = time.time_ns() - modified > SETTLED
+        found[name] = [modified if settled else 0, files]
+        changed = True
+    if cache and (changed or len(found) != len(kept)):
+        with contextlib.suppress(OSError):  # a data folder may well be read-only
+            text = json.dumps({"version": VERSION, "classes": found}, separators=(",", ":"))
+            atomic_write_text(cache, text)
+    return {name: files for name, (_, files) in found.items()}
+
+
+def _read(cache: Path) -> dict[str, list]:
+    try:
+        content = json.loads(cache.read_text(encoding="utf-8"))
+        if content["version"] != VERSION:
+            return {}
+        return {
+            name: [int(modified), files]
+            for name, (modified, files) in content["classes"].items()
+            if all(isinstance(file, str) and "/" not in file for file in files)
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}

@@ -1,0 +1,15 @@
+"""DescribableTextures (DTD): surfaces and the words for them. Cimpoi et al., 2014."""
+
+from __future__ import annotations
+
+from dassl.data.datasets import DATASET_REGISTRY
+from datasets._benchmark import FolderPerClass
+
+
+@DATASET_REGISTRY.register()
+class DescribableTextures(FolderPerClass):
+    """The ten partitions in `labels/` are not the benchmark's split."""
+
+    dataset_dir = "dtd"
+    picture_dir = "images"
+    split_file = "split_zhou_DescribableTextures.json"

@@ -1,0 +1,31 @@
+"""FGVCAircraft: variants of aircraft. Maji et al., 2013."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from dassl.data.datasets import DATASET_REGISTRY, Datum
+from datasets._benchmark import SplitBenchmark, lines
+from datasets._splits import Split
+
+
+@DATASET_REGISTRY.register()
+class FGVCAircraft(SplitBenchmark):
+    """The official split, read from its lists each time. The banner at the bottom of the pictures stays."""
+
+    dataset_dir = "fgvc_aircraft"
+    picture_dir = "images"
+
+    @classmethod
+    def make_split(cls, folder: Path, rng: random.Random) -> Split:
+        variants = lines(folder / "variants.txt")
+        number = {name: label for label, name in enumerate(variants)}
+        parts = {}
+        for part in Split._fields:
+            rows = (line.split(" ", 1) for line in lines(folder / f"images_variant_{part}.txt"))
+            parts[part] = [
+                Datum(folder / cls.picture_dir / f"{stem}.jpg", number[name.strip()], 0, name.strip())
+                for stem, name in rows
+            ]
+        return Split(**parts)

@@ -1,0 +1,99 @@
+"""ImageNet: 1000 classes of things. Russakovsky et al., 2015 (ILSVRC 2012)."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterable
+from pathlib import Path
+
+from yacs.config import CfgNode
+
+from dassl.data.datasets import DATASET_REGISTRY, DatasetBase, Datum
+from dassl.data.few_shot import sample_few_shot
+from datasets._few_shot import recall, remember, say_small_classes
+from datasets._imagenet import IMAGENET, all_items, class_items, folder_names, read_classnames
+from datasets._listing import list_classes
+from datasets._splits import Split, SplitError, dataset_folder, subsample
+
+
+@DATASET_REGISTRY.register()
+class ImageNet(DatasetBase):
+    """The official training set, and the official validation set for testing, which is the validation part too.
+
+    Files are taken in the order of their names, so that a seed chooses the same pictures on every file system; the
+    published code takes the file system's order.
+    """
+
+    dataset_dir = IMAGENET
+
+    def __init__(self, cfg: CfgNode):
+        folder, shots = dataset_folder(cfg, self.dataset_dir), cfg.DATASET.NUM_SHOTS
+        if shots < 1:
+            split = self.whole(folder)
+        else:
+            split = Split(few_shot_train(folder, shots, cfg.SEED), [], _part(folder, "val"))
+        split = subsample(Split(split.train, [], split.test), cfg.DATASET.SUBSAMPLE_CLASSES)
+        super().__init__(train_x=split.train, val=split.test, test=split.test)
+
+    @classmethod
+    def whole(cls, folder: Path, seed: int = 1) -> Split:
+        """All pictures.
+
+        Raises:
+            SplitError: a folder or the class names are missing, or a folder is no class of ImageNet.
+        """
+        test = _part(folder, "val")
+        return Split(_part(folder, "train"), test, test)
+
+
+def few_shot_train(folder: Path, shots: int, seed: int) -> list[Datum]:
+    """`shots` training pictures of each class. Only those become objects, not the whole 1.28 million."""
+    listing, names = _listed(folder, "train")
+    pictures = folder / "images" / "train"
+    stem = folder / "split_fewshot" / f"shot_{shots}-seed_{seed}" if seed >= 0 else None
+    labels = {wnid: label for label, wnid in enumerate(listing)}
+
+    def find(part: str, path: str) -> Datum:
+        wnid, file = path.split("/")[-2:]
+        try:
+            return Datum(pictures / wnid / file, labels[wnid], 0, names[labels[wnid]])
+        except FileNotFoundError as error:
+            raise KeyError(path) from error
+
+    origin = _fingerprint(listing)
+    if stem and (chosen := recall(stem, folder, origin, find)):
+        return chosen[0]
+    rng, train = random.Random(seed if seed >= 0 else None), []
+    for wnid, files in listing.items():
+        group = class_items(pictures / wnid, files, labels[wnid], names[labels[wnid]])
+        train += sample_few_shot(group, shots, rng)
+    if shots > min(map(len, listing.values())):
+        say_small_classes(train, shots)
+    if stem:
+        remember(stem, folder, origin, (train, []))
+    return train
+
+
+def _part(folder: Path, part: str) -> list[Datum]:
+    listing, names = _listed(folder, part)
+    return all_items(folder / "images" / part, names, listing)
+
+
+def _listed(folder: Path, part: str) -> tuple[dict[str, list[str]], list[str]]:
+    """The files of each class folder, and the folders' names."""
+    pictures = folder / "images" / part
+    if not pictures.is_dir():
+        raise SplitError(
+            f"There is no folder {pictures}. Is DATASET.ROOT right? `python -m datasets.prepare ImageNet` says what "
+            f"goes where."
+        )
+    listing = list_classes(pictures, cache=folder / f".listing_{part}.json")
+    return listing, folder_names(read_classnames(folder), listing, pictures)
+
+
+def _fingerprint(listing: dict[str, Iterable[str]]) -> str:
+    digest = hashlib.sha256()
+    for wnid, files in listing.items():
+        digest.update("\n".join([wnid, *files, ""]).encode())
+    return digest.hexdigest()

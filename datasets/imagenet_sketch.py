@@ -1,0 +1,14 @@
+"""ImageNetSketch: drawings of ImageNet's classes. Wang et al., 2019."""
+
+from __future__ import annotations
+
+from dassl.data.datasets import DATASET_REGISTRY
+from datasets._imagenet import ImageNetVariant
+
+
+@DATASET_REGISTRY.register()
+class ImageNetSketch(ImageNetVariant):
+    """All 1000 classes."""
+
+    dataset_dir = "imagenet-sketch"
+    picture_dir = "images"

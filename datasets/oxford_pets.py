@@ -1,0 +1,34 @@
+"""OxfordPets: breeds of cats and dogs. Parkhi et al., 2012."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from dassl.data.datasets import DATASET_REGISTRY, Datum
+from datasets._benchmark import SplitBenchmark
+from datasets._splits import Split, split_trainval
+
+
+@DATASET_REGISTRY.register()
+class OxfordPets(SplitBenchmark):
+    """A line of the annotations: stem of the file, class from 1, species, breed within the species."""
+
+    dataset_dir = "oxford_pets"
+    picture_dir = "images"
+    split_file = "split_zhou_OxfordPets.json"
+
+    @classmethod
+    def make_split(cls, folder: Path, rng: random.Random) -> Split:
+        trainval, test = (cls._listed(folder, name) for name in ("trainval.txt", "test.txt"))
+        return Split(*split_trainval(trainval, rng), test)
+
+    @classmethod
+    def _listed(cls, folder: Path, name: str) -> list[Datum]:
+        items = []
+        for line in (folder / "annotations" / name).read_text(encoding="utf-8").splitlines():
+            if line.strip() and not line.startswith("#"):
+                stem, number, _, _ = line.split()
+                breed = stem.rpartition("_")[0].lower()
+                items.append(Datum(folder / cls.picture_dir / f"{stem}.jpg", int(number) - 1, 0, breed))
+        return items

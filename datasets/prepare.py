@@ -1,0 +1,124 @@
+"""Fetch benchmarks and lay them out: `python -m datasets.prepare NAME [NAME ...|all] --root DATA`.
+
+What has a public source is downloaded (an interrupted download continues), checked and unpacked. For the rest the
+command says what to fetch and where to put it; run again, it goes on from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dassl.data.datasets import DATASET_REGISTRY
+from dassl.utils.download import download_url
+from datasets._archives import ArchiveError, check_space, unpack
+from datasets._facts import chosen, read_sources
+from datasets._splits import SplitError, write_split
+from safeio.download import DownloadError, download, file_sha256
+
+
+class ByHand(RuntimeError):
+    """Something that only the user can fetch; the message says what, from where and where to."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; 0 if every dataset is ready, else 1."""
+    parser = argparse.ArgumentParser(prog="datasets.prepare", description=__doc__)
+    parser.add_argument("names", nargs="+", metavar="NAME", help="a benchmark, or all")
+    parser.add_argument("--root", type=Path, default=Path("data"), help="folder that holds the datasets (./data)")
+    parser.add_argument("--make-split", action="store_true", help="draw a split where the published one is missing")
+    options = parser.parse_args(arguments)
+    try:
+        names = chosen(options.names)
+    except ValueError as error:
+        parser.error(str(error))
+    sources = read_sources()
+    ready = [prepare(name, options.root.expanduser(), sources[name], options.make_split) for name in names]
+    return 0 if all(ready) else 1
+
+
+def prepare(name: str, root: Path, source: dict[str, Any], make_split: bool = False) -> bool:
+    """Bring one dataset as far as possible; whether it is complete. Problems are printed, with what to do."""
+    builder = DATASET_REGISTRY.get(name)
+    folder = root / builder.dataset_dir
+    missing = []
+    for entry in source["files"]:
+        try:
+            get(entry, folder)
+        except (ByHand, DownloadError, ArchiveError, OSError) as error:
+            missing.append(str(error))
+    split_file = getattr(builder, "split_file", "")
+    if make_split and split_file and not (folder / split_file).is_file():
+        try:
+            write_split(builder.whole(folder), folder / split_file, folder / builder.picture_dir)
+            missing = [problem for problem in missing if split_file not in problem]
+            print(f"{name}: drew a new split, whose results cannot be compared with published ones")
+        except (SplitError, OSError) as error:
+            missing.append(str(error))
+    if missing:
+        print(f"{name}: not complete.", *missing, sep="\n- ", file=sys.stderr)
+        if "steps" in source:
+            print(f"In {folder}:\n{source['steps']}", file=sys.stderr)
+        print(f"Then run this command again. Original page: {source['page']}", file=sys.stderr)
+    else:
+        print(f"{name}: ready in {folder}")
+    return not missing
+
+
+def get(entry: dict[str, Any], folder: Path) -> None:
+    """Fetch one file and unpack it, unless what it gives is there.
+
+    Raises:
+        ByHand: it has no public source and is not in the folder yet.
+        DownloadError, ArchiveError: it could not be fetched or unpacked.
+    """
+    path, gives = folder / entry["name"], folder / entry.get("gives", entry["name"])
+    if gives.exists():
+        return
+    if not path.exists():
+        fetch(entry, path)
+    if "take" in entry:
+        if entry.get("sha256") and file_sha256(path) != entry["sha256"]:
+            raise ArchiveError(f"{path} is not the original archive: its SHA-256 differs. Delete it and fetch it anew.")
+        unpack(path, folder, entry["take"])
+        print(f"unpacked {path}; it is not needed any more")
+    elif not gives.exists():
+        raise ByHand(f"{gives} is to be made from {path}, see below.")
+
+
+def fetch(entry: dict[str, Any], path: Path) -> None:
+    """Download to `path`.
+
+    Raises:
+        ByHand: there is nowhere to download from, or Google Drive did not give it.
+        DownloadError: the download failed.
+    """
+    check_space(path.parent, entry.get("bytes", 0), path)
+    if "url" in entry:
+        download(entry["url"], path, entry.get("sha256"))
+        return
+    if "drive" not in entry:
+        raise ByHand(_instruction(entry, path, entry["from"]))
+    address = f"https://drive.google.com/file/d/{entry['drive']}/view"
+    part = path.with_name(path.name + ".drive")
+    try:
+        download_url(f"https://drive.google.com/uc?id={entry['drive']}", part, from_gdrive=True)
+    except Exception as error:  # gdown raises kinds of its own, by version
+        raise ByHand(f"{_instruction(entry, path, address)} ({type(error).__name__}: {error})") from error
+    if entry.get("sha256") and file_sha256(part) != entry["sha256"]:
+        part.unlink()
+        raise ByHand(f"What came from Google Drive has a wrong checksum. {_instruction(entry, path, address)}")
+    part.replace(path)
+
+
+def _instruction(entry: dict[str, Any], path: Path, place: str) -> str:
+    details = [f"{entry['bytes']:,} bytes"] if "bytes" in entry else []
+    details += [f"SHA-256 {entry['sha256']}"] if "sha256" in entry else []
+    return f"Fetch {entry['name']} from {place} and save it as {path}" + (f" ({', '.join(details)})" if details else "")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,25 @@
+"""The table of the documentation says what the data does; ImageNet's variants are tested with ImageNet's model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from datasets._facts import read_facts, read_sources
+from runs.protocol import plan
+
+DOCS = (Path(__file__).parent.parent.parent / "docs" / "datasets.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", read_facts())
+def test_the_table_has_a_row(name):
+    (row,) = [line for line in DOCS.splitlines() if line.startswith(f"| {name} |")]
+    source, facts = read_sources()[name], read_facts()[name]
+    assert source["size"] in row and source["licence"] in row and f"prepare {facts['config']}`" in row
+
+
+@pytest.mark.parametrize("name", ["imagenetv2", "imagenet_sketch", "imagenet_a", "imagenet_r", "eurosat", "folder"])
+def test_targets_are_tested_with_the_model_of_imagenet(name):
+    for run in plan("cross_dataset", "test", "MMRL", name):
+        assert "/train/imagenet/" in run.model_folder
