@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from runs.protocol import plan
+from runs.protocol import plan, stages_of
 from runs.record import COMPLETE, read_record
 
 
@@ -17,8 +17,8 @@ def harmonic_mean(base: float, new: float) -> float:
 
 def base2new_row(output: Path, trainer: str, dataset: str, seed: int) -> dict[str, Any]:
     """One method's results for one seed; None where a run is missing or not complete."""
-    found = {}
-    for stage in ("train", "test"):
+    found = dict.fromkeys(("train", "test"))
+    for stage in stages_of("base2new", trainer):
         (run,) = plan("base2new", stage, trainer, dataset, [seed])
         record = read_record(output / run.folder)
         found[stage] = record if record and record["status"] == COMPLETE else None

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Sets up .venv, runs zero-shot CLIP, MMRL and MMRL++ base-to-new on the embedded pictures and CLIP, prints a table.
+# Sets up .venv, runs zero-shot CLIP, CoOp, MaPLe, MMRL and MMRL++ base-to-new on the embedded pictures and CLIP, prints
+# a table.
 source "$(dirname "$0")/common.sh"
 make_venv requirements.txt
 exec "$PYTHON" -m runs.quickstart "$@"

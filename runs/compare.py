@@ -1,0 +1,89 @@
+"""Methods side by side, base-to-new: `python -m runs.compare DATASET [SEED] [--methods ...] [train.py arguments]`.
+
+All methods that have a base-to-new protocol, or the named ones. A run whose record says complete is not repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from runs.launch import USAGE, check_flags, execute, leading_numbers
+from runs.protocol import PlanError, Run, load_protocol, methods, plan, protocols_of, stages_of
+from runs.table import as_text, base2new_row
+from safeio.atomic import atomic_write_json
+
+PROTOCOL = "base2new"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what the command line asks for; the exit status says if a run failed."""
+    parser = argparse.ArgumentParser(prog="runs.compare", description=__doc__, allow_abbrev=False)
+    parser.add_argument("dataset", help="a name of configs/datasets")
+    parser.add_argument("--methods", nargs="+", help="instead of all")
+    parser.add_argument("--output", type=Path, default=Path(os.environ.get("OUTPUT") or "output"))
+    options, extra = parser.parse_known_args(arguments)
+    chosen = options.methods or [name for name in methods() if PROTOCOL in protocols_of(name)]
+    try:
+        seeds, extra = leading_numbers(extra, "the seed")
+        if len(seeds) > 1:
+            raise PlanError(f"one seed makes a table, not {len(seeds)}: {seeds}")
+        check_flags(extra)
+        seed = seeds[0] if seeds else 1
+        results = options.output / "compare" / f"{options.dataset}-seed{seed}.json"
+        complete = compare(chosen, options.dataset, seed, options.output, results, os.environ.get("DATA"), extra)
+    except PlanError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0 if complete else 1
+
+
+def compare(
+    chosen: Sequence[str],
+    dataset: str,
+    seed: int,
+    output: Path,
+    results: Path,
+    root: str | None = None,
+    extra: Sequence[str] = (),
+) -> bool:
+    """Run what is not complete, print the table, write it as data.
+
+    Args:
+        chosen: registry names of methods, in the table's order.
+        dataset: a name of configs/datasets.
+        output: where the runs' folders go; results: the file for the data.
+        root: the folder of the datasets, ./data by default; extra: arguments of train.py for every run.
+
+    Returns:
+        Whether every run is complete.
+
+    Raises:
+        PlanError: there is no such method or dataset; nothing has been run.
+    """
+    runs = {m: [plan(PROTOCOL, stage, m, dataset, [seed])[0] for stage in stages_of(PROTOCOL, m)] for m in chosen}
+    complete = [run_method(of_one, output, root or "./data", extra) for of_one in runs.values()]
+    rows = [base2new_row(output, method, dataset, seed) for method in chosen]
+    atomic_write_json(results, {"dataset": dataset, "seed": seed, "results": rows})
+    (shots,) = load_protocol(PROTOCOL)["shots"]
+    print(f"\nBase-to-new on {dataset}, {shots} shots, seed {seed} (accuracy in %)\n")
+    print(as_text(rows))
+    print(f"\nThe same as data: {results}")
+    return all(complete)
+
+
+def run_method(runs: Sequence[Run], output: Path, root: str, extra: Sequence[str]) -> bool:
+    """A method's runs, each only if the one before is complete; settings that it refuses do not stop the others."""
+    try:
+        return all(execute(run, output, root, extra) for run in runs)
+    except SystemExit as refused:
+        if refused.code != USAGE:
+            raise
+        return False
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

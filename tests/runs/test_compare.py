@@ -1,0 +1,95 @@
+"""The table of several methods: who is run, what a failure does, what is shown and kept. No run is started."""
+
+import json
+
+import pytest
+
+from runs import compare, quickstart
+from runs.launch import USAGE
+from runs.protocol import PlanError, methods, plan, stages_of
+from runs.record import RunRecord
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Runs that would have been started; `started.fate` says by method what becomes of them."""
+
+    class Started(list):
+        fate = {}
+
+    runs = Started()
+
+    def execute(run, output, root, extra):
+        runs.append((run.trainer, run.model_folder is not None, tuple(extra)))
+        fate = runs.fate.get(run.trainer)
+        if isinstance(fate, int):
+            raise SystemExit(fate)
+        if fate == "crash":
+            return False
+        accuracy = 40.0 if run.model_folder else 60.0
+        RunRecord(output / run.folder, {}).complete({"accuracy": accuracy}, trainable_params=1234)
+        return True
+
+    monkeypatch.setattr(compare, "execute", execute)
+    return runs
+
+
+def test_every_method_with_the_protocol_is_run(started, tmp_path, capsys):
+    assert compare.main(["openmoji", "2", "--output", str(tmp_path), "OPTIM.MAX_EPOCH", "1"]) == 0
+    options = ("OPTIM.MAX_EPOCH", "1")
+    stages = {name: stages_of("base2new", name) for name in methods()}
+    assert started == [(name, stage == "test", options) for name, own in stages.items() for stage in own]
+    shown = capsys.readouterr().out
+    assert all(f"| {name} " in shown for name in methods()) and "48.0" in shown and "1,234" in shown
+    data = json.loads((tmp_path / "compare" / "openmoji-seed2.json").read_text())
+    assert (data["dataset"], data["seed"]) == ("openmoji", 2)
+    assert [row["method"] for row in data["results"]] == methods()
+    for row in data["results"]:
+        new = (40.0, 48.0) if "test" in stages[row["method"]] else (None, None)
+        assert (row["base"], row["new"], row["H"]) == (60.0, *new)
+
+
+@pytest.mark.parametrize("fate", ["crash", USAGE])
+def test_a_failed_method_leaves_dashes_and_the_others(started, tmp_path, capsys, fate):
+    started.fate = {"CoOp": fate}
+    assert compare.main(["openmoji", "--methods", "CoOp", "MMRL", "--output", str(tmp_path)]) == 1
+    assert [(name, evaluates) for name, evaluates, _ in started] == [("CoOp", False), ("MMRL", False), ("MMRL", True)]
+    rows = {line.split()[1]: line.split("|")[2:-1] for line in capsys.readouterr().out.splitlines() if " | " in line}
+    assert {cell.strip() for cell in rows["CoOp"]} == {"-"}
+    assert rows["MMRL"][0].strip() == "60.0"
+
+
+def test_an_interrupt_stops_everything(started, tmp_path):
+    started.fate = {"CoOp": 130}
+    with pytest.raises(SystemExit):
+        compare.main(["openmoji", "--methods", "CoOp", "MMRL", "--output", str(tmp_path)])
+    assert len(started) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["openmoji", "--methods", "MaPLE"], "Did you mean MaPLe?"),
+        (["openmojis"], "Did you mean openmoji?"),
+        (["openmoji", "1", "2"], "one seed"),
+        (["openmoji", "one"], "'one' stands where the seed is expected"),
+        (["openmoji", "--seed", "1"], "--seed"),
+    ],
+)
+def test_mistakes_get_a_message_before_anything_runs(started, tmp_path, capsys, arguments, message):
+    assert compare.main([*arguments, "--output", str(tmp_path)]) == 2
+    assert message in capsys.readouterr().err and not started
+
+
+def test_the_quickstart_is_a_comparison(started, tmp_path, capsys):
+    assert quickstart.main(tmp_path) == 0
+    assert [name for name, evaluates, _ in started if evaluates] == list(quickstart.METHODS)
+    assert {"CoOp", "MaPLe", "MMRL"} <= set(quickstart.METHODS)
+    assert len(json.loads((tmp_path / "results.json").read_text())["results"]) == len(quickstart.METHODS)
+
+
+def test_a_method_without_a_stage_says_so():
+    assert stages_of("base2new", "CoOp") == ["train", "test"]
+    assert stages_of("base2new", "LinearProbe") == ["train"]
+    with pytest.raises(PlanError, match="LinearProbe takes no part in stage test of base2new"):
+        plan("base2new", "test", "LinearProbe", "openmoji")

@@ -1,0 +1,77 @@
+"""Configs of the prompt-learning methods against the optimiser settings that the golden cases took from the published
+files, and how a protocol chooses among them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import train
+import trainers  # noqa: F401  (registers the methods)
+from runs.protocol import plan
+from trainers._settings import resolve
+
+PROJECT = Path(__file__).parent.parent
+KEYS = ("NAME", "LR", "WEIGHT_DECAY", "LR_SCHEDULER", "MAX_EPOCH", "WARMUP_EPOCH", "WARMUP_TYPE", "WARMUP_CONS_LR")
+SHORTENED = {"PromptSRC": 20}  # epochs of the published file, of which the golden case runs fewer
+FILES = {
+    "CoOp": ("vit_b16_ep50", "vit_b16_ep50_ctxv1", "vit_b32_ep50", "rn50_ep50", "rn50_ep50_ctxv1", "rn101_ep50"),
+    "CoCoOp": tuple(f"vit_b16_{name}" for name in ("c4_ep10_batch1", "c8_ep10_batch1", "c4_ep10_batch1_ctxv1")),
+    "KgCoOp": ("vit_b16_ep100_ctxv1",),
+    "ProGrad": ("vit_b16_ep100_ctxv1",),
+    "TCP": ("vit_b16_ep100_ctxv1",),
+    "VPT": ("vit_b16_c2_ep5_batch4_4",),
+    "IVLP": ("vit_b16_c2_ep5_batch4_2+2ctx",),
+    "MaPLe": ("vit_b16_c2_ep5_batch4_2ctx",),
+    "PromptSRC": ("vit_b16_c2_ep20_batch4_4+4ctx",),
+}
+
+
+def settings(trainer: str, cfg: str):
+    file = PROJECT / "configs" / "trainers" / trainer / f"{cfg}.yaml"
+    return resolve(train.parse(["--trainer", trainer, "--config-file", str(file)])).cfg
+
+
+@pytest.mark.parametrize(("trainer", "cfg"), [(t, cfg) for t, files in FILES.items() for cfg in files])
+def test_optimiser_is_the_published_one(trainer, cfg):
+    case = json.loads((PROJECT / f"tests/golden/{trainer}_a.json").read_text(encoding="utf-8"))
+    published = {key: case["optimizer"][key.lower()] for key in KEYS}
+    published["MAX_EPOCH"] = SHORTENED.get(trainer, published["MAX_EPOCH"])
+    assert {key: settings(trainer, cfg).OPTIM[key] for key in KEYS} == published
+
+
+@pytest.mark.parametrize(
+    ("cfg", "backbone", "epochs", "words"),
+    [
+        ("vit_b16", "ViT-B/16", 200, ""),
+        ("vit_b16_ep100", "ViT-B/16", 100, ""),
+        ("vit_b16_ctxv1", "ViT-B/16", 200, "a photo of a"),
+        ("vit_b16_ep100_ctxv1", "ViT-B/16", 100, "a photo of a"),
+        ("vit_b32_ep50", "ViT-B/32", 50, ""),
+        ("rn50_ep50_ctxv1", "RN50", 50, "a photo of a"),
+        ("rn101", "RN101", 200, ""),
+    ],
+)
+def test_names_of_coops_files_say_what_is_in_them(cfg, backbone, epochs, words):
+    found = settings("CoOp", cfg)
+    assert backbone == found.MODEL.BACKBONE.NAME
+    assert (epochs, words) == (found.OPTIM.MAX_EPOCH, found.TRAINER.COOP.CTX_INIT)
+
+
+@pytest.fixture
+def caltech101(monkeypatch):
+    """A dataset without settings of its own, whether or not its builder is here."""
+    monkeypatch.setattr("runs.protocol.datasets", lambda: ["caltech101"])
+    return "caltech101"
+
+
+def test_coops_epochs_follow_the_shots(caltech101):
+    runs = plan("few_shot", "train", "CoOp", caltech101, [1])
+    epochs = {run.options["DATASET.NUM_SHOTS"]: settings("CoOp", run.cfg).OPTIM.MAX_EPOCH for run in runs}
+    assert epochs == {1: 50, 2: 100, 4: 100, 8: 200, 16: 200}
+    assert all(f"/{run.cfg}/" in run.folder for run in runs)
+
+
+def test_a_named_config_is_taken_for_every_number_of_shots(caltech101):
+    runs = plan("few_shot", "train", "CoOp", caltech101, [1], cfg="rn50_ep50")
+    assert {run.cfg for run in runs} == {"rn50_ep50"}

@@ -1,0 +1,91 @@
+"""Real trainers on random CLIPs of any shape, without data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+import train
+import trainers  # noqa: F401  (registers the methods)
+from clip.model import CLIP
+from dassl.engine import TRAINER_REGISTRY
+from trainers._settings import resolve
+
+
+class Workshop:
+    """Keeps random CLIPs as files and builds trainers on them.
+
+    Args:
+        folder: where the files go.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder, self.sides = folder, {}
+
+    def add(self, name: str, **shape) -> None:
+        """A CLIP with random weights; `shape` is what `CLIP` takes."""
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = CLIP(context_length=77, vocab_size=49408, **shape)
+        torch.save(model.state_dict(), self.folder / f"{name}.pt")
+        self.sides[name] = model.visual.input_resolution
+
+    def build(self, trainer: str, clip: str, classnames: Sequence[str], role: str = "trained", **settings):
+        """The trainer for these classes in float32 on the CPU; `settings` are the method's own.
+
+        Returns:
+            It, with empty data loaders.
+        """
+        real = TRAINER_REGISTRY.get(trainer)
+        side = self.sides[clip]
+        own = {key: value for key, value in ({"PREC": "fp32"} | settings).items() if key in real.defaults}
+        options = {f"TRAINER.{real.settings_node}.{key}": value for key, value in own.items()} | {
+            "MODEL.BACKBONE.NAME": self.folder / f"{clip}.pt",
+            "INPUT.SIZE": (side, side),
+            "USE_CUDA": False,
+            "TEST.ROLE": role,
+            "OPTIM.LR": 0.01,
+            "OUTPUT_DIR": self.folder,
+        }
+        words = [str(word) for pair in options.items() for word in pair]
+        cfg = resolve(train.parse(["--trainer", trainer, "--seed", "1", *words])).cfg
+
+        class WithoutData(real):
+            def build_data_loader(self):
+                self.dm = SimpleNamespace(dataset=SimpleNamespace(classnames=list(classnames)))
+                self.train_loader_x = self.train_loader_u = self.val_loader = self.test_loader = []
+                self.num_classes, self.lab2cname = len(classnames), dict(enumerate(classnames))
+
+        WithoutData.__name__ = trainer
+        built = WithoutData(cfg)
+        built.batch_idx, built.num_batches = 0, 2  # a step in the middle of an epoch
+        return built
+
+    def batch(self, clip: str, count: int, classes: int) -> dict[str, torch.Tensor]:
+        """`count` random pictures with labels."""
+        generator = torch.Generator().manual_seed(1)
+        images = torch.randn(count, 3, self.sides[clip], self.sides[clip], generator=generator)
+        return {"img": images, "label": torch.randint(classes, (count,), generator=generator)}
+
+
+@pytest.fixture(scope="session")
+def workshop(tmp_path_factory) -> Workshop:
+    """With CLIPs in the proportions of OpenAI's, except that no two widths or depths in one are equal: a number taken
+    from the wrong tower, or written into a method, does not fit. And one with the published layer numbers."""
+    made = Workshop(tmp_path_factory.mktemp("clips"))
+    base = {"embed_dim": 96, "image_resolution": 64, "vision_layers": 6, "vision_width": 192}
+    base |= {"transformer_width": 128, "transformer_heads": 2, "transformer_layers": 5}
+    made.add("ViT-B-32", **base, vision_patch_size=32)
+    made.add("ViT-B-16", **base, vision_patch_size=16)
+    large = {"embed_dim": 160, "image_resolution": 56, "vision_layers": 6, "vision_width": 256, "vision_patch_size": 14}
+    made.add("ViT-L-14", **large, transformer_width=192, transformer_heads=3, transformer_layers=4)
+    resnet = {"embed_dim": 96, "image_resolution": 64, "vision_layers": (1, 2, 1, 1), "vision_width": 8}
+    resnet |= {"vision_patch_size": None, "transformer_width": 128, "transformer_heads": 2, "transformer_layers": 4}
+    made.add("RN50", **resnet)
+    twelve = {"embed_dim": 32, "image_resolution": 16, "vision_layers": 12, "vision_width": 64, "vision_patch_size": 8}
+    made.add("twelve layers", **twelve, transformer_width=64, transformer_heads=1, transformer_layers=12)
+    return made

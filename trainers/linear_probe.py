@@ -1,0 +1,147 @@
+"""Linear probe: logistic regression on CLIP's frozen image features (Radford et al., ICML 2021; CoOp's `lpclip`).
+
+Features are those of the training pictures without augmentation, as the image tower gives them, not made unit. The
+strength of the L2 penalty is searched on the validation pictures, as CoOp does: the best power of ten, then a
+bisection of its neighbourhood; without validation pictures it is the 0.316 that CLIP's authors found for ImageNet.
+
+The published code calls scikit-learn's lbfgs solver. The problem is convex, so here PyTorch's L-BFGS goes to the same
+optimum, on the run's device: classes by the thousand are then a matter of seconds.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dassl.data.data_manager import build_data_loader
+from dassl.data.transforms.transforms import build_transform
+from dassl.engine import TRAINER_REGISTRY
+from dassl.utils.progress import print_line
+from trainers._method import Method, accuracy
+from trainers._one_pass import OnePassTrainer
+
+WITHOUT_VALIDATION = 0.316
+COARSE = (6, 4, 2, 0, -2, -4, -6)
+"""The powers of ten that the search begins with."""
+BISECTIONS = 8
+
+Looked = tuple[Tensor, Tensor]
+"""Features (n, E) and labels (n,)."""
+
+
+class LinearProbeMethod(Method):
+    """One row of weights (C, E) and a shift (C,) for each class."""
+
+    transfers = False
+
+    def __init__(self, settings, clip, task):
+        super().__init__(settings, clip, task)
+        self.classifier = nn.Linear(clip.embed_dim, len(task.classnames))
+
+    def class_features(self) -> None:
+        """Prediction needs no words."""
+
+    @torch.no_grad()
+    def features(self, images: Tensor) -> Tensor:
+        """(B, E), float32, of any length."""
+        return self.clip.visual(self.clip.images(images)).float()
+
+    def logits(self, images: Tensor, class_features: None, seen: Tensor) -> Tensor:
+        return self.classifier(self.features(images))
+
+    def use(self, weight: Tensor, bias: Tensor) -> None:
+        """Predict with this regression."""
+        with torch.no_grad():
+            self.classifier.weight.copy_(weight)
+            self.classifier.bias.copy_(bias)
+
+
+def regression(x: Tensor, y: Tensor, classes: int, c: float, steps: int = 1000) -> tuple[Tensor, Tensor]:
+    """Multinomial logistic regression: least C * sum of cross-entropies + |W|^2 / 2, as scikit-learn puts it.
+
+    Args:
+        x: (n, E) features; y: (n,) labels.
+        c: C, the inverse strength of the penalty; the shift is not penalised.
+        steps: at most, as published.
+
+    Returns:
+        W (classes, E) and the shift (classes,), float64.
+    """
+    x = x.double()
+    weight = x.new_zeros(classes, x.shape[1], requires_grad=True)
+    bias = x.new_zeros(classes, requires_grad=True)
+    solver = torch.optim.LBFGS(
+        [weight, bias], max_iter=steps, tolerance_grad=1e-4, tolerance_change=0, line_search_fn="strong_wolfe"
+    )
+
+    @torch.enable_grad()
+    def loss() -> Tensor:
+        solver.zero_grad()
+        value = F.cross_entropy(F.linear(x, weight, bias), y) + weight.square().sum() / (2 * c * len(x))
+        value.backward()
+        return value
+
+    solver.step(loss)
+    return weight.detach(), bias.detach()
+
+
+def search(train: Looked, val: Looked, classes: int) -> tuple[float, tuple[Tensor, Tensor]]:
+    """C by CoOp's search: the best of COARSE on validation data, then its neighbourhood halved eight times.
+
+    Args:
+        train, val: features (n, E) and labels (n,).
+
+    Returns:
+        C, and the regression with it.
+    """
+
+    def fit(exponent: float) -> tuple[float, tuple[Tensor, Tensor]]:
+        found = regression(*train, classes, 10**exponent)
+        return accuracy(F.linear(val[0].double(), *found), val[1]).item(), found
+
+    peak = max(COARSE, key=lambda exponent: fit(exponent)[0])  # the first of equals
+    low, high = peak - 1, peak + 1
+    for _ in range(BISECTIONS):
+        (low_result, low_found), (high_result, high_found) = fit(low), fit(high)
+        middle = (low + high) / 2
+        if low_result < high_result:
+            c, found, low = 10**high, high_found, middle
+        else:
+            c, found, high = 10**low, low_found, middle
+    return c, found
+
+
+@TRAINER_REGISTRY.register()
+class LinearProbe(OnePassTrainer):
+    """Extracts features once, searches C, keeps the last regression of the search."""
+
+    method_class = LinearProbeMethod
+    settings_node = "LINEARPROBE"
+    checkpoint_folder = "linear_probe"
+    defaults = {
+        "C": 0.0,  # inverse strength of the penalty; 0: searched
+        "PREC": "fp32",
+    }
+
+    def build_data_loader(self) -> None:
+        super().build_data_loader()
+        cfg, pictures = self.cfg, self.dm.dataset.train_x
+        self.plain_loader = build_data_loader(
+            cfg,
+            data_source=pictures,
+            batch_size=cfg.DATALOADER.TEST.BATCH_SIZE,
+            tfm=build_transform(cfg, is_train=False),
+            is_train=False,
+        )
+
+    def run_epoch(self) -> None:
+        train = self.look(self.plain_loader, self.method.features)
+        given = self.settings.C or (WITHOUT_VALIDATION if self.val_loader is None else 0.0)
+        if given:
+            print_line(f"C is {given:.4g}, not searched")
+            self.method.use(*regression(*train, self.num_classes, given))
+            return
+        c, found = search(train, self.look(self.val_loader, self.method.features), self.num_classes)
+        print_line(f"Chosen: C {c:.4g}")
+        self.method.use(*found)

@@ -1,0 +1,155 @@
+"""Tip-Adapter: Training-free Adaption of CLIP for Few-shot Classification (Zhang et al., ECCV 2022).
+
+The training pictures' features are the keys of a cache, their labels its values; what a test picture finds there is
+added to zero-shot CLIP. Nothing is trained; Tip-Adapter-F (`tip_adapter_f.py`) trains the keys.
+
+The sharpness beta and the residual ratio alpha are searched on the validation pictures. Where a dataset has none
+(ImageNet), the published code searches on the test set; here the start values then stand, unless SELECT_ON test asks
+for the published protocol.
+
+Classes that the cache does not hold (TEST.ROLE transferred) have no columns there: they get zero-shot CLIP's logits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from yacs.config import CfgNode
+
+from dassl.engine import TRAINER_REGISTRY
+from dassl.utils.progress import print_line
+from trainers._method import Losses, Method, Term, accuracy
+from trainers._one_pass import OnePassTrainer, every_picture
+from trainers._templates import ensemble
+
+LOGIT_SCALE = 100.0
+"""Zero-shot logits are 100 * cosine; the trained temperature is not used."""
+SMALLEST = 0.1
+"""Where both search grids start."""
+
+
+class TipAdapterMethod(Method):
+    """The cache: keys (N, E), unit features of the training pictures; labels (N,); beta and alpha. Nothing learns."""
+
+    trains_keys = False
+
+    def __init__(self, settings, clip, task):
+        super().__init__(settings, clip, task)
+        own = ensemble("seven") if task.dataset == "ImageNet" else [task.template]
+        self.w_0 = clip.zero_shot_weights(task.classnames, list(settings.TEMPLATES) or own).float()  # (C, E)
+        keys = torch.zeros(0, clip.embed_dim)
+        if self.trains_keys:
+            self.keys = nn.Parameter(keys)
+        else:
+            self.register_buffer("keys", keys)
+        self.register_buffer("labels", torch.zeros(0, dtype=torch.long))
+        self.register_buffer("beta_alpha", torch.tensor([settings.INIT_BETA, settings.INIT_ALPHA], dtype=torch.double))
+
+    def fill(self, keys: Tensor, labels: Tensor) -> None:
+        """Take (N, E) and (N,) into the cache."""
+        self.keys.data, self.labels = keys, labels
+
+    def load_state_dict(self, state_dict: Mapping[str, Tensor], strict: bool = True, assign: bool = False):
+        """Load a cache of any size; only our own checkpoints hold one."""
+        if {"keys", "labels"} <= state_dict.keys():
+            keys, labels = (state_dict[name].to(self.keys.device) for name in ("keys", "labels"))
+            self.fill(keys.clone(), labels.clone())
+        return nn.Module.load_state_dict(self, state_dict, strict, assign)
+
+    def class_features(self) -> Tensor:
+        return self.w_0
+
+    def features(self, images: Tensor) -> Tensor:
+        """f_0, unit features (B, E)."""
+        return self.clip.image_features(images).float()
+
+    def found(self, affinity: Tensor, beta: float) -> Tensor:
+        """exp(-beta (1 - affinity)) summed over each class's keys: (B, N) -> (B, C)."""
+        weights = torch.exp(-beta * (1 - affinity))
+        return weights.new_zeros(len(weights), len(self.w_0)).index_add(1, self.labels, weights)
+
+    def cached_logits(self, f: Tensor, class_features: Tensor) -> Tensor:
+        """Zero-shot logits + alpha * what the cache holds: (B, E), (C, E) -> (B, C)."""
+        beta, alpha = self.beta_alpha.tolist()
+        return LOGIT_SCALE * f @ class_features.t() + alpha * self.found(f @ self.keys.t(), beta)
+
+    def losses(self, images: Tensor, labels: Tensor) -> Losses:
+        """Cross-entropy."""
+        logits = self.cached_logits(self.features(images), self.class_features())
+        return Losses({"xe": Term(F.cross_entropy(logits, labels))}, logits)
+
+    def logits(self, images: Tensor, class_features: Tensor, seen: Tensor) -> Tensor:
+        """Seen classes: with the cache. Others: zero-shot CLIP."""
+        f = self.features(images)
+        zero_shot = LOGIT_SCALE * f @ class_features.t()
+        return torch.where(seen, self.cached_logits(f, class_features), zero_shot) if seen.any() else zero_shot
+
+    @torch.no_grad()
+    def search(self, f: Tensor, labels: Tensor) -> tuple[float, float]:
+        """The first beta and alpha of the grid that no other beats in accuracy on features (n, E), labels (n,)."""
+        grids = zip(self.settings.SEARCH_SCALE, self.settings.SEARCH_STEP, strict=True)
+        betas, alphas = ([SMALLEST + i * (top - SMALLEST) / steps for i in range(steps)] for top, steps in grids)
+        zero_shot, affinity = LOGIT_SCALE * f @ self.w_0.t(), f @ self.keys.t()
+        best, chosen = 0.0, tuple(self.beta_alpha.tolist())
+        for beta in betas:
+            found = self.found(affinity, beta)
+            for alpha in alphas:
+                result = accuracy(zero_shot + alpha * found, labels).item()
+                if result > best:
+                    best, chosen = result, (beta, alpha)
+        return chosen
+
+
+@TRAINER_REGISTRY.register()
+class TipAdapter(OnePassTrainer):
+    """Fills the cache and searches beta and alpha; nothing is trained."""
+
+    method_class = TipAdapterMethod
+    settings_node = "TIPADAPTER"
+    checkpoint_folder = "tip_adapter"
+    defaults = {
+        "SELECT_ON": "val",  # or test: the published protocol
+        "INIT_BETA": 5.5,
+        "INIT_ALPHA": 1.0,
+        "SEARCH_SCALE": (7.0, 3.0),  # upper ends of the grids of beta and alpha
+        "SEARCH_STEP": (200, 20),  # how many of each
+        "AUGMENT_EPOCH": 10,  # keys are means over that many random crops
+        "TEMPLATES": (),  # empty: the dataset's, on ImageNet an ensemble of seven
+        "PREC": "fp32",
+    }
+
+    def check_cfg(self, cfg: CfgNode) -> None:
+        super().check_cfg(cfg)
+        node = cfg.TRAINER[self.settings_node]
+        if node.SELECT_ON not in ("val", "test"):
+            raise ValueError(f"TRAINER.{self.settings_node}.SELECT_ON is {node.SELECT_ON!r}; it must be val or test")
+        if cfg.TEST.FINAL_MODEL != "last_step":
+            raise ValueError(f"{cfg.TRAINER.NAME} chooses its model itself: leave TEST.FINAL_MODEL at last_step")
+
+    def build_data_loader(self) -> None:
+        super().build_data_loader()
+        self.cache_loader = every_picture(self.train_loader_x.dataset, self.cfg)  # augmented anew at each pass
+
+    def run_epoch(self) -> None:
+        self.fill_cache()
+        self.search()
+
+    def fill_cache(self) -> None:
+        """Keys: mean over augmentations of the features as they are, then made unit."""
+        encode = lambda images: self.method.clip.visual(self.method.clip.images(images))  # noqa: E731
+        passes = [self.look(self.cache_loader, encode) for _ in range(self.settings.AUGMENT_EPOCH)]
+        mean = torch.stack([features for features, _ in passes]).mean(dim=0)
+        self.method.fill(F.normalize(mean, dim=-1), passes[0][1])
+
+    def search(self) -> None:
+        """Set beta and alpha to the best on the pictures they may be chosen on."""
+        loader = self.val_loader or (self.test_loader if self.settings.SELECT_ON == "test" else None)
+        if loader is None:
+            print_line("There are no validation pictures: beta and alpha stay at their start values")
+            return
+        chosen = self.method.search(*self.look(loader, self.method.features))
+        self.method.beta_alpha.copy_(torch.tensor(chosen, dtype=torch.double))
+        print_line(f"Chosen: beta {chosen[0]:.4g}, alpha {chosen[1]:.4g}")
