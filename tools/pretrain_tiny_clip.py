@@ -6,7 +6,7 @@
     done   # and emojibase-data in the same way
     pip install resvg-py==0.5.0
     python tools/pretrain_tiny_clip.py packages/ work/                # --resume after an interruption
-    cp work/emoji-ViT-8.npz clip/embedded/
+    python tools/tune_text_tower.py packages/ work/emoji-ViT-8.npz clip/embedded/emoji-ViT-8.npz
 
 Three losses. Contrastive: a batch holds some meanings, two pictures and one caption of each; a caption is a
 positive of every picture it is true of. Classes: softmax over the class names of the embedded dataset, as far
@@ -142,6 +142,17 @@ def export(model: CLIP, path: Path, vocabulary: Vocabulary) -> None:
         np.savez_compressed(file, **arrays, **{name: np.array(value) for name, value in scalars.items()})
 
 
+def optimisers_of(modules: list[nn.Module], lr: float) -> list[torch.optim.Optimizer]:
+    """Muon for the blocks' matrices, AdamW for everything else that learns."""
+    named = {name: p for module in modules for name, p in module.named_parameters() if p.requires_grad}
+    matrices = {name: p for name, p in named.items() if ".resblocks." in name and p.ndim == 2}
+    others = [p for name, p in named.items() if name not in matrices]
+    return [
+        torch.optim.Muon(list(matrices.values()), 2 * lr, adjust_lr_fn="match_rms_adamw", weight_decay=0.05),
+        torch.optim.AdamW(others, lr, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.05),
+    ]
+
+
 class Run:
     """Model, optimisers and what has been done: all that a checkpoint holds."""
 
@@ -150,14 +161,7 @@ class Run:
         self.file = args.work / "checkpoint.pt"
         self.model = CLIP(**SHAPE | {"vocab_size": len(vocabulary.tokens)})
         self.vectors = nn.Embedding(emojis, SHAPE["embed_dim"])
-        named = dict(self.model.named_parameters())
-        matrices = {name: p for name, p in named.items() if ".resblocks." in name and p.ndim == 2}
-        others = [p for name, p in named.items() if name not in matrices] + list(self.vectors.parameters())
-        decay = {"weight_decay": 0.05}
-        self.optimisers = [
-            torch.optim.Muon(list(matrices.values()), 2 * args.lr, adjust_lr_fn="match_rms_adamw", **decay),
-            torch.optim.AdamW(others, args.lr, betas=(0.9, 0.98), eps=1e-6, **decay),
-        ]
+        self.optimisers = optimisers_of([self.model, self.vectors], args.lr)
         shape = partial(learning_rate_share, warmup=args.warmup, steps=args.steps)
         self.schedules = [torch.optim.lr_scheduler.LambdaLR(optimiser, shape) for optimiser in self.optimisers]
         self.parts = [self.model, self.vectors, *self.optimisers, *self.schedules]

@@ -37,7 +37,7 @@ def test_importing_the_package_registers_every_file():
 def test_enough_classes_and_pictures():
     per_class = Counter(name for part in SPLIT.values() for _, _, name in part)
     train = Counter(name for _, _, name in SPLIT["train"])
-    assert len(NAMES) == 34
+    assert len(NAMES) == 38
     assert min(per_class.values()) >= 24
     assert min(train.values()) >= 16
     assert all({name for _, _, name in rows} == set(NAMES) for rows in SPLIT.values())
