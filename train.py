@@ -18,6 +18,7 @@ import datasets  # noqa: F401  (registers the datasets)
 import trainers  # noqa: F401  (registers the methods)
 from dassl.config import ConfigBuilder, ConfigError
 from dassl.engine import build_trainer
+from dassl.engine.stop import Stopped
 from dassl.utils import collect_env_info, set_random_seed, setup_logger
 from runs.record import RunRecord, set_aside_log
 from trainers._settings import resolve
@@ -100,7 +101,11 @@ def run(args: argparse.Namespace, builder: ConfigBuilder, record: RunRecord) -> 
     if results or args.no_train:
         metrics = {"error" if name == "error_rate" else name: value for name, value in results.items()}
         learned = [p for name in trainer.get_model_names() for p in trainer._models[name].parameters()]
-        record.complete(metrics, trainable_params=sum(p.numel() for p in learned if p.requires_grad))
+        record.complete(
+            metrics,
+            trainable_params=sum(p.numel() for p in learned if p.requires_grad),
+            skipped_steps=getattr(trainer, "skipped_steps", 0),
+        )
 
 
 def print_settings(args: argparse.Namespace, builder: ConfigBuilder) -> None:
@@ -126,10 +131,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     try:
         run(args, builder, record)
-    except KeyboardInterrupt as error:
+    except (KeyboardInterrupt, Stopped) as error:
         record.failed(error)
         print("Interrupted; the same command continues the run.", file=sys.stderr)
-        return 130
+        return error.code if isinstance(error, Stopped) else 130
     except BaseException as error:
         record.failed(error)
         raise
