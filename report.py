@@ -1,0 +1,124 @@
+"""Tables, one HTML page and figures from the records of finished runs, beside published figures.
+
+python report.py output --format markdown
+python report.py output --format html --out report.html
+python report.py output --figures figures/
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from reports.efficiency import efficiency
+from reports.latex import as_latex
+from reports.records import Run, find_runs, in_no_table, unreadable
+from reports.tables import Table, accuracy_tables, presets_side_by_side
+from reports.text import as_csv, as_markdown, as_terminal
+from runs.record import FILE_NAME
+from safeio.atomic import atomic_write_text
+
+FORMATS: dict[str, Callable[[Sequence[Table]], str]] = {
+    "table": as_terminal,
+    "markdown": as_markdown,
+    "latex": as_latex,
+    "csv": as_csv,
+}
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("output", type=Path, metavar="OUTPUT_DIR", help="folder with runs below it")
+    parser.add_argument("--format", choices=[*FORMATS, "html"], help="default: table")
+    parser.add_argument("--out", type=Path, help="file for the result (html: OUTPUT_DIR/report.html; others: printed)")
+    parser.add_argument("--figures", type=Path, metavar="DIR", help="draw plots into this folder, PNG and PDF")
+    parser.add_argument("--methods", nargs="+", help="only these, by registry name")
+    parser.add_argument("--datasets", nargs="+", help="only these, by registry name; the average is over them")
+    parser.add_argument("--preset", help="only this one; without it rows say which they are of")
+    parser.add_argument("--seeds", nargs="+", type=int, help="seeds a cell needs to be complete (the protocol's)")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write what the command line asks for; the exit status says if there was anything to report."""
+    args = make_parser().parse_args(arguments)
+    try:
+        runs = chosen(find_runs(args.output), args)
+        for folder in unreadable(args.output):
+            print(f"left out, its {FILE_NAME} cannot be read: {folder}", file=sys.stderr)
+        if args.figures:
+            from reports.figures import draw  # matplotlib is optional
+
+            for path in draw(runs, args.figures, args.seeds):
+                print(path)
+        if args.format or not args.figures:
+            write(runs, args)
+    except (FileNotFoundError, ModuleNotFoundError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def chosen(runs: list[Run], args: argparse.Namespace) -> list[Run]:
+    """The runs that the command line names.
+
+    Raises:
+        ValueError: a name that no record has, or nothing is left.
+    """
+    of = {
+        "methods": lambda run: run.line.method,
+        "datasets": lambda run: run.dataset,
+        "preset": lambda run: run.line.preset,
+    }
+    for option, read in of.items():
+        wanted = getattr(args, option)
+        if wanted is None:
+            continue
+        names, there = {wanted} if isinstance(wanted, str) else set(wanted), {read(run) for run in runs}
+        if unknown := sorted(names - there):
+            raise ValueError(f"--{option}: no run has {', '.join(unknown)}; there are {', '.join(sorted(there))}.")
+        runs = [run for run in runs if read(run) in names]
+    if not runs:
+        raise ValueError("No run is left: fewer of --methods, --datasets and --preset together leave more.")
+    return runs
+
+
+def all_tables(runs: Sequence[Run], seeds: Sequence[int] | None) -> list[Table]:
+    """Every table that these runs have something for."""
+    tables = accuracy_tables(runs, seeds)
+    beside = [made for table in tables if (made := presets_side_by_side(table))]
+    return [table for table in (*tables, *beside, efficiency(runs, seeds)) if table.rows]
+
+
+def write(runs: list[Run], args: argparse.Namespace) -> None:
+    """The report in the format asked for, to a file or the terminal."""
+    tables = all_tables(runs, args.seeds)
+    if args.format == "html":
+        from reports.page import as_html
+
+        path = args.out or args.output / "report.html"
+        atomic_write_text(path, as_html(runs, tables, args.output, args.seeds))
+        print(path)
+        return
+    text = FORMATS[args.format or "table"](tables)
+    if args.out:
+        atomic_write_text(args.out, text)
+        print(args.out)
+    else:
+        print(text)
+    for run in runs:
+        if in_no_table(run):
+            print(f"in no table (protocol {run.protocol or 'none'}, {run.part} classes): {run.folder}", file=sys.stderr)
+        if not run.complete:
+            print(
+                f"not complete ({run.record['status']}): {run.folder} {run.record.get('failure', '')}", file=sys.stderr
+            )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

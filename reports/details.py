@@ -1,0 +1,78 @@
+"""What a run keeps beside its record: the curve of its training, and which classes it took for which."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from reports.records import Run
+
+CURVE, CONFUSION = "curve.json", "confusion.json"
+PAIRS = 2000
+"""Most frequent confusions kept of a run with more."""
+BUDGET = 12 * 2**20
+"""Characters of details in one page; runs beyond are named, without details."""
+
+
+def details(runs: Sequence[Run], root: Path, budget: int = BUDGET) -> tuple[list[dict[str, Any]], int]:
+    """Details of the complete runs that have any, in order, and how many did not fit in the budget."""
+    found, left_out = [], 0
+    for run in runs:
+        one = of_run(run, root) if run.complete else None
+        if one is None:
+            continue
+        size = len(json.dumps(one))
+        if size > budget:
+            left_out += 1
+            continue
+        budget -= size
+        found.append(one)
+    return found, left_out
+
+
+def of_run(run: Run, root: Path) -> dict[str, Any] | None:
+    """`label`, `folder`, `curve`, `classes`, `correct`, `total`, `pairs`; None if the run kept neither file.
+
+    `correct` and `total` are counts by class; `pairs` are [true, predicted, count] of wrong predictions, most frequent
+    first; lists are empty where the file is missing or not as it should be.
+    """
+    curve, confusion = _read(root / run.folder / CURVE), _read(root / run.folder / CONFUSION)
+    rows = [row for row in curve if isinstance(row, dict)] if isinstance(curve, list) else []
+    counted = _counted(confusion)
+    if not rows and not counted["classes"]:
+        return None
+    parts = (run.line.label(), run.line.preset, run.dataset, run.part, f"{run.shots} shots", f"seed {run.seed}")
+    return {
+        "label": ", ".join(filter(None, parts)),
+        "folder": run.folder,
+        "accuracy": run.accuracy,
+        "curve": [{k: v for k, v in row.items() if v is None or isinstance(v, int | float)} for row in rows],
+        **counted,
+    }
+
+
+def _counted(content: Any) -> dict[str, list]:
+    try:
+        classes = [str(name) for name in content["classes"]]
+        counts = [(int(true), int(predicted), int(count)) for true, predicted, count in content["counts"]]
+        correct, total = [0] * len(classes), [0] * len(classes)
+        for true, predicted, count in counts:
+            if not 0 <= min(true, predicted) <= max(true, predicted) < len(classes):
+                raise ValueError("a label that no class has")
+            total[true] += count
+            correct[true] += count * (true == predicted)
+    except (KeyError, TypeError, ValueError):
+        return {"classes": [], "correct": [], "total": [], "pairs": []}
+    wrong = Counter({(true, predicted): count for true, predicted, count in counts if true != predicted})
+    pairs = [[*pair, count] for pair, count in wrong.most_common(PAIRS)]
+    return {"classes": classes, "correct": correct, "total": total, "pairs": pairs}
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,169 @@
+"""The run records below a folder, as a report groups them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from runs.protocol import load_protocol
+from runs.record import COMPLETE, FILE_NAME, read_record
+
+PROTOCOL_OF_TASK = {"B2N": "base2new", "FS": "few_shot", "CD": "cross_dataset"}
+"""For records of before there was a field `protocol`."""
+TABLES = {
+    "base2new": ("base", "new"),
+    "cross_dataset": ("source", "target"),
+    "domain_generalization": ("target",),
+    "few_shot": ("all",),
+}
+"""Protocols with a table, and the parts that are its cells."""
+
+
+FIELDS = {
+    **dict.fromkeys(("method", "dataset", "status", "protocol", "task", "preset", "backbone", "role"), str),
+    **dict.fromkeys(("seed", "shots"), int),
+    **dict.fromkeys(("swept", "config", "metrics", "timing", "efficiency"), dict),
+}
+"""What is read of a record, and its type; each may be missing but the first three."""
+
+
+@dataclass(frozen=True, order=True)
+class Line:
+    """What makes a row of a table: runs that differ in any of it are never averaged.
+
+    Attributes:
+        preset: "paper", "fair", or "" in records without it.
+        swept: the swept keys and their values, as text, by name.
+    """
+
+    method: str
+    preset: str
+    backbone: str
+    swept: tuple[tuple[str, str], ...] = ()
+
+    def label(self) -> str:
+        """The method with what was swept, for legends."""
+        swept = ", ".join(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in self.swept)
+        return self.method + (f" [{swept}]" if swept else "")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One record and its place.
+
+    Attributes:
+        folder: relative to the report's folder, with forward slashes.
+        part: what was tested: base, new or all classes; across datasets "source" or "target".
+        accuracy: in percent; None if the run is not complete.
+    """
+
+    folder: str
+    line: Line
+    protocol: str
+    part: str
+    dataset: str
+    shots: int
+    seed: int
+    record: dict[str, Any]
+
+    @property
+    def complete(self) -> bool:
+        return self.record.get("status") == COMPLETE
+
+    @property
+    def accuracy(self) -> float | None:
+        value = (self.record.get("metrics") or {}).get("accuracy") if self.complete else None
+        return float(value) if isinstance(value, int | float) else None
+
+    @property
+    def trained(self) -> bool:
+        """Whether this run trained what it tested."""
+        return self.part in ("base", "all", "source")
+
+
+def find_runs(root: Path) -> list[Run]:
+    """Every run that has a record below `root`, by folder.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or no record in it.
+    """
+    if not root.is_dir():
+        raise FileNotFoundError(f"There is no folder {root}: give the output folder of finished runs.")
+    found = [run for folder in _folders(root) if (run := _read(root, folder)) is not None]
+    if not found:
+        raise FileNotFoundError(f"No {FILE_NAME} of a run below {root}: it is not the output folder of runs.")
+    return found
+
+
+def unreadable(root: Path) -> list[Path]:
+    """Folders below `root` whose record is damaged or not ours: their runs are missing in everything."""
+    return [folder for folder in _folders(root) if _read(root, folder) is None]
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    for folder, below, files in os.walk(root):
+        below.sort()
+        if FILE_NAME in files:
+            yield Path(folder)
+
+
+def _read(root: Path, folder: Path) -> Run | None:
+    """None for a file that is no record of ours, or a damaged one."""
+    record = read_record(folder)
+    if record is None or not {"method", "dataset", "status"} <= set(record):
+        return None
+    if not all(isinstance(record.get(key, kind()), kind) for key, kind in FIELDS.items()):
+        return None
+    protocol = record.get("protocol") or PROTOCOL_OF_TASK.get(record.get("task", ""), "")
+    swept, shots = dict(record.get("swept") or {}), int(record.get("shots") or 0)
+    if protocol in TABLES and shots not in load_once(protocol)["shots"]:
+        swept.setdefault("DATASET.NUM_SHOTS", shots)  # not the protocol's: not to be averaged with those
+    return Run(
+        folder=folder.relative_to(root).as_posix(),
+        line=Line(
+            method=record["method"],
+            preset=record.get("preset") or "",
+            backbone=record.get("backbone") or "",
+            swept=tuple(sorted((key, text_of(value)) for key, value in swept.items())),
+        ),
+        protocol=protocol,
+        part=_part(protocol, record),
+        dataset=record["dataset"],
+        shots=shots,
+        seed=int(record.get("seed", -1)),
+        record=record,
+    )
+
+
+def text_of(value: Any) -> str:
+    """A swept value for readers: `[3, 4, 5]` is 3-5."""
+    numbers = isinstance(value, list) and len(value) > 1 and all(isinstance(part, int) for part in value)
+    if numbers and all(part == value[0] + i for i, part in enumerate(value)):
+        return f"{value[0]}-{value[-1]}"
+    return str(value)
+
+
+def _part(protocol: str, record: dict[str, Any]) -> str:
+    if protocol in ("cross_dataset", "domain_generalization"):
+        return "source" if record.get("role") == "trained" else "target"
+    return record.get("subsample_classes") or "all"
+
+
+def in_no_table(run: Run) -> bool:
+    """Whether a complete run belongs to none of the protocols that have a table, or to no cell of it."""
+    return run.complete and (run.protocol not in TABLES or run.part not in TABLES[run.protocol])
+
+
+def seeds_of(protocol: str) -> tuple[int, ...]:
+    """The seeds that a protocol asks for."""
+    return tuple(load_once(protocol)["seeds"])
+
+
+@cache
+def load_once(protocol: str) -> dict[str, Any]:
+    """A protocol's data, read from its file the first time."""
+    return load_protocol(protocol)

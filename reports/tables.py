@@ -1,0 +1,239 @@
+"""The tables as data: rows of cells, each beside its published figure. How they look is in text, latex and page."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from reports import published
+from reports.published import Figure
+from reports.records import Line, Run, seeds_of
+from reports.scores import Score, average, harmonic, score
+
+AVERAGE = "Average"
+Of = Callable[[str, str], Score]
+"""(dataset, column) -> score, for one line."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A score and what it is beside: the published figure, or another run of ours."""
+
+    score: Score
+    beside: float | None = None
+    source: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def difference(self) -> float | None:
+        """Ours minus the other; None unless both are there."""
+        return None if self.score.mean is None or self.beside is None else self.score.mean - self.beside
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table.
+
+    Attributes:
+        name: for command lines, files and anchors.
+        labels: heads of the columns that say what a row is; row labels are in this order.
+        columns: heads of the columns of numbers; `digits` behind the point for each.
+        beside: what the cells' second number is.
+    """
+
+    name: str
+    title: str
+    caption: str
+    labels: tuple[str, ...]
+    columns: tuple[str, ...]
+    digits: tuple[int, ...]
+    rows: list[tuple[tuple[str, ...], list[Cell]]] = field(default_factory=list)
+    beside: str = "published"
+
+
+def accuracy_tables(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> list[Table]:
+    """Base-to-new, cross-dataset, domain generalization, few-shot, then their ablations: those with runs.
+
+    Args:
+        seeds: that a cell needs to be complete; None: those of the protocol.
+    """
+    plain = by_protocol([run for run in runs if not run.line.swept], seeds)
+    swept = by_protocol([run for run in runs if run.line.swept], seeds)
+    named = [replace(one, name=f"{one.name}_ablations", title=f"{one.title}: ablations") for one in swept]
+    return [*plain, *named]
+
+
+def by_protocol(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> list[Table]:
+    """A table for each protocol that there are runs of."""
+    makers = (base2new, partial(across, "cross_dataset"), partial(across, "domain_generalization"), few_shot)
+    return [table for make in makers if (table := make(runs, seeds)).rows]
+
+
+def base2new(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table:
+    """Base, new and H by dataset and method."""
+    cells = _Cells([run for run in runs if run.protocol == "base2new"], seeds)
+
+    def of(line: Line, dataset: str, column: str) -> Score:
+        if column == "H":
+            return harmonic(of(line, dataset, "base"), of(line, dataset, "new"))
+        if dataset == AVERAGE:
+            return average([of(line, name, column) for name in cells.datasets])
+        return cells.score(line, dataset, column)
+
+    table = Table(
+        "base2new",
+        "Base-to-new generalization",
+        "Accuracy in % on the classes trained on (base) and the others (new). H is the harmonic mean of the two means, "
+        "not the mean of the seeds' H; the average's H is that of the average base and new.",
+        ("Dataset", "Method"),
+        ("base", "new", "H"),
+        (2, 2, 2),
+    )
+    return _filled(table, cells, of, lambda column, dataset: ({"new": "novel"}.get(column, column), 16))
+
+
+def across(protocol: str, runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table:
+    """Cross-dataset and domain generalization: accuracy by dataset and method. The average leaves the source out."""
+    targets = [run for run in runs if run.protocol == protocol and run.part == "target"]
+    lines = {run.line for run in targets}
+    sources = [run for run in runs if run.protocol == "cross_dataset" and run.part == "source"]
+    if protocol != "cross_dataset":
+        sources = [run for run in sources if run.line in lines]
+    cells = _Cells([*sources, *targets], seeds)
+    outside = {run.dataset for run in targets}
+
+    def of(line: Line, dataset: str, column: str) -> Score:
+        if dataset == AVERAGE:
+            return average([of(line, name, column) for name in cells.datasets if name in outside])
+        return cells.score(line, dataset, "target" if dataset in outside else "source")
+
+    title = {"cross_dataset": "Cross-dataset evaluation", "domain_generalization": "Domain generalization"}[protocol]
+    caption = "Accuracy in %, trained on all classes of the source. The average is over the targets only."
+    table = Table(protocol, title, caption, ("Dataset", "Method"), ("accuracy",), (2,))
+    return _filled(table, cells, of, lambda column, dataset: ("acc", 16), averaged=outside)
+
+
+def few_shot(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table:
+    """Accuracy by dataset and method, a column for each number of shots."""
+    cells = _Cells([run for run in runs if run.protocol == "few_shot"], seeds)
+    shots = {f"{k}-shot": k for k in sorted({run.shots for run in cells.runs})}
+
+    def of(line: Line, dataset: str, column: str) -> Score:
+        if dataset == AVERAGE:
+            return average([of(line, name, column) for name in cells.datasets])
+        return cells.score(line, dataset, "all", shots[column])
+
+    caption = "Accuracy in %, trained and tested on all classes, by pictures per class."
+    columns = tuple(shots)
+    table = Table("few_shot", "Few-shot classification", caption, ("Dataset", "Method"), columns, (2,) * len(columns))
+    return _filled(table, cells, of, lambda column, dataset: ("acc", shots[column]))
+
+
+class _Cells:
+    """Runs by row and part, and what is known of their order."""
+
+    def __init__(self, runs: Sequence[Run], seeds: Sequence[int] | None):
+        self.runs, self.seeds = runs, seeds
+        self._of: dict[tuple[Line, str, str], list[Run]] = defaultdict(list)
+        for run in runs:
+            self._of[run.line, run.dataset, run.part].append(run)
+        self.lines = sorted({run.line for run in runs}, key=method_order)
+        self.datasets = sorted({run.dataset for run in runs}, key=dataset_order)
+
+    def score(self, line: Line, dataset: str, part: str, shots: int | None = None) -> Score:
+        """Of the runs of a cell."""
+        found = [run for run in self._of.get((line, dataset, part), ()) if shots in (None, run.shots)]
+        expected = self.seeds or (seeds_of(found[0].protocol) if found else ())
+        return score(found, expected)
+
+
+def _filled(
+    table: Table, cells: _Cells, of: Callable, key: Callable[..., tuple[Any, int]], averaged: set[str] | None = None
+) -> Table:
+    """The table with its rows: the average first where there is more than one dataset to average over."""
+    over = [name for name in cells.datasets if averaged is None or name in averaged]
+    datasets = [AVERAGE, *cells.datasets] if len(over) > 1 else cells.datasets
+    rows = []
+    for dataset in datasets:
+        for line in cells.lines:
+            scores = [of(line, dataset, column) for column in table.columns]
+            if all(one.mean is None and one.incomplete in ("not run", "needs both halves") for one in scores):
+                continue
+            figures = [_figure(table.name, line, dataset, *key(column, dataset), over) for column in table.columns]
+            metrics = [key(column, dataset)[0] for column in table.columns]
+            whole = zip(scores, figures, metrics, strict=True)
+            rows.append(((dataset,), line, [_cell(table.name, line, dataset, *parts) for parts in whole]))
+    return with_rows(table, rows)
+
+
+def _figure(table: str, line: Line, dataset: str, metric: str, shots: int, averaged: list[str]) -> Figure | None:
+    """What a run of this line may be compared with: the published backbone and settings, the same datasets."""
+    if line.backbone != published.BACKBONE or line.swept:
+        return None
+    names = {published.DATASETS.get(name, name) for name in averaged}
+    whole = published.datasets_of("base2new" if table == "few_shot" else table)
+    if dataset == AVERAGE and names != set(whole):
+        return None
+    return published.figure(table, line.method, dataset, metric, shots)
+
+
+def _cell(table: str, line: Line, dataset: str, score: Score, figure: Figure | None, metric: str) -> Cell:
+    if figure is None:
+        return Cell(score)
+    note = published.disagreement(line.method, dataset, metric) if table == "base2new" else ""
+    return Cell(score, figure.value, figure.source, (note,) if note else ())
+
+
+def with_rows(table: Table, rows: Sequence[tuple[tuple[str, ...], Line, list[Cell]]]) -> Table:
+    """The table with rows of first labels, line, cells. Preset and the like get a column where lines differ in them."""
+    extra = [
+        (head, of)
+        for head, of in (
+            ("Preset", lambda line: line.preset),
+            ("Backbone", lambda line: line.backbone),
+            ("Settings", lambda line: ", ".join(f"{key}={value}" for key, value in line.swept)),
+        )
+        if len({of(line) for _, line, _ in rows}) > 1 or (head == "Settings" and any(line.swept for _, line, _ in rows))
+    ]
+    labelled = [((*first, line.method, *(of(line) for _, of in extra)), cells) for first, line, cells in rows]
+    return replace(table, labels=(*table.labels, *(head for head, _ in extra)), rows=labelled)
+
+
+def presets_side_by_side(table: Table) -> Table | None:
+    """Rows of preset `fair` beside the same of `paper`; None where there are not both."""
+    if "Preset" not in table.labels:
+        return None
+    at = table.labels.index("Preset")
+    without = {(*labels[:at], *labels[at + 1 :], labels[at]): cells for labels, cells in table.rows}
+    rows = [
+        (labels[:-1], [Cell(mine.score, other.score.mean) for mine, other in zip(cells, paper, strict=True)])
+        for labels, cells in without.items()
+        if labels[-1] == "fair" and (paper := without.get((*labels[:-1], "paper")))
+    ]
+    if not rows:
+        return None
+    return replace(
+        table,
+        name=f"{table.name}_presets",
+        title=f"{table.title}: preset fair beside paper",
+        caption=f"{table.caption} Numbers are of preset fair; difference: fair minus paper.",
+        labels=(*table.labels[:at], *table.labels[at + 1 :]),
+        rows=rows,
+        beside="paper",
+    )
+
+
+def dataset_order(name: str) -> tuple[int, str]:
+    """The papers' order, then by name."""
+    known = [*published.datasets_of("base2new"), *published.datasets_of("domain_generalization")]
+    name = published.DATASETS.get(name, name)
+    return (known.index(name) if name in known else len(known), name)
+
+
+def method_order(line: Line) -> tuple[int, Line]:
+    """The papers' order, then by name."""
+    known, name = published.methods_of("base2new"), published.METHODS.get(line.method, line.method)
+    return (known.index(name) if name in known else len(known), line)

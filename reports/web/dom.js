@@ -1,0 +1,30 @@
+"use strict";
+// Elements are made by name and text only: what comes from records never becomes markup.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+function set(node, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+}
+
+function html(tag, attributes = {}, ...children) {
+  return set(document.createElement(tag), attributes, children);
+}
+
+function svg(tag, attributes = {}, ...children) {
+  return set(document.createElementNS(SVG, tag), attributes, children);
+}
+
+// A line below a picture for what a finger, which cannot hover, points at.
+function told() {
+  return html("p", { class: "note told", "aria-live": "polite" });
+}
+
+const DATA = JSON.parse(document.getElementById("data").textContent);
+
+document.addEventListener("click", ({ target }) => {
+  const title = target.querySelector?.(":scope > title");
+  if (title) target.closest("figure").querySelector(".told").textContent = title.textContent;
+});

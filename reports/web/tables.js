@@ -1,0 +1,47 @@
+// Sorting by a click on a head, and one filter for all tables.
+
+function sortKey(row, column) {
+  const cell = row.cells[column];
+  const value = cell.dataset.value;
+  return value === undefined ? cell.textContent : Number(value);
+}
+
+function compare(a, b) {
+  if (typeof a === "number" && typeof b === "number") return a - b;
+  if (typeof a !== typeof b) return typeof a === "number" ? -1 : 1; // cells without a number come last, either way
+  return a.localeCompare(b, undefined, { numeric: true });
+}
+
+function sortBy(table, column) {
+  const head = table.tHead.rows[0].cells[column];
+  const descending = head.getAttribute("aria-sort") === "ascending";
+  for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+  head.setAttribute("aria-sort", descending ? "descending" : "ascending");
+  const body = table.tBodies[0];
+  const keyed = [...body.rows].map((row) => [sortKey(row, column), row]);
+  keyed.sort(([a], [b]) => (descending && typeof a === typeof b ? compare(b, a) : compare(a, b)));
+  body.append(...keyed.map(([, row]) => row));
+}
+
+function filterRows() {
+  const words = document.getElementById("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
+  const completeOnly = document.getElementById("complete-only").checked;
+  const rows = document.querySelectorAll("table.data tbody tr");
+  let shown = 0;
+  for (const row of rows) {
+    const labels = [...row.cells].filter((cell) => !cell.classList.contains("number"));
+    const text = labels.map((cell) => cell.textContent.toLowerCase()).join(" ");
+    const incomplete = row.querySelector(".incomplete") !== null;
+    row.hidden = !words.every((word) => text.includes(word)) || (completeOnly && incomplete);
+    shown += !row.hidden;
+  }
+  document.getElementById("shown").textContent = shown < rows.length ? `${shown} of ${rows.length} rows` : "";
+}
+
+for (const table of document.querySelectorAll("table.data")) {
+  [...table.tHead.rows[0].cells].forEach((head, column) => {
+    head.firstElementChild.addEventListener("click", () => sortBy(table, column));
+  });
+}
+document.getElementById("filter").addEventListener("input", filterRows);
+document.getElementById("complete-only").addEventListener("change", filterRows);

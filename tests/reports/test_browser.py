@@ -1,0 +1,140 @@
+"""The page in a real Chromium: draws, sorts, filters, fits a phone, goes dark, prints, complains of nothing.
+
+Skips itself where there is none; the variable CHROMIUM can name one.
+"""
+
+import importlib.util
+import io
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import report
+
+HERE = Path(__file__).parent
+
+
+def beside(name):
+    """A module of this folder: tests are no package."""
+    spec = importlib.util.spec_from_file_location(f"reports_{name}", HERE / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+chromium, of_page = beside("chromium"), beside("test_page")
+pytestmark = pytest.mark.skipif(chromium.find() is None, reason="no Chromium: set CHROMIUM to one's path")
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory):
+    page = chromium.Page(tmp_path_factory.mktemp("profile"))
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def shown(make, tab, capsys):
+    """The page of a small study, opened."""
+    of_page.study(make)
+    make.base2new("TCP", "EuroSAT", [8.0] * 3, [9.0] * 3)  # as text it would sort behind 95
+    report.main([str(make.root), "--format", "html"])
+
+    def open_page(**options):
+        tab.open(make.root / "report.html", **options)
+        return tab
+
+    return open_page
+
+
+COLUMN = "[...document.querySelectorAll('#base2new tbody tr')].map((row) => row.cells[{}].textContent)"
+ROWS = "[...document.querySelectorAll('table.data tbody tr')].filter((row) => row.offsetParent !== null).length"
+
+
+def test_it_draws_without_complaints(shown):
+    tab = shown()
+    assert tab.run("document.querySelectorAll('#charts svg polyline').length") >= 3
+    assert tab.run("document.querySelectorAll('#charts svg circle').length") >= 8
+    assert tab.run("document.querySelectorAll('#run-details svg').length") == 2  # training curve, confusion
+    assert tab.run("document.querySelector('.bars span').textContent") == of_page.EVIL
+    assert tab.run("document.querySelectorAll('img').length") == 0
+    assert tab.complaints() == []
+
+
+def test_a_head_sorts_by_number_and_back(shown):
+    tab = shown()
+    click = "document.querySelectorAll('#base2new thead button')[2].click()"
+    tab.run(click)
+    assert [text[:2] for text in tab.run(COLUMN.format(2))][:3] == ["8.", "91", "96"]
+    assert tab.run("document.querySelectorAll('#base2new th')[2].getAttribute('aria-sort')") == "ascending"
+    tab.run(click)
+    assert [text[:2] for text in tab.run(COLUMN.format(2))][:3] == [
+        "96",
+        "91",
+        "8.",
+    ]  # those without a number stay last
+    tab.run("document.querySelectorAll('#base2new thead button')[1].click()")
+    names = tab.run(COLUMN.format(1))
+    known = [name for name in names if name != of_page.EVIL]
+    assert known == sorted(known) and len(set(known)) == 3
+
+
+def test_words_filter_all_tables(shown):
+    tab = shown()
+    before = tab.run(ROWS)
+    write = (
+        "(() => {{ const field = document.getElementById('filter'); field.value = {!r};"
+        "field.dispatchEvent(new Event('input')) }})()"
+    )
+    tab.run(write.format("coop eurosat"))
+    assert 0 < tab.run(ROWS) < before
+    assert set(tab.run(COLUMN.replace("tbody tr", "tbody tr:not([hidden])").format(1))) == {"CoOp"}
+    assert "of" in tab.run("document.getElementById('shown').textContent")
+    tab.run(write.format(""))
+    assert tab.run(ROWS) == before
+    tab.run("document.getElementById('complete-only').click()")
+    assert set(tab.run(COLUMN.replace("tbody tr", "tbody tr:not([hidden])").format(1))) == {"MMRL", "TCP"}
+    assert tab.complaints() == []
+
+
+def test_a_tapped_point_is_told(shown):
+    tab = shown()
+    tap = "document.querySelector('#charts circle').dispatchEvent(new MouseEvent('click', { bubbles: true }))"
+    tab.run(tap)
+    assert "shots 1, accuracy in % 51" in tab.run("document.querySelector('#charts .told').textContent")
+
+
+def test_another_run_can_be_chosen(shown):
+    tab = shown()
+    told = tab.run(
+        "(() => { const s = document.getElementById('run'); s.value = '1'; s.dispatchEvent(new Event('change'));"
+        "return document.querySelector('#run-details .note').textContent })()"
+    )
+    assert "seed2" in told
+
+
+def test_it_fits_a_phone(shown):
+    tab = shown(width=390)
+    assert tab.run("document.documentElement.scrollWidth") <= 390
+    assert tab.run("document.querySelector('#charts svg').getBoundingClientRect().width") <= 390
+    letters = tab.run("document.querySelector('#charts svg text').getBoundingClientRect().height")
+    assert letters >= 11  # pixels
+    assert tab.complaints() == []
+
+
+@pytest.mark.parametrize("dark", [True, False])
+def test_it_follows_the_colour_scheme(shown, dark):
+    tab = shown(dark=dark)
+    corner = Image.open(io.BytesIO(tab.screenshot())).convert("L").getpixel((2, 2))
+    assert corner < 40 if dark else corner > 215
+
+
+def test_it_prints(shown):
+    tab = shown()
+    assert tab.pdf().startswith(b"%PDF")
+    tab.call("Emulation.setEmulatedMedia", media="print")
+    assert tab.run("getComputedStyle(document.querySelector('nav')).display") == "none"
+    assert tab.run("getComputedStyle(document.querySelector('.wide')).overflowX") == "visible"

@@ -1,0 +1,129 @@
+"""The tables in each format: numbers, marks, notes, escapes."""
+
+import csv
+import io
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import report
+
+PROJECT = Path(report.__file__).parent
+
+
+@pytest.fixture
+def printed(make, capsys):
+    def run(*arguments):
+        status = report.main([str(make.root), *map(str, arguments)])
+        shown = capsys.readouterr()
+        return status, shown.out, shown.err
+
+    return run
+
+
+def test_terminal_and_markdown_show_deviation_seeds_published_difference(make, printed):
+    make.base2new("MMRL", "EuroSAT", [95.0, 96.0, 97.0], [70.0, 72.0])
+    _, table, _ = printed()
+    _, markdown, _ = printed("--format", "markdown")
+    for text in (table, markdown):
+        assert re.search(r"96\.00 ± 0\.82 \(n=3\).*95\.60.*\+0\.40", text)
+        assert re.search(r"71\.00 ± 1\.00 \(n=2\)\\?\* \\?\[1\\?\].*80\.17.*-9\.17", text)
+        assert "2 of 3 seeds" in text and "issues/14" in text and "harmonic mean of the two means" in text
+    heads = next(line for line in markdown.splitlines() if "base" in line and line.startswith("|"))
+    assert [word.strip() for word in heads.strip("|").split("|")] == [
+        *("Dataset", "Method", "base", "published", "difference", "new", "published", "difference"),
+        *("H", "published", "difference"),
+    ]
+
+
+def test_nothing_published_means_no_columns_for_it(make, printed):
+    make.base2new("MMRL", "OpenMoji", [50.0] * 3, [40.0] * 3)
+    _, text, _ = printed("--format", "markdown")
+    assert "published |" not in text and "50.00" in text
+
+
+def test_csv_is_one_row_per_number_unrounded(make, printed):
+    make.base2new("MMRL", "EuroSAT", [95.0, 96.0, 96.0], [70.0] * 3)
+    _, text, _ = printed("--format", "csv")
+    found = [row for row in csv.DictReader(io.StringIO(text)) if row["table"] == "base2new"]
+    base = next(row for row in found if row["metric"] == "base")
+    assert float(base["mean"]) == pytest.approx(287 / 3, abs=1e-12) and base["seeds"] == "3"
+    assert (base["dataset"], base["method"], base["beside"], base["beside_what"]) == (
+        "EuroSAT",
+        "MMRL",
+        "95.6",
+        "published",
+    )
+    assert [row["metric"] for row in found] == ["base", "new", "H"]
+
+
+def test_latex_is_balanced_and_escaped(make, printed):
+    make.base2new("MMRL", "50%_of_{A}&B$", [95.0] * 3, [70.0] * 3)
+    _, text, _ = printed("--format", "latex")
+    assert r"50\%\_of\_\{A\}\&B\$" in text
+    assert text.count(r"\begin{") == text.count(r"\end{") and text.count(r"\toprule") == text.count(r"\bottomrule")
+    grid = re.search(r"\\begin\{tabular\}\{([lr]+)\}(.*?)\\end\{tabular\}", text, re.S)
+    for line in grid[2].splitlines():
+        if line.endswith(r"\\"):
+            assert len(re.findall(r"(?<!\\)&", line)) == len(grid[1]) - 1
+    plain = re.sub(r"\\.", "", text)
+    assert plain.count("{") == plain.count("}") and plain.count("$") % 2 == 0
+
+
+def test_markdown_names_cannot_leave_their_cell(make, printed):
+    make.base2new("MMRL", "a|b<script>", [95.0] * 3, [70.0] * 3)
+    _, text, _ = printed("--format", "markdown")
+    assert "<script" not in text and r"a\|b" in text
+
+
+def test_runs_that_are_not_complete_are_listed(make, printed):
+    make.base2new("MMRL", "EuroSAT", [95.0], [70.0])
+    make(dataset="DTD", status="failed")
+    _, text, errors = printed()
+    assert "CUDA out of memory" in errors and "base2new/base/DTD" in errors
+    assert "(failed)" in text
+
+
+def test_runs_of_no_protocol_are_named(make, printed):
+    make.base2new("MMRL", "EuroSAT", [95.0], [70.0])
+    make(dataset="DTD", part="all", protocol="")
+    make(dataset="DTD", part="all", protocol="base2new", seed=3)
+    _, text, errors = printed()
+    assert errors.count("in no table") == 2 and "protocol none, all classes" in errors and "DTD" not in text
+
+
+def test_choosing(make, printed, tmp_path):
+    for method in ("MMRL", "CoOp"):
+        make.base2new(method, "EuroSAT", [95.0] * 3, [70.0] * 3)
+    status, text, _ = printed("--methods", "CoOp", "--out", tmp_path / "made" / "table.txt")
+    assert status == 0 and text.strip() == str(tmp_path / "made" / "table.txt")
+    shown = (tmp_path / "made" / "table.txt").read_text()
+    assert "CoOp" in shown and "MMRL" not in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--methods", "CoOb"], "--methods: no run has CoOb; there are MMRL"),
+        (["--datasets", "eurosat"], "there are EuroSAT"),
+        (["--preset", "fair"], "there are paper"),
+    ],
+)
+def test_mistakes(make, printed, arguments, told):
+    make()
+    status, _, errors = printed(*arguments)
+    assert status == 2 and told in errors
+
+
+def test_it_needs_no_torch():
+    code = "import sys, report, reports.page, reports.figures; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stderr
+
+
+def test_a_folder_without_runs_is_a_mistake(tmp_path, capsys):
+    assert report.main([str(tmp_path)]) == 2
+    assert "run.json" in capsys.readouterr().err
