@@ -92,12 +92,15 @@ class Attention(nn.Module):
 class ResidualAttentionBlock(nn.Module):
     """x + attention(norm(x)), then x + mlp(norm(x))."""
 
-    def __init__(self, width: int, heads: int, activation: type[nn.Module] = QuickGELU):
+    def __init__(
+        self, width: int, heads: int, activation: type[nn.Module] = QuickGELU, mlp_width: int | None = None
+    ):
         super().__init__()
+        inner = mlp_width or 4 * width
         self.attn = Attention(width, heads)
         self.ln_1 = LayerNorm(width)
         self.mlp = nn.Sequential(
-            OrderedDict(c_fc=nn.Linear(width, 4 * width), gelu=activation(), c_proj=nn.Linear(4 * width, width))
+            OrderedDict(c_fc=nn.Linear(width, inner), gelu=activation(), c_proj=nn.Linear(inner, width))
         )
         self.ln_2 = LayerNorm(width)
 

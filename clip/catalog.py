@@ -80,6 +80,8 @@ def resolve(name_or_path: str | os.PathLike, root: str | os.PathLike | None = No
 
 def _unknown(name: str) -> str:
     names = available_models()
+    if name.startswith("open_clip:"):
+        return f"{name}: the code that asks for this file knows OpenAI's conventions only, not open_clip's."
     if Path(name).suffix in FILE_SUFFIXES:
         return f"There is no weights file {name}. Give an existing file or one of: {', '.join(names)}."
     folded = {known.lower().replace("/", "-"): known for known in names}  # so that vit-b-16 finds ViT-B/16

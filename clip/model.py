@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from clip.architecture import OF_A_FILE, Architecture
 from clip.block import Attention, LayerNorm, QuickGELU
 from clip.prompt_batch import PromptBatch
 from clip.resnet import ModifiedResNet
@@ -17,6 +18,8 @@ from clip.vision import VisionTransformer
 
 HEAD_WIDTH = 64
 """Every OpenAI tower has heads of this width (a ResNet: of its stem's width times 32)."""
+HEADS_KNOWN_TO_WIDTH = 1024
+"""Up to this width open_clip's vision transformers have such heads too; those of the wider ones are wider."""
 
 
 class CLIP(nn.Module):
@@ -28,7 +31,13 @@ class CLIP(nn.Module):
         vision_layers: blocks of the ViT, or the four stage depths of a ResNet.
         vision_width, vision_patch_size: of the image tower; no patch size for a ResNet.
         context_length, vocab_size, transformer_width, transformer_heads, transformer_layers: of the text tower.
+        activation, vision_heads, vision_mlp, transformer_mlp: OpenAI's by default (heads of 64, four times the width).
+
+    Attributes:
+        architecture: what is known besides the weights.
     """
+
+    architecture: Architecture = OF_A_FILE
 
     def __init__(
         self,
@@ -43,19 +52,21 @@ class CLIP(nn.Module):
         transformer_heads: int,
         transformer_layers: int,
         activation: type[nn.Module] = QuickGELU,
+        vision_heads: int | None = None,
+        vision_mlp: int | None = None,
+        transformer_mlp: int | None = None,
     ):
         super().__init__()
         self.context_length, self.vocab_size = context_length, vocab_size
         if isinstance(vision_layers, tuple):
-            heads = vision_width * 32 // HEAD_WIDTH
+            heads = vision_heads or vision_width * 32 // HEAD_WIDTH
             self.visual = ModifiedResNet(vision_layers, embed_dim, heads, image_resolution, vision_width)
         else:
-            heads = vision_width // HEAD_WIDTH
-            self.visual = VisionTransformer(
-                image_resolution, vision_patch_size, vision_width, vision_layers, heads, embed_dim, activation
-            )
+            heads = vision_heads or vision_width // HEAD_WIDTH
+            shape = (image_resolution, vision_patch_size, vision_width, vision_layers, heads, embed_dim)
+            self.visual = VisionTransformer(*shape, activation, vision_mlp)
         self.transformer = Transformer(
-            transformer_width, transformer_layers, transformer_heads, causal=True, activation=activation
+            transformer_width, transformer_layers, transformer_heads, True, activation, transformer_mlp
         )
         self.token_embedding = nn.Embedding(vocab_size, transformer_width)
         self.positional_embedding = nn.Parameter(torch.empty(context_length, transformer_width))
@@ -138,19 +149,24 @@ def build_model(state_dict: Mapping[str, Tensor]) -> CLIP:
     return model
 
 
-def from_state_dict(state_dict: Mapping[str, Tensor]) -> CLIP:
+def from_state_dict(state_dict: Mapping[str, Tensor], architecture: Architecture = OF_A_FILE) -> CLIP:
     """A CLIP of the shape its weights say, float32, in evaluation mode.
 
+    Args:
+        architecture: what the weights do not say.
+
     Raises:
-        ValueError: the state dict is not that of a CLIP, or an entry is missing, left over or of another shape.
+        ValueError: the state dict is not that of a CLIP, or not of that architecture, or an entry is missing, left
+            over or of another shape.
     """
     weights = {k: v for k, v in state_dict.items() if k not in ("input_resolution", "context_length", "vocab_size")}
     try:
-        shape = _shape_from(weights)
+        shape = _complete(_shape_from(weights), architecture)
     except KeyError as missing:
         raise ValueError(f"not the weights of a CLIP in OpenAI's naming: there is no entry {missing}") from None
     with torch.device("meta"):
         model = CLIP(**shape)
+    model.architecture = architecture
     expected, given = model.state_dict(), dict(weights)
     problems = [f"missing {name}" for name in expected if name not in given and "num_batches_tracked" not in name]
     problems += [f"left over {name}" for name in given if name not in expected]
@@ -168,16 +184,31 @@ def from_state_dict(state_dict: Mapping[str, Tensor]) -> CLIP:
     return model.eval()
 
 
+def _complete(shape: dict, architecture: Architecture) -> dict:
+    """Constructor arguments of `CLIP`: those that the shapes of the weights tell, and the architecture's."""
+    declared = architecture.declared
+    wrong = [f"{key} {shape[key]}, not {value}" for key, value in declared.items() if shape.get(key, value) != value]
+    if wrong:
+        raise ValueError(f"these weights are of another architecture than the one named: they have {', '.join(wrong)}")
+    if not declared and shape["vision_patch_size"] and shape["vision_width"] > HEADS_KNOWN_TO_WIDTH:
+        raise ValueError(
+            f"the file does not say how many heads an image tower of width {shape['vision_width']} has: "
+            "name the architecture too, open_clip:ARCHITECTURE/FILE (docs/backbones.md)"
+        )
+    heads = {"transformer_heads": shape["transformer_width"] // HEAD_WIDTH}
+    return heads | shape | declared | {"activation": architecture.activation}
+
+
 def _shape_from(weights: Mapping[str, Tensor]) -> dict:
-    """Constructor arguments of `CLIP` read from the shapes of its weights."""
+    """Constructor arguments of `CLIP` that the shapes of its weights tell."""
     text_width = weights["ln_final.weight"].shape[0]
     common = {
         "embed_dim": weights["text_projection"].shape[1],
         "context_length": weights["positional_embedding"].shape[0],
         "vocab_size": weights["token_embedding.weight"].shape[0],
         "transformer_width": text_width,
-        "transformer_heads": text_width // HEAD_WIDTH,
         "transformer_layers": _count(weights, "transformer.resblocks."),
+        "transformer_mlp": weights["transformer.resblocks.0.mlp.c_fc.bias"].shape[0],
     }
     if "visual.proj" in weights:
         width, _, patch, _ = weights["visual.conv1.weight"].shape
@@ -187,6 +218,7 @@ def _shape_from(weights: Mapping[str, Tensor]) -> dict:
             "vision_layers": _count(weights, "visual.transformer.resblocks."),
             "vision_width": width,
             "vision_patch_size": patch,
+            "vision_mlp": weights["visual.transformer.resblocks.0.mlp.c_fc.bias"].shape[0],
         }
     side = round((weights["visual.attnpool.positional_embedding"].shape[0] - 1) ** 0.5)
     return common | {

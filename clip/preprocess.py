@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from PIL import Image
 from torch import Tensor
@@ -13,7 +13,9 @@ MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 
 
-def evaluation_transform(size: int) -> Callable[[Image.Image], Tensor]:
+def evaluation_transform(
+    size: int, mean: Sequence[float] = MEAN, std: Sequence[float] = STD
+) -> Callable[[Image.Image], Tensor]:
     """Picture of any mode and extent to `(3, size, size)`.
 
     The shorter edge becomes `size` pixels (bicubic), the middle square is kept, channels are normalised.
@@ -24,7 +26,7 @@ def evaluation_transform(size: int) -> Callable[[Image.Image], Tensor]:
             Resize(size, interpolation=InterpolationMode.BICUBIC),
             CenterCrop(size),
             ToTensor(),
-            Normalize(MEAN, STD),
+            Normalize(mean, std),
         ]
     )
 

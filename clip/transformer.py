@@ -23,15 +23,23 @@ class Transformer(nn.Module):
     Args:
         width, layers, heads: the shape of the stack.
         causal: rows attend only to themselves and to rows before them (the text tower).
-        activation: of the blocks' feed-forward halves.
+        activation, mlp_width: of the blocks' feed-forward halves, four times as wide as the stack by default.
     """
 
     def __init__(
-        self, width: int, layers: int, heads: int, causal: bool = False, activation: type[nn.Module] = QuickGELU
+        self,
+        width: int,
+        layers: int,
+        heads: int,
+        causal: bool = False,
+        activation: type[nn.Module] = QuickGELU,
+        mlp_width: int | None = None,
     ):
         super().__init__()
         self.width, self.layers, self.causal = width, layers, causal
-        self.resblocks = nn.ModuleList(ResidualAttentionBlock(width, heads, activation) for _ in range(layers))
+        self.resblocks = nn.ModuleList(
+            ResidualAttentionBlock(width, heads, activation, mlp_width) for _ in range(layers)
+        )
 
     def run(
         self,

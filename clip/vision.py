@@ -18,6 +18,7 @@ class VisionTransformer(nn.Module):
         patch_size: side of a patch in pixels.
         width, layers, heads: the shape of the transformer.
         output_dim: embedding size E.
+        activation, mlp_width: as in `Transformer`.
     """
 
     def __init__(
@@ -29,6 +30,7 @@ class VisionTransformer(nn.Module):
         heads: int,
         output_dim: int,
         activation: type[nn.Module] = QuickGELU,
+        mlp_width: int | None = None,
     ):
         super().__init__()
         self.input_resolution, self.output_dim = input_resolution, output_dim
@@ -38,7 +40,7 @@ class VisionTransformer(nn.Module):
         self.class_embedding = nn.Parameter(scale * torch.randn(width))
         self.positional_embedding = nn.Parameter(scale * torch.randn(positions, width))
         self.ln_pre = LayerNorm(width)
-        self.transformer = Transformer(width, layers, heads, activation=activation)
+        self.transformer = Transformer(width, layers, heads, activation=activation, mlp_width=mlp_width)
         self.ln_post = LayerNorm(width)
         self.proj = nn.Parameter(scale * torch.randn(width, output_dim))
 
@@ -51,7 +53,7 @@ class VisionTransformer(nn.Module):
                 f"set INPUT.SIZE to ({side}, {side})"
             )
         x = self.conv1(images).flatten(2).transpose(1, 2)  # (B, patches, D)
-        x = torch.cat([self.class_embedding.to(x.dtype).expand(len(x), 1, -1), x], dim=1)
+        x = torch.cat([self.class_embedding.to(x.dtype).expand(x.shape[0], 1, -1), x], dim=1)
         x = x + self.positional_embedding.to(x.dtype)
         return self.ln_pre(write_tokens(x, 0, tokens))
 

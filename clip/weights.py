@@ -14,9 +14,13 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from clip.catalog import resolve
+from clip.architecture import OF_A_FILE, OF_OPENAI, Architecture
+from clip.catalog import available_models, resolve
 from clip.model import CLIP, convert_weights, from_state_dict
-from clip.preprocess import evaluation_transform
+from clip.open_clip_models import find, is_open_clip
+from clip.positions import resize_positions
+from clip.preprocess import MEAN, STD, evaluation_transform
+from safeio.bombs import refuse_bomb
 from safeio.unpickle import CheckpointError, is_torchscript, load_checkpoint_file
 
 # Stored beside the weights, but not part of them: shapes in OpenAI's archives, a causal mask in open_clip's.
@@ -32,30 +36,44 @@ def load(
     device: str | torch.device = "cpu",
     jit: bool = False,
     download_root: str | os.PathLike | None = None,
+    side: int | None = None,
 ) -> tuple[CLIP, Callable]:
     """A CLIP in evaluation mode, and the transform its image tower expects.
 
     Args:
-        name_or_path: one of `clip.available_models` or a weights file (see `state_dict_from`).
+        name_or_path: one of `clip.available_models`, a weights file (see `state_dict_from`), or one of open_clip's
+            names (see `clip.open_clip_models.find`).
         device: where to put it. As with OpenAI's loader, matrices are float32 on the CPU, elsewhere float16.
         jit: kept for callers of OpenAI's loader; only False is possible.
         download_root: cache folder, see `clip.catalog.cache_folder`.
+        side: picture size in pixels, where it is to be another than the model's; see `resize_positions`.
 
     Raises:
-        clip.catalog.UnknownModelError, safeio.download.DownloadError, WeightsError: each says what to do.
+        clip.catalog.UnknownModelError, clip.open_clip_models.UnsupportedModelError, safeio.download.DownloadError,
+            WeightsError: each says what to do.
+        ValueError: a size that the model's patches do not fill.
     """
     if jit:
         raise ValueError("clip.load never returns a TorchScript program: pass jit=False.")
-    path = resolve(name_or_path, download_root)
+    path, architecture = _locate(os.fspath(name_or_path), download_root)
     weights = state_dict_from(path)
     try:
-        model = from_state_dict(weights)
+        model = from_state_dict(weights, architecture)
     except ValueError as error:
         found = f"The file has {len(weights)} entries, the first are {', '.join(list(weights)[:3])}."
         raise WeightsError(f"{path}: {error}. {found}") from error
+    if side not in (None, model.visual.input_resolution):
+        model = from_state_dict(resize_positions(weights, side), architecture)
     if torch.device(device).type != "cpu":
         convert_weights(model)
-    return model.to(device), evaluation_transform(model.visual.input_resolution)
+    mean, std = architecture.mean or MEAN, architecture.std or STD
+    return model.to(device), evaluation_transform(model.visual.input_resolution, mean, std)
+
+
+def _locate(name: str, root: str | os.PathLike | None) -> tuple[Path, Architecture]:
+    if is_open_clip(name):
+        return find(name)
+    return resolve(name, root), OF_OPENAI if name in available_models() else OF_A_FILE
 
 
 def state_dict_from(path: str | os.PathLike) -> dict[str, Tensor]:
@@ -63,9 +81,8 @@ def state_dict_from(path: str | os.PathLike) -> dict[str, Tensor]:
 
     Reads OpenAI's TorchScript archives, files of `torch.save` (a state dict, or a training checkpoint
     that holds one as `state_dict`), safetensors, and `.npz` of plain arrays. Wrappers' `module.`
-    prefixes and open_clip's `text.` layout are undone. Which activation a model was trained with is not
-    in such a file: of open_clip's models, those with QuickGELU (OpenAI's own and the `-quickgelu` ones)
-    are the same network.
+    prefixes and open_clip's `text.` layout are undone. Which activation a model was trained with, and how
+    many heads it has, is not in such a file: see `clip.architecture`.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -86,6 +103,7 @@ def state_dict_from(path: str | os.PathLike) -> dict[str, Tensor]:
 
 def _read(path: Path) -> Mapping:
     try:
+        refuse_bomb(path)
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
         if _is_npz(path):
@@ -98,7 +116,7 @@ def _read(path: Path) -> Mapping:
         return load_checkpoint_file(path)
     except CheckpointError as error:
         raise WeightsError(str(error)) from error
-    except (RuntimeError, ValueError, zipfile.BadZipFile, safetensors.SafetensorError) as error:
+    except Exception as error:  # readers answer damaged data with almost any exception
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise WeightsError(f"{path} cannot be read, it is damaged or of another format: {reason}") from error
 

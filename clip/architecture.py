@@ -1,0 +1,35 @@
+"""What there is to know of a CLIP that neither the names nor the shapes of its weights tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import nn
+
+from clip.block import QuickGELU
+from clip.preprocess import MEAN, STD
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The other half of a weights file.
+
+    Attributes:
+        activation: what the blocks' feed-forward halves were trained with.
+        declared: arguments of `clip.CLIP` that are known. Shapes must agree with those that they show; the others
+            (numbers of heads) are taken from here.
+        mean, std: channel statistics that training pictures were normalised with; None where nobody knows.
+    """
+
+    activation: type[nn.Module] = QuickGELU
+    declared: Mapping[str, int | tuple[int, ...]] = field(default_factory=dict)
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+
+OF_A_FILE = Architecture()
+"""A weights file by itself: OpenAI's conventions are assumed."""
+
+OF_OPENAI = Architecture(mean=MEAN, std=STD)
+"""OpenAI's releases, and the embedded models."""
