@@ -1,0 +1,244 @@
+"""One run over several processes that torchrun has started, one GPU each.
+
+All processes do the same: they draw the same random numbers, load the same batches and keep the same parameters.
+What is shared out is what is dear, the towers' work: of each training batch a process computes its own part
+(`share`), of a test set every n-th batch (`shared_out`). The first process alone reads and writes the run's folder.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from signal import Signals
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from dassl.engine.resume import Position
+from dassl.engine.stop import Stopped, StopRequest
+from dassl.utils.environment import random_state, restore_random_state
+
+if TYPE_CHECKING:
+    from dassl.engine.simple import SimpleTrainer
+
+
+class DistributedError(RuntimeError):
+    """The processes cannot share this run; the message says why and what to do."""
+
+
+def started() -> int:
+    """How many processes torchrun has started for this run; 1 without torchrun."""
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+
+def processes() -> int:
+    """How many processes share this run now; 1 outside of `joined`."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """This process's number; 0 is the one that writes."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+@contextmanager
+def joined() -> Iterator[int]:
+    """Meet the other processes, take a GPU, and begin with the random generators of the first one.
+
+    Yields:
+        This process's number.
+
+    Raises:
+        DistributedError: more processes on this machine than GPUs.
+    """
+    backend = "gloo"
+    if torch.cuda.is_available():
+        place, gpus = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
+        if place >= gpus:
+            raise DistributedError(
+                f"torchrun has started more processes than this machine has GPUs ({gpus}): give "
+                f"--nproc-per-node {gpus}, or hide the GPUs (CUDA_VISIBLE_DEVICES=) to run on the CPU"
+            )
+        torch.cuda.set_device(place)
+        backend = "cpu:gloo,cuda:nccl"
+    dist.init_process_group(backend)
+    share_random_state()
+    yield rank()
+    dist.destroy_process_group()  # not after an error: others may wait for this one, which torchrun ends
+
+
+# What all get from the first
+
+
+def from_first(content: Any) -> Any:
+    """What the first process has, in every process: tensors (then on the CPU), numbers, texts and containers."""
+    if processes() == 1:
+        return content
+    file = io.BytesIO()
+    if rank() == 0:
+        torch.save(content, file)
+    size = torch.tensor(file.tell())
+    dist.broadcast(size, 0)
+    data = torch.zeros(int(size), dtype=torch.uint8)
+    if rank() == 0:
+        data = torch.frombuffer(file.getbuffer(), dtype=torch.uint8)
+    dist.broadcast(data, 0)
+    return content if rank() == 0 else torch.load(io.BytesIO(data.numpy()), "cpu", weights_only=True)
+
+
+def share_random_state() -> None:
+    """The first process's random generators in every process."""
+    state = from_first(random_state())
+    restore_random_state(state)
+
+
+def share_models(models: Iterable[nn.Module]) -> None:
+    """The first process's parameters and buffers in every process."""
+    if processes() > 1:
+        for model in models:
+            for tensor in (*model.parameters(), *model.buffers()):
+                dist.broadcast(tensor.data, 0)
+
+
+def share_progress(trainer: SimpleTrainer) -> None:
+    """Where the first process's training stands, in every process: it alone has looked for something to resume."""
+    if processes() == 1:
+        return
+    names = trainer.get_model_names()
+    position = trainer.position
+    first = from_first(
+        {
+            "start_epoch": trainer.start_epoch,
+            "best_result": float(trainer.best_result),
+            "position": None if position is None else tuple(position),
+            "models": {name: trainer.checkpoint_state(name, trainer.start_epoch) for name in names},
+        }
+    )
+    if rank() != 0:
+        for name, state in first["models"].items():
+            trainer.restore_state(name, state)
+        trainer.start_epoch, trainer.best_result = first["start_epoch"], first["best_result"]
+        trainer.position = None if first["position"] is None else Position(*first["position"])
+    share_random_state()
+
+
+def check_same_data(trainer: SimpleTrainer) -> None:
+    """Refuse to train if the processes have different training lists.
+
+    Raises:
+        DistributedError: they have, as machines with different data folders do.
+    """
+    mine = [(os.path.basename(datum.impath), datum.label) for datum in trainer.dm.dataset.train_x]
+    if not agree_all(mine == [tuple(pair) for pair in from_first(mine)]):
+        raise DistributedError(
+            "The processes have different training pictures: DATASET.ROOT has to hold the same on every machine"
+        )
+
+
+def agree_all(mine: bool) -> bool:
+    """Whether it is so in all processes."""
+    answer = torch.tensor(int(mine))
+    dist.all_reduce(answer, dist.ReduceOp.MIN)
+    return bool(answer)
+
+
+# Training
+
+
+def share(count: int) -> slice:
+    """This process's part of a batch of `count`: parts differ by one picture at most.
+
+    Raises:
+        DistributedError: fewer pictures than processes.
+    """
+    if count < processes():
+        raise DistributedError(
+            f"A batch of {count} pictures cannot be shared by {processes()} processes: start as many as a batch has "
+            "pictures, or fewer (torchrun --nproc-per-node), or raise DATALOADER.TRAIN_X.BATCH_SIZE"
+        )
+    return slice(count * rank() // processes(), count * (rank() + 1) // processes())
+
+
+def sum_over_processes(tensors: Sequence[Tensor]) -> None:
+    """Replace tensors by their sums over all processes, in one message."""
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
+    dist.all_reduce(flat)
+    for tensor, total in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+        tensor.copy_(total.view_as(tensor))
+
+
+def whole_batch(rows: Tensor, count: int) -> Tensor:
+    """(b, ...), this process's rows -> (count, ...), those of all, without gradients."""
+    whole = rows.new_zeros(count, *rows.shape[1:])
+    whole[share(count)] = rows.detach()
+    dist.all_reduce(whole)
+    return whole
+
+
+class SharedStop(StopRequest):
+    """A signal to any process stops all of them behind the same step: they ask one another before each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noted: int | None = None  # by this process; `signum` is what all have agreed on
+
+    def until_stopped(self, batches: Iterable[Any]) -> Iterator[Any]:
+        iterator = iter(batches)
+        while True:
+            try:
+                batch = next(iterator, None)
+            except RuntimeError:
+                if not self.noted:
+                    raise
+                batch = None
+            self.signum = self._agreed()
+            if batch is None or self.signum:
+                return
+            yield batch
+
+    def _agreed(self) -> int | None:
+        heard = torch.tensor(self.noted or 0)
+        dist.all_reduce(heard, dist.ReduceOp.MAX)
+        return int(heard) or None
+
+    def _note(self, signum: int, frame: Any) -> None:
+        again, self.noted = self.noted is not None, signum
+        if again or not self._holding:
+            raise Stopped(signum)
+        if rank() == 0:
+            print(f"\n{Signals(signum).name}: stopping after this step; once more stops at once.", flush=True)
+
+
+# Evaluation
+
+
+def shared_out(loader: DataLoader, compute: Callable[[Any], tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+    """`compute` of every batch, in order; each batch is loaded and computed by one process, and all get its outcome.
+
+    Batches are those of one process, so the outcomes are too.
+    """
+    if processes() == 1:
+        yield from map(compute, loader)
+        return
+    batches = list(loader.batch_sampler)
+    own = DataLoader(
+        loader.dataset,
+        batch_sampler=batches[rank() :: processes()],
+        num_workers=loader.num_workers,
+        collate_fn=loader.collate_fn,
+        pin_memory=loader.pin_memory,
+        worker_init_fn=loader.worker_init_fn,
+    )
+    outcomes = map(compute, own)
+    for _ in range(0, len(batches), processes()):
+        mine = [tuple(part.cpu() for part in outcome) for outcome in islice(outcomes, 1)]
+        gathered: list[Any] = [None] * processes()
+        dist.all_gather_object(gathered, mine)
+        for found in gathered:
+            yield from found
