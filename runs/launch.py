@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 
-from runs.protocol import CONFIGS, PlanError, Run, plan
+from runs.process import PROJECT, TRAIN
+from runs.protocol import PlanError, Run, plan
 from runs.record import is_complete, read_record
 
-PROJECT = CONFIGS.parent
 DECIDED = {"--seed": "give the seed behind the dataset", "--output-dir": "use --output or OUTPUT for another place"}
 USAGE = 2
 """Exit status of train.py where the command line or a setting is wrong and nothing was started."""
@@ -84,9 +84,9 @@ def execute(run: Run, output: Path, root: str, extra: Sequence[str]) -> bool:
     if is_complete(folder):
         print(f"{folder} is complete: skipped", flush=True)
         return True
-    command = [sys.executable, "train.py", *run.arguments(output.absolute(), root, extra)]
-    print("$", shlex.join(["python", *command[1:]]), flush=True)
-    status = wait_for(subprocess.Popen(command, cwd=PROJECT))
+    arguments = run.arguments(output.absolute(), root, extra)
+    print("$", shlex.join(["python", "train.py", *arguments]), flush=True)
+    status = wait_for(subprocess.Popen([sys.executable, *TRAIN, *arguments]))
     if status == USAGE:
         raise SystemExit(status)  # train.py has said what is wrong with the arguments; so it is for the other runs
     if status < 0 or status in (130, 143):  # killed or interrupted: whoever did that wants the rest to stop too
@@ -105,7 +105,7 @@ def wait_for(process: subprocess.Popen) -> int:
 
 def summarise(group: Path) -> None:
     """Mean and deviation over the seeds of one cell, from the logs, as CoOp's scripts end."""
-    subprocess.run([sys.executable, "parse_test_res.py", str(group.absolute()), "--test-log"], cwd=PROJECT, check=False)
+    subprocess.run([sys.executable, str(PROJECT / "parse_test_res.py"), str(group), "--test-log"], check=False)
 
 
 if __name__ == "__main__":

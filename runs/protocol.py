@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,11 @@ class Run:
     model_folder: str | None
     options: dict[str, Any]
 
+    @property
+    def swept(self) -> dict[str, Any]:
+        """The values that a sweep varies."""
+        return {key: self.options[key] for key in self.options.get("SWEPT", ())}
+
     def arguments(self, output: Path, root: str, extra: Sequence[str]) -> list[str]:
         """Arguments of train.py; `extra` comes last and wins."""
         base = CONFIGS.relative_to(CONFIGS.parent)
@@ -51,7 +57,12 @@ class Run:
         return [*arguments, *(str(part) for pair in self.options.items() for part in pair), *extra]
 
 
-def _choose(kind: str, name: str, among: Iterable[str]) -> str:
+def choose(kind: str, name: str, among: Iterable[str]) -> str:
+    """`name` if it is among the known ones.
+
+    Raises:
+        PlanError: it is not; the message lists them and names the nearest.
+    """
     names = sorted(among)
     if name in names:
         return name
@@ -65,11 +76,30 @@ def _for_shots(given: str | dict[Any, str], shots: int) -> str:
     return given.get(shots, given["default"]) if isinstance(given, dict) else given
 
 
+@cache
+def read(file: Path) -> dict[str, Any]:
+    """A yaml file's content, which nobody changes: it is read once."""
+    return yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+
+
+def protocols() -> list[str]:
+    """Names of the protocols, the ablations among them."""
+    return sorted(path.stem for path in (CONFIGS / "protocols").glob("*.yaml"))
+
+
 def load_protocol(name: str) -> dict[str, Any]:
-    """A protocol's data by file name."""
-    folder = CONFIGS / "protocols"
-    name = _choose("protocol", name, (path.stem for path in folder.glob("*.yaml")))
-    return yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8"))
+    """A protocol's data by file name, on top of the protocol that it `extends`.
+
+    `name` in it is the protocol that methods have settings for, `recorded` of a stage the one its runs belong to:
+    a stage that is taken over unchanged stays the other protocol's, so that its runs are shared.
+    """
+    name = choose("protocol", name, protocols())
+    own = read(CONFIGS / "protocols" / f"{name}.yaml")
+    below: dict[str, Any] = load_protocol(own["extends"]) if "extends" in own else {"name": name, "stages": {}}
+    stages = dict(below["stages"])
+    for stage, data in own.get("stages", {}).items():
+        stages[stage] = {**stages.get(stage, {}), **data, "recorded": name}
+    return {**below, **{key: value for key, value in own.items() if key != "extends"}, "stages": stages}
 
 
 def methods() -> list[str]:
@@ -79,8 +109,8 @@ def methods() -> list[str]:
 
 def protocols_of(trainer: str) -> dict[str, Any]:
     """How a method runs each protocol: its config by dataset, options, stages."""
-    trainer = _choose("method", trainer, methods())
-    return yaml.safe_load((CONFIGS / "trainers" / trainer / "protocols.yaml").read_text(encoding="utf-8"))
+    trainer = choose("method", trainer, methods())
+    return read(CONFIGS / "trainers" / trainer / "protocols.yaml")
 
 
 def stages_of(protocol: str, trainer: str) -> list[str]:
@@ -90,7 +120,7 @@ def stages_of(protocol: str, trainer: str) -> list[str]:
 
 def _settings(protocol: str, trainer: str) -> dict[str, Any]:
     """How a method runs one protocol."""
-    of_method = protocols_of(trainer)
+    of_method, protocol = protocols_of(trainer), load_protocol(protocol)["name"]
     if protocol not in of_method:
         raise PlanError(f"{trainer} has no settings for {protocol}; see configs/trainers/{trainer}/protocols.yaml.")
     return of_method[protocol]
@@ -122,15 +152,15 @@ def plan(
         PlanError: something of that name does not exist.
     """
     data = load_protocol(protocol)
-    trainer, dataset = _choose("method", trainer, methods()), _choose("dataset", dataset, datasets())
+    trainer, dataset = choose("method", trainer, methods()), choose("dataset", dataset, datasets())
     stages = data["stages"]
-    step = stages[_choose(f"stage of {protocol}", stage, stages)]
+    step = stages[choose(f"stage of {protocol}", stage, stages)]
     settings = _settings(protocol, trainer)
     files = {path.stem for path in (CONFIGS / "trainers" / trainer).glob("*.yaml")} - {"protocols", "per_dataset"}
     if stage not in stages_of(protocol, trainer):
         raise PlanError(f"{trainer} takes no part in stage {stage} of {protocol}; see configs/trainers/{trainer}.")
     given, shots = cfg or settings["cfg"].get(dataset, settings["cfg"]["default"]), shots or data["shots"]
-    chosen = {k: _choose(f"config of {trainer}", _for_shots(given, k), files) for k in shots}
+    chosen = {k: choose(f"config of {trainer}", _for_shots(given, k), files) for k in shots}
     source = data.get("source", {}).get(dataset, data.get("source", {}).get("default", dataset))
 
     def folder(template: str, name: str, k: int, seed: int) -> str:
@@ -144,7 +174,14 @@ def plan(
             cfg=chosen[k],
             folder=folder(step["folder"], dataset, k, seed),
             model_folder=folder(stages[step["evaluates"]]["folder"], source, k, seed) if "evaluates" in step else None,
-            options={"DATASET.NUM_SHOTS": k, "TASK": data["task"], **step["options"], **settings.get("options", {})},
+            options={
+                "DATASET.NUM_SHOTS": k,
+                "TASK": data["task"],
+                "PROTOCOL": step["recorded"],
+                "STAGE": stage,
+                **step["options"],
+                **settings.get("options", {}),
+            },
         )
         for k in shots
         for seed in seeds or data["seeds"]

@@ -10,7 +10,7 @@ from typing import Any
 from safeio.atomic import atomic_write_json
 
 FILE_NAME = "run.json"
-RUNNING, COMPLETE, FAILED = "running", "complete", "failed"
+RUNNING, COMPLETE, FAILED, INTERRUPTED = "running", "complete", "failed", "interrupted"
 
 
 class RunRecord:
@@ -19,7 +19,7 @@ class RunRecord:
     Args:
         folder: the run's output folder.
         fields: what is known at the start (method, dataset, task, subsample_classes, shots, seed, backbone,
-            versions, config ...).
+            versions, config ...); docs/sweeps.md lists them.
     """
 
     def __init__(self, folder: str | Path, fields: dict[str, Any]):
@@ -39,6 +39,10 @@ class RunRecord:
     def failed(self, error: BaseException) -> None:
         """The run ended with an error, which is kept in the record."""
         self._end(FAILED, failure=f"{type(error).__name__}: {error}")
+
+    def interrupted(self, error: BaseException) -> None:
+        """The run was asked to stop; it can be continued."""
+        self._end(INTERRUPTED, failure=f"{type(error).__name__}: {error}")
 
     def _end(self, status: str, **fields: Any) -> None:
         ended = time.time()

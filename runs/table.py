@@ -23,12 +23,12 @@ def base2new_row(output: Path, trainer: str, dataset: str, seed: int) -> dict[st
         record = read_record(output / run.folder)
         found[stage] = record if record and record["status"] == COMPLETE else None
     train, test = found["train"], found["test"]
-    base, new = (record and record["metrics"]["accuracy"] for record in (train, test))
+    base, new = (record["metrics"]["accuracy"] if record else None for record in (train, test))
     return {
         "method": trainer,
         "base": base,
         "new": new,
-        "H": harmonic_mean(base, new) if train and test else None,
+        "H": None if base is None or new is None else harmonic_mean(base, new),
         "trainable_params": train and train["trainable_params"],
         "seconds": train and test and round(train["timing"]["seconds"] + test["timing"]["seconds"], 1),
     }

@@ -1,0 +1,66 @@
+"""Values to try: `KEY=VALUE,VALUE` words, their combinations, and the folder of a combination."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from runs.protocol import CONFIGS, PlanError, read
+
+Grid = Mapping[str, Sequence[Any]]
+LONGEST_NAME = 120
+"""Characters of a folder's name before it is cut and told apart by a hash; file systems allow 255."""
+
+
+def parse_grid(words: Iterable[str]) -> dict[str, list[str]]:
+    """`KEY=VALUE,VALUE` words by key; a comma within brackets belongs to the value: `REP_LAYERS=[5,6],[6]`.
+
+    Raises:
+        PlanError: a word is not of that form, or names a key a second time.
+    """
+    grid: dict[str, list[str]] = {}
+    for word in words:
+        key, _, values = word.partition("=")
+        listed = [value.strip() for value in re.split(r",(?![^\[(]*[\])])", values)]
+        if not re.fullmatch(r"[A-Z][A-Za-z0-9_.]*", key) or not all(listed):
+            raise PlanError(f"--set takes KEY=VALUE,VALUE such as TRAINER.MMRL.ALPHA=0.5,0.7; this is {word!r}.")
+        if key in grid:
+            raise PlanError(f"--set names {key} twice; list its values behind one another: {key}=A,B.")
+        grid[key] = listed
+    return grid
+
+
+def variants(grid: Grid, trainer: str) -> list[dict[str, Any]]:
+    """Every combination of the values that concern a method, one of `{}` where none do."""
+    own = {key: values for key, values in grid.items() if concerns(key, trainer)}
+    return [dict(zip(own, values, strict=True)) for values in itertools.product(*own.values())]
+
+
+def concerns(key: str, trainer: str) -> bool:
+    """Whether a key is read by a method: not if it lies in the section of another, `TRAINER.<SECTION>`."""
+    return not key.startswith("TRAINER.") or key.split(".")[1] in sections(trainer)
+
+
+def sections(trainer: str) -> set[str]:
+    """Names of a method's sections below TRAINER, as its config files have them."""
+    found = {trainer}
+    for file in (CONFIGS / "trainers" / trainer).glob("*.yaml"):
+        found |= set(read(file).get("TRAINER") or ())
+    return found
+
+
+def folder_of(values: Mapping[str, Any]) -> str:
+    """A name for these values, the same for the same values: `TRAINER.MMRL.ALPHA=0.5,TRAINER.MMRL.REP_LAYERS=5+6`."""
+    name = ",".join(f"{key}={_plain(value)}" for key, value in sorted(values.items()))
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[:LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+
+
+def _plain(value: Any) -> str:
+    """A value in characters that every file system and shell takes."""
+    text = re.sub(r"[\s\[\]()'\"]", "", str(value)).replace(",", "+")
+    return re.sub(r"[^A-Za-z0-9._+-]", "_", text)

@@ -1,0 +1,60 @@
+"""A run once more, from its record: `python train.py --from-record FOLDER/run.json`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from runs.record import FILE_NAME
+
+SURROUNDINGS = ("versions", "machine", "code")
+OUTCOME = ("classes", "metrics", "parameters_sha256")
+
+
+class RecordError(ValueError):
+    """The file is no record to repeat a run from; the message names it and what it lacks."""
+
+
+def read_to_repeat(path: str | Path) -> dict[str, Any]:
+    """A record, by its file or its run's folder.
+
+    Raises:
+        RecordError: there is none, or it lacks what is needed.
+    """
+    path = Path(path)
+    file = path / FILE_NAME if path.is_dir() else path
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecordError(f"--from-record {path}: there is no record {file} ({error.strerror})") from error
+    except ValueError as error:
+        raise RecordError(f"--from-record {path}: {file} is not valid JSON: {error}") from error
+    if not isinstance(content, dict) or not all(isinstance(content.get(key), dict) for key in ("config", "flags")):
+        raise RecordError(f"--from-record {path}: {file} has no config and flags, which are needed to repeat a run")
+    return content
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, Any], about: tuple[str, ...]) -> Iterator[str]:
+    """What two records do not have in common, with both values; a field that one of them lacks says nothing."""
+    for field in about:
+        if field not in then or field not in now or then[field] == now[field]:
+            continue
+        if isinstance(then[field], dict) and isinstance(now[field], dict):
+            for key in sorted(then[field].keys() | now[field].keys()):
+                if then[field].get(key) != now[field].get(key):
+                    yield f"{field}.{key}: {then[field].get(key)} there, {now[field].get(key)} here"
+        else:
+            yield f"{field}: {then[field]} there, {now[field]} here"
+
+
+def code_version() -> str | None:
+    """What git says of the checkout that this file is in, `-dirty` if files were changed; None where there is none."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

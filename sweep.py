@@ -1,0 +1,174 @@
+"""Many runs: a protocol for methods, datasets and seeds, or a grid over any setting; only what is not complete is run.
+
+python sweep.py base2new --methods MMRL CoOp --datasets all --seeds 1 2 3
+python sweep.py base2new --methods MMRL --datasets dtd --set TRAINER.MMRL.N_REP_TOKENS=1,3,5,7 --dry-run
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from runs.drive import MISSING, Drive, Executor, State, state_of
+from runs.expand import Request, expand, part_of
+from runs.grid import parse_grid
+from runs.presets import presets
+from runs.process import TRAIN
+from runs.progress import Progress
+from runs.protocol import PlanError, Run, protocols
+from runs.record import COMPLETE
+
+WRONG = 2
+"""Exit status for a wrong command line; nothing has been started."""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line; docs/sweeps.md explains it."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("protocol", help=", ".join(protocols()))
+    what = parser.add_argument_group("what is run")
+    what.add_argument("--methods", nargs="+", default=[], help="registry names, or all; an ablation has its own")
+    what.add_argument("--datasets", nargs="+", default=[], help="names of configs/datasets, or all (the protocol's)")
+    what.add_argument("--seeds", nargs="+", type=int, default=[], help="instead of the protocol's")
+    what.add_argument("--shots", nargs="+", type=int, default=[], help="instead of the protocol's")
+    what.add_argument("--preset", nargs="+", default=["paper"], help=f"one or more of: {', '.join(presets())}")
+    what.add_argument("--set", nargs="+", default=[], action="extend", metavar="KEY=VALUE,VALUE", help="values to try")
+    what.add_argument("--only", metavar="I/N", help="the I-th of N parts, each with the runs its tests need")
+    what.add_argument("--retry-failed", action="store_true", help="run again what failed")
+    how = parser.add_argument_group("how")
+    how.add_argument("--dry-run", action="store_true", help="print the plan and where it stands")
+    how.add_argument("--print-commands", action="store_true", help="print a command per run that is not complete")
+    how.add_argument("--root", default=os.environ.get("DATA") or "./data", help="folder of the datasets (DATA)")
+    how.add_argument("--output", type=Path, default=Path(os.environ.get("OUTPUT") or "output"), help="(OUTPUT)")
+    how.add_argument("--executor", choices=["local", "ray"], default="local")
+    how.add_argument("--workers", type=int, default=1, help="local: runs at a time")
+    how.add_argument("--gpus", nargs="+", help="local: cards for the workers in turn; all that are visible")
+    how.add_argument("--address", help="ray: of the cluster, such as auto; without: this machine")
+    how.add_argument("--gpus-per-run", type=float, default=0, help="ray: cards of a run, a fraction to share one")
+    how.add_argument("--cpus-per-run", type=float, default=1, help="ray: cores of a run")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; 0: all is complete, 1: something is missing, 2: wrong words, 130 or 143: stopped."""
+    parser = make_parser()
+    args = parser.parse_args(arguments)
+    if args.workers < 1:
+        parser.error("--workers must be at least 1")
+    try:
+        runs = planned(args)
+        executor = None if args.dry_run or args.print_commands else make_executor(args)
+    except PlanError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return WRONG
+    if executor:
+        return execute(args, runs, executor)
+    states = {run.folder: state_of(args.output / run.folder) for run in runs}
+    if args.print_commands:
+        for run in runs:
+            if states[run.folder].status != COMPLETE:
+                print(shlex.join(["python", *command_of(run, args)]))
+        return 0
+    for run in runs:
+        behind = f"   tests {run.model_folder}" if run.model_folder else ""
+        print(f"{states[run.folder].status:<11} {run.folder}{behind}")
+    print(summary(states))
+    return 0
+
+
+def command_of(run: Run, args: argparse.Namespace) -> list[str]:
+    """What comes behind `python` for one run, in any working folder: a cluster's machine has another."""
+    root = Path(args.root).expanduser().absolute()
+    return [*TRAIN, *run.arguments(args.output.absolute(), str(root), [])]
+
+
+def planned(args: argparse.Namespace) -> list[Run]:
+    """The runs that the command line asks for.
+
+    Raises:
+        PlanError: a name or value in it is wrong.
+    """
+    grid = parse_grid(args.set)
+    request = Request(args.protocol, args.methods, args.datasets, args.seeds, args.shots, args.preset, grid)
+    runs = expand(request)
+    if grid:
+        check_values(args, runs)
+    if not args.only:
+        return runs
+    part = re.fullmatch(r"(\d+)/(\d+)", args.only)
+    if not part or not 1 <= int(part[1]) <= int(part[2]):
+        raise PlanError(f"--only takes I/N with I from 1 to N, such as 1/8; this is {args.only!r}.")
+    return part_of(runs, int(part[1]), int(part[2]))
+
+
+def check_values(args: argparse.Namespace, runs: Sequence[Run]) -> None:
+    """Resolve the settings of one run for each combination of values, so that a typing error costs nothing.
+
+    Raises:
+        PlanError: a key that does not exist or a value that does not fit.
+    """
+    import train  # loads torch
+    from dassl.config import ConfigError
+
+    distinct = {(run.trainer, run.cfg, str(run.swept)): run for run in runs}
+    for run in distinct.values():
+        try:
+            train.resolve(train.parse(run.arguments(args.output, args.root, [])))
+        except (ConfigError, KeyError) as error:
+            raise PlanError(f"--set: {error.args[0]}") from error
+
+
+def make_executor(args: argparse.Namespace) -> Executor:
+    """What runs the runs.
+
+    Raises:
+        PlanError: it is not installed, or there is no such cluster.
+    """
+    if args.executor == "ray":
+        from runs.ray_cluster import RayExecutor
+
+        return RayExecutor(args.address, args.gpus_per_run, args.cpus_per_run)
+    from runs.local import LocalExecutor, visible_gpus
+
+    return LocalExecutor(args.workers, args.gpus or (visible_gpus() if args.workers > 1 else ()))
+
+
+def execute(args: argparse.Namespace, runs: Sequence[Run], executor: Executor) -> int:
+    """Run what is not complete and say what is missing; returns the exit status."""
+    output = args.output.absolute()
+    before = {run.folder: state_of(output / run.folder) for run in runs}
+    progress = Progress(runs, before, output, executor.width)
+    drive = Drive(runs, output, lambda run: command_of(run, args), executor, progress, args.retry_failed)
+    try:
+        states = drive.run()
+    finally:
+        progress.close()
+        executor.close()
+    print(summary(states))
+    missing = {folder: state for folder, state in states.items() if state.status != COMPLETE}
+    for folder, state in missing.items():
+        if state.status != MISSING:
+            print(f"{state.status:<11} {args.output / folder}: {state.why}", file=sys.stderr)
+    if any(before[folder] == state for folder, state in missing.items() if state.status == "failed"):
+        print("What failed earlier is run again with --retry-failed.", file=sys.stderr)
+    if drive.stop.signum:
+        return 128 + drive.stop.signum
+    return 1 if missing else 0
+
+
+def summary(states: Mapping[str, State]) -> str:
+    """How many runs stand where."""
+    counts = Counter(state.status for state in states.values())
+    return f"{len(states)} runs: " + ", ".join(f"{count} {status}" for status, count in counts.most_common())
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

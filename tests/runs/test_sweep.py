@@ -1,0 +1,90 @@
+"""The command line of sweep.py: what it prints and returns; runs are a stand-in's."""
+
+import json
+
+import pytest
+
+import sweep
+from runs.record import RunRecord
+
+WORDS = ["base2new", "--methods", "MMRL", "CoOp", "--datasets", "openmoji", "--seeds", "1"]
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch, command):
+    """Words -> exit status; the runs' output is in `tmp_path / "out"`."""
+    monkeypatch.setattr(sweep, "command_of", lambda run, args: command(run))
+    return lambda *words: sweep.main([*WORDS, "--output", str(tmp_path / "out"), *words])
+
+
+def test_a_dry_run_starts_nothing_and_shows_where_it_stands(call, tmp_path, capsys):
+    done = sweep.planned(sweep.make_parser().parse_args(WORDS))[0]
+    RunRecord(tmp_path / "out" / done.folder, {}).complete({})
+    assert call("--dry-run") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"complete    {done.folder}" and lines[-1] == "4 runs: 3 missing, 1 complete"
+    assert sum("tests base2new/train_base" in line for line in lines) == 2
+    assert [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()] == ["run.json"]
+
+
+def test_everything_is_run_once_and_the_status_says_so(call, attempts, capsys):
+    assert call() == 0
+    said = capsys.readouterr().out
+    assert said.count("complete  ") == 4 and said.endswith("4 runs: 4 complete\n") and "50.0 %" in said
+    assert call() == 0
+    assert len(attempts("base2new/test_new/openmoji/shots_16/CoOp/emoji/seed1")) == 1
+
+
+def test_what_failed_earlier_is_passed_over_until_asked_for(call, tmp_path, capsys):
+    failed = sweep.planned(sweep.make_parser().parse_args(WORDS))[0]
+    RunRecord(tmp_path / "out" / failed.folder, {}).failed(ValueError("no picture"))
+    assert call() == 1
+    said = capsys.readouterr()
+    assert "ValueError: no picture" in said.err and "--retry-failed" in said.err
+    assert "4 runs: 2 complete, 1 failed, 1 missing" in said.out
+    assert call("--retry-failed") == 0
+
+
+def test_commands_to_run_elsewhere(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert sweep.main([*WORDS, "--print-commands", "--root", "pictures"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4 and all(line.startswith("python ") and "train.py" in line for line in lines)
+    assert all(f"--root {tmp_path}/pictures" in line and f"--output-dir {tmp_path}/output/" in line for line in lines)
+    assert ["--eval-only" in line for line in lines] == [False, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["--datasets", "openmojy"], ["'openmojy'", "openmoji"]),
+        (["--only", "3/2"], ["--only", "3/2"]),
+        (["--set", "OPTIM.MAX_EPOCHS=1"], ["OPTIM.MAX_EPOCHS", "'OPTIM.MAX_EPOCH'"]),
+        (["--set", "OPTIM.MAX_EPOCH=one"], ["'one'", "whole number"]),
+        (["--set", "OPTIM.MAX_EPOCH"], ["KEY=VALUE"]),
+    ],
+)
+def test_mistakes_are_said_before_anything_runs(call, tmp_path, capsys, words, parts):
+    assert call(*words) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and all(part in said for part in parts), said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_record_says_protocol_preset_and_swept_values(tmp_path):
+    """By the settings of a real run, not started."""
+    import train
+
+    words = ["domain_generalization", "--methods", "MMRLpp", "--datasets", "openmoji", "--seeds", "2"]
+    grid = ["--preset", "fair", "--set", "TRAINER.MMRLpp.REP_LAYERS=[5,6]"]
+    trained, tested = sweep.planned(sweep.make_parser().parse_args([*words, *grid]))
+    for run, protocol, role in (
+        (trained, "cross_dataset", "trained"),
+        (tested, "domain_generalization", "transferred"),
+    ):
+        args = train.parse(run.arguments(tmp_path, "data", []))
+        fields = json.loads(json.dumps(train.record_fields(train.resolve(args), args)))
+        assert (fields["protocol"], fields["role"], fields["preset"]) == (protocol, role, "fair")
+        assert fields["swept"] == {"TRAINER.MMRLpp.REP_LAYERS": [5, 6]}
+        assert fields["model_dir"] == (str(tmp_path / trained.folder) if run is tested else "")
+        assert (fields["stage"], fields["seed"], fields["shots"]) == ("test" if run is tested else "train", 2, 16)
