@@ -1,0 +1,82 @@
+"""One picture from file to class names, against the bare image tower: random weights, one process, in turn.
+
+    python benchmarks/predict.py --method MMRL --classes 100 --backbone ViT-B/16
+
+The picture is a JPEG of 500 x 375 pixels. Printed are the medians and their ratio; the exit status is 1 where the
+ratio is not below `--limit`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import numpy as np
+import torch
+from PIL import Image
+
+from benchmarks._measure import hardware, in_turn, median_ms
+from benchmarks.step import SHAPES, build_trainer, class_names, random_weights
+from predictor import Predictor
+from runs.record import RunRecord
+
+
+def untrained_run(args: argparse.Namespace, folder: Path) -> Path:
+    """A run's folder with the method's start values."""
+    names = class_names(args.classes)
+    trainer = build_trainer(args, random_weights(args.backbone, folder), names)
+    if trainer.get_model_names():
+        trainer.save_model(0, folder)
+    RunRecord(folder, {"method": args.method, "config": trainer.cfg}).complete({}, classes=names)
+    return folder
+
+
+def photo(folder: Path) -> Path:
+    """A JPEG of coarse noise."""
+    pixels = np.random.default_rng(0).integers(0, 256, (47, 63, 3), dtype=np.uint8)
+    file = folder / "photo.jpg"
+    Image.fromarray(pixels).resize((500, 375)).save(file)
+    return file
+
+
+def measure(args: argparse.Namespace) -> dict:
+    """Both computations."""
+    with tempfile.TemporaryDirectory() as name:
+        folder, file = Path(name), photo(Path(name))
+        predictor = Predictor.load(untrained_run(args, folder), device="cpu")
+        tower = predictor.clip.visual
+        image = torch.randn(1, 3, tower.input_resolution, tower.input_resolution)
+
+        @torch.no_grad()
+        def bare() -> None:
+            tower(image)
+
+        both = {"tower": bare, "predict": lambda: predictor.predict(file)}
+        seconds = in_turn(both, args.repeats, torch.device("cpu"))
+    result = {name: getattr(args, name) for name in ("method", "backbone", "classes")}
+    result |= {f"{name}_ms": median_ms(s) for name, s in seconds.items()}
+    return result | {"ratio": result["predict_ms"] / result["tower_ms"]} | hardware(torch.device("cpu"))
+
+
+def main() -> int:
+    """Read the command line, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--method", default="MMRL")
+    parser.add_argument("--backbone", default="ViT-B/16", choices=SHAPES)
+    parser.add_argument("--classes", type=int, default=100)
+    parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--limit", type=float, default=3.0, help="highest ratio that is not an error")
+    parser.set_defaults(device="cpu", prec="fp32", options=[])
+    args = parser.parse_args()
+    result = measure(args)
+    for name, value in result.items():
+        print(f"{name:>20}: {value:.4g}" if isinstance(value, float) else f"{name:>20}: {value}")
+    return 0 if result["ratio"] < args.limit else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

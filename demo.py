@@ -1,0 +1,54 @@
+"""Try a run in the browser, or two side by side.
+
+python demo.py RUN_DIR [RUN_DIR] [--classes names.txt] [--port 7860]
+
+The page is served to this machine only. See docs/predict.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from inference.classes import read_classes
+from inference.predictor import Predictor
+
+MISSING = "demo.py shows its page with Gradio, which is not installed: pip install -r requirements-demo.txt"
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw, allow_abbrev=False)
+    parser.add_argument("runs", nargs="+", metavar="RUN_DIR", help="folder of a run that trained; two to compare")
+    parser.add_argument("--classes", metavar="FILE", help="class names to begin with, one per line")
+    parser.add_argument("--port", type=int, help="port of the page (the first free one from 7860 on)")
+    parser.add_argument("--device", help="cpu or cuda; a GPU if there is one")
+    parser.add_argument("--backbone", help="weights of the CLIP, if they are not where the run found them")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    parser = make_parser()
+    args = parser.parse_args(arguments)
+    if len(args.runs) > 2:
+        parser.error(f"one run, or two to compare, not {len(args.runs)}")
+    try:
+        from inference.page import build_page, serve
+    except ModuleNotFoundError as error:
+        print(f"error: {MISSING} ({error})", file=sys.stderr)
+        return 2
+    try:
+        classes = read_classes(args.classes) if args.classes else None
+        predictors = [Predictor.load(run, classes, args.device, args.backbone) for run in args.runs]
+        serve(build_page(predictors), args.port)
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

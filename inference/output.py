@@ -1,0 +1,82 @@
+"""Predictions as text, CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from inference.predictor import Predictions, Predictor
+from safeio.atomic import atomic_write_text
+
+COLUMNS = ("picture", "rank", "class", "probability", "rule")
+
+
+def rows(predictions: Predictions) -> list[tuple[str, int, str, float, str]]:
+    """One row per picture and class, as COLUMNS says."""
+    return [
+        (str(one.path), rank, name, probability, rule)
+        for one in predictions
+        for rank, (name, probability, rule) in enumerate(
+            zip(one.classes, one.probabilities, one.rules, strict=True), start=1
+        )
+    ]
+
+
+def notes(predictor: Predictor) -> list[str]:
+    """What a reader of the predictions should know: how many classes of which kind, and what scored them."""
+    run = predictor.run
+    seen = sum(predictor.seen)
+    groups = [(seen, "trained on"), (len(predictor.seen) - seen, "new to it")]
+    told = [
+        f"{count} {kind} ({rule})" for (count, kind), rule in zip(groups, predictor.method.rules, strict=True) if count
+    ]
+    found = [f"{run.record['method']}, {len(predictor.classes)} classes: {', '.join(told)}"]
+    if not run.complete:
+        found.append(f"The run is not complete ({run.record.get('status')}): this is what it had learned so far.")
+    if predictor.reduced:
+        found.append("The run was trained in float16, which needs a GPU: computed in float32.")
+    return found
+
+
+def as_text(predictions: Predictions) -> str:
+    """For the terminal: each picture, below it its classes."""
+    lines = []
+    for picture, rank, name, probability, rule in rows(predictions):
+        if rank == 1:
+            lines.append(picture)
+        lines.append(f"  {100 * probability:5.1f} %  {name}  ({rule})")
+    return "\n".join(lines)
+
+
+def write_csv(predictions: Predictions, path: str | Path) -> None:
+    """A table with a head line, in UTF-8; unreadable pictures are not in it."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(rows(predictions))
+    atomic_write_text(path, text.getvalue())
+
+
+def as_data(predictions: Predictions, predictor: Predictor) -> dict[str, Any]:
+    """What `--json` prints."""
+    return {
+        "run": str(predictor.run.folder),
+        "method": predictor.run.record["method"],
+        "classes": [
+            {"class": name, "trained_on": seen, "rule": rule}
+            for name, seen, rule in zip(predictor.classes, predictor.seen, predictor.rules, strict=True)
+        ],
+        "predictions": [
+            {
+                "picture": str(one.path),
+                "top": [
+                    {"class": name, "probability": probability, "rule": rule}
+                    for name, probability, rule in zip(one.classes, one.probabilities, one.rules, strict=True)
+                ],
+            }
+            for one in predictions
+        ],
+        "unreadable": [{"picture": str(path), "why": why} for path, why in predictions.unreadable],
+    }

@@ -1,0 +1,148 @@
+"""A run's folder, read back: settings, class names, what was learned."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from yacs.config import CfgNode
+
+import datasets  # noqa: F401  (registers the datasets)
+import trainers  # noqa: F401  (registers the methods)
+from dassl.config import ConfigError
+from dassl.data.datasets import build_dataset
+from dassl.engine import TRAINER_REGISTRY
+from dassl.utils.checkpoint import BEST, load_checkpoint, newest_checkpoint
+from runs.record import COMPLETE, FILE_NAME, read_record
+from trainers._build import method_settings
+from trainers._clip_trainer import ClipTrainer
+from trainers._identity import check_loaded, identity
+from trainers._method import Method
+from trainers._settings import declared
+
+SHOWN = 5
+"""How many folders a message names."""
+
+
+class RunError(ValueError):
+    """A folder that cannot be predicted with; the message says what is missing and what to give instead."""
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """What a run left.
+
+    Attributes:
+        folder: where it lies; record: the content of its run.json; cfg: its settings, not frozen.
+        trainer: the class that trained it.
+        classes: names of the classes it was trained on, in label order.
+        source: its best checkpoint on validation data, or else the newest; None if there is none.
+        state_dict: the learned parameters in it, by name; about: what it says of itself, empty in older files.
+    """
+
+    folder: Path
+    record: Mapping[str, Any]
+    cfg: CfgNode
+    trainer: type[ClipTrainer]
+    classes: tuple[str, ...]
+    source: Path | None
+    state_dict: Mapping[str, Tensor]
+    about: Mapping[str, Any]
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run ended as it should."""
+        return self.record.get("status") == COMPLETE
+
+    @property
+    def precision(self) -> str:
+        """The name of the number types it was computed in."""
+        return method_settings(self.cfg, self.trainer.settings_node).get("PREC", "fp32")
+
+    def restore(self, method: Method) -> None:
+        """Put what was learned into a method of the same kind.
+
+        Raises:
+            RunError: there is no checkpoint.
+            trainers._identity.CheckpointMismatch: it was learned on another backbone.
+        """
+        if not method.state_dict():  # zero-shot CLIP
+            return
+        if self.source is None:
+            folder = self.folder / self.trainer.checkpoint_folder
+            raise RunError(
+                f"{self.folder} is a run of {self.record['method']} without a checkpoint: there is none in {folder}. "
+                "A run that only tests keeps none, one that was cut short may have none yet: give the folder of the "
+                "run that trained"
+            )
+        if self.about:
+            own = identity(self.cfg, method.settings, method.clip, method.task.classnames)
+            check_loaded(self.about, own, "transferred", True, str(self.source))  # whatever the classes
+        method.load_state_dict(self.state_dict)
+
+
+def open_run(folder: str | os.PathLike, backbone: str | None = None) -> TrainedRun:
+    """Read a run's folder.
+
+    Args:
+        backbone: name or weights file of the CLIP, if it is not to be the one in the record.
+
+    Raises:
+        RunError: not a run's folder, or a run of something that this project did not train.
+        safeio.unpickle.CheckpointError: its checkpoint is damaged.
+    """
+    folder = Path(folder)
+    record = read_record(folder)
+    if record is None:
+        raise RunError(_not_a_run(folder))
+    try:
+        trainer = TRAINER_REGISTRY.get(record["method"])
+        if not issubclass(trainer, ClipTrainer):
+            raise RunError(
+                f"{folder} was trained by {record['method']}, a plugin: only methods of trainers/ predict here"
+            )
+        builder = declared()
+        builder.merge_dict(record["config"], str(folder / FILE_NAME))
+    except ConfigError as error:
+        raise RunError(f"{error}: the run is of another version of this project") from error
+    except KeyError as error:
+        raise RunError(f"{folder / FILE_NAME} is not the record of a run that can be read here: {error}") from error
+    if backbone:
+        builder.set("MODEL.BACKBONE.NAME", backbone, "command line")
+    kept = folder / trainer.checkpoint_folder
+    source = kept / BEST if (kept / BEST).is_file() else newest_checkpoint(kept)
+    checkpoint = load_checkpoint(source) if source else {"state_dict": {}}
+    about = checkpoint.get("about") or {}
+    classes = record.get("classes") or about.get("classes") or _classes_of_dataset(builder.cfg, folder)
+    return TrainedRun(folder, record, builder.cfg, trainer, tuple(classes), source, checkpoint["state_dict"], about)
+
+
+def _not_a_run(folder: Path) -> str:
+    if not folder.is_dir():
+        return f"There is no folder {folder}"
+    if (folder / FILE_NAME).is_file():
+        return f"{folder / FILE_NAME} is damaged: it should hold a run's record (JSON)"
+    below = sorted(file.parent for file in folder.rglob(FILE_NAME))
+    hint = ""
+    if below:
+        more = f" and {len(below) - SHOWN} more" if len(below) > SHOWN else ""
+        hint = ". Runs below it: " + ", ".join(map(str, below[:SHOWN])) + more
+    return f"{folder} is not a run's folder: it has no {FILE_NAME}, which train.py writes{hint}"
+
+
+def _classes_of_dataset(cfg: CfgNode, folder: Path) -> list[str]:
+    """Where neither record nor checkpoint has the names: those of an older version."""
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            return build_dataset(cfg).classnames
+    except (OSError, ValueError, RuntimeError) as error:
+        raise RunError(
+            f"{folder / FILE_NAME} does not say which classes were trained on, and the dataset "
+            f"{cfg.DATASET.NAME}, which would, cannot be read: {error}"
+        ) from error

@@ -1,0 +1,104 @@
+"""Exported files compute what the run does, say what they hold, and what cannot be exported is refused in words."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors import safe_open
+
+import export
+from inference.exporting import ExportError, check_result, load_file
+from predictor import Predictor
+
+KINDS = ["MMRL", "MaPLe", "MMA", "TipAdapter", "LinearProbe"]
+"""Methods that differ in what they compute on a picture."""
+
+
+@pytest.fixture
+def names(tmp_path):
+    file = tmp_path / "names.txt"
+    file.write_text("teal\ngreen field\namber")
+    return file
+
+
+def pictures(count: int) -> torch.Tensor:
+    return torch.randn(count, 3, 16, 16, generator=torch.Generator().manual_seed(3))
+
+
+def exported(runs, name: str, form: str, tmp_path, capsys, *words) -> tuple:
+    path = tmp_path / f"{name}{export.SUFFIXES[form]}"
+    assert export.main([str(runs(name)), "--format", form, "--output", str(path), *map(str, words)]) == 0
+    return path, capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_program_gives_the_runs_logits(name, runs, tmp_path, capsys):
+    path, told = exported(runs, name, "torch", tmp_path, capsys)
+    assert "differ from the run's by" in told
+    predictor, compute = Predictor.load(runs(name), device="cpu"), load_file(path)
+    for count in (1, 4):
+        torch.testing.assert_close(compute(pictures(count)), predictor.scores(pictures(count)), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["MMRL", "TipAdapter"])
+def test_trained_and_new_classes_in_one_program(name, names, runs, tmp_path, capsys):
+    path, _ = exported(runs, name, "torch", tmp_path, capsys, "--classes", names)
+    expected = Predictor.load(runs(name), ["teal", "green field", "amber"], device="cpu").scores(pictures(2))
+    torch.testing.assert_close(load_file(path)(pictures(2)), expected, rtol=0, atol=1e-4)
+    extra = {"about.json": ""}
+    torch.export.load(path, extra_files=extra)
+    about = json.loads(extra["about.json"])
+    assert json.loads(about["classes"]) == ["teal", "green field", "amber"] and json.loads(about["size"]) == [16, 16]
+
+
+@pytest.mark.parametrize("name", ["MMRL", "VPT", "TipAdapter", "LinearProbe"])
+def test_onnxruntime_gives_the_runs_logits(name, runs, tmp_path, capsys):
+    onnxruntime = pytest.importorskip("onnxruntime", reason="ONNX needs requirements-export.txt")
+    pytest.importorskip("onnxscript", reason="ONNX needs requirements-export.txt")
+    path, _ = exported(runs, name, "onnx", tmp_path, capsys)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    predictor = Predictor.load(runs(name), device="cpu")
+    for count in (1, 4):
+        (given,) = session.run(["logits"], {"images": pictures(count).numpy()})
+        assert abs(given - predictor.scores(pictures(count)).numpy()).max() < 1e-4
+    about = session.get_modelmeta().custom_metadata_map
+    assert json.loads(about["classes"]) == list(predictor.classes)
+
+
+def test_a_file_that_computes_something_else_is_found_out(runs, tmp_path, capsys):
+    path, _ = exported(runs, "MMRL", "torch", tmp_path, capsys)
+    with pytest.raises(ExportError, match="differ by"):
+        check_result(Predictor.load(runs("ZeroshotCLIP"), device="cpu"), path)
+
+
+def test_learned_parameters_with_their_card(runs, tmp_path, capsys):
+    path, _ = exported(runs, "CoCoOp", "safetensors", tmp_path, capsys)
+    expected = Predictor.load(runs("CoCoOp"), device="cpu").method.state_dict()
+    with safe_open(path, "pt") as file:
+        about = file.metadata()
+        assert set(file.keys()) == set(expected)
+        assert all(torch.equal(file.get_tensor(name), value) for name, value in expected.items())
+    assert (about["method"], about["dataset"]) == ("CoCoOp", "Folder")
+    card = path.with_suffix(".md").read_text()
+    assert json.loads(about["classes"]) == ["amber", "green_field"] and "amber, green_field" in card
+    metrics = json.loads(about["metrics"])
+    assert f"| accuracy | {metrics['accuracy']:.2f} |" in card and "## Licence" in card
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "parts"),
+    [
+        ("CoCoOp", ["--format", "torch"], ["CoCoOp cannot be exported", "each picture", "safetensors"]),
+        ("CoCoOp", ["--format", "onnx"], ["CoCoOp cannot be exported"]),
+        ("ZeroshotCLIP", ["--format", "safetensors"], ["ZeroshotCLIP learns nothing"]),
+        ("MMRL", ["--format", "torch", "--output", "model.bin"], ["model.bin", ".pt2"]),
+    ],
+)
+def test_what_cannot_be_exported(name, words, parts, runs, tmp_path, capsys, monkeypatch):
+    output = [] if "--output" in words else ["--output", str(tmp_path / f"x{export.SUFFIXES[words[1]]}")]
+    assert export.main([str(runs(name)), *words, *output]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and all(part in said for part in parts), said
+    assert not any(tmp_path.iterdir())
