@@ -1,0 +1,113 @@
+"""Imports below one package, requirements from the files, and what the licence, citation and change log say alike."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("hatchling")
+
+PROJECT = Path(__file__).parents[2]
+SPEC = importlib.util.spec_from_file_location("build_wheel", PROJECT / "tools" / "build_wheel.py")
+build_wheel = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(build_wheel)
+NAMES = {"clip", "dassl", "datasets", "train"}
+
+
+@pytest.mark.parametrize(
+    ("written", "moved"),
+    [
+        ("from clip import clip", "from mmrl.clip import clip"),
+        ("from dassl.engine import (\n    TrainerX,\n)", "from mmrl.dassl.engine import (\n    TrainerX,\n)"),
+        ("import datasets  # noqa: F401", "from mmrl import datasets  # noqa: F401"),
+        ("import clip as c", "from mmrl import clip as c"),
+        ("import dassl.utils.files as files", "from mmrl.dassl.utils import files as files"),
+        ("def f():\n    import train\n", "def f():\n    from mmrl import train\n"),
+        ("import torch, os", "import torch, os"),
+        ("from clipper import x", "from clipper import x"),
+        ('"""from clip import clip"""', '"""from clip import clip"""'),
+    ],
+)
+def test_imports_of_ours_are_moved_and_nothing_else(written, moved):
+    assert build_wheel.below("mmrl", written, NAMES) == moved
+
+
+@pytest.mark.parametrize("written", ["import os, clip", "import dassl.utils"])
+def test_what_would_bind_another_name_is_refused(written):
+    with pytest.raises(build_wheel.NotImportable, match=r"a\.py:1: write `from"):
+        build_wheel.below("mmrl", written, NAMES, "a.py")
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory) -> Path:
+    """The package as a wheel has it, in a folder of its own."""
+    target = tmp_path_factory.mktemp("site") / "mmrl"
+    build_wheel.lay_out(PROJECT, target)
+    return target
+
+
+def test_every_file_compiles_and_imports_nothing_bare(package):
+    names, files = build_wheel.names_of(PROJECT), list(package.rglob("*.py"))
+    assert names >= {"clip", "dassl", "datasets", "train", "sweep", "report", "predict"} and len(files) > 100
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"), str(file))):
+            modules = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            modules += [node.module] if isinstance(node, ast.ImportFrom) else []
+            assert not names & {module.split(".")[0] for module in modules} - {"mmrl"}, file
+
+
+def test_no_module_of_ours_is_named_in_a_string(package):
+    """A call such as import_module("clip.model") is not moved."""
+    for file in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
+                assert not isinstance(node.args[0], ast.Constant), f"{file}:{node.lineno}"
+
+
+def test_data_and_commands_are_there(package):
+    assert (package / "__main__.py").is_file() and not (package / "mmrl.py").exists()
+    for path in ("configs/protocols/base2new.yaml", "clip/bpe_simple_vocab_16e6.txt.gz", "datasets/embedded/openmoji"):
+        assert (package / path).exists()
+    assert not list(package.rglob("*.pyc")) and not (package / "tests").exists()
+
+
+def test_requirements_come_from_the_files():
+    metadata = {}
+    build_wheel.Requirements(str(PROJECT), {}).update(metadata)
+    assert any(re.match(r"torch>=", line) for line in metadata["dependencies"])
+    assert any(line.startswith("pytest") for line in metadata["optional-dependencies"]["test"])
+    groups = [metadata["dependencies"], *metadata["optional-dependencies"].values()]
+    lines = [line for group in groups for line in group]
+    assert not [line for line in lines if "#" in line or line.startswith("-")]
+
+
+def test_an_editable_installation_is_refused():
+    hook = build_wheel.Layout(str(PROJECT), {}, None, None, "", "wheel")
+    with pytest.raises(RuntimeError, match="clone needs no installation"):
+        hook.initialize("editable", {"force_include": {}})
+
+
+def test_one_version_and_one_licence():
+    project = (PROJECT / "pyproject.toml").read_text(encoding="utf-8")
+    version = re.search(r'^version = "(.+)"', project, re.M)[1]
+    assert f"\nversion: {version}\n" in (PROJECT / "CITATION.cff").read_text(encoding="utf-8")
+    assert version in (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert (PROJECT / "LICENSE").read_text(encoding="utf-8").startswith("MIT License")
+    for file in re.findall(r'"([^"]+)"', re.search(r"license-files = \[(.*)\]", project)[1]):
+        assert (PROJECT / file).is_file()
+
+
+def test_every_embedded_folder_is_accounted_for():
+    """Whoever adds data says whose it is."""
+    notice = (PROJECT / "NOTICE.md").read_text(encoding="utf-8")
+    pictures = [path for path in (PROJECT / "datasets" / "embedded").iterdir() if path.is_dir()]
+    folders = [str(path.relative_to(PROJECT)) for path in (*pictures, PROJECT / "clip" / "embedded")]
+    assert len(folders) > 1 and all(f"`{name}/`" in notice for name in folders)
+
+
+assert "build_wheel" not in sys.modules  # loaded by path: tools/ stays off sys.path
