@@ -8,20 +8,39 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import platform
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, redirect_stdout
+from functools import partial, reduce
+from operator import getitem
+from tempfile import TemporaryDirectory
 
 import torch
 
 import datasets  # noqa: F401  (registers the datasets)
 import trainers  # noqa: F401  (registers the methods)
 from dassl.config import ConfigBuilder, ConfigError
-from dassl.engine import build_trainer
-from dassl.engine.stop import Stopped
+from dassl.engine import TrainerBase, build_trainer
+from dassl.engine.distributed import joined, started
+from dassl.engine.lockstep import in_lockstep
+from dassl.engine.stop import Stopped, StopRequest
 from dassl.utils import collect_env_info, set_random_seed, setup_logger
+from dassl.utils.environment import machine, set_deterministic, versions
+from dassl.utils.layers import parameters_sha256
+from dassl.utils.logger import Labelled
 from runs.record import RunRecord, set_aside_log
+from runs.repeat import OUTCOME, SURROUNDINGS, RecordError, code_version, differences, read_to_repeat
+from safeio.lock import FolderInUse, sole_use
+from trainers._clip_trainer import ClipTrainer
+from trainers._frozen_clip import shared_weights
+from trainers._ranks import share_run
 from trainers._settings import resolve
+from trainers._together import WaitingStep, answer
+
+Prepare = Callable[[TrainerBase], None]
+IN_USE = 75
+"""Exit status where another process has the output folder: the usual one of a failure that passes by itself."""
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -31,6 +50,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output-dir", help="folder of this run")
     parser.add_argument("--resume", help="folder to resume from")
     parser.add_argument("--seed", type=int, help="0 or more seeds every random generator")
+    parser.add_argument("--seeds", type=int, nargs="+", help="train these in one pass, each in OUTPUT_DIR/seed<number>")
     parser.add_argument("--source-domains", nargs="+")
     parser.add_argument("--target-domains", nargs="+")
     parser.add_argument("--transforms", nargs="+", help="training transforms")
@@ -43,6 +63,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--model-dir", default="", help="run whose checkpoint is tested")
     parser.add_argument("--load-epoch", type=int, help="epoch of that checkpoint")
     parser.add_argument("--no-cache", action="store_true", help="no evaluation crops on disk, no pictures in memory")
+    parser.add_argument("--from-record", help="repeat the run that left this run.json, by default into FOLDER-again")
+    parser.add_argument("--deterministic", action="store_true", help="on a GPU the same numbers in every run; slower")
     parser.add_argument("--no-train", action="store_true", help="build everything, train nothing")
     parser.add_argument("--train-epoch", type=int, help="number of epochs")
     return parser
@@ -57,30 +79,47 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
             known = [flag for action in parser._actions for flag in action.option_strings]
             near = difflib.get_close_matches(word, known, 1)
             parser.error(f"unknown flag {word}" + (f", did you mean {near[0]}?" if near else ""))
+    if args.seeds and args.seed is not None:
+        parser.error("--seed and --seeds exclude one another")
     if len(args.opts) % 2:
         parser.error(f"settings come in pairs KEY VALUE, but there are {len(args.opts)} words: {args.opts}")
+    args.record = None
+    if args.from_record:
+        try:
+            args.record = read_to_repeat(args.from_record)
+        except RecordError as error:
+            parser.error(str(error))
+        vars(args).update(args.record["flags"])
     return args
 
 
-def record_fields(builder: ConfigBuilder) -> dict:
+def record_fields(builder: ConfigBuilder, args: argparse.Namespace) -> dict:
     """What a record says of a run before it starts."""
-    cfg = builder.cfg
+    cfg, plain = builder.cfg, builder.plain()
     return {
         "method": cfg.TRAINER.NAME,
         "dataset": cfg.DATASET.NAME,
+        "protocol": cfg.PROTOCOL,
+        "stage": cfg.STAGE,
+        "preset": cfg.PRESET,
+        "swept": {key: reduce(getitem, key.split("."), plain) for key in cfg.SWEPT},
         "task": cfg.TASK,
         "subsample_classes": cfg.DATASET.SUBSAMPLE_CLASSES,
         "role": cfg.TEST.ROLE,
         "shots": cfg.DATASET.NUM_SHOTS,
         "seed": cfg.SEED,
+        "model_dir": args.model_dir,
+        "flags": {flag: getattr(args, flag) for flag in ("eval_only", "model_dir", "load_epoch", "no_train")},
         "backbone": cfg.MODEL.BACKBONE.NAME,
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        "config": builder.plain(),
+        "versions": versions(),
+        "machine": machine("cuda" if cfg.USE_CUDA and torch.cuda.is_available() else "cpu"),
+        "code": code_version(),
+        "config": plain,
         "origins": builder.origins,
     }
 
 
-def run(args: argparse.Namespace, builder: ConfigBuilder, record: RunRecord) -> None:
+def run(args: argparse.Namespace, builder: ConfigBuilder, record: RunRecord, prepare: Prepare) -> None:
     """Train or test, and put the outcome on record."""
     cfg = builder.cfg
     if cfg.SEED >= 0:
@@ -88,10 +127,11 @@ def run(args: argparse.Namespace, builder: ConfigBuilder, record: RunRecord) -> 
         set_random_seed(cfg.SEED)
     set_aside_log(cfg.OUTPUT_DIR)
     setup_logger(cfg.OUTPUT_DIR)
-    if torch.cuda.is_available() and cfg.USE_CUDA:
-        torch.backends.cudnn.benchmark = True
+    set_deterministic(cfg.DETERMINISTIC)
     print_settings(args, builder)
+    say_differences(args.record, record, SURROUNDINGS, "Repeating a run of other surroundings")
     trainer = build_trainer(cfg)
+    prepare(trainer)
     if args.eval_only:
         trainer.load_model(args.model_dir, epoch=args.load_epoch)
         trainer.test()
@@ -100,18 +140,33 @@ def run(args: argparse.Namespace, builder: ConfigBuilder, record: RunRecord) -> 
     results = dict(getattr(trainer.evaluator, "last_results", None) or {})
     if results or args.no_train:
         metrics = {"error" if name == "error_rate" else name: value for name, value in results.items()}
-        learned = [p for name in trainer.get_model_names() for p in trainer._models[name].parameters()]
+        models = [trainer._models[name] for name in trainer.get_model_names()]
         record.complete(
             metrics,
-            trainable_params=sum(p.numel() for p in learned if p.requires_grad),
+            trainable_params=sum(p.numel() for model in models for p in model.parameters() if p.requires_grad),
+            parameters_sha256=parameters_sha256(models),
             skipped_steps=getattr(trainer, "skipped_steps", 0),
+            efficiency={
+                **trainer.measures.as_dict(),
+                "runs_in_process": len(args.seeds or [1]),
+                "processes": started(),
+            },
+            classes=[name for _, name in sorted(trainer.lab2cname.items())],
         )
+        say_differences(args.record, record, OUTCOME, "The outcome is not that of the run repeated")
+
+
+def say_differences(then: dict | None, record: RunRecord, about: tuple[str, ...], what: str) -> None:
+    """Print what is not as it was in the record that is repeated, if one is."""
+    found = list(differences(then or {}, record.content, about))
+    if found:
+        print(f"{what}: {'; '.join(found)}")
 
 
 def print_settings(args: argparse.Namespace, builder: ConfigBuilder) -> None:
     """The head of the log: arguments, settings with their origins, environment."""
     print("***************\n** Arguments **\n***************")
-    for key in sorted(vars(args)):
+    for key in sorted(vars(args).keys() - {"record"}):
         print(f"{key}: {getattr(args, key)}")
     print("************\n** Config **\n************")
     print(builder.describe())
@@ -119,26 +174,74 @@ def print_settings(args: argparse.Namespace, builder: ConfigBuilder) -> None:
     print(f"** System info **\n{collect_env_info()}\n")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
-    args = parse(arguments)
+def one(args: argparse.Namespace, prepare: Prepare = lambda trainer: None) -> int:
+    """One run from its command line to its record; returns the exit status. `prepare` sees the trainer once built."""
+    with ExitStack() as until_done:
+        try:
+            builder = resolve(args)
+            until_done.enter_context(sole_use(builder.cfg.OUTPUT_DIR))
+            record = RunRecord(builder.cfg.OUTPUT_DIR, record_fields(builder, args))
+            record.write()
+        except FolderInUse as error:
+            print(f"error: {error}", file=sys.stderr)
+            return IN_USE
+        except (ConfigError, KeyError, OSError) as error:
+            print(f"error: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
+            return 2
+        return recorded(args, builder, record, prepare)
+
+
+def recorded(args: argparse.Namespace, builder: ConfigBuilder, record: RunRecord, prepare: Prepare) -> int:
+    """As `run`; however it ends goes on record. Returns the exit status."""
     try:
-        builder = resolve(args)
-        record = RunRecord(builder.cfg.OUTPUT_DIR, record_fields(builder))
-        record.write()
-    except (ConfigError, KeyError, OSError) as error:
-        print(f"error: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
-        return 2
-    try:
-        run(args, builder, record)
+        run(args, builder, record, prepare)
     except (KeyboardInterrupt, Stopped) as error:
-        record.failed(error)
+        record.interrupted(error)
         print("Interrupted; the same command continues the run.", file=sys.stderr)
         return error.code if isinstance(error, Stopped) else 130
     except BaseException as error:
         record.failed(error)
         raise
     return 0
+
+
+def together(args: argparse.Namespace) -> int:
+    """The runs of several seeds in one pass; returns the highest of their exit statuses."""
+    stop = StopRequest()
+
+    def prepare(trainer: TrainerBase) -> None:
+        trainer.stop = stop
+        if isinstance(trainer, ClipTrainer):
+            trainer.computer = WaitingStep()
+
+    def of_seed(seed: int) -> int:
+        sys.stdout = Labelled(sys.stdout, f"[seed {seed}] ")
+        folder = os.path.join(args.output_dir or ".", f"seed{seed}")
+        return one(argparse.Namespace(**{**vars(args), "seed": seed, "output_dir": folder}), prepare)
+
+    with shared_weights(), stop.listening():
+        return max(in_lockstep([partial(of_seed, seed) for seed in dict.fromkeys(args.seeds)], answer))
+
+
+def shared(args: argparse.Namespace) -> int:
+    """One of the processes that torchrun has started for a run; only the first keeps what it writes and says."""
+    if args.seeds:
+        print("error: --seeds trains several runs in one process, torchrun one run in several: choose", file=sys.stderr)
+        return 2
+    with joined() as number:
+        if number == 0:
+            return one(args, share_run)
+        with TemporaryDirectory() as scratch, open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+            args.opts = [*args.opts, "OUTPUT_DIR", scratch]
+            return one(args, share_run)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    args = parse(arguments)
+    if started() > 1:
+        return shared(args)
+    return together(args) if args.seeds else one(args)
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ def make_plain(trainer) -> None:
     if isinstance(frozen.visual, VisionTransformer):
         frozen.visual = FullVisionTransformer(frozen.visual)
     if hasattr(method, "text_start"):
-        method.text_start = frozen.text.lower(method.prompts, to=method.layers[0])
+        method.text_start = frozen.text.lower(method.prompts, to=method.text_layers[0])
 
 
 def step(trainer, images: torch.Tensor, labels: torch.Tensor) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from yacs.config import CfgNode
 
 from dassl.data.datasets import DatasetBase, Datum
+from datasets._corruption import corrupt
 from datasets._few_shot import few_shot
 from datasets._splits import Split, SplitError, dataset_folder, read_split, split_groups, subsample, write_split
 
@@ -38,7 +39,7 @@ class SplitBenchmark(DatasetBase):
         if self.split_file and not (folder / self.split_file).is_file():
             self._keep(split, folder)
         split = few_shot(split, cfg.DATASET.NUM_SHOTS, cfg.SEED, folder, folder / "split_fewshot")
-        split = subsample(split, cfg.DATASET.SUBSAMPLE_CLASSES)
+        split = corrupt(subsample(split, cfg.DATASET.SUBSAMPLE_CLASSES), cfg)
         super().__init__(train_x=split.train, val=split.val, test=split.test)
 
     @classmethod

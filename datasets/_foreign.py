@@ -52,12 +52,12 @@ def read_jsonl(path: Path) -> Rows:
         ForeignListError: a line is something else; the message says which.
     """
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         if line.strip():
             try:
                 entry = json.loads(line)
                 rows.append((str(entry["impath"]), int(entry["label"]), str(entry["classname"])))
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
                 raise ForeignListError(
                     f"{path}, line {number}: expected an object with impath, label and classname ({error})"
                 ) from error

@@ -74,17 +74,20 @@ def _class_names(folder: Path, classes: list[str]) -> dict[str, str]:
 
 
 def _csv(file: Path) -> Iterator[tuple[int, dict]]:
-    with open(file, newline="", encoding="utf-8-sig") as text:
+    with open(file, newline="", encoding="utf-8-sig", errors="replace") as text:
         reader = csv.DictReader(text)
-        yield from ((reader.line_num, row) for row in reader)
+        try:
+            yield from ((reader.line_num, row) for row in reader)
+        except csv.Error as error:
+            raise SplitError(f"{file}, line {reader.line_num}: this is no csv ({error})") from error
 
 
 def _jsonl(file: Path) -> Iterator[tuple[int, dict]]:
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         if line.strip():
             try:
                 yield number, dict(json.loads(line))
-            except (ValueError, TypeError) as error:
+            except (ValueError, TypeError, RecursionError) as error:
                 raise SplitError(f"{file}, line {number}: expected a JSON object ({error})") from error
 
 

@@ -63,7 +63,7 @@ def read_split(path: str | os.PathLike, pictures: str | os.PathLike) -> Split:
             part: [(str(file), int(label), str(name)) for file, label, name in content[part]]
             for part in Split._fields
         }
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise SplitError(
             f"{path} is no split file: expected an object of lists train, val and test, "
             f"each of [path, label, class name] ({type(error).__name__}: {error})."

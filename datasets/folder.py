@@ -12,6 +12,7 @@ from yacs.config import CfgNode
 
 from dassl.data.datasets import DATASET_REGISTRY, DatasetBase, Datum
 from dassl.data.few_shot import group_by
+from datasets._corruption import corrupt
 from datasets._few_shot import few_shot
 from datasets._manifest import Row, read_rows
 from datasets._splits import TRAIN_SHARE, VAL_SHARE, Split, SplitError, dataset_folder, subsample
@@ -33,7 +34,7 @@ class Folder(DatasetBase):
         folder = dataset_folder(cfg, self.dataset_dir)
         split = self.whole(folder)
         split = few_shot(split, cfg.DATASET.NUM_SHOTS, cfg.SEED, folder, folder / "split_fewshot")
-        split = subsample(split, cfg.DATASET.SUBSAMPLE_CLASSES)
+        split = corrupt(subsample(split, cfg.DATASET.SUBSAMPLE_CLASSES), cfg)
         super().__init__(train_x=split.train, val=split.val or None, test=split.test)
 
     @classmethod

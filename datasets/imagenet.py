@@ -11,6 +11,7 @@ from yacs.config import CfgNode
 
 from dassl.data.datasets import DATASET_REGISTRY, DatasetBase, Datum
 from dassl.data.few_shot import sample_few_shot
+from datasets._corruption import corrupt
 from datasets._few_shot import recall, remember, say_small_classes
 from datasets._imagenet import IMAGENET, all_items, class_items, folder_names, read_classnames
 from datasets._listing import list_classes
@@ -34,7 +35,7 @@ class ImageNet(DatasetBase):
         else:
             split = Split(few_shot_train(folder, shots, cfg.SEED), [], _part(folder, "val"))
         split = subsample(Split(split.train, [], split.test), cfg.DATASET.SUBSAMPLE_CLASSES)
-        super().__init__(train_x=split.train, val=split.test, test=split.test)
+        super().__init__(train_x=corrupt(split, cfg).train, val=split.test, test=split.test)
 
     @classmethod
     def whole(cls, folder: Path, seed: int = 1) -> Split:

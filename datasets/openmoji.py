@@ -11,6 +11,7 @@ from pathlib import Path
 from yacs.config import CfgNode
 
 from dassl.data.datasets import DATASET_REGISTRY, DatasetBase
+from datasets._corruption import corrupt
 from datasets._few_shot import few_shot
 from datasets._splits import dataset_folder, read_split, subsample
 
@@ -38,5 +39,5 @@ class OpenMoji(DatasetBase):
         cache = None if ours else folder / "split_fewshot"
         split = read_split(folder / SPLIT_FILE, pictures)
         split = few_shot(split, cfg.DATASET.NUM_SHOTS, cfg.SEED, pictures, cache)
-        split = subsample(split, cfg.DATASET.SUBSAMPLE_CLASSES)
+        split = corrupt(subsample(split, cfg.DATASET.SUBSAMPLE_CLASSES), cfg)
         super().__init__(train_x=split.train, val=split.val, test=split.test)

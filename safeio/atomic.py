@@ -39,6 +39,12 @@ def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
     sync_folder(target.parent)
 
 
+def remove_leftovers(folder: str | os.PathLike) -> None:
+    """Remove what writers that were killed left half done in `folder`; only while nobody else writes there."""
+    for path in Path(folder).glob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
 def atomic_write_text(path: str | os.PathLike, text: str) -> None:
     """Write `text` as UTF-8, atomically."""
     with atomic_write(path) as file:

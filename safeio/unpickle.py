@@ -19,6 +19,8 @@ from typing import Any, BinaryIO
 import numpy as np
 import torch
 
+from safeio.bombs import refuse_bomb
+
 LEGACY_STREAMS = 5  # pickles in a pre-zip file: magic number, version, system, object, storage keys
 NUMERIC_CODE = re.compile(r"[fiub][1248]")  # numpy's short names of the plain number types
 PYTHON2_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg"}  # protocol 2 keeps the old spelling
@@ -60,6 +62,7 @@ def load_checkpoint_file(path: str | os.PathLike) -> dict:
     if is_torchscript(path):
         raise CheckpointError(f"{path} is a TorchScript archive (a whole program), not a checkpoint.")
     try:
+        refuse_bomb(path)
         _check_sums(path)
         content = _load(path)
     except Exception as error:  # a damaged pickle can raise anything
@@ -107,7 +110,7 @@ def _load(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def _stand_ins(path: Path) -> list[tuple[Any, str]]:
+def _stand_ins(path: Path) -> list[Any]:
     """What to build for each name in the file; PyTorch's reader asks this only for names it does not know."""
     special = {
         "numpy.dtype": _Dtype,
@@ -123,7 +126,7 @@ def _names(path: Path) -> list[str]:
     names = set()
     for stream in _streams(path):
         for opcode, argument, _ in pickletools.genops(stream):
-            if opcode.name == "GLOBAL":
+            if opcode.name == "GLOBAL" and argument is not None:
                 module, _, name = argument.partition(" ")
                 names.add(f"{PYTHON2_MODULES.get(module, module)}.{name}")
     return sorted(names)

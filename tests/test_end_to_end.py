@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import report
 from runs.table import as_text, base2new_row
 
 PROJECT = Path(__file__).parent.parent
@@ -31,6 +32,10 @@ def test_train_test_report(tmp_path):
     assert row["H"] == pytest.approx(2 / (1 / row["base"] + 1 / row["new"]))
     assert f"{row['base']:.1f}" in as_text([row])
     assert f"* accuracy: {row['base']:.1f}%" in (tmp_path / folders[0] / "log.txt").read_text()
+    assert records[0]["efficiency"]["train_epochs"] == 1 and records[0]["efficiency"]["train_images_per_second"] > 0
+    assert report.main([str(tmp_path), "--format", "html", "--seeds", "1"]) == 0
+    page = (tmp_path / "report.html").read_text()
+    assert f"{row['H']:.2f} (n=1)<" in page and records[0]["classes"][0] in page and '"loss":' in page
     again = script("mmrl/base2new_train.sh", tmp_path, "openmoji", "1")
     assert again.returncode == 0 and "is complete: skipped" in again.stdout
 

@@ -17,7 +17,7 @@ from trainers._settings import resolve
 
 PROJECT = Path(__file__).parent.parent
 CONFIGS = PROJECT / "configs"
-OTHER_DATA = ("per_dataset", "protocols", "templates")
+OTHER_DATA = ("per_dataset", "presets", "protocols", "templates")
 OVERRIDES = json.loads((PROJECT / "tests/golden/mmrl_dataset_overrides.json").read_text(encoding="utf-8"))["overrides"]
 CASES = [(m, t, d) for m, tasks in OVERRIDES.items() for t, found in tasks.items() for d in found]
 
@@ -102,7 +102,8 @@ def in_file(method: str, cfg: str) -> dict:
 
 
 def test_every_yaml_is_of_a_known_kind():
-    known = {*METHOD, *DATASET, *SHARED, *PER_DATASET, *METHOD_PROTOCOLS, *PROTOCOLS, CONFIGS / "templates.yaml"}
+    known = {*METHOD, *DATASET, *SHARED, *PER_DATASET, *METHOD_PROTOCOLS, *PROTOCOLS}
+    known |= {CONFIGS / "templates.yaml", CONFIGS / "presets.yaml"}
     assert set(CONFIGS.rglob("*.yaml")) | set(CONFIGS.rglob("*.yml")) == known
 
 
@@ -143,7 +144,13 @@ def test_method_protocols_name_what_exists(file):
 
 @pytest.mark.parametrize("file", PROTOCOLS, ids=name_of)
 def test_protocols_name_what_exists(file):
-    data = read(file)
+    data = protocol.load_protocol(file.stem)
+    assert set(data["datasets"]) <= {f.stem for f in DATASET}
+    assert set(data.get("methods", ())) <= set(protocol.methods())
+    words = "roles seeds shots stages task name datasets methods set source source_names targets"
+    assert set(data) <= set(words.split())
+    for key, values in data.get("set", {}).items():
+        assert [settings("ZeroshotCLIP", key, value).origins[key] for value in values] == ["command line"] * len(values)
     assert set(data["roles"].values()) <= {"trained", "transferred"}
     assert len(set(data["seeds"])) == len(data["seeds"]) and all(shots > 0 for shots in data["shots"])
     for stage in data["stages"].values():
@@ -162,8 +169,8 @@ def test_templates_have_one_place_for_the_name():
 @pytest.mark.parametrize("file", PER_DATASET, ids=name_of)
 def test_per_dataset_values_are_known_settings(file):
     node = TRAINER_REGISTRY.get(file.parent.name).settings_node
-    known, tasks = settings(file.parent.name).cfg.TRAINER[node], {read(f)["task"] for f in PROTOCOLS}
-    data = read(file)
+    known, data = settings(file.parent.name).cfg.TRAINER[node], read(file)
+    tasks = {protocol.load_protocol(f.stem)["task"] for f in PROTOCOLS}
     assert set(data) <= tasks
     for values in (v for table in data.values() for v in table.values()):
         assert values and all(type(values[key]) is type(known[key]) for key in values)

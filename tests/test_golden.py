@@ -265,18 +265,19 @@ def mmrl_outputs(method, images: torch.Tensor) -> dict[str, torch.Tensor]:
     shared = method.lower(images)
     f_c, f_r = method.image_features(shared)
     w = method.class_features()
-    rows = method.clip.visual.upper(shared, method.deep_tokens(method.image_maps))
+    rows = method.clip.visual.upper(shared, method.deep_tokens(method.image_maps, method.image_layers))
     found["image_features_raw"] = rows[:, 0] @ method.clip.visual.proj
     found["image_features_rep_raw"] = rows[:, 1:].mean(1) @ method.rep_projection()
-    found["text_features_raw"] = method.clip.text.upper(method.text_start, method.deep_tokens(method.text_maps))
+    text_tokens = method.deep_tokens(method.text_maps, method.text_layers)
+    found["text_features_raw"] = method.clip.text.upper(method.text_start, text_tokens)
     found |= {"image_features": f_c, "text_features": w}
     found["image_features_clip"] = unit(method.clip.visual(images))
     found |= {"logits": 100 * f_c @ w.t(), "logits_rep": 100 * f_r @ w.t()}
     alpha = method.settings.ALPHA
     found["logits_fusion"] = alpha * found["logits"] + (1 - alpha) * found["logits_rep"]
     for kind, maps in (("visual", method.image_maps), ("text", method.text_maps)):
-        source = method.deep_tokens(maps)
-        for i, layer in enumerate(method.layers):
+        source = method.deep_tokens(maps, method.image_layers)
+        for i, layer in enumerate(method.image_layers):
             found[f"rep_tokens_{kind}/{i}"] = source.tokens(layer, None)
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from contextlib import suppress
 from itertools import product
@@ -18,6 +19,7 @@ from dassl.engine import TrainerBase
 from dassl.utils import check_availability
 from runs import launch, protocol
 from runs.record import RunRecord, read_record, set_aside_log
+from safeio.lock import sole_use
 from trainers._settings import resolve
 
 B2N = ["base2new", "train", "MMRL", "openmoji"]
@@ -32,7 +34,7 @@ class Process:
     def __init__(self, status: int, interrupted: bool = False):
         self.status, self.interrupted = status, interrupted
 
-    def __call__(self, command, cwd):
+    def __call__(self, command):
         type(self).started += 1
         return self
 
@@ -123,7 +125,7 @@ def test_an_interrupted_run_is_on_record(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(train, "run", interrupted)
     assert train.main(["--trainer", "MMRL", "--output-dir", str(tmp_path)]) == 130
     record = read_record(tmp_path)
-    assert (record["status"], record["failure"].split(":")[0]) == ("failed", "KeyboardInterrupt")
+    assert (record["status"], record["failure"].split(":")[0]) == ("interrupted", "KeyboardInterrupt")
     assert "same command" in capsys.readouterr().err
 
 
@@ -142,6 +144,25 @@ def test_train_says_what_is_wrong_with_its_arguments(words, parts, tmp_path, cap
     said = capsys.readouterr().err
     assert said.startswith("error: ") and all(part in said for part in parts), said
     assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_in_use_is_left_alone(tmp_path, capsys):
+    with sole_use(tmp_path):
+        there = sorted(tmp_path.iterdir())
+        assert train.main(["--trainer", "MMRL", "--output-dir", str(tmp_path)]) == train.IN_USE
+        assert sorted(tmp_path.iterdir()) == there
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and f"process {os.getpid()} on" in said and "--output-dir" in said
+
+
+def test_testing_without_a_checkpoint_says_what_was_looked_for(tmp_path):
+    files = [str(protocol.CONFIGS / file) for file in ("datasets/openmoji.yaml", "trainers/CoOp/emoji.yaml")]
+    words = ["--trainer", "CoOp", "--root", "none", "--dataset-config-file", files[0], "--config-file", files[1]]
+    words += ["--output-dir", str(tmp_path / "run"), "--eval-only", "--model-dir", str(tmp_path / "never")]
+    wanted = rf"model-best.pth.tar or model.pth.tar-<epoch> in {tmp_path}/never/prompt_learner.*was that run trained"
+    with pytest.raises(FileNotFoundError, match=wanted):
+        train.main(words)
+    assert "looked for" in read_record(tmp_path / "run")["failure"]
 
 
 def test_the_newest_log_has_the_plain_name(tmp_path):
@@ -165,8 +186,8 @@ def test_messages_say_what_to_do(tmp_path):
 
 
 def every_plan():
-    """(protocol, run) of all methods and datasets."""
-    names = [file.stem for file in sorted(protocol.CONFIGS.glob("protocols/*.yaml"))]
+    """(protocol, run) of all methods and datasets; ablations run what the protocol does that they are made of."""
+    names = [name for name in protocol.protocols() if "set" not in protocol.load_protocol(name)]
     for name, method, dataset in product(names, protocol.methods(), protocol.datasets()):
         for stage in protocol.load_protocol(name)["stages"]:
             with suppress(protocol.PlanError):  # not every method has every protocol
@@ -175,7 +196,7 @@ def every_plan():
 
 def test_no_two_runs_share_a_folder():
     """Else the one would be skipped because the other is complete."""
-    folders = Counter(run.folder for _, run in every_plan())
+    folders = Counter(folder for folder, _ in {(run.folder, repr(run)) for _, run in every_plan()})
     assert not [folder for folder, count in folders.items() if count > 1]
 
 

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
-import clip
 from dassl.engine import TrainerX
 from dassl.optim import build_lr_scheduler, build_optimizer
 from dassl.utils import load_pretrained_weights
-from trainers._frozen_clip import FrozenCLIP
-from trainers._method import Losses, Method, Task, accuracy
+from trainers._build import build_clip, build_method, method_settings
+from trainers._identity import check_loaded, check_resumed, identity
+from trainers._method import Losses, Method, accuracy
 from trainers._precision import PRECISIONS, Precision
+from trainers._step import PlainStep, StepComputer
 from trainers._templates import check_template, dataset_template
 
 ROLES = ("trained", "transferred")
@@ -32,17 +33,19 @@ class ClipTrainer(TrainerX):
         settings_node: name of the method's node under cfg.TRAINER; empty: it has no settings of its own.
         defaults: the settings and their default values.
         checkpoint_folder: folder of the checkpoints inside the run's, as the published code names it.
+        computer: computes the steps.
     """
 
     method_class: type[Method]
     settings_node: str = ""
     defaults: dict[str, Any] = {}
     checkpoint_folder: str = "method"
+    computer: StepComputer = PlainStep()
 
     @property
     def settings(self) -> CfgNode:
         """The method's own settings."""
-        return self.cfg.TRAINER[self.settings_node] if self.settings_node else CfgNode()
+        return method_settings(self.cfg, self.settings_node)
 
     def check_cfg(self, cfg: CfgNode) -> None:
         node = cfg.TRAINER[self.settings_node] if self.settings_node else {}
@@ -59,17 +62,9 @@ class ClipTrainer(TrainerX):
         cfg = self.cfg
         self.precision = Precision(self.settings.get("PREC", "fp32"), self.device)
         self.scaler = self.precision.scaler
-        model = self.precision.hold(clip.load(cfg.MODEL.BACKBONE.NAME)[0])
-        side = model.visual.input_resolution
-        if tuple(cfg.INPUT.SIZE) != (side, side):
-            raise ValueError(
-                f"INPUT.SIZE is {tuple(cfg.INPUT.SIZE)}, but the backbone {cfg.MODEL.BACKBONE.NAME} "
-                f"takes pictures of {side} x {side}: set INPUT.SIZE ({side},{side})"
-            )
-        template = cfg.DATASET.TEMPLATE or dataset_template(cfg.DATASET.NAME)
-        task = Task(tuple(self.dm.dataset.classnames), template, cfg.DATASET.NAME)
-        with self.precision.context():
-            self.method = self.method_class(self.settings, FrozenCLIP(model, self.device), task).to(self.device)
+        frozen = build_clip(cfg, self.precision, self.device)
+        names = self.dm.dataset.classnames
+        self.method = build_method(cfg, self.method_class, self.settings_node, frozen, self.precision, names)
         if cfg.TEST.ROLE == "transferred" and not self.method.transfers:
             raise ValueError(
                 f"{cfg.TRAINER.NAME} with these settings learns something for each class it is trained on and "
@@ -91,8 +86,7 @@ class ClipTrainer(TrainerX):
 
     def losses(self, images: Tensor, labels: Tensor) -> Losses:
         """The method's losses in the run's precision."""
-        with self.precision.context():
-            return self.method.losses(images, labels)
+        return self.computer.losses(self, images, labels)
 
     def forward_backward(self, batch: dict) -> dict[str, float]:
         images, labels = self.parse_batch_train(batch)
@@ -122,17 +116,21 @@ class ClipTrainer(TrainerX):
 
     def backward_and_step(self, losses: Losses) -> None:
         """Gradients and one optimiser step, scaled where the precision asks for it."""
-        scaler = self.scaler
-        if scaler is None:
-            self.method.backward(losses)
-            self.optim.step()
-            return
-        self.method.backward(losses, scaler.scale)
-        scaler.step(self.optim)
-        scaler.update()
+        self.computer.backward(self, losses)
+        self.scaler.step(self.optim)
+        self.scaler.update()
 
     def parse_batch_train(self, batch: dict) -> tuple[Tensor, Tensor]:
         return batch["img"].to(self.device), batch["label"].to(self.device)
+
+    def about(self) -> dict[str, Any]:
+        return identity(self.cfg, self.settings, self.method.clip, self.method.task.classnames)
+
+    def check_about(self, about: dict[str, Any], source: str, resuming: bool) -> None:
+        if about and resuming:
+            check_resumed(about, self.about(), source)
+        elif about:
+            check_loaded(about, self.about(), self.cfg.TEST.ROLE, self.method.transfers, source)
 
     def train(self) -> None:
         if self.learns:

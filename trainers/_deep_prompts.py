@@ -45,11 +45,12 @@ def random_prompts(layers: int, count: int, width: int) -> nn.ParameterList:
 
 
 def check_depth(key: str, depth: int, layers: int) -> int:
-    """The depth, if the tower has that many layers.
+    """The depth, if the tower has that many layers; 0 is three quarters of them (9 of 12, as published).
 
     Raises:
-        ValueError: it has not, or the depth is below one.
+        ValueError: it has not, or the depth is negative.
     """
+    depth = depth or max(1, 3 * layers // 4)
     if not 1 <= depth <= layers:
-        raise ValueError(f"{key} is {depth}; this backbone's tower has layers 1 to {layers}")
+        raise ValueError(f"{key} is {depth}; this backbone's tower has layers 1 to {layers} (0: by its depth)")
     return depth

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +16,28 @@ from clip.prompt_batch import PromptBatch
 from clip.resnet import ModifiedResNet
 from clip.tokenizer import tokenize
 from clip.vision import VisionTransformer
+
+_shared: dict[str, CLIP] | None = None
+
+
+@contextmanager
+def shared_weights() -> Iterator[None]:
+    """Runs that are built in this block hold the same frozen weights once."""
+    global _shared
+    _shared = {}
+    try:
+        yield
+    finally:
+        _shared = None
+
+
+def share(key: str, load: Callable[[], CLIP]) -> CLIP:
+    """What `load` gives; within `shared_weights` only the first call of a key loads."""
+    if _shared is None:
+        return load()
+    if key not in _shared:
+        _shared[key] = load()
+    return _shared[key]
 
 
 class FrozenCLIP:
@@ -33,7 +57,7 @@ class FrozenCLIP:
         self.text = PrefixTextEncoder(model)
         self.embed_dim = model.text_projection.shape[1]
 
-    @property
+    @cached_property
     def logit_scale(self) -> float:
         return float(self.model.logit_scale.exp())
 

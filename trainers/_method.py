@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from trainers._frozen_clip import FrozenCLIP
+from trainers._published import check_frozen, learned
 
 
 class Term(NamedTuple):
@@ -33,7 +34,8 @@ class Losses(NamedTuple):
 
     def total(self) -> Tensor:
         """The scalar to minimise."""
-        return sum(term.weight * term.value for term in self.terms.values())
+        first, *others = [term.weight * term.value for term in self.terms.values()]
+        return sum(others, first)
 
 
 @dataclass(frozen=True)
@@ -54,10 +56,20 @@ class Method(nn.Module):
     Attributes:
         published_names: (own prefix, prefix in checkpoints of the published code) of every parameter.
         transfers: whether what is learned can predict classes it was not learned on.
+        summed: called with gradients, before they are combined or used; where several processes share a batch, it
+            replaces them by their sums over the processes.
+        rules: names of the prediction rules for classes it was trained on and for others.
     """
 
     published_names: tuple[tuple[str, str], ...] = ()
     transfers: bool = True
+    summed: Callable[[Sequence[Tensor]], None] = staticmethod(lambda gradients: None)
+    rules: tuple[str, str] = ("one rule", "one rule")
+
+    @classmethod
+    def tied_to_classes(cls, settings: CfgNode) -> bool:
+        """Whether parts of what is learned belong to single classes, in the order it was trained on."""
+        return False
 
     def __init__(self, settings: CfgNode, clip: FrozenCLIP, task: Task):
         super().__init__()
@@ -71,9 +83,14 @@ class Method(nn.Module):
         """Loss terms of a batch: images (B, 3, S, S), labels (B,)."""
         raise NotImplementedError(f"{type(self).__name__} has nothing to train")
 
+    def objective(self, losses: Losses) -> Tensor:
+        """The scalar whose gradients are the step's."""
+        return losses.total()
+
     def backward(self, losses: Losses, scale: Callable[[Tensor], Tensor] = lambda loss: loss) -> None:
         """Set the parameters' gradients; `scale` multiplies a loss as half precision needs it."""
-        scale(losses.total()).backward()
+        scale(self.objective(losses)).backward()
+        self.summed([p.grad for p in self.parameters() if p.grad is not None])
 
     def logits(self, images: Tensor, class_features: Any, seen: Tensor) -> Tensor:
         """Class scores (B, C).
@@ -93,16 +110,17 @@ class Method(nn.Module):
                 return published + name[len(own) :]
         return name
 
-    def load_state_dict(self, state_dict: Mapping[str, Tensor], strict: bool = True, assign: bool = False):
-        """Load own checkpoints, and those of the published code, which hold the frozen CLIP as well.
+    def load_state_dict(self, state_dict: Mapping[str, Tensor], strict: bool = True, assign: bool = False) -> Any:
+        """Load own checkpoints, and those of the published code, which hold frozen parts as well.
 
         Raises:
             RuntimeError: a parameter is missing or of another shape; the message names them all.
+            trainers._identity.CheckpointMismatch: the frozen parts are of another CLIP.
         """
-        published = {self.published_name(name): name for name, _ in self.named_parameters()}
-        if published.keys() <= state_dict.keys():
-            buffers = {name: state_dict[name] for name, _ in self.named_buffers() if name in state_dict}
-            state_dict = {name: state_dict[key] for key, name in published.items()} | buffers
+        names = {self.published_name(name): name for name, _ in self.named_parameters()}
+        if (found := learned(state_dict, names)) is not None:
+            check_frozen(state_dict, self.clip)
+            state_dict = found | {name: state_dict[name] for name, _ in self.named_buffers() if name in state_dict}
         return super().load_state_dict(state_dict, strict, assign)
 
 

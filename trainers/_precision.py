@@ -33,7 +33,7 @@ class Precision:
         self.compute = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}.get(
             name, torch.float16 if device.type == "cuda" else torch.bfloat16
         )
-        self.scaler = torch.amp.GradScaler("cuda") if name == "amp" and device.type == "cuda" else None
+        self.scaler = torch.amp.GradScaler(device.type, enabled=name == "amp" and device.type == "cuda")
 
     def hold(self, clip: CLIP) -> CLIP:
         """Put a float32 CLIP into the types it is computed in."""

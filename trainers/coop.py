@@ -36,6 +36,10 @@ class CoOpMethod(CosineMethod):
             clip, task.classnames, words, self.ctx.shape[-2], settings.CLASS_TOKEN_POSITION, per_class
         )
 
+    @classmethod
+    def tied_to_classes(cls, settings) -> bool:
+        return settings.CSC
+
     def start_words(self) -> str:
         """Words whose embeddings the context starts from; none: it starts at random."""
         return self.settings.CTX_INIT.replace("_", " ").strip()

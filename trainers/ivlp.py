@@ -44,7 +44,7 @@ class IVLP(VPT):
         "N_CTX_VISION": 2,
         "N_CTX_TEXT": 2,
         "CTX_INIT": "a photo of a",  # the words that the context starts from; used up to four context rows
-        "PROMPT_DEPTH_VISION": 9,
-        "PROMPT_DEPTH_TEXT": 9,
+        "PROMPT_DEPTH_VISION": 0,  # 0: by the tower's depth, 9 of 12
+        "PROMPT_DEPTH_TEXT": 0,
         "PREC": "fp16",
     }

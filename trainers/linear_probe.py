@@ -35,6 +35,10 @@ class LinearProbeMethod(Method):
 
     transfers = False
 
+    @classmethod
+    def tied_to_classes(cls, settings) -> bool:
+        return True
+
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
         self.classifier = nn.Linear(clip.embed_dim, len(task.classnames))

@@ -61,6 +61,6 @@ class MaPLe(ClipTrainer):
     defaults = {
         "N_CTX": 2,
         "CTX_INIT": "a photo of a",  # the words that the context starts from; used up to four context rows
-        "PROMPT_DEPTH": 9,
+        "PROMPT_DEPTH": 0,  # 0: by the shallower tower's depth, 9 of 12
         "PREC": "fp16",
     }

@@ -6,7 +6,7 @@ space, and in between runs one map that both share, through which their gradient
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -100,12 +100,12 @@ class MMAMethod(CosineMethod):
         rows = visual.upper(shared, branch=self.branches(self.image_adapters))
         return unit(rows[:, 0] @ visual.proj)
 
-    def backward(self, losses: Losses, scale: Callable[[Tensor], Tensor] = lambda loss: loss) -> None:
+    def objective(self, losses: Losses) -> Tensor:
         """Gradients are divided by the adapters' scale: at scale 0.1 the published code's are ten times the plain ones.
 
         Otherwise that scale would also divide the length of every step.
         """
-        scale(losses.total() / self.settings.ADAPTER_SCALE).backward()
+        return losses.total() / self.settings.ADAPTER_SCALE
 
 
 def adapted_layers(start: int, end: int, depth: int) -> list[int]:

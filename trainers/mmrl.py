@@ -52,24 +52,26 @@ class MMRLMethod(Method):
         ("text_maps.", "representation_learner.compound_rep_tokens_r2tproj."),
         ("proj_rep", "image_encoder.proj_rep"),
     )
+    rules = ("fused", "class token")
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
         visual, width = clip.require_vit("MMRL"), clip.model.transformer.width
-        self.layers = rep_layers(settings.REP_LAYERS, min(visual.transformer.layers, clip.model.transformer.layers))
+        self.image_layers = rep_layers(settings.REP_LAYERS, visual.transformer.layers)
+        self.text_layers = rep_layers(settings.REP_LAYERS, clip.model.transformer.layers)
         self.space = nn.Parameter(torch.empty(settings.N_REP_TOKENS, settings.REP_DIM).normal_(std=0.02))
-        self.image_maps = self.make_maps(visual.transformer.width)
-        self.text_maps = self.make_maps(width)
+        self.image_maps = self.make_maps(visual.transformer.width, len(self.image_layers))
+        self.text_maps = self.make_maps(width, len(self.text_layers))
         self.make_rep_projection(visual.transformer.width, clip.embed_dim)
         self.prompts = clip.prompts(task.classnames, task.template)
         with torch.no_grad():
-            self.text_start = clip.text.lower(self.prompts, to=self.layers[0])
+            self.text_start = clip.text.lower(self.prompts, to=self.text_layers[0])
             self.w_0 = unit(clip.text.upper(self.text_start))  # (C, E)
 
-    def make_maps(self, width: int) -> nn.ModuleList:
-        """Maps from R to every layer of an encoder of `width`, starting as copies of one."""
+    def make_maps(self, width: int, layers: int) -> nn.ModuleList:
+        """Maps from R to some layers of an encoder of `width`, starting as copies of one."""
         first = nn.Linear(self.settings.REP_DIM, width)
-        return nn.ModuleList(copy.deepcopy(first) for _ in self.layers)
+        return nn.ModuleList(copy.deepcopy(first) for _ in range(layers))
 
     def make_rep_projection(self, width: int, embed_dim: int) -> None:
         """The representation tokens' own projection into the shared space."""
@@ -79,17 +81,17 @@ class MMRLMethod(Method):
         """(D, E), what the representation tokens are projected with."""
         return self.proj_rep
 
-    def deep_tokens(self, maps: nn.ModuleList) -> SpaceTokens:
+    def deep_tokens(self, maps: nn.ModuleList, layers: Sequence[int]) -> SpaceTokens:
         """The learned tokens of one encoder."""
-        return SpaceTokens(self.space, maps, self.layers)
+        return SpaceTokens(self.space, maps, layers)
 
     def class_features(self) -> Tensor:
         """w, unit text features (C, E)."""
-        return unit(self.clip.text.upper(self.text_start, self.deep_tokens(self.text_maps)))
+        return unit(self.clip.text.upper(self.text_start, self.deep_tokens(self.text_maps, self.text_layers)))
 
     def image_features(self, shared: Paused) -> tuple[Tensor, Tensor]:
         """f_c and f_r, unit features of class token and representation tokens, each (B, E)."""
-        rows = self.clip.visual.upper(shared, self.deep_tokens(self.image_maps))  # (B, 1 + K, D)
+        rows = self.clip.visual.upper(shared, self.deep_tokens(self.image_maps, self.image_layers))  # (B, 1 + K, D)
         f_c = rows[:, 0] @ self.clip.visual.proj
         f_r = rows[:, 1:].mean(dim=1) @ self.rep_projection().to(rows.dtype)
         return unit(f_c), unit(f_r)
@@ -97,7 +99,7 @@ class MMRLMethod(Method):
     @torch.no_grad()
     def lower(self, images: Tensor) -> Paused:
         """What the tuned and the frozen pass share: the layers below the first token."""
-        return self.clip.visual.lower(self.clip.images(images), to=self.layers[0])
+        return self.clip.visual.lower(self.clip.images(images), to=self.image_layers[0])
 
     def losses(self, images: Tensor, labels: Tensor) -> Losses:
         """alpha CE(f_c) + (1 - alpha) CE(f_r) + lambda (distance of f_c to f_0 + distance of w to w_0)."""
@@ -132,7 +134,8 @@ def rep_layers(given: Sequence[int], depth: int) -> list[int]:
     layers = list(given) or list(range(max(1, depth // 2), depth + 1))
     if layers != sorted(set(layers)) or not 1 <= layers[0] <= layers[-1] <= depth:
         raise ValueError(
-            f"REP_LAYERS is {list(given)}; it must be ascending layers from 1 to {depth}, this backbone's depth"
+            f"REP_LAYERS is {list(given)}; it must be ascending layers from 1 to {depth}, this backbone's depth "
+            "([]: the upper half of each tower)"
         )
     return layers
 
@@ -148,7 +151,7 @@ class MMRL(ClipTrainer):
         "ALPHA": 0.7,
         "REG_WEIGHT": 1.0,
         "N_REP_TOKENS": 5,
-        "REP_LAYERS": (),  # empty: the upper half of the backbone
+        "REP_LAYERS": (),  # empty: the upper half of each tower
         "REP_DIM": 512,
         "PREC": "fp16",
     }

@@ -8,6 +8,7 @@ projection is the frozen one plus a low-rank residual.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -69,8 +70,8 @@ class MMRLppMethod(MMRLMethod):
         ("proj_", "image_encoder."),
     )
 
-    def make_maps(self, width: int) -> SharedResidualMaps:
-        return SharedResidualMaps(self.settings.REP_DIM, width, len(self.layers), self.settings.RES_LORA_DIM)
+    def make_maps(self, width: int, layers: int) -> SharedResidualMaps:
+        return SharedResidualMaps(self.settings.REP_DIM, width, layers, self.settings.RES_LORA_DIM)
 
     def make_rep_projection(self, width: int, embed_dim: int) -> None:
         self.proj_A, self.proj_B = low_rank(width, embed_dim, self.settings.PROJ_LORA_DIM)
@@ -78,8 +79,8 @@ class MMRLppMethod(MMRLMethod):
     def rep_projection(self) -> Tensor:
         return self.clip.visual.proj + self.proj_A @ self.proj_B
 
-    def deep_tokens(self, maps: SharedResidualMaps) -> ComposedTokens:
-        return ComposedTokens(self.space, list(maps), self.layers, self.settings.BETA)
+    def deep_tokens(self, maps: SharedResidualMaps, layers: Sequence[int]) -> ComposedTokens:
+        return ComposedTokens(self.space, list(maps), layers, self.settings.BETA)
 
 
 def low_rank(rows: int, columns: int, rank: int) -> tuple[nn.Parameter, nn.Parameter]:

@@ -38,6 +38,7 @@ class ProGradMethod(CoOpMethod):
         parameters = list(self.parameters())
         general = torch.autograd.grad(scale(losses.terms["kl_loss"].value), parameters, retain_graph=True)
         specific = torch.autograd.grad(scale(losses.terms["xe_loss"].value), parameters)
+        self.summed([*general, *specific])
         for parameter, g, s in zip(parameters, general, specific, strict=True):
             parameter.grad = aligned(s, g, self.settings.LAMBDA)
 

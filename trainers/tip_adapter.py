@@ -35,6 +35,11 @@ class TipAdapterMethod(Method):
     """The cache: keys (N, E), unit features of the training pictures; labels (N,); beta and alpha. Nothing learns."""
 
     trains_keys = False
+    rules = ("zero-shot and cache", "zero-shot")
+
+    @classmethod
+    def tied_to_classes(cls, settings) -> bool:
+        return True  # by the labels in the cache
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
@@ -46,11 +51,13 @@ class TipAdapterMethod(Method):
         else:
             self.register_buffer("keys", keys)
         self.register_buffer("labels", torch.zeros(0, dtype=torch.long))
+        self.cached_classes = 0
         self.register_buffer("beta_alpha", torch.tensor([settings.INIT_BETA, settings.INIT_ALPHA], dtype=torch.double))
 
     def fill(self, keys: Tensor, labels: Tensor) -> None:
         """Take (N, E) and (N,) into the cache."""
         self.keys.data, self.labels = keys, labels
+        self.cached_classes = int(labels.max()) + 1
 
     def load_state_dict(self, state_dict: Mapping[str, Tensor], strict: bool = True, assign: bool = False):
         """Load a cache of any size; only our own checkpoints hold one."""
@@ -66,14 +73,14 @@ class TipAdapterMethod(Method):
         """f_0, unit features (B, E)."""
         return self.clip.image_features(images).float()
 
-    def found(self, affinity: Tensor, beta: float) -> Tensor:
+    def found(self, affinity: Tensor, beta: float | Tensor) -> Tensor:
         """exp(-beta (1 - affinity)) summed over each class's keys: (B, N) -> (B, C)."""
         weights = torch.exp(-beta * (1 - affinity))
-        return weights.new_zeros(len(weights), len(self.w_0)).index_add(1, self.labels, weights)
+        return weights.new_zeros(weights.shape[0], len(self.w_0)).index_add(1, self.labels, weights)
 
     def cached_logits(self, f: Tensor, class_features: Tensor) -> Tensor:
         """Zero-shot logits + alpha * what the cache holds: (B, E), (C, E) -> (B, C)."""
-        beta, alpha = self.beta_alpha.tolist()
+        beta, alpha = self.beta_alpha.unbind()
         return LOGIT_SCALE * f @ class_features.t() + alpha * self.found(f @ self.keys.t(), beta)
 
     def losses(self, images: Tensor, labels: Tensor) -> Losses:
@@ -85,7 +92,9 @@ class TipAdapterMethod(Method):
         """Seen classes: with the cache. Others: zero-shot CLIP."""
         f = self.features(images)
         zero_shot = LOGIT_SCALE * f @ class_features.t()
-        return torch.where(seen, self.cached_logits(f, class_features), zero_shot) if seen.any() else zero_shot
+        if self.cached_classes > len(class_features):  # these are other classes than the cache's
+            return zero_shot
+        return torch.where(seen, self.cached_logits(f, class_features), zero_shot)
 
     @torch.no_grad()
     def search(self, f: Tensor, labels: Tensor) -> tuple[float, float]:

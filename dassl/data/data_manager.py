@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Sequence
 
 import torch
@@ -56,10 +57,17 @@ def build_data_loader(
         num_workers=cfg.DATALOADER.NUM_WORKERS,
         drop_last=is_train and len(data_source) >= batch_size,
         pin_memory=cfg.USE_CUDA and torch.cuda.is_available(),
+        worker_init_fn=leave_signals_to_the_run,
     )
     if len(loader) == 0:
         raise ValueError(f"{sampler_type} makes no batch of {batch_size} from {len(data_source)} pictures")
     return loader
+
+
+def leave_signals_to_the_run(worker: int) -> None:
+    """Ctrl-C and SIGTERM often reach a whole group of processes; the run needs its workers to finish the step."""
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, signal.SIG_IGN)
 
 
 class DataManager:

@@ -116,13 +116,27 @@ class TrainerBase:
             "val_result": val_result,
             "scaler": scaler.state_dict() if hasattr(scaler, "state_dict") else None,
             "random_state": random_state(),
+            "about": self.about(),
         }
+
+    def about(self) -> dict[str, Any]:
+        """What checkpoints say of their run, for `check_about`: numbers, texts and containers. To be overridden."""
+        return {}
+
+    def check_about(self, about: dict[str, Any], source: str, resuming: bool) -> None:
+        """Refuse a checkpoint of another run by what it says of itself. To be overridden.
+
+        Args:
+            about: empty for files of published code; source: the file, for the message.
+            resuming: whether training is to go on from it, or it is only tested.
+        """
 
     def restore_state(self, name: str, state: dict[str, Any]) -> int:
         """The reverse of :meth:`checkpoint_state`; returns the completed epochs.
 
         A file of published code has neither random state nor loss scaler; those then stay as they are.
         """
+        self.check_about(state.get("about") or {}, f"The checkpoint of {name} to resume from", resuming=True)
         epoch = restore_from_state(state, self._models[name], self._optims[name], self._scheds[name])
         if state.get("scaler") and getattr(self, "scaler", None) is not None:
             self.scaler.load_state_dict(state["scaler"])
@@ -172,6 +186,7 @@ class TrainerBase:
         for name in self.get_model_names():
             path = _find_checkpoint(Path(directory) / name, epoch)
             checkpoint = load_checkpoint(path)
+            self.check_about(checkpoint.get("about") or {}, str(path), resuming=False)
             print(f'Loading weights to {name} from "{path}" (epoch = {checkpoint.get("epoch")})')
             self._models[name].load_state_dict(checkpoint["state_dict"])
 

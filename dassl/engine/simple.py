@@ -14,6 +14,8 @@ from yacs.config import CfgNode
 
 from dassl.data.data_manager import DataManager, DatasetWrapper
 from dassl.engine.base import TrainerBase
+from dassl.engine.distributed import rank, share_models, share_progress, shared_out
+from dassl.engine.measure import Measures
 from dassl.engine.resume import Position, remove_positions, restore_position
 from dassl.engine.stop import StopRequest
 from dassl.evaluation.build import build_evaluator
@@ -24,6 +26,7 @@ from dassl.utils.checkpoint import BEST, load_checkpoint, load_pretrained_weight
 from dassl.utils.layers import count_num_param
 from dassl.utils.names import check_availability
 from dassl.utils.progress import progress
+from safeio.atomic import remove_leftovers
 
 FINAL_MODELS = ("last_step", "best_val")
 
@@ -81,6 +84,7 @@ class SimpleTrainer(TrainerBase):
         check_availability(cfg.TEST.FINAL_MODEL, FINAL_MODELS, kind="TEST.FINAL_MODEL")
         self.check_cfg(cfg)
         self.device = torch.device("cuda" if cfg.USE_CUDA and torch.cuda.is_available() else "cpu")
+        self.measures = Measures(self.device)
         self.start_epoch = self.epoch = 0
         self.max_epoch = cfg.OPTIM.MAX_EPOCH
         self.output_dir = cfg.OUTPUT_DIR
@@ -126,6 +130,8 @@ class SimpleTrainer(TrainerBase):
 
     def before_train(self) -> None:
         """Resume if there is something to resume, open the writer, start the clock."""
+        for folder in (self.output_dir, *(Path(self.output_dir) / name for name in self.get_model_names())):
+            remove_leftovers(folder)
         directory = self.cfg.RESUME or self.output_dir
         self.start_epoch = self.resume_model_if_exist(directory)
         self.position = restore_position(self, directory, self.start_epoch)
@@ -137,6 +143,7 @@ class SimpleTrainer(TrainerBase):
             )
         if self.start_epoch and self.cfg.TEST.FINAL_MODEL == "best_val":
             self.best_result = self._best_result_so_far()
+        share_progress(self)
         self._keep_decoded_pictures()
         self.init_writer(Path(self.output_dir) / "tensorboard")
         self.time_start = time.time()
@@ -155,7 +162,8 @@ class SimpleTrainer(TrainerBase):
         if not self.cfg.TEST.NO_TEST:
             if self.cfg.TEST.FINAL_MODEL == "best_val":
                 print("Deploy the model with the best val performance")
-                self.load_model(self.output_dir)
+                if rank() == 0:
+                    self.load_model(self.output_dir)
             else:
                 print("Deploy the last-epoch model")
             self.test()
@@ -194,13 +202,22 @@ class SimpleTrainer(TrainerBase):
         if loader is None:
             raise ValueError(f"The dataset {self.cfg.DATASET.NAME} has no test pictures")
         print(f"Evaluate on the *{split}* set")
-        for batch in progress(loader, split):
-            input, label = self.parse_batch_test(batch)
-            self.evaluator.process(self.model_inference(input), label)
+        start, pictures = time.time(), 0
+        share_models(self._models.values())
+        for output, label in progress(shared_out(loader, self._scores), split, total=len(loader)):
+            self.evaluator.process(output, label)
+            pictures += len(label)
+        self.measures.add("test", pictures, time.time() - start)
         results = self.evaluator.evaluate()
+        self.evaluator.save_confusion(self.output_dir)
         for name, value in results.items():
             self.write_scalar(f"{split}/{name}", value, self.epoch)
         return next(iter(results.values()))
+
+    def _scores(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Scores and labels of a test batch."""
+        input, label = self.parse_batch_test(batch)
+        return self.model_inference(input), label
 
     def model_inference(self, input: Tensor) -> Tensor:
         """Pictures (B, 3, H, W) to scores (B, C)."""

@@ -6,8 +6,9 @@ import contextlib
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import FrameType
+from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -26,35 +27,48 @@ class Stopped(SystemExit):
 class StopRequest:
     """Whether a signal came. Outside of `held` it stops the run where it is; a second one always does.
 
+    Several runs of one process may share it: blocks may lie within one another.
+
     Attributes:
         signum: the signal, None as long as there was none.
     """
 
     def __init__(self) -> None:
         self.signum: int | None = None
-        self._holding = False
+        self._holding = 0
+        self._listening = False
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
         """Handle the signals in this block; elsewhere than in the main thread it changes nothing."""
-        if threading.current_thread() is not threading.main_thread():
+        if self._listening or threading.current_thread() is not threading.main_thread():
             yield
             return
+        self._listening = True
         before = {signum: signal.signal(signum, self._note) for signum in SIGNALS}
         try:
             yield
         finally:
+            self._listening = False
             for signum, handler in before.items():
                 signal.signal(signum, handler)
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """In this block a signal is noted only: the block looks at `signum` where it can stop."""
-        self._holding = True
+        self._holding += 1
         try:
             yield
         finally:
-            self._holding = False
+            self._holding -= 1
+
+    def until_stopped(self, batches: Iterable[Any]) -> Iterator[Any]:
+        """The batches; they end where Ctrl-C, which reaches the loader's worker processes too, has ended these."""
+        try:
+            yield from batches
+        except RuntimeError:
+            if not self.signum:
+                raise
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
         again, self.signum = self.signum is not None, signum

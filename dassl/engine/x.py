@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from dassl.engine.measure import add_to_curve
 from dassl.engine.resume import save_position
 from dassl.engine.simple import SimpleTrainer
 from dassl.engine.stop import Stopped
@@ -36,6 +37,7 @@ class _BatchTrainer(SimpleTrainer):
         metrics, batch_time, data_time = MetricMeter(), AverageMeter(), AverageMeter()
         frequency, done = self.cfg.TRAIN.PRINT_FREQ, self.position.batches if self.position else 0
         epoch_start = self.position.epoch_start if self.position else random_state()
+        pictures, lr = 0, self.get_current_lr()
         bar = progress(self._remaining(batches), f"epoch {self.epoch + 1}/{self.max_epoch}", total=num_batches)
         start = time.time()
         with self.stop.held():
@@ -44,6 +46,7 @@ class _BatchTrainer(SimpleTrainer):
                 metrics.update(self._step(batch, metrics))
                 batch_time.update(time.time() - start)
                 done, self.unsaved_steps = self.batch_idx + 1, self.unsaved_steps + 1
+                pictures += len(batch[0]["label"])
                 if done % frequency == 0 or num_batches < frequency:
                     print_line(self._log_line(metrics, batch_time, data_time))
                 self._write_curves(metrics)
@@ -52,6 +55,9 @@ class _BatchTrainer(SimpleTrainer):
                 start = time.time()
         if done < num_batches:  # the loader broke off because it was asked to stop
             self.save_or_stop(self.epoch, done, epoch_start)
+        self.measures.add("train", pictures, batch_time.sum)
+        means = {name: meter.avg for name, meter in metrics.meters.items()}
+        add_to_curve(self.output_dir, self.epoch + 1, {**means, "lr": lr})
 
     def _step(self, batch: tuple, so_far: MetricMeter) -> dict[str, Any] | None:
         """One training step; a loss that is no number is told with what is needed to look into it."""
@@ -75,11 +81,7 @@ class _BatchTrainer(SimpleTrainer):
             next(iterator)
         if position is not None:
             restore_random_state(position.now)
-        try:
-            yield from enumerate(iterator, start=first)
-        except RuntimeError:
-            if not self.stop.signum:  # Ctrl-C reaches the loader's worker processes too
-                raise
+        yield from enumerate(self.stop.until_stopped(iterator), start=first)
 
     def after_epoch(self) -> None:
         super().after_epoch()

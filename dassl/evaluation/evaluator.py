@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,9 @@ from torch import Tensor
 from yacs.config import CfgNode
 
 from dassl.evaluation.build import EVALUATOR_REGISTRY
-from safeio.atomic import atomic_write
+from safeio.atomic import atomic_write, atomic_write_text
+
+CONFUSION = "confusion.json"
 
 
 class EvaluatorBase:
@@ -39,6 +42,9 @@ class EvaluatorBase:
     def evaluate(self) -> OrderedDict[str, float]:
         """Results by name, the most important first."""
         raise NotImplementedError
+
+    def save_confusion(self, folder: str | os.PathLike) -> None:
+        """Keep for the report which classes were taken for which. An evaluator without classes does nothing."""
 
 
 @EVALUATOR_REGISTRY.register()
@@ -93,6 +99,14 @@ class Classification(EvaluatorBase):
             self._save_confusion_matrix(true, predicted)
         self.last_results = results
         return results
+
+    def save_confusion(self, folder: str | os.PathLike) -> None:
+        """``confusion.json``: class names by label, and ``[true, predicted, count]`` for every pair that occurs."""
+        labels = {*self._lab2cname, *self._y_true, *self._y_pred}
+        names = [self._lab2cname.get(label, str(label)) for label in range(max(labels, default=-1) + 1)]
+        pairs = sorted(Counter(zip(self._y_true, self._y_pred, strict=True)).items())
+        content = {"classes": names, "counts": [[*pair, count] for pair, count in pairs]}
+        atomic_write_text(os.path.join(folder, CONFUSION), json.dumps(content, ensure_ascii=False) + "\n")
 
     def _print_classes(self, true: np.ndarray, predicted: np.ndarray) -> float:
         """A line per class; returns the mean over classes of their accuracies."""

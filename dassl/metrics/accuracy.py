@@ -21,7 +21,7 @@ def compute_accuracy(
     Returns:
         Tensors of shape (1,), in percent, one per k.
     """
-    scores = output[0] if isinstance(output, (tuple, list)) else output
+    scores = output if isinstance(output, Tensor) else output[0]
     ranked = scores.topk(max(topk), dim=1).indices  # (B, max k)
     hit = ranked == target.view(-1, 1)
     return [hit[:, :k].sum().to(torch.float32).mul(100 / len(target)).view(1) for k in topk]

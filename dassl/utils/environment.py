@@ -22,6 +22,31 @@ def set_random_seed(seed: int) -> None:
     torch.cuda.manual_seed_all(seed)
 
 
+def set_deterministic(wanted: bool) -> None:
+    """Let a GPU compute the same numbers in every run with the same seed, or as it likes, which is faster.
+
+    What has no deterministic way then raises RuntimeError. On a CPU results are the same either way. To be called
+    before anything runs on the GPU.
+    """
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it when it starts
+    torch.use_deterministic_algorithms(wanted)
+    torch.backends.cudnn.deterministic = wanted
+    torch.backends.cudnn.benchmark = torch.cuda.is_available() and not wanted
+
+
+def versions() -> dict[str, str]:
+    """Python and the packages that compute."""
+    found = {package: _version(package) for package in PACKAGES}
+    return {"python": platform.python_version(), **found, "torch": torch.__version__}  # which names the build, too
+
+
+def machine(device: str) -> dict[str, Any]:
+    """What else the last bits of a result depend on: the processor's kind, the GPU if it is used, threads."""
+    gpu = torch.cuda.get_device_name() if device == "cuda" else None
+    return {"system": f"{platform.system()} {platform.machine()}", "gpu": gpu, "threads": torch.get_num_threads()}
+
+
 def random_state() -> dict[str, Any]:
     """Where the global generators stand, as tensors, numbers and tuples."""
     _, keys, position, has_gauss, cached = np.random.get_state()
@@ -50,10 +75,9 @@ def collect_env_info() -> str:
     taken right afterwards from the generator that was just seeded.
     """
     lines = [
-        f"Python: {platform.python_version()}",
         f"Platform: {platform.platform()}",
         f"CPU: {os.cpu_count()} cores, PyTorch uses {torch.get_num_threads()} threads",
-        *(f"{package}: {_version(package)}" for package in PACKAGES),
+        *(f"{package}: {number}" for package, number in versions().items()),
         f"CUDA available: {torch.cuda.is_available()} (PyTorch built for {torch.version.cuda})",
     ]
     if torch.cuda.is_available():

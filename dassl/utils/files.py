@@ -50,16 +50,22 @@ def write_json(obj: Any, fpath: str | os.PathLike) -> None:
 
 
 def read_image(path: str | os.PathLike) -> Image.Image:
-    """Read a picture as RGB.
+    """Read a picture as RGB, whatever its name ends in.
+
+    Transparency is dropped, and a camera's note of how it was held is ignored, both as in published code. Of 16 bits
+    the upper 8 are taken.
 
     Raises:
         FileNotFoundError: there is no such file.
-        OSError: the file is not a readable picture; the message names it.
+        OSError: the file is not a readable picture, is cut off, or claims more pixels than Pillow takes for honest
+            (twice Image.MAX_IMAGE_PIXELS); the message names it.
     """
     if not os.path.isfile(path):
         raise FileNotFoundError(f"There is no picture {os.fspath(path)}")
     try:
         with Image.open(path) as image:
+            if image.mode.startswith("I;16"):  # which Pillow would clip at 255: all white
+                image = image.point(lambda value: value / 256, "L")
             return image.convert("RGB")
     except Exception as error:  # decoders answer damaged data with almost any exception
         raise OSError(f"Cannot read the picture {os.fspath(path)}: {error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -70,3 +71,13 @@ def init_network_weights(model: nn.Module, init_type: str = "normal", gain: floa
             nn.init.zeros_(module.bias)
 
     model.apply(initialise)
+
+
+def parameters_sha256(models: Iterable[nn.Module]) -> str:
+    """One sum over every parameter and buffer, bit by bit: two runs that ended alike have the same."""
+    digest = hashlib.sha256()
+    for model in models:
+        for name, value in model.state_dict().items():
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -59,3 +59,25 @@ def setup_logger(output: str | os.PathLike | None = None) -> None:
         sys.stdout.close()
         sys.stdout = sys.stdout.console
     sys.stdout = Logger(path)
+
+
+class Labelled:
+    """A stand-in for a console that puts a label before each line, where several runs print to one.
+
+    Args:
+        console: where the lines go.
+        label: what each begins with.
+    """
+
+    def __init__(self, console: TextIO, label: str):
+        self.console, self.label = console, label
+        self._line_begins = True
+
+    def write(self, text: str) -> int:
+        for line in text.splitlines(keepends=True):
+            self.console.write(self.label + line if self._line_begins else line)
+            self._line_begins = line.endswith("\n")
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.console, name)

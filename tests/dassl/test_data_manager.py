@@ -1,6 +1,8 @@
 """Loaders over a tiny dataset on disk."""
 
+import os
 import random
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -129,3 +131,19 @@ def test_a_sampler_without_any_batch_is_an_error(tiny_cfg):
     source = build_dataset(tiny_cfg).train_x[:3]
     with pytest.raises(ValueError, match="no batch of 8"):
         build_data_loader(tiny_cfg, "SeqDomainSampler", data_source=source, batch_size=8)
+
+
+class Signalled:
+    """A transform in whose process Ctrl-C and SIGTERM arrive."""
+
+    def __call__(self, image):
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            os.kill(os.getpid(), signum)
+        return torch.zeros(3)
+
+
+def test_signals_do_not_end_the_workers(tiny_cfg):
+    tiny_cfg.DATALOADER.NUM_WORKERS = 1
+    data = build_dataset(tiny_cfg).train_x
+    batches = list(build_data_loader(tiny_cfg, data_source=data, batch_size=8, tfm=Signalled()))
+    assert [len(batch["img"]) for batch in batches] == [8, 8, 8]

@@ -56,7 +56,7 @@ class Workshop:
 
         class WithoutData(real):
             def build_data_loader(self):
-                self.dm = SimpleNamespace(dataset=SimpleNamespace(classnames=list(classnames)))
+                self.dm = SimpleNamespace(dataset=SimpleNamespace(classnames=list(classnames), train_x=[]))
                 self.train_loader_x = self.train_loader_u = self.val_loader = self.test_loader = []
                 self.num_classes, self.lab2cname = len(classnames), dict(enumerate(classnames))
 

@@ -1,0 +1,95 @@
+"""One process at a time in a folder: the second is told who is there.
+
+The lock is the operating system's (flock, or what `filelock` has for the platform), on a file in the folder: it ends
+with the process, however that ends, so nothing needs cleaning up after a kill. A file beside it says who holds it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from safeio.atomic import atomic_write_json
+
+LOCK, HOLDER = ".lock", ".lock.json"
+PATIENCE = 15.0
+"""Seconds to wait where the holder is dead: worker processes that outlive a kill notice it within five."""
+
+
+class FolderInUse(RuntimeError):
+    """Another process works in the folder; the message says which, where, and since when."""
+
+
+@contextlib.contextmanager
+def sole_use(folder: str | os.PathLike, patience: float = PATIENCE) -> Iterator[None]:
+    """Hold the lock of `folder`, which is made when missing, for the length of the block.
+
+    Raises:
+        FolderInUse: another process, or another block of this one, has it.
+        OSError: the folder cannot be made or written.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK, thread_local=False)
+    _acquire(lock, folder, patience)
+    try:
+        about = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+        atomic_write_json(folder / HOLDER, about)
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # a disk that went read-only must not hide what happened before
+            (folder / HOLDER).unlink(missing_ok=True)
+        lock.release()
+
+
+def _acquire(lock: FileLock, folder: Path, patience: float) -> None:
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            lock.acquire(timeout=0)
+            return
+        except Timeout:
+            about = holder(folder)
+            if _alive(about) or time.monotonic() > deadline:
+                raise FolderInUse(_message(folder, about)) from None
+            time.sleep(0.2)
+
+
+def holder(folder: str | os.PathLike) -> dict[str, Any]:
+    """What the last holder wrote about itself (pid, host, since); empty if it has not come to that."""
+    try:
+        content = json.loads((Path(folder) / HOLDER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _alive(about: dict[str, Any]) -> bool:
+    """Whether that process may be running; one on another machine may."""
+    if about.get("host") != socket.gethostname():
+        return "host" in about
+    try:
+        os.kill(int(about["pid"]), 0)
+    except ProcessLookupError:
+        return False
+    except (KeyError, ValueError, OSError):
+        return True
+    return True
+
+
+def _message(folder: Path, about: dict[str, Any]) -> str:
+    who = "another process"
+    if about:
+        who = f"process {about.get('pid')} on {about.get('host')} since {about.get('since')}"
+    return (
+        f"The folder {folder} is in use by {who}. Wait for it, stop it, or give this run another folder "
+        f"(--output-dir, or OUTPUT for the scripts)."
+    )

@@ -1,0 +1,110 @@
+"""Whatever bytes a checkpoint file has: a dictionary or a CheckpointError that names the file; nothing is run."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import zipfile
+
+import pytest
+import torch
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from clip.weights import WeightsError, state_dict_from
+from safeio import bombs
+from safeio.bombs import refuse_bomb
+from safeio.unpickle import CheckpointError, load_checkpoint_file
+
+QUIET = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+CALLS_PRINT = b"cbuiltins\nprint\n(S'run'\ntR."
+
+
+def written(zipped: bool) -> bytes:
+    file = io.BytesIO()
+    content = {"state_dict": {"w": torch.arange(6.0)}, "epoch": 3, "val_result": None}
+    torch.save(content, file, _use_new_zipfile_serialization=zipped)
+    return file.getvalue()
+
+
+def read(path) -> None:
+    """The only two outcomes."""
+    try:
+        assert isinstance(load_checkpoint_file(path), dict)
+    except CheckpointError as error:
+        assert str(path) in str(error)
+
+
+@pytest.mark.filterwarnings("ignore")
+@QUIET
+@given(st.booleans(), st.data())
+def test_damaged_files(tmp_path, zipped, data):
+    content = bytearray(written(zipped))
+    for _ in range(data.draw(st.integers(1, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    (tmp_path / "file").write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    read(tmp_path / "file")
+
+
+@pytest.mark.filterwarnings("ignore")
+@QUIET
+@given(st.binary(max_size=100))
+@example(b"PK\x03\x04")
+@example(b"PK\x05\x06" + bytes(18))  # an archive of nothing
+@example(CALLS_PRINT)
+@example(pickle.dumps({"a": [1, 2]}))
+def test_any_bytes(tmp_path, capsys, content):
+    (tmp_path / "file").write_bytes(content)
+    read(tmp_path / "file")
+    assert "run" not in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore")
+@QUIET
+@given(st.binary(max_size=60))
+@example(CALLS_PRINT)
+@example(b"\x80\x02}q\x00.")
+@example(b"\x80\x02]q\x00h\x00a.")
+@example(b"(" * 60)
+def test_any_pickle_in_a_whole_archive(tmp_path, capsys, stream):
+    with zipfile.ZipFile(io.BytesIO(written(True))) as old, zipfile.ZipFile(tmp_path / "file", "w") as new:
+        for name in old.namelist():
+            new.writestr(name, stream if name.endswith("data.pkl") else old.read(name))
+    read(tmp_path / "file")
+    assert "run" not in capsys.readouterr().out
+
+
+@pytest.fixture
+def bomb(tmp_path, monkeypatch):
+    """Some KiB that unpack to 64 MiB, where ten times less is held for harmless."""
+    monkeypatch.setattr(bombs, "HARMLESS", 6 << 20)
+    with zipfile.ZipFile(tmp_path / "checkpoint.pt", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(64 << 20))
+    return tmp_path / "checkpoint.pt"
+
+
+def test_bombs_are_refused_unopened(bomb, monkeypatch):
+    monkeypatch.setattr(zipfile.ZipFile, "open", lambda *words, **more: pytest.fail("it was unpacked"))
+    with pytest.raises(CheckpointError, match=r"checkpoint\.pt .*would unpack to 0\.07 GB"):
+        load_checkpoint_file(bomb)
+    with pytest.raises(WeightsError, match=r"arrays\.npz .*would unpack to 0\.07 GB"):
+        state_dict_from(bomb.rename(bomb.with_name("arrays.npz")))
+
+
+def test_well_packed_small_files_are_no_bombs(tmp_path):
+    with zipfile.ZipFile(tmp_path / "zeros.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros", bytes(1 << 20))
+    refuse_bomb(tmp_path / "zeros.zip")
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "weights.npz", "weights.pt"])
+@pytest.mark.filterwarnings("ignore")
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.binary(max_size=80))
+@example(content=b"")  # numpy raised EOFError
+@example(content=(1 << 62).to_bytes(8, "little") + b"{}")  # a safetensors header longer than any file
+@example(content=(20).to_bytes(8, "little") + b'{"a":{"dtype":"F32"}')
+def test_weights_of_any_bytes(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(WeightsError, match=name.replace(".", r"\.")):
+        state_dict_from(tmp_path / name)
