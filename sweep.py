@@ -12,9 +12,11 @@ import re
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from runs.alike import without_effect
 from runs.drive import MISSING, Drive, Executor, State, state_of
 from runs.expand import Request, expand, part_of
 from runs.grid import parse_grid
@@ -119,11 +121,27 @@ def check_values(args: argparse.Namespace, runs: Sequence[Run]) -> None:
     from dassl.config import ConfigError
 
     distinct = {(run.trainer, run.cfg, str(run.swept)): run for run in runs}
+    warnings: dict[str, None] = {}
     for run in distinct.values():
         try:
-            train.resolve(train.parse(run.arguments(args.output, args.root, [])))
+            settings = train.resolve(train.parse(run.arguments(args.output, args.root, []))).cfg
         except (ConfigError, KeyError) as error:
             raise PlanError(f"--set: {error.args[0]}") from error
+        warnings |= dict.fromkeys(in_vain(run, settings))
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+def in_vain(run: Run, settings: Any) -> Iterator[str]:
+    """What is swept although the method does not read it, by what the method says of itself."""
+    from dassl.engine import TRAINER_REGISTRY
+
+    trainer = TRAINER_REGISTRY.get(run.trainer)
+    if hasattr(trainer, "method_class"):  # a CoOp-style plugin has none
+        node = trainer.settings_node
+        for name, why in trainer.method_class.unread(settings.TRAINER.get(node)).items():
+            if (key := f"TRAINER.{node}.{name}") in run.swept:
+                yield f"{key} changes nothing in {run.trainer}: {why}."
 
 
 def make_executor(args: argparse.Namespace) -> Executor:
@@ -145,7 +163,7 @@ def execute(args: argparse.Namespace, runs: Sequence[Run], executor: Executor) -
     """Run what is not complete and say what is missing; returns the exit status."""
     output = args.output.absolute()
     before = {run.folder: state_of(output / run.folder) for run in runs}
-    progress = Progress(runs, before, output, executor.width)
+    progress = Progress(runs, before, output, executor.width, args.retry_failed)
     drive = Drive(runs, output, lambda run: command_of(run, args), executor, progress, args.retry_failed)
     try:
         states = drive.run()
@@ -155,10 +173,12 @@ def execute(args: argparse.Namespace, runs: Sequence[Run], executor: Executor) -
     print(summary(states))
     missing = {folder: state for folder, state in states.items() if state.status != COMPLETE}
     for folder, state in missing.items():
-        if state.status != MISSING:
+        if state.status != MISSING or state.why:  # one that was never reached needs no line
             print(f"{state.status:<11} {args.output / folder}: {state.why}", file=sys.stderr)
     if any(before[folder] == state for folder, state in missing.items() if state.status == "failed"):
         print("What failed earlier is run again with --retry-failed.", file=sys.stderr)
+    for key, method in without_effect(runs, output):
+        print(f"note: {key} made no difference to {method}, its results are the same for all values.", file=sys.stderr)
     if drive.stop.signum:
         return 128 + drive.stop.signum
     return 1 if missing else 0

@@ -78,7 +78,7 @@ def compare(
 def run_method(runs: Sequence[Run], output: Path, root: str, extra: Sequence[str]) -> bool:
     """A method's runs, each only if the one before is complete; settings that it refuses do not stop the others."""
     try:
-        return all(execute(run, output, root, extra) for run in runs)
+        return all(not execute([run], output, root, extra) for run in runs)
     except SystemExit as refused:
         if refused.code != USAGE:
             raise

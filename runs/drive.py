@@ -14,9 +14,11 @@ from typing import Protocol
 from runs.process import IN_USE, last_line
 from runs.protocol import Run
 from runs.record import COMPLETE, FAILED, INTERRUPTED, RUNNING, read_record
+from safeio.lock import in_use
 
 MISSING = "missing"
 """The state beside those of a record: there is none."""
+CONTINUES = "the same command continues it"
 TICK = 0.5
 """Seconds after which the display is refreshed and signals are looked at."""
 
@@ -61,9 +63,14 @@ class State:
 
 
 def state_of(folder: Path) -> State:
-    """What a run's record says; for a failed one also the last line of what it printed."""
+    """What a run's record says; for a failed one also the last line of what it printed.
+
+    A run that was killed could not put that on record: where nobody works in its folder, it is `interrupted`.
+    """
     record = read_record(folder) or {}
     status = record.get("status", MISSING)
+    if status == RUNNING and not in_use(folder):
+        return State(INTERRUPTED, f"killed; {CONTINUES}")
     return State(status, last_line(folder) or record.get("failure", "") if status == FAILED else "")
 
 
@@ -180,9 +187,10 @@ def outcome(future: Future[int | None], folder: Path) -> State:
     if status == IN_USE:
         return State(RUNNING, last_line(folder))
     if status is not None and status < 0:
-        return State(INTERRUPTED, f"killed by {signal.Signals(-status).name}; the same command continues it")
-    if found.status == INTERRUPTED or status in (130, 143):
-        return State(INTERRUPTED, "stopped; the same command continues it")
+        return State(INTERRUPTED, f"killed by {signal.Signals(-status).name}; {CONTINUES}")
     if status is None or (status == 0 and found.status == COMPLETE):
         return found
-    return State(FAILED, last_line(folder) or f"ended with status {status}, record {found.status}")
+    recorded = (read_record(folder) or {}).get("status", MISSING)
+    if recorded == INTERRUPTED or status in (130, 143):
+        return State(INTERRUPTED, f"stopped; {CONTINUES}")
+    return State(FAILED, last_line(folder) or f"ended with status {status}, record {recorded}")

@@ -56,9 +56,12 @@ def expand(request: Request) -> list[Run]:
         if key in DECIDED:
             raise PlanError(f"--set {key}: this is not a value to try; {DECIDED[key]}.")
     chosen, wanted = _methods(request, data), _datasets(request, data)
-    for key in request.grid:
-        if not any(concerns(key, trainer) for trainer in chosen):
+    idle = [key for key in grid if not any(concerns(key, trainer) for trainer in chosen)]
+    for key in idle:
+        if key in request.grid:
             raise PlanError(f"--set {key} concerns none of the methods {', '.join(chosen)}.")
+    if grid and len(idle) == len(grid):
+        raise PlanError(f"{request.protocol} varies {', '.join(idle)}, which concerns none of {', '.join(chosen)}.")
     found: dict[str, Run] = {}
     for preset in request.presets:
         for trainer in chosen:

@@ -18,14 +18,16 @@ LONGEST_NAME = 120
 def parse_grid(words: Iterable[str]) -> dict[str, list[str]]:
     """`KEY=VALUE,VALUE` words by key; a comma within brackets belongs to the value: `REP_LAYERS=[5,6],[6]`.
 
+    `KEY=` is an empty text.
+
     Raises:
         PlanError: a word is not of that form, or names a key a second time.
     """
     grid: dict[str, list[str]] = {}
     for word in words:
-        key, _, values = word.partition("=")
+        key, sign, values = word.partition("=")
         listed = [value.strip() for value in re.split(r",(?![^\[(]*[\])])", values)]
-        if not re.fullmatch(r"[A-Z][A-Za-z0-9_.]*", key) or not all(listed):
+        if not re.fullmatch(r"[A-Z][A-Za-z0-9_.]*", key) or not sign or not (all(listed) or listed == [""]):
             raise PlanError(f"--set takes KEY=VALUE,VALUE such as TRAINER.MMRL.ALPHA=0.5,0.7; this is {word!r}.")
         if key in grid:
             raise PlanError(f"--set names {key} twice; list its values behind one another: {key}=A,B.")
@@ -45,8 +47,8 @@ def concerns(key: str, trainer: str) -> bool:
 
 
 def sections(trainer: str) -> set[str]:
-    """Names of a method's sections below TRAINER, as its config files have them."""
-    found = {trainer}
+    """Names of a method's sections below TRAINER: its own, in capitals as CoOp writes it, those of its config files."""
+    found = {trainer, trainer.upper()}
     for file in (CONFIGS / "trainers" / trainer).glob("*.yaml"):
         found |= set(read(file).get("TRAINER") or ())
     return found

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 
+from runs.joint import arguments, joined
 from runs.process import PROJECT, TRAIN
 from runs.protocol import PlanError, Run, plan
 from runs.record import is_complete, read_record
@@ -25,7 +26,7 @@ USAGE = 2
 """Exit status of train.py where the command line or a setting is wrong and nothing was started."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Run what the command line asks for; returns the exit status."""
     parser = argparse.ArgumentParser(prog="runs.launch", description=__doc__, allow_abbrev=False)
     parser.add_argument("protocol")
@@ -34,15 +35,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("dataset", help="a name of configs/datasets")
     parser.add_argument("--cfg", default=os.environ.get("CFG") or None, help="a file of configs/trainers/TRAINER")
     parser.add_argument("--shots", nargs="+", default=[], help="instead of the protocol's")
+    parser.add_argument("--together", action="store_true", help="train the seeds in one process, in one pass")
     parser.add_argument("--output", type=Path, default=Path(os.environ.get("OUTPUT") or "output"))
-    options, extra = parser.parse_known_args(arguments)
+    options, extra = parser.parse_known_args(words)
     root = os.environ.get("DATA") or "./data"
     try:
         shots, pairs = leading_numbers(options.shots, "--shots")
         seed, extra = leading_numbers(extra, "the seed")
         check_flags(extra)
         runs = plan(options.protocol, options.stage, options.trainer, options.dataset, seed, shots, options.cfg)
-        failed = [run for run in runs if not execute(run, options.output, root, [*extra, *pairs])]
+        groups = joined(runs) if options.together else [[run] for run in runs]
+        failed = [run for group in groups for run in execute(group, options.output, root, [*extra, *pairs])]
     except PlanError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -78,20 +81,24 @@ def check_flags(words: Sequence[str]) -> None:
             raise PlanError(f"{flag} is decided here and goes into the folder's name; {instead}.")
 
 
-def execute(run: Run, output: Path, root: str, extra: Sequence[str]) -> bool:
-    """Run train.py for one run unless it is complete; whether it is complete now."""
-    folder = output / run.folder
-    if is_complete(folder):
-        print(f"{folder} is complete: skipped", flush=True)
-        return True
-    arguments = run.arguments(output.absolute(), root, extra)
-    print("$", shlex.join(["python", "train.py", *arguments]), flush=True)
-    status = wait_for(subprocess.Popen([sys.executable, *TRAIN, *arguments]))
+def execute(runs: Sequence[Run], output: Path, root: str, extra: Sequence[str]) -> list[Run]:
+    """Run train.py for one run, or several that are joined, unless complete; those that are not complete now."""
+    missing = []
+    for run in runs:
+        if is_complete(output / run.folder):
+            print(f"{output / run.folder} is complete: skipped", flush=True)
+        else:
+            missing.append(run)
+    if not missing:
+        return []
+    words = arguments(missing, output.absolute(), root, extra)
+    print("$", shlex.join(["python", "train.py", *words]), flush=True)
+    status = wait_for(subprocess.Popen([sys.executable, *TRAIN, *words]))
     if status == USAGE:
         raise SystemExit(status)  # train.py has said what is wrong with the arguments; so it is for the other runs
     if status < 0 or status in (130, 143):  # killed or interrupted: whoever did that wants the rest to stop too
         raise SystemExit(status if status > 0 else 128 - status)
-    return status == 0 and is_complete(folder)
+    return [run for run in missing if not is_complete(output / run.folder)]
 
 
 def wait_for(process: subprocess.Popen) -> int:

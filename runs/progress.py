@@ -1,4 +1,4 @@
-"""How far a sweep is: one live line on a terminal, a line per run elsewhere, with an estimate of what is left."""
+"""How far a sweep is and an estimate of what is left: a live line on a terminal, elsewhere at the end of each run's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from runs.drive import State
 from runs.protocol import Run
-from runs.record import COMPLETE, read_record
+from runs.record import COMPLETE, FAILED, read_record
 
 
 class Estimate:
@@ -20,18 +20,28 @@ class Estimate:
 
     Args:
         output: where records of complete runs are, which count too.
+
+    Attributes:
+        start: seconds from handing out a run to the beginning of its record, at best: later ones may have queued.
     """
 
     def __init__(self, output: Path):
-        self.output = output
+        self.output, self.start = output, 0.0
         self._seconds: dict[tuple[str, ...], list[float]] = defaultdict(list)
 
-    def learn(self, run: Run) -> None:
-        """Take over what a complete run took, by its record."""
+    def learn(self, run: Run, waited: float | None = None) -> float | None:
+        """Take over what a complete run took, by its record, which is returned.
+
+        Args:
+            waited: seconds from handing it out to its end, if it was run now.
+        """
         seconds = (read_record(self.output / run.folder) or {}).get("timing", {}).get("seconds")
         if seconds is not None:
             for kind in self._kinds(run):
                 self._seconds[kind].append(seconds)
+            if waited is not None:
+                self.start = min(self.start or waited - seconds, waited - seconds)
+        return seconds
 
     def of(self, run: Run) -> float | None:
         """Expected seconds of one run, None while nothing has ended."""
@@ -39,7 +49,7 @@ class Estimate:
 
     def left(self, runs: Sequence[Run], width: int) -> float | None:
         """Seconds for these runs, `width` at a time."""
-        expected = [seconds for seconds in map(self.of, runs) if seconds is not None]
+        expected = [seconds + self.start for seconds in map(self.of, runs) if seconds is not None]
         return None if len(expected) < len(runs) else sum(expected) / max(1, min(width, len(runs)))
 
     @staticmethod
@@ -54,19 +64,33 @@ class Progress:
     Args:
         runs: all of the sweep; states: where each stands.
         width: runs at a time.
+        retry_failed: whether what failed earlier is run.
+
+    Attributes:
+        left: what is to be run, without what depends on a run that is not complete and will not be.
     """
 
-    def __init__(self, runs: Sequence[Run], states: Mapping[str, State], output: Path, width: int):
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        states: Mapping[str, State],
+        output: Path,
+        width: int,
+        retry_failed: bool = False,
+    ):
         self.estimate, self.width = Estimate(output), width
-        self.left = {run.folder: run for run in runs if states[run.folder].status != COMPLETE}
+        complete = [run for run in runs if states[run.folder].status == COMPLETE]
+        self.left = {run.folder: run for run in runs if run not in complete}
         self.running: dict[str, float] = {}
-        self.failed = 0
+        self.total, self.done, self.failed = len(runs), len(complete), 0
+        for run in complete:
+            self.estimate.learn(run)
         for run in runs:
-            if run.folder not in self.left:
-                self.estimate.learn(run)
+            if states[run.folder].status == FAILED and not retry_failed:
+                self._give_up(run)
         self.bar = tqdm(
-            total=len(runs),
-            initial=len(runs) - len(self.left),
+            total=self.total,
+            initial=self.done,
             bar_format="{desc}{n_fmt}/{total_fmt} |{bar:24}| {elapsed}{postfix}",
             disable=None,  # only on a terminal
             dynamic_ncols=True,
@@ -79,30 +103,37 @@ class Progress:
 
     def ended(self, run: Run, state: State) -> None:
         seconds = time.monotonic() - self.running.pop(run.folder)
-        del self.left[run.folder]
-        self.bar.update()
         said = state.why
         if state.status == COMPLETE:
-            self.estimate.learn(run)
-            record = read_record(self.estimate.output / run.folder) or {}
-            seconds = record.get("timing", {}).get("seconds", seconds)  # without waiting for a place
-            said = f"{record['metrics']['accuracy']:.1f} %" if "accuracy" in record.get("metrics", {}) else ""
+            del self.left[run.folder]
+            self.done += 1
+            seconds = self.estimate.learn(run, seconds) or seconds  # without waiting for a place
+            metrics = (read_record(self.estimate.output / run.folder) or {}).get("metrics", {})
+            said = f"{metrics['accuracy']:.1f} %" if "accuracy" in metrics else ""
         else:
-            self.failed += 1
-        self.bar.write(f"{state.status:<11} {seconds:7.1f} s  {run.folder}  {said}".rstrip())
+            self._give_up(run)
+        self.bar.n = self.done  # shown by tick, together with the new estimate
+        where = f"  [{self.done}/{self.total}, {self._ahead()}]" if self.bar.disable else ""
+        self.bar.write(f"{state.status:<11} {seconds:7.1f} s  {run.folder}  {said}".rstrip() + where)
         self.tick()
 
     def tick(self) -> None:
         """Bring the live line up to date."""
-        seconds = self.estimate.left(list(self.left.values()), self.width)
-        left = "?" if seconds is None else tqdm.format_interval(max(0, seconds - self._spent()))
         trouble = f", {self.failed} not complete" if self.failed else ""
         running = min(len(self.running), self.width)  # a cluster holds a queue of its own
-        self.bar.set_postfix_str(f"about {left} left, {running} running{trouble}")
+        self.bar.set_postfix_str(f"{self._ahead()}, {running} running{trouble}")
 
     def close(self) -> None:
         """Remove the live line."""
         self.bar.close()
+
+    def _give_up(self, run: Run) -> None:
+        self.failed += 1
+        self.left = {k: other for k, other in self.left.items() if run.folder not in (k, other.model_folder)}
+
+    def _ahead(self) -> str:
+        seconds = self.estimate.left(list(self.left.values()), self.width)
+        return f"about {'?' if seconds is None else tqdm.format_interval(max(0, seconds - self._spent()))} left"
 
     def _spent(self) -> float:
         """Seconds that the running ones have already had, as shared by the workers."""

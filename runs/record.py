@@ -24,8 +24,8 @@ class RunRecord:
 
     def __init__(self, folder: str | Path, fields: dict[str, Any]):
         self.path = Path(folder) / FILE_NAME
-        self.started = time.time()
-        self.content = {**fields, "status": RUNNING, "metrics": {}, "timing": {"started": self.started}}
+        self._began = time.monotonic()  # the clock may be set while the run goes on
+        self.content = {**fields, "status": RUNNING, "metrics": {}, "timing": {"started": time.time()}}
 
     def write(self) -> None:
         """Put the record on disk, whole or not at all."""
@@ -45,8 +45,8 @@ class RunRecord:
         self._end(INTERRUPTED, failure=f"{type(error).__name__}: {error}")
 
     def _end(self, status: str, **fields: Any) -> None:
-        ended = time.time()
-        timing = {**self.content["timing"], "ended": ended, "seconds": round(ended - self.started, 3)}
+        seconds = round(time.monotonic() - self._began, 3)
+        timing = {**self.content["timing"], "ended": time.time(), "seconds": seconds}
         self.content |= {"status": status, "timing": timing, **fields}
         self.write()
 

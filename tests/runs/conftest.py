@@ -1,4 +1,7 @@
-"""A stand-in for train.py, and runs of it: what it does is said by a word in the folder's name."""
+"""A stand-in for train.py, and runs of it.
+
+What it does is said by a word in the folder's name, or in a file `fates` beside it: `PART OF THE FOLDER: WORD`.
+"""
 
 from pathlib import Path
 
@@ -13,6 +16,10 @@ from pathlib import Path
 words = sys.argv[1:]
 folder = Path(words[words.index("--output-dir") + 1])
 attempts = folder / "attempts.txt"
+fate, fates = folder.name, Path(__file__).with_name("fates")
+for line in fates.read_text().splitlines() if fates.exists() else ():
+    part, word = line.split(": ")
+    fate += word if part in str(folder) else ""
 first = not attempts.exists()
 with attempts.open("a") as file:
     file.write(f"{os.getpid()} {os.environ.get('CUDA_VISIBLE_DEVICES', '-')}\\n")
@@ -29,21 +36,21 @@ def stopped(signum, frame):
 
 signal.signal(signal.SIGTERM, stopped)
 (folder / "run.json").write_text(json.dumps({"status": "running"}))
-if "fails" in folder.name and first:
+if "fails" in fate and first:
     print("first line")
     print("ValueError: there is no picture here", file=sys.stderr)
     end("failed", 1, failure="ValueError: there is no picture here")
-if "killed" in folder.name and first:
+if "killed" in fate and first:
     os.kill(os.getpid(), signal.SIGKILL)
-if "waits" in folder.name and first:
+if "waits" in fate and first:
     print("waiting", flush=True)
     (folder / "waiting").write_text(str(os.getpid()))
     while not (folder.parent / "go").exists():
         time.sleep(0.05)
-if "used" in folder.name and first:
+if "used" in fate and first:
     print("error: The folder is in use", file=sys.stderr)
     raise SystemExit(75)
-end("complete", 0, metrics={"accuracy": 50.0})
+end("complete", 0, metrics={"accuracy": 50.0}, parameters_sha256="0" * 64)
 """
 
 

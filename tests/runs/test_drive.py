@@ -10,9 +10,10 @@ import time
 import pytest
 
 from runs import process
-from runs.drive import Drive, State
+from runs.drive import Drive, State, state_of
 from runs.local import LocalExecutor
 from runs.progress import Progress
+from safeio.lock import sole_use
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def sweep(tmp_path, command):
     def go(runs, workers=1, gpus=(), **options):
         executor, output = LocalExecutor(workers, gpus), tmp_path / "out"
         drive = Drive(runs, output, command, executor, None, **options)
-        drive.display = display = Progress(runs, drive.states, output, workers)
+        drive.display = display = Progress(runs, drive.states, output, workers, drive.retry_failed)
         order, display.started = [], lambda run, started=display.started: (order.append(run.folder), started(run))
         try:
             return drive.run(), order, drive.stop
@@ -65,6 +66,13 @@ def test_a_killed_run_is_continued_by_the_next_pass(sweep, job, attempts):
     assert statuses(states) == {"killed": "interrupted", "other": "complete"}
     assert "SIGKILL" in states["killed"].why
     assert statuses(sweep(runs)[0])["killed"] == "complete" and len(attempts("killed")) == 2
+
+
+def test_a_record_of_a_run_that_was_killed_is_not_taken_for_a_running_one(tmp_path):
+    (tmp_path / "run.json").write_text('{"status": "running"}')
+    assert state_of(tmp_path).status == "interrupted"
+    with sole_use(tmp_path):
+        assert state_of(tmp_path) == State("running")
 
 
 def test_a_folder_in_use_is_waited_for(sweep, job, attempts, monkeypatch):

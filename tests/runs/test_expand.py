@@ -120,6 +120,7 @@ def test_an_ablation_is_the_protocol_with_values():
         (Request("base2new", []), ["--methods", "MMRLpp"]),
         (Request("base2new", ["MMRL"], presets=["fear"]), ["'fear'", "Did you mean fair?"]),
         (Request("base2new", ["CoOp"], grid={"TRAINER.MMRL.ALPHA": ["1"]}), ["TRAINER.MMRL.ALPHA", "CoOp"]),
+        (Request("tokens", ["CoOp", "MaPLe"]), ["tokens varies TRAINER.MMRL.N_REP_TOKENS", "CoOp, MaPLe"]),
         (Request("base2new", ["CoOp"], grid={"SEED": ["1"]}), ["SEED", "--seeds"]),
     ],
 )
@@ -139,13 +140,14 @@ def test_parts_are_whole_and_together_all():
 
 
 def test_words_of_a_grid():
-    assert parse_grid(["A.B=1,2", "C=[1,2],[3]", "D=(0.5,1)", "E=a=b"]) == {
+    assert parse_grid(["A.B=1,2", "C=[1,2],[3]", "D=(0.5,1)", "E=a=b", "F="]) == {
         "A.B": ["1", "2"],
         "C": ["[1,2]", "[3]"],
         "D": ["(0.5,1)"],
         "E": ["a=b"],
+        "F": [""],
     }
-    for wrong in (["A"], ["A="], ["=1"], ["a=1"], ["A=1,,2"], ["A=1", "A=2"]):
+    for wrong in (["A"], ["A=,1"], ["=1"], ["a=1"], ["A=1,,2"], ["A=1", "A=2"]):
         with pytest.raises(PlanError, match="--set"):
             parse_grid(wrong)
 

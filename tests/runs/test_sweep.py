@@ -5,6 +5,8 @@ import json
 import pytest
 
 import sweep
+from runs.grid import concerns
+from runs.protocol import methods
 from runs.record import RunRecord
 
 WORDS = ["base2new", "--methods", "MMRL", "CoOp", "--datasets", "openmoji", "--seeds", "1"]
@@ -69,6 +71,33 @@ def test_mistakes_are_said_before_anything_runs(call, tmp_path, capsys, words, p
     said = capsys.readouterr().err
     assert said.startswith("error: ") and all(part in said for part in parts), said
     assert not (tmp_path / "out").exists()
+
+
+def test_what_the_start_of_a_context_keeps_from_being_read_is_said(call, capsys):
+    """CoOp's file for OpenMoji names the words to start from; only their number decides the context's length."""
+    words = ["--dry-run", "--set", "TRAINER.COOP.N_CTX=2,4"]
+    assert call(*words) == 0
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert warning.startswith("warning: TRAINER.COOP.N_CTX changes nothing in CoOp") and "'a photo of a'" in warning
+    assert call(*words, "TRAINER.COOP.CTX_INIT=", "TRAINER.MMRL.ALPHA=0.5") == 0
+    assert not capsys.readouterr().err
+
+
+def test_what_made_no_difference_is_said(call, capsys):
+    """The stand-in learns the same whatever it is told."""
+    assert call("--set", "TRAINER.MMRL.ALPHA=0.3,0.7", "OPTIM.LR=0.1") == 0
+    assert capsys.readouterr().err == (
+        "note: TRAINER.MMRL.ALPHA made no difference to MMRL, its results are the same for all values.\n"
+    )
+
+
+def test_the_settings_of_every_method_can_be_varied():
+    import trainers  # noqa: F401
+    from dassl.engine import TRAINER_REGISTRY
+
+    for name in methods():
+        trainer = TRAINER_REGISTRY.get(name)
+        assert all(concerns(f"TRAINER.{trainer.settings_node}.{key}", name) for key in trainer.defaults), name
 
 
 def test_a_record_says_protocol_preset_and_swept_values(tmp_path):
