@@ -34,8 +34,8 @@ class Workshop:
         torch.save(model.state_dict(), self.folder / f"{name}.pt")
         self.sides[name] = model.visual.input_resolution
 
-    def build(self, trainer: str, clip: str, classnames: Sequence[str], role: str = "trained", **settings):
-        """The trainer for these classes in float32 on the CPU; `settings` are the method's own.
+    def build(self, trainer: str, clip: str, classnames: Sequence[str], role="trained", cuda=False, **settings):
+        """The trainer for these classes in float32, on the CPU unless `cuda`; `settings` are the method's own.
 
         Returns:
             It, with empty data loaders.
@@ -46,7 +46,7 @@ class Workshop:
         options = {f"TRAINER.{real.settings_node}.{key}": value for key, value in own.items()} | {
             "MODEL.BACKBONE.NAME": self.folder / f"{clip}.pt",
             "INPUT.SIZE": (side, side),
-            "USE_CUDA": False,
+            "USE_CUDA": cuda,
             "TEST.ROLE": role,
             "OPTIM.LR": 0.01,
             "OUTPUT_DIR": self.folder,

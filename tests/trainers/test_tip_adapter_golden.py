@@ -223,7 +223,7 @@ def test_an_interrupted_run_keeps_the_best_epoch(case, tip_f, tmp_path):
 
 
 def test_mistakes_are_named(case, tmp_path):
-    with pytest.raises(ValueError, match=r"TIPADAPTERF\.SELECT_ON.*'train'.*val or test"):
+    with pytest.raises(ValueError, match=r"TIPADAPTERF\.SELECT_ON.*'train'.*one of val, test"):
         build(case, "TipAdapterF", tmp_path, select_on="train")
     with pytest.raises(ValueError, match="FINAL_MODEL"):
         build(case, "TipAdapterF", tmp_path, **{"TEST.FINAL_MODEL": "best_val"})
