@@ -1,0 +1,109 @@
+"""Pictures per second of an evaluation: a plain torch DataLoader and the plain towers, against the product.
+
+    python benchmarks/eval.py --method MMRL --classes 100 --pictures 400 --backbone ViT-B/16
+
+Made-up JPEG photographs of 500 x 375 pixels through the whole way from file to prediction, with random weights. Plain
+is what published code does: decode and resize each picture at each evaluation, text features at every batch, the
+prompts at full length. The product reads crops from its cache (`cached`) or decodes (`uncached`), and computes text
+features once. All three must predict the same classes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import torch
+from torch.utils.data import DataLoader
+
+from benchmarks._measure import hardware
+from benchmarks.loader import make_photographs, settings
+from benchmarks.step import SHAPES, build_trainer, class_names, make_plain, random_weights
+from dassl.data.crop_cache import evaluation_wrapper
+from dassl.data.transforms import build_transform
+from dassl.data.wrapper import DatasetWrapper
+
+
+@torch.no_grad()
+def predictions(trainer, dataset, args: argparse.Namespace) -> torch.Tensor:
+    """Predicted classes of a data set, by whatever `trainer` keeps of the classes."""
+    loader = DataLoader(dataset, args.batch, num_workers=args.workers)
+    found = [trainer.model_inference(batch["img"].to(trainer.device)).argmax(dim=1) for batch in loader]
+    return torch.cat(found).cpu()
+
+
+def product(trainer, dataset, args: argparse.Namespace) -> torch.Tensor:
+    """Predictions with the text features computed once."""
+    with trainer.fixed_classes():
+        return predictions(trainer, dataset, args)
+
+
+def timed(predict, *words) -> tuple[float, torch.Tensor]:
+    """Seconds, and the predictions."""
+    began = time.perf_counter()
+    found = predict(*words)
+    return time.perf_counter() - began, found
+
+
+def measure(args: argparse.Namespace) -> dict:
+    """The three ways, one after the other."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        weights, names = random_weights(args.backbone, folder), class_names(args.classes)
+        (folder / "pictures").mkdir()
+        pictures = make_photographs(folder / "pictures", args.pictures)
+        ours, plain = build_trainer(args, weights, names), build_trainer(args, weights, names)
+        make_plain(plain)
+        for trainer in (ours, plain):
+            trainer.set_model_mode("eval")
+        cfg = settings(cache=True, workers=args.workers)
+        transform = build_transform(cfg, is_train=False)
+        cfg.DATALOADER.CACHE_DIR = str(folder / "crops")
+        decoded = DatasetWrapper(cfg, pictures, transform, is_train=False)
+        cached = evaluation_wrapper(cfg, pictures, transform)
+        list(DataLoader(cached, args.batch))  # the first evaluation writes the crops; every later one reads them
+        seconds, found = {}, {}
+        for way, predict, trainer, dataset in (
+            ("plain", predictions, plain, decoded),
+            ("uncached", product, ours, decoded),
+            ("cached", product, ours, cached),
+        ):
+            seconds[way], found[way] = timed(predict, trainer, dataset, args)
+        same = torch.equal(found["uncached"], found["cached"])
+        agree = (found["plain"] == found["cached"]).float().mean().item()
+    result = {key: getattr(args, key) for key in ("method", "backbone", "classes", "pictures", "batch", "workers")}
+    result |= {f"{way}_per_second": args.pictures / value for way, value in seconds.items()}
+    result |= {"cached_equals_uncached": same, "plain_agrees": agree}
+    return result | {"ratio": seconds["plain"] / seconds["cached"]} | hardware(torch.device(args.device))
+
+
+def main() -> None:
+    """Read the command line, measure, print and store."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    parser.add_argument("--method", default="MMRL")
+    parser.add_argument("--backbone", default="ViT-B/16", choices=SHAPES)
+    parser.add_argument("--classes", type=int, default=100)
+    parser.add_argument("--pictures", type=int, default=400)
+    parser.add_argument("--batch", type=int, default=100)
+    parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--prec", default="fp32", help="precision of the run: fp32, amp, fp16, bf16")
+    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("options", nargs="*", help="KEY VALUE pairs for the method's settings")
+    args = parser.parse_args()
+    result = measure(args)
+    for name, value in result.items():
+        print(f"{name:>24}: {value:.4g}" if isinstance(value, float) else f"{name:>24}: {value}")
+    if args.json:
+        args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
