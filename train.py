@@ -10,10 +10,13 @@ import argparse
 import difflib
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, redirect_stdout
 from functools import partial, reduce
+from itertools import product
 from operator import getitem
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
@@ -26,16 +29,19 @@ from dassl.engine.distributed import joined, started
 from dassl.engine.lockstep import in_lockstep
 from dassl.engine.stop import Stopped, StopRequest
 from dassl.utils import collect_env_info, set_random_seed, setup_logger
-from dassl.utils.environment import machine, set_deterministic, versions
+from dassl.utils.environment import compute_as, machine, set_deterministic, versions
 from dassl.utils.layers import parameters_sha256
 from dassl.utils.logger import Labelled
+from runs.grid import folder_of, parse_grid
+from runs.protocol import PlanError
 from runs.record import RunRecord, set_aside_log
 from runs.repeat import OUTCOME, SURROUNDINGS, RecordError, code_version, differences, read_to_repeat
 from safeio.lock import FolderInUse, sole_use
+from safeio.mistake import Mistake
 from trainers._clip_trainer import ClipTrainer
 from trainers._frozen_clip import shared_weights
 from trainers._ranks import share_run
-from trainers._settings import resolve
+from trainers._settings import keys_like, resolve
 from trainers._together import WaitingStep, answer
 
 Prepare = Callable[[TrainerBase], None]
@@ -51,6 +57,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--resume", help="folder to resume from")
     parser.add_argument("--seed", type=int, help="0 or more seeds every random generator")
     parser.add_argument("--seeds", type=int, nargs="+", help="train these in one pass, each in OUTPUT_DIR/seed<number>")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE,VALUE", help="with --seeds: also each of these values"
+    )
     parser.add_argument("--source-domains", nargs="+")
     parser.add_argument("--target-domains", nargs="+")
     parser.add_argument("--transforms", nargs="+", help="training transforms")
@@ -77,13 +86,20 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     for word in args.opts:
         if word.startswith("--"):
             known = [flag for action in parser._actions for flag in action.option_strings]
-            near = difflib.get_close_matches(word, known, 1)
-            parser.error(f"unknown flag {word}" + (f", did you mean {near[0]}?" if near else ""))
+            near, keys = difflib.get_close_matches(word, known, 1), keys_like(word)
+            meant = f", did you mean {near[0]}?" if near else ""
+            parser.error(f"unknown flag {word}" + (f": settings are given as {keys} VALUE" if keys else meant))
     if args.seeds and args.seed is not None:
         parser.error("--seed and --seeds exclude one another")
+    if args.set and not args.seeds:
+        parser.error("--set names values for runs that are trained in one pass: give their --seeds too, one is enough")
+    try:
+        args.grid = parse_grid(args.set)
+    except PlanError as error:
+        parser.error(str(error))
     if len(args.opts) % 2:
         parser.error(f"settings come in pairs KEY VALUE, but there are {len(args.opts)} words: {args.opts}")
-    args.record = None
+    args.record, args.runs = None, 1
     if args.from_record:
         try:
             args.record = read_to_repeat(args.from_record)
@@ -148,7 +164,7 @@ def run(args: argparse.Namespace, builder: ConfigBuilder, record: RunRecord, pre
             skipped_steps=getattr(trainer, "skipped_steps", 0),
             efficiency={
                 **trainer.measures.as_dict(),
-                "runs_in_process": len(args.seeds or [1]),
+                "runs_in_process": args.runs,
                 "processes": started(),
             },
             classes=[name for _, name in sorted(trainer.lab2cname.items())],
@@ -166,7 +182,7 @@ def say_differences(then: dict | None, record: RunRecord, about: tuple[str, ...]
 def print_settings(args: argparse.Namespace, builder: ConfigBuilder) -> None:
     """The head of the log: arguments, settings with their origins, environment."""
     print("***************\n** Arguments **\n***************")
-    for key in sorted(vars(args).keys() - {"record"}):
+    for key in sorted(vars(args).keys() - {"record", "grid", "runs"}):
         print(f"{key}: {getattr(args, key)}")
     print("************\n** Config **\n************")
     print(builder.describe())
@@ -179,6 +195,7 @@ def one(args: argparse.Namespace, prepare: Prepare = lambda trainer: None) -> in
     with ExitStack() as until_done:
         try:
             builder = resolve(args)
+            compute_as((args.record or {}).get("machine") or {})
             until_done.enter_context(sole_use(builder.cfg.OUTPUT_DIR))
             record = RunRecord(builder.cfg.OUTPUT_DIR, record_fields(builder, args))
             record.write()
@@ -199,14 +216,34 @@ def recorded(args: argparse.Namespace, builder: ConfigBuilder, record: RunRecord
         record.interrupted(error)
         print("Interrupted; the same command continues the run.", file=sys.stderr)
         return error.code if isinstance(error, Stopped) else 130
+    except Mistake as error:
+        record.failed(error)
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     except BaseException as error:
         record.failed(error)
         raise
     return 0
 
 
+def apart(args: argparse.Namespace) -> list[argparse.Namespace]:
+    """One command line per run: every combination of the values to try with every seed, in folders of their own."""
+    combinations = [dict(zip(args.grid, values, strict=True)) for values in product(*args.grid.values())]
+    found = []
+    for values in combinations:
+        above = Path(args.output_dir or ".", *([folder_of(values)] if values else []))
+        swept = ["SWEPT", str(list(values))] if values else []
+        opts = [*args.opts, *(word for pair in values.items() for word in pair), *swept]
+        for seed in dict.fromkeys(args.seeds):
+            own = {"seed": seed, "output_dir": str(above / f"seed{seed}"), "opts": opts}
+            found.append(argparse.Namespace(**{**vars(args), **own}))
+    for each in found:
+        each.runs = len(found)
+    return found
+
+
 def together(args: argparse.Namespace) -> int:
-    """The runs of several seeds in one pass; returns the highest of their exit statuses."""
+    """Several runs in one pass; one that fails leaves the others alone. Returns the highest of their exit statuses."""
     stop = StopRequest()
 
     def prepare(trainer: TrainerBase) -> None:
@@ -214,13 +251,17 @@ def together(args: argparse.Namespace) -> int:
         if isinstance(trainer, ClipTrainer):
             trainer.computer = WaitingStep()
 
-    def of_seed(seed: int) -> int:
-        sys.stdout = Labelled(sys.stdout, f"[seed {seed}] ")
-        folder = os.path.join(args.output_dir or ".", f"seed{seed}")
-        return one(argparse.Namespace(**{**vars(args), "seed": seed, "output_dir": folder}), prepare)
+    def labelled(own: argparse.Namespace) -> int:
+        label = os.path.relpath(own.output_dir, args.output_dir or ".")
+        sys.stdout = Labelled(sys.stdout, f"[{label}] ")
+        try:
+            return one(own, prepare)
+        except Exception:
+            print(f"[{label}] failed:\n{traceback.format_exc()}", file=sys.stderr)
+            return 1
 
     with shared_weights(), stop.listening():
-        return max(in_lockstep([partial(of_seed, seed) for seed in dict.fromkeys(args.seeds)], answer))
+        return max(in_lockstep([partial(labelled, own) for own in apart(args)], answer))
 
 
 def shared(args: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from safeio.download import download
+from safeio.mistake import Mistake
 
 EMBEDDED = Path(__file__).with_name("embedded")  # small models that are part of the repository, NAME.npz
 TABLE = Path(__file__).with_name("models.csv")  # OpenAI's releases: name, url, sha256
@@ -18,7 +19,7 @@ CACHE_VARIABLE = "CLIP_CACHE"
 FILE_SUFFIXES = {".pt", ".pth", ".bin", ".npz", ".safetensors", ".tar", ".ckpt"}
 
 
-class UnknownModelError(RuntimeError):
+class UnknownModelError(Mistake, RuntimeError):
     """No model of that name and no file at that path; the message lists what there is."""
 
 
@@ -73,13 +74,16 @@ def resolve(name_or_path: str | os.PathLike, root: str | os.PathLike | None = No
     if name in releases():
         release = releases()[name]
         return download(release.url, cache_folder(root) / release.file_name, release.sha256)
-    if (path := Path(name).expanduser()).is_file():
-        return path
-    raise UnknownModelError(_unknown(name))
+    if message := unknown(name):
+        raise UnknownModelError(message)
+    return Path(name).expanduser()
 
 
-def _unknown(name: str) -> str:
+def unknown(name: str) -> str | None:
+    """What to tell who gave a name that is neither a model's nor a file's; None if it is one of them."""
     names = available_models()
+    if name in names or Path(name).expanduser().is_file():
+        return None
     if name.startswith("open_clip:"):
         return f"{name}: the code that asks for this file knows OpenAI's conventions only, not open_clip's."
     if Path(name).suffix in FILE_SUFFIXES:

@@ -20,6 +20,7 @@ from clip.architecture import Architecture
 from clip.block import QuickGELU
 from clip.catalog import UnknownModelError
 from clip.tokenizer import SIZE as VOCABULARY_SIZE
+from safeio.mistake import Mistake
 
 PREFIX = "open_clip:"
 CONFIG, FILES = "open_clip_config.json", ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
@@ -30,7 +31,7 @@ VISION = {"image_size", "layers", "width", "patch_size", "head_width", "mlp_rati
 TEXT = {"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio"}
 
 
-class UnsupportedModelError(ValueError):
+class UnsupportedModelError(Mistake, ValueError):
     """An open_clip model of another architecture than OpenAI's; the message says what is different."""
 
 

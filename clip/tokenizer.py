@@ -20,6 +20,8 @@ import regex
 import torch
 from torch import Tensor
 
+from safeio.mistake import Mistake
+
 VOCABULARY = Path(__file__).with_name("bpe_simple_vocab_16e6.txt.gz")
 SIZE = 49408
 START, END = "<|startoftext|>", "<|endoftext|>"
@@ -30,6 +32,10 @@ CONTEXT_LENGTH = 77
 PIECE = regex.compile(
     r"<\|startoftext\|>|<\|endoftext\|>|'(?:s|t|re|ve|m|ll|d)|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+", regex.IGNORECASE
 )
+
+
+class TextTooLong(Mistake, RuntimeError):
+    """A text has more tokens than there are positions; the message quotes it."""
 
 
 class Tokenizer:
@@ -100,7 +106,7 @@ def tokenize(texts: str | list[str], context_length: int = CONTEXT_LENGTH, trunc
         `(len(texts), context_length)` ids, int64.
 
     Raises:
-        RuntimeError: a text is too long; the message quotes it.
+        TextTooLong: a text is; the message quotes it.
     """
     tokenizer = default_tokenizer()
     start, end = tokenizer.encoder[START], tokenizer.encoder[END]
@@ -110,7 +116,7 @@ def tokenize(texts: str | list[str], context_length: int = CONTEXT_LENGTH, trunc
         ids = [start, *tokenizer.encode(text), end]
         if len(ids) > context_length:
             if not truncate:
-                raise RuntimeError(
+                raise TextTooLong(
                     f"The text {text!r} has {len(ids)} tokens (start and end included), but at most "
                     f"{context_length} fit into the context. Shorten it, or pass truncate=True to cut it."
                 )

@@ -21,13 +21,14 @@ from clip.open_clip_models import find, is_open_clip
 from clip.positions import resize_positions
 from clip.preprocess import MEAN, STD, evaluation_transform
 from safeio.bombs import refuse_bomb
+from safeio.mistake import MissingFile, Mistake
 from safeio.unpickle import CheckpointError, is_torchscript, load_checkpoint_file
 
 # Stored beside the weights, but not part of them: shapes in OpenAI's archives, a causal mask in open_clip's.
 NOT_WEIGHTS = {"input_resolution", "context_length", "vocab_size", "attn_mask"}
 
 
-class WeightsError(RuntimeError):
+class WeightsError(Mistake, RuntimeError):
     """A file does not hold the weights of a CLIP; the message names the file and what is wrong with it."""
 
 
@@ -90,7 +91,7 @@ def state_dict_from(path: str | os.PathLike) -> dict[str, Tensor]:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"There is no weights file {path}.")
+        raise MissingFile(f"There is no weights file {path}.")
     content = _read(path)
     content = content.get("state_dict", content)
     tensors = {}

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, NamedTuple
 
 from dassl.utils.progress import progress
+from safeio.bombs import Disproportion, refuse_disproportion
 
 SPARE = 1 << 30  # bytes that stay free on the disk
 
@@ -41,10 +42,11 @@ def unpack(archive: Path, folder: Path, take: Mapping[str, str]) -> None:
     check_space(folder, archive.stat().st_size, archive)
     waiting = folder / f".unpacking-{uuid.uuid4().hex[:12]}"
     try:
-        count = 0
+        count = unpacked = 0
         for member in progress(_members(archive), f"unpacking {archive.name}"):
             target = _target(member.name, take, archive)
             if target and member.content:
+                refuse_disproportion(archive, unpacked := unpacked + member.size)
                 check_space(folder, member.size, archive)
                 (waiting / target).parent.mkdir(parents=True, exist_ok=True)
                 with member.content, open(waiting / target, "xb") as file:
@@ -55,6 +57,8 @@ def unpack(archive: Path, folder: Path, take: Mapping[str, str]) -> None:
         _merge(waiting, folder)
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, FileExistsError) as error:
         raise ArchiveError(f"{archive} is damaged ({error}). Delete it and fetch it again.") from error
+    except Disproportion as error:
+        raise ArchiveError(f"{error}. Do not use this archive.") from error
     finally:
         shutil.rmtree(waiting, ignore_errors=True)
 

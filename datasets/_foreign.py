@@ -11,6 +11,8 @@ import pickle
 from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple
 
+from safeio.mistake import Mistake
+
 LARGEST = 1 << 28  # bytes; 16 shots of 1000 classes are 3 MB
 Rows = list[tuple[str, int, str]]  # path relative to the dataset's folder, label, class name
 
@@ -22,7 +24,7 @@ class Foreign(NamedTuple):
     rows: dict[str, Rows]
 
 
-class ForeignListError(ValueError):
+class ForeignListError(Mistake, ValueError):
     """The file is not a list of pictures; the message names it."""
 
 

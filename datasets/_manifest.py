@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from datasets._benchmark import lines, visible
 from datasets._splits import SplitError
+from safeio.mistake import MissingFile
 
 PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm"}
 PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
@@ -108,7 +109,7 @@ def _numbered(folder: Path, manifest: Path, entries: list[tuple[int, dict]]) -> 
             )
         file = folder / str(path)
         if not file.is_file():
-            raise FileNotFoundError(f"{manifest}, line {number}: there is no picture {file}")
+            raise MissingFile(f"{manifest}, line {number}: there is no picture {file}")
         found.append((file, label or name, name or label, PARTS.get(part, "")))
     if not found:
         raise SplitError(f"{manifest} names no pictures")

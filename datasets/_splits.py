@@ -19,6 +19,7 @@ from yacs.config import CfgNode
 from dassl.data.datasets import Datum
 from dassl.data.few_shot import group_by
 from safeio.atomic import atomic_write_text
+from safeio.mistake import Mistake
 
 VAL_SHARE = 0.2  # of a class, where a benchmark comes without a validation part
 TRAIN_SHARE = 0.5  # of a class, where it comes without any split
@@ -32,7 +33,7 @@ class Split(NamedTuple):
     test: list[Datum]
 
 
-class SplitError(RuntimeError):
+class SplitError(Mistake, RuntimeError):
     """A split file is missing or malformed; the message names it and what was expected."""
 
 

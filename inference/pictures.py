@@ -54,12 +54,16 @@ def _below(folder: Path) -> list[Path]:
 
 
 def read_picture(path: str | os.PathLike) -> Image.Image:
-    """A picture as RGB, turned upright as its camera says.
+    """A picture as RGB, turned upright as its camera says; a damaged note of the camera is ignored.
 
     Raises:
         OSError: the file is missing or is no readable picture.
     """
-    return ImageOps.exif_transpose(read_image(path))
+    picture = read_image(path)
+    try:
+        return ImageOps.exif_transpose(picture)
+    except Exception:  # Pillow answers damaged EXIF data with almost any exception; the picture itself is whole
+        return picture
 
 
 def batches(

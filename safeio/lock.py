@@ -18,13 +18,14 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from safeio.atomic import atomic_write_json
+from safeio.mistake import Mistake
 
 LOCK, HOLDER = ".lock", ".lock.json"
 PATIENCE = 15.0
 """Seconds to wait where the holder is dead: worker processes that outlive a kill notice it within five."""
 
 
-class FolderInUse(RuntimeError):
+class FolderInUse(Mistake, RuntimeError):
     """Another process works in the folder; the message says which, where, and since when."""
 
 
@@ -70,6 +71,11 @@ def holder(folder: str | os.PathLike) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def in_use(folder: str | os.PathLike) -> bool:
+    """Whether a process works in the folder, by what it wrote; one of another machine that was killed seems to."""
+    return _alive(holder(folder))
 
 
 def _alive(about: dict[str, Any]) -> bool:

@@ -20,13 +20,14 @@ import numpy as np
 import torch
 
 from safeio.bombs import refuse_bomb
+from safeio.mistake import MissingFile, Mistake
 
 LEGACY_STREAMS = 5  # pickles in a pre-zip file: magic number, version, system, object, storage keys
 NUMERIC_CODE = re.compile(r"[fiub][1248]")  # numpy's short names of the plain number types
 PYTHON2_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg"}  # protocol 2 keeps the old spelling
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(Mistake, RuntimeError):
     """The file cannot be read as a checkpoint; the message names it and says what to do."""
 
 
@@ -58,7 +59,7 @@ def load_checkpoint_file(path: str | os.PathLike) -> dict:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"There is no checkpoint file {path}.")
+        raise MissingFile(f"There is no checkpoint file {path}.")
     if is_torchscript(path):
         raise CheckpointError(f"{path} is a TorchScript archive (a whole program), not a checkpoint.")
     try:

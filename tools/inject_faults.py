@@ -145,9 +145,9 @@ def kill_a_worker(bench: Bench, times: int) -> Row:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(int(child), signal.SIGKILL)
             time.sleep(0.02)
-        expect(bench, output, process, {1}, "DataLoader worker")
+        expect(bench, output, process, {1}, "data loader process was killed")
         lost += bench.lost(output)
-    return Row("SIGKILL to the data loader's processes", times, "ends and says so, exit status 1; goes on", lost)
+    return Row("SIGKILL to the data loader's processes", times, "saves, says so, exit status 1", lost)
 
 
 def clock_backwards(bench: Bench, times: int) -> Row:

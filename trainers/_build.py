@@ -9,6 +9,7 @@ from yacs.config import CfgNode
 
 import clip
 from clip.architecture import Architecture
+from dassl.config import ConfigError
 from trainers._frozen_clip import FrozenCLIP, share
 from trainers._method import Method, Task
 from trainers._precision import Precision
@@ -24,18 +25,18 @@ def build_clip(cfg: CfgNode, precision: Precision, device: torch.device) -> Froz
     """The backbone, frozen.
 
     Raises:
-        ValueError: INPUT.SIZE or the pictures' normalisation is not the backbone's.
+        dassl.config.ConfigError: INPUT.SIZE or the pictures' normalisation is not the backbone's.
     """
     name, size = cfg.MODEL.BACKBONE.NAME, tuple(cfg.INPUT.SIZE)
     resize = cfg.MODEL.BACKBONE.RESIZE_POSITIONS
     if resize and size[0] != size[1]:
-        raise ValueError(f"INPUT.SIZE is {size}: pictures have to be square")
+        raise ConfigError(f"INPUT.SIZE is {size}: pictures have to be square")
     side = size[0] if resize else None
     weights = f"{name} at {side or 'its own size'} in {precision.name}"
     model = share(weights, lambda: precision.hold(clip.load(name, side=side)[0]))
     side = model.visual.input_resolution
     if size != (side, side):
-        raise ValueError(
+        raise ConfigError(
             f"INPUT.SIZE is {size}, but the backbone {name} takes pictures of {side} x {side}: set INPUT.SIZE "
             f"({side},{side}), or MODEL.BACKBONE.RESIZE_POSITIONS True to interpolate its positions for {size}"
         )
@@ -47,14 +48,14 @@ def check_normalisation(cfg: CfgNode, architecture: Architecture) -> None:
     """Pictures must be normalised as those that the backbone was trained on, where that is known.
 
     Raises:
-        ValueError: they are not; says what to set.
+        dassl.config.ConfigError: they are not; says what to set.
     """
     mean, std = architecture.mean, architecture.std
     if "normalize" not in cfg.INPUT.TRANSFORMS or mean is None or std is None:
         return
     given = (*cfg.INPUT.PIXEL_MEAN, *cfg.INPUT.PIXEL_STD)
     if any(abs(one - other) > 1e-4 for one, other in zip(given, (*mean, *std), strict=True)):
-        raise ValueError(
+        raise ConfigError(
             f"INPUT.PIXEL_MEAN and INPUT.PIXEL_STD are {given[:3]} and {given[3:]}, but {cfg.MODEL.BACKBONE.NAME} was "
             f"trained with others: set INPUT.PIXEL_MEAN {list(mean)} INPUT.PIXEL_STD {list(std)}"
         )

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
+from dassl.config import ConfigError
 from dassl.engine import TrainerX
 from dassl.optim import build_lr_scheduler, build_optimizer
 from dassl.utils import load_pretrained_weights
+from dassl.utils.checkpoint import BEST, NUMBERED
 from trainers._build import build_clip, build_method, method_settings
+from trainers._frozen_clip import FrozenCLIP
+from trainers._graphed import GraphedStep, Graphs
 from trainers._identity import check_loaded, check_resumed, identity
 from trainers._method import Losses, Method, accuracy
 from trainers._precision import PRECISIONS, Precision
@@ -47,30 +52,46 @@ class ClipTrainer(TrainerX):
         """The method's own settings."""
         return method_settings(self.cfg, self.settings_node)
 
+    @cached_property
+    def precision(self) -> Precision:
+        return Precision(self.settings.get("PREC", "fp32"), self.device)
+
+    @cached_property
+    def frozen(self) -> FrozenCLIP:
+        """The backbone."""
+        return build_clip(self.cfg, self.precision, self.device)
+
     def check_cfg(self, cfg: CfgNode) -> None:
         node = cfg.TRAINER[self.settings_node] if self.settings_node else {}
         precision = node.get("PREC", "fp32")
         if precision not in PRECISIONS:
-            raise ValueError(
+            raise ConfigError(
                 f"TRAINER.{self.settings_node}.PREC is {precision!r}; it must be one of {', '.join(PRECISIONS)}"
             )
         if cfg.TEST.ROLE not in ROLES:
-            raise ValueError(f"TEST.ROLE is {cfg.TEST.ROLE!r}; it must be one of {', '.join(ROLES)}")
+            raise ConfigError(f"TEST.ROLE is {cfg.TEST.ROLE!r}; it must be one of {', '.join(ROLES)}")
         check_template(cfg.DATASET.TEMPLATE or dataset_template(cfg.DATASET.NAME))
+
+    def build_data_loader(self) -> None:
+        """The backbone before the data: what it and the settings cannot do together is told without reading any."""
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            self.of_classes(["thing"])
+        super().build_data_loader()
+
+    def of_classes(self, names: Sequence[str]) -> Method:
+        """The method at its start values."""
+        return build_method(self.cfg, self.method_class, self.settings_node, self.frozen, self.precision, names)
 
     def build_model(self) -> None:
         cfg = self.cfg
-        self.precision = Precision(self.settings.get("PREC", "fp32"), self.device)
         self.scaler = self.precision.scaler
-        frozen = build_clip(cfg, self.precision, self.device)
-        names = self.dm.dataset.classnames
-        self.method = build_method(cfg, self.method_class, self.settings_node, frozen, self.precision, names)
+        self.method = self.of_classes(self.dm.dataset.classnames)
         if cfg.TEST.ROLE == "transferred" and not self.method.transfers:
-            raise ValueError(
+            raise ConfigError(
                 f"{cfg.TRAINER.NAME} with these settings learns something for each class it is trained on and "
                 "cannot predict others (TEST.ROLE transferred): test it on its own classes only"
             )
-        self.class_features, self.skipped_steps = None, 0
+        self.class_features, self.replays, self.skipped_steps = None, None, 0
         if not self.learns:
             return
         if cfg.MODEL.INIT_WEIGHTS:
@@ -78,6 +99,13 @@ class ClipTrainer(TrainerX):
         self.optim = build_optimizer(self.method, cfg.OPTIM)
         self.sched = build_lr_scheduler(self.optim, cfg.OPTIM)
         self.register_model(self.checkpoint_folder, self.method, self.optim, self.sched)
+        if self.graphs:
+            self.computer = GraphedStep(self)
+
+    @property
+    def graphs(self) -> bool:
+        """Whether CUDA graphs are tried."""
+        return self.cfg.TRAIN.CUDA_GRAPHS and self.device.type == "cuda"
 
     @property
     def learns(self) -> bool:
@@ -142,11 +170,12 @@ class ClipTrainer(TrainerX):
         """As in the engine; without a folder there would be nothing to test but the start values.
 
         Raises:
-            ValueError: no folder is given, and there is something to load.
+            dassl.config.ConfigError: no folder is given, and there is something to load.
         """
         if self.learns and not directory:
-            raise ValueError(
-                f"{self.cfg.TRAINER.NAME} is tested with what it learned: --model-dir must name a finished run's folder"
+            raise ConfigError(
+                f"{self.cfg.TRAINER.NAME} is tested with what it learned: --model-dir must name a finished run's "
+                f"folder with {self.checkpoint_folder}/{BEST} or {self.checkpoint_folder}/{NUMBERED}<epoch>"
             )
         super().load_model(directory, epoch)
 
@@ -160,15 +189,21 @@ class ClipTrainer(TrainerX):
         self.set_model_mode("eval")
         with torch.no_grad(), self.precision.context():
             self.class_features = self.method.class_features()
+        self.replays = Graphs("prediction", lambda images: [self.scores(images)]) if self.graphs else None
         try:
             yield
         finally:
-            self.class_features = None
+            self.class_features = self.replays = None
 
     @torch.no_grad()
     def model_inference(self, images: Tensor) -> Tensor:
         """Class scores (B, C) by the prediction rule that TEST.ROLE asks for."""
-        seen = torch.tensor(self.cfg.TEST.ROLE == "trained", device=self.device)
+        replayed = self.replays(images) if self.replays else None
+        return self.scores(images) if replayed is None else replayed[0].clone()
+
+    def scores(self, images: Tensor) -> Tensor:
+        """As `model_inference`, computed plainly."""
+        seen = torch.full((), self.cfg.TEST.ROLE == "trained", device=self.device)
         with self.precision.context():
             features = self.method.class_features() if self.class_features is None else self.class_features
             return self.method.logits(images, features, seen).float()

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from clip.prompt_batch import PromptBatch
-from clip.tokenizer import tokenize
+from clip.tokenizer import TextTooLong, tokenize
+from dassl.config import ConfigError
 from trainers._frozen_clip import FrozenCLIP
 
 POSITIONS = ("end", "middle", "front")
@@ -23,13 +24,13 @@ def start_from_words(clip: FrozenCLIP, words: str, count: int | None = None) -> 
     """Embeddings of the first `count` tokens of `words` (all by default), (N, D), float32.
 
     Raises:
-        ValueError: the words have fewer tokens.
+        dassl.config.ConfigError: the words have fewer tokens.
     """
     ids = tokenize(words)[0]
     there = int(ids.argmax()) - 1
     count = there if count is None else count
     if not 1 <= count <= there:
-        raise ValueError(f"CTX_INIT {words!r} has {there} tokens; it cannot start a context of {count} (N_CTX)")
+        raise ConfigError(f"CTX_INIT {words!r} has {there} tokens; it cannot start a context of {count} (N_CTX)")
     with torch.no_grad():
         return clip.model.token_embedding(ids[1 : 1 + count].to(clip.device)).float().clone()
 
@@ -72,12 +73,15 @@ def context_prompts(
         per_class: class c reads rows c * count to (c + 1) * count of the context.
 
     Raises:
-        ValueError: an unknown position.
+        dassl.config.ConfigError: an unknown position, or a name that does not fit behind the context.
     """
     if position not in POSITIONS:
-        raise ValueError(f"CLASS_TOKEN_POSITION is {position!r}; it must be one of {', '.join(POSITIONS)}")
+        raise ConfigError(f"CLASS_TOKEN_POSITION is {position!r}; it must be one of {', '.join(POSITIONS)}")
     names = [name.replace("_", " ") for name in classnames]
-    ids = tokenize([f"{words} {name}." for name in names], context_length=clip.model.context_length)
+    try:
+        ids = tokenize([f"{words} {name}." for name in names], context_length=clip.model.context_length)
+    except TextTooLong as error:
+        raise ConfigError(f"A context of {count} (N_CTX) leaves no room for the class name. {error}") from error
     slots = torch.full_like(ids, -1)
     slots[:, 1 : 1 + count] = torch.arange(count)
     if per_class:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from dassl.config import ConfigError
+
 EMBEDDED = 0
 """The layer number of the image tower's embedded input, before its first norm."""
 
@@ -48,9 +50,9 @@ def check_depth(key: str, depth: int, layers: int) -> int:
     """The depth, if the tower has that many layers; 0 is three quarters of them (9 of 12, as published).
 
     Raises:
-        ValueError: it has not, or the depth is negative.
+        dassl.config.ConfigError: it has not, or the depth is negative.
     """
     depth = depth or max(1, 3 * layers // 4)
     if not 1 <= depth <= layers:
-        raise ValueError(f"{key} is {depth}; this backbone's tower has layers 1 to {layers} (0: by its depth)")
+        raise ConfigError(f"{key} is {depth}; this backbone's tower has layers 1 to {layers} (0: by its depth)")
     return depth

@@ -16,6 +16,7 @@ from clip.prompt_batch import PromptBatch
 from clip.resnet import ModifiedResNet
 from clip.tokenizer import tokenize
 from clip.vision import VisionTransformer
+from dassl.config import ConfigError
 
 _shared: dict[str, CLIP] | None = None
 
@@ -91,10 +92,10 @@ class FrozenCLIP:
         """The image tower, where `method` works inside a vision transformer.
 
         Raises:
-            ValueError: the backbone is a ResNet.
+            dassl.config.ConfigError: the backbone is a ResNet.
         """
         if not isinstance(self.visual, VisionTransformer):
-            raise ValueError(
+            raise ConfigError(
                 f"{method} works inside a vision transformer: choose a ViT in MODEL.BACKBONE.NAME, no ResNet"
             )
         return self.visual

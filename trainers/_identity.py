@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from yacs.config import CfgNode
 
+from safeio.mistake import Mistake
 from trainers._frozen_clip import FrozenCLIP
 
 ASIDE = {"PREC", "SELECT_ON"}
@@ -22,7 +23,7 @@ COURSE = ("SEED", "INPUT.SIZE", "INPUT.TRANSFORMS", "DATALOADER.TRAIN_X", "DATAS
 """What decides how a training goes on, besides the method's settings; OPTIM without MAX_EPOCH, which may be raised."""
 
 
-class CheckpointMismatch(ValueError):
+class CheckpointMismatch(Mistake, ValueError):
     """The checkpoint is of another run; the message has both values of each thing that differs."""
 
 

@@ -71,6 +71,11 @@ class Method(nn.Module):
         """Whether parts of what is learned belong to single classes, in the order it was trained on."""
         return False
 
+    @classmethod
+    def unread(cls, settings: CfgNode) -> dict[str, str]:
+        """Settings that change nothing beside the others' values: name -> why."""
+        return {}
+
     def __init__(self, settings: CfgNode, clip: FrozenCLIP, task: Task):
         super().__init__()
         self.settings, self.clip, self.task = settings, clip, task

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from yacs.config import CfgNode
 
+from dassl.config import ConfigError
 from dassl.engine import TrainerX
 from trainers._clip_trainer import ClipTrainer
 
@@ -30,7 +31,7 @@ class OnePassTrainer(ClipTrainer):
 
     def load_model(self, directory: str | os.PathLike, epoch: int | None = None) -> None:
         if not directory:
-            raise ValueError(
+            raise ConfigError(
                 f"{self.cfg.TRAINER.NAME} is tested with what it took from the training pictures: --model-dir must "
                 "name a finished run's folder"
             )

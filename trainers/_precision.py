@@ -9,6 +9,7 @@ from torch import nn
 
 from clip.block import Attention
 from clip.model import CLIP, convert_weights
+from dassl.config import ConfigError
 
 PRECISIONS = ("fp32", "fp16", "bf16", "amp")
 
@@ -21,14 +22,14 @@ class Precision:
     matrices are then held in the compute type, which saves casting them at every step and changes no number.
 
     Raises:
-        ValueError: an unknown name, or fp16 on a CPU.
+        dassl.config.ConfigError: an unknown name, or fp16 on a CPU.
     """
 
     def __init__(self, name: str, device: torch.device):
         if name not in PRECISIONS:
-            raise ValueError(f"PREC is {name!r}; it must be one of {', '.join(PRECISIONS)}")
+            raise ConfigError(f"PREC is {name!r}; it must be one of {', '.join(PRECISIONS)}")
         if name == "fp16" and device.type == "cpu":
-            raise ValueError("PREC fp16 needs a GPU: on a CPU use PREC amp (bfloat16 autocast), bf16 or fp32")
+            raise ConfigError("PREC fp16 needs a GPU: on a CPU use PREC amp (bfloat16 autocast), bf16 or fp32")
         self.name, self.device = name, device
         self.compute = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}.get(
             name, torch.float16 if device.type == "cuda" else torch.bfloat16

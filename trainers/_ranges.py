@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from clip.catalog import unknown
+from clip.open_clip_models import is_open_clip
 from dassl.config import ConfigBuilder
 from dassl.config.ranges import (
     NUMBER,
@@ -15,9 +17,11 @@ from dassl.config.ranges import (
     is_number,
     one_of,
 )
+from dassl.data.datasets.build import DATASET_REGISTRY
 from dassl.engine import TRAINER_REGISTRY
 from dassl.engine.settings import DEPENDENCIES
 from dassl.engine.settings import RULES as OF_THE_ENGINE
+from dassl.utils.names import unknown_name_message
 from trainers._clip_trainer import ROLES
 from trainers._precision import PRECISIONS
 from trainers._templates import check_template
@@ -66,6 +70,16 @@ def _adapters(values: Values) -> str | None:
     return None
 
 
+def _dataset(values: Values) -> str | None:
+    name, known = values["DATASET.NAME"], DATASET_REGISTRY.registered_names()
+    return unknown_name_message("dataset", name, known) if name and name not in known else None
+
+
+def _backbone(values: Values) -> str | None:
+    name = values["MODEL.BACKBONE.NAME"]
+    return None if not name or is_open_clip(name) else unknown(name)
+
+
 def check_settings(builder: ConfigBuilder) -> None:
     """Hold all settings to their ranges; of methods only those of the one that runs.
 
@@ -75,4 +89,4 @@ def check_settings(builder: ConfigBuilder) -> None:
     name = builder.cfg.TRAINER.NAME
     node = getattr(TRAINER_REGISTRY.get(name), "settings_node", "") if name else ""
     of_method = {f"TRAINER.{node}.{key}": rule for key, rule in OF_METHODS.items()} if node else {}
-    check_ranges(builder, OF_THE_ENGINE | OF_THE_HARNESS | of_method, (*DEPENDENCIES, _adapters))
+    check_ranges(builder, OF_THE_ENGINE | OF_THE_HARNESS | of_method, (*DEPENDENCIES, _adapters, _dataset, _backbone))

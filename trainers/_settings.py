@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from dassl.config import ConfigBuilder, ConfigError
+from dassl.config.ranges import leaves
 from dassl.engine import TRAINER_REGISTRY
 from trainers._ranges import check_settings
 
@@ -21,6 +22,7 @@ CONFIGS = Path(__file__).parent.parent / "configs"
 
 HARNESS_DEFAULTS = {
     "DETERMINISTIC": False,  # on a GPU: the same numbers in every run, slower; a CPU gives them anyway
+    "TRAIN.CUDA_GRAPHS": True,  # on a GPU: steps and predictions of one shape are recorded and replayed
     "TASK": "B2N",  # the kind of protocol: base-to-new (B2N), few-shot (FS), cross-dataset (CD)
     "PROTOCOL": "",  # for the record: the protocol that the run belongs to, and its stage
     "STAGE": "",
@@ -57,6 +59,15 @@ def declared() -> ConfigBuilder:
         for key, value in getattr(trainer, "defaults", {}).items():
             builder.declare(f"TRAINER.{trainer.settings_node}.{key}", value)
     return builder
+
+
+def keys_like(flag: str) -> str:
+    """The settings that an unknown flag may mean: `--lr` OPTIM.LR, `--shots` DATASET.NUM_SHOTS; none: empty."""
+    word = flag.strip("-").partition("=")[0].replace("-", "_").upper()
+    keys = [key for key, _ in leaves(declared().cfg) if not key.startswith("TRAINER.")]
+    same = [key for key in keys if key.rpartition(".")[2] == word]
+    akin = [key for key in keys if word.removesuffix("S") in key.rpartition(".")[2].removesuffix("S").split("_")]
+    return " or ".join((same or akin)[:3])
 
 
 def resolve(args: argparse.Namespace) -> ConfigBuilder:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import yaml
 
+from dassl.config import ConfigError
+
 TABLE = Path(__file__).parent.parent / "configs" / "templates.yaml"
 
 
@@ -29,14 +31,14 @@ def check_template(template: str) -> str:
     """A template that has exactly one place for the class name.
 
     Raises:
-        ValueError: there is none, or a brace that is not a place for the name.
+        dassl.config.ConfigError: there is none, or a brace that is not a place for the name.
     """
     try:
         fine = template.count("{}") == 1 and template.format("name")
     except (IndexError, KeyError, ValueError):
         fine = False
     if not fine:
-        raise ValueError(
+        raise ConfigError(
             f"DATASET.TEMPLATE is {template!r}; it needs one {{}} for the class name: 'a photo of a {{}}.'"
         )
     return template

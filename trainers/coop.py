@@ -40,6 +40,11 @@ class CoOpMethod(CosineMethod):
     def tied_to_classes(cls, settings) -> bool:
         return settings.CSC
 
+    @classmethod
+    def unread(cls, settings) -> dict[str, str]:
+        why = f"the words of CTX_INIT, {settings.CTX_INIT!r}, give the context's length and start; empty it to use this"
+        return dict.fromkeys(("N_CTX", "CSC"), why) if settings.CTX_INIT.replace("_", " ").strip() else {}
+
     def start_words(self) -> str:
         """Words whose embeddings the context starts from; none: it starts at random."""
         return self.settings.CTX_INIT.replace("_", " ").strip()
@@ -59,7 +64,7 @@ class CoOp(ClipTrainer):
     defaults = {
         "N_CTX": 16,
         "CSC": False,  # a context of its own for every class
-        "CTX_INIT": "",  # words to start from; their number is then the context's length
+        "CTX_INIT": "",  # words to start from; N_CTX and CSC are then not read
         "PREC": "fp16",
         "CLASS_TOKEN_POSITION": "end",  # end, middle or front
     }

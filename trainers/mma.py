@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from clip.block import TokenBranch
+from dassl.config import ConfigError
 from dassl.engine import TRAINER_REGISTRY
 from trainers._clip_trainer import ClipTrainer
 from trainers._cosine import CosineMethod
@@ -112,11 +113,11 @@ def adapted_layers(start: int, end: int, depth: int) -> list[int]:
     """The 1-based layers with adapters; end 0 is the top, start 0 the fifth of twelve, and in proportion elsewhere.
 
     Raises:
-        ValueError: a layer that the backbone does not have.
+        dassl.config.ConfigError: a layer that the backbone does not have.
     """
     start, end = start or max(1, 5 * depth // 12), end or depth
     if not 1 <= start <= end <= depth:
-        raise ValueError(
+        raise ConfigError(
             f"ADAPTER_START is {start} and ADAPTER_END {end}; they must be layers from 1 to {depth}, "
             "this backbone's depth, in this order (0: chosen by the depth)"
         )

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clip.transformer import Paused
+from dassl.config import ConfigError
 from dassl.engine import TRAINER_REGISTRY
 from trainers._clip_trainer import ClipTrainer
 from trainers._method import Losses, Method, Term, cosine_distance, unit
@@ -129,11 +130,11 @@ def rep_layers(given: Sequence[int], depth: int) -> list[int]:
     """The layers that get tokens: those given, or the upper half of a tower of `depth` layers (12: 6 to 12).
 
     Raises:
-        ValueError: a layer that the backbone does not have, or one named twice or out of order.
+        dassl.config.ConfigError: a layer that the backbone does not have, or one named twice or out of order.
     """
     layers = list(given) or list(range(max(1, depth // 2), depth + 1))
     if layers != sorted(set(layers)) or not 1 <= layers[0] <= layers[-1] <= depth:
-        raise ValueError(
+        raise ConfigError(
             f"REP_LAYERS is {list(given)}; it must be ascending layers from 1 to {depth}, this backbone's depth "
             "([]: the upper half of each tower)"
         )

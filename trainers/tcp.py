@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clip.block import QuickGELU
+from dassl.config import ConfigError
 from dassl.engine import TRAINER_REGISTRY
 from trainers._clip_trainer import ClipTrainer
 from trainers._context import context_prompts, start_context
@@ -48,7 +49,7 @@ class TCPMethod(CosineMethod):
         self.w_0 = clip.zero_shot_weights(task.classnames, [task.template])  # (C, E)
         self.layer = settings.CLASS_TOKENS_LAYER or depth * 2 // 3 + 1
         if not 1 <= self.layer <= depth:
-            raise ValueError(f"CLASS_TOKENS_LAYER is {self.layer}; this backbone's text tower has layers 1 to {depth}")
+            raise ConfigError(f"CLASS_TOKENS_LAYER is {self.layer}; this backbone's text tower has layers 1 to {depth}")
 
     def class_features(self) -> Tensor:
         """w, unit text features (C, E)."""

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
+from dassl.config import ConfigError
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils.progress import print_line
 from trainers._method import Losses, Method, Term, accuracy
@@ -134,9 +135,9 @@ class TipAdapter(OnePassTrainer):
         super().check_cfg(cfg)
         node = cfg.TRAINER[self.settings_node]
         if node.SELECT_ON not in ("val", "test"):
-            raise ValueError(f"TRAINER.{self.settings_node}.SELECT_ON is {node.SELECT_ON!r}; it must be val or test")
+            raise ConfigError(f"TRAINER.{self.settings_node}.SELECT_ON is {node.SELECT_ON!r}; it must be val or test")
         if cfg.TEST.FINAL_MODEL != "last_step":
-            raise ValueError(f"{cfg.TRAINER.NAME} chooses its model itself: leave TEST.FINAL_MODEL at last_step")
+            raise ConfigError(f"{cfg.TRAINER.NAME} chooses its model itself: leave TEST.FINAL_MODEL at last_step")
 
     def build_data_loader(self) -> None:
         super().build_data_loader()

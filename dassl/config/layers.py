@@ -10,10 +10,12 @@ from typing import Any
 import yaml
 from yacs.config import CfgNode as YacsNode
 
+from safeio.mistake import MissingFile, Mistake
+
 BASE = "BASE"
 
 
-class ConfigError(ValueError):
+class ConfigError(Mistake, ValueError):
     """An unknown key or a value that does not fit; the message names key, value and where it came from."""
 
 
@@ -26,7 +28,7 @@ def read_layers(path: str | os.PathLike, above: tuple[Path, ...] = ()) -> list[t
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(
+        raise MissingFile(
             f"There is no configuration file {path}" + (f", the BASE of {above[-1]}" if above else "")
         )
     if path.resolve() in {file.resolve() for file in above}:

@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import DataLoader
 from yacs.config import CfgNode
 
+from dassl.config.layers import ConfigError
 from dassl.data.crop_cache import evaluation_wrapper
 from dassl.data.datasets.base_dataset import DatasetBase, Datum
 from dassl.data.datasets.build import build_dataset
@@ -37,7 +38,7 @@ def build_data_loader(
     which ``SEED`` seeds; PyTorch sees to that itself.
 
     Raises:
-        ValueError: the sampler does not make a single batch of the data.
+        dassl.config.ConfigError: the sampler does not make a single batch of the data.
     """
     if dataset_wrapper is not None or is_train:
         dataset = (dataset_wrapper or DatasetWrapper)(cfg, data_source, transform=tfm, is_train=is_train)
@@ -60,7 +61,7 @@ def build_data_loader(
         worker_init_fn=leave_signals_to_the_run,
     )
     if len(loader) == 0:
-        raise ValueError(f"{sampler_type} makes no batch of {batch_size} from {len(data_source)} pictures")
+        raise ConfigError(f"{sampler_type} makes no batch of {batch_size} from {len(data_source)} pictures")
     return loader
 
 

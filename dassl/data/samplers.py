@@ -8,6 +8,7 @@ import torch
 from torch.utils.data import RandomSampler, Sampler, SequentialSampler
 from yacs.config import CfgNode
 
+from dassl.config.layers import ConfigError
 from dassl.data.datasets.base_dataset import Datum
 from dassl.data.few_shot import group_by
 from dassl.utils.names import check_availability
@@ -77,7 +78,7 @@ class RandomDomainSampler(_GroupSampler):
         n_domains = len({item.domain for item in data_source})
         count = n_domain if n_domain > 0 else n_domains
         if count > n_domains or batch_size % count:
-            raise ValueError(
+            raise ConfigError(
                 f"RandomDomainSampler: a batch of {batch_size} cannot hold equally many pictures of {count} "
                 f"domains (the data has {n_domains}). Change BATCH_SIZE or N_DOMAIN."
             )
@@ -90,7 +91,7 @@ class SeqDomainSampler(_GroupSampler):
     def __init__(self, data_source: Sequence[Datum], batch_size: int):
         n_domains = len({item.domain for item in data_source})
         if batch_size % n_domains:
-            raise ValueError(
+            raise ConfigError(
                 f"SeqDomainSampler: a batch of {batch_size} cannot hold equally many pictures of {n_domains} "
                 f"domains. Change BATCH_SIZE."
             )
@@ -103,7 +104,7 @@ class RandomClassSampler(_GroupSampler):
     def __init__(self, data_source: Sequence[Datum], batch_size: int, n_ins: int):
         n_classes = len({item.label for item in data_source})
         if not 0 < n_ins <= batch_size:
-            raise ValueError(
+            raise ConfigError(
                 f"RandomClassSampler: N_INS is {n_ins}, expected 1 to {batch_size} (BATCH_SIZE)."
             )
         super().__init__(data_source, lambda item: item.label, n_ins, min(batch_size // n_ins, n_classes))
@@ -135,7 +136,7 @@ def build_sampler(
     """The sampler of that name over ``data_source``. ``cfg`` is not needed; plugins pass it.
 
     Raises:
-        ValueError: unknown name, or a batch size that does not fit the domains or classes.
+        ValueError: unknown name (UnknownNameError), or a batch size that does not fit the domains or classes.
     """
     check_availability(sampler_type, SAMPLERS, kind="sampler")
     return SAMPLERS[sampler_type](data_source, size=batch_size, n_domain=n_domain, n_ins=n_ins)

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dassl.utils.checkpoint import (
-    BEST,
-    NUMBERED,
+    find_checkpoint,
     load_checkpoint,
     load_newest_checkpoint,
     newest_checkpoint,
@@ -21,6 +20,7 @@ from dassl.utils.checkpoint import (
     save_checkpoint,
 )
 from dassl.utils.environment import random_state, restore_random_state
+from safeio.unpickle import CheckpointError
 
 Names = str | Sequence[str] | None
 
@@ -178,17 +178,21 @@ class TrainerBase:
                 else the newest.
 
         Raises:
-            FileNotFoundError: a model has no such file; the message names what was looked for.
+            safeio.mistake.MissingFile: a model has no such file; the message names what was looked for.
+            safeio.unpickle.CheckpointError: it is damaged, or of other parameters.
         """
         if not directory:
             print("No model folder given: nothing is loaded")
             return
         for name in self.get_model_names():
-            path = _find_checkpoint(Path(directory) / name, epoch)
+            path = find_checkpoint(Path(directory) / name, epoch)
             checkpoint = load_checkpoint(path)
             self.check_about(checkpoint.get("about") or {}, str(path), resuming=False)
             print(f'Loading weights to {name} from "{path}" (epoch = {checkpoint.get("epoch")})')
-            self._models[name].load_state_dict(checkpoint["state_dict"])
+            try:
+                self._models[name].load_state_dict(checkpoint["state_dict"])
+            except (KeyError, RuntimeError) as error:  # PyTorch names each parameter, with both shapes
+                raise CheckpointError(f"{path} does not fit {name} as it is here: {error}") from error
 
     # TensorBoard
 
@@ -284,16 +288,3 @@ class TrainerBase:
         self.model_zero_grad(names)
         self.model_backward(loss)
         self.model_update(names)
-
-
-def _find_checkpoint(folder: Path, epoch: int | None) -> Path:
-    if epoch is not None:
-        path, sought = folder / f"{NUMBERED}{epoch}", f"{NUMBERED}{epoch}"
-    else:
-        best = folder / BEST
-        path, sought = best if best.is_file() else newest_checkpoint(folder), f"{BEST} or {NUMBERED}<epoch>"
-    if path is None or not path.is_file():
-        there = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else None
-        found = f"which holds {there}" if there is not None else "which does not exist: was that run trained?"
-        raise FileNotFoundError(f"No model found: looked for {sought} in {folder}, {found}")
-    return path

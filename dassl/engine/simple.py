@@ -27,6 +27,7 @@ from dassl.utils.layers import count_num_param
 from dassl.utils.names import check_availability
 from dassl.utils.progress import progress
 from safeio.atomic import remove_leftovers
+from safeio.mistake import MissingFile
 
 FINAL_MODELS = ("last_step", "best_val")
 
@@ -138,7 +139,7 @@ class SimpleTrainer(TrainerBase):
         if self.position is not None:
             self.start_epoch = self.position.epoch
         if self.cfg.RESUME and not self.start_epoch and self.position is None:
-            raise FileNotFoundError(
+            raise MissingFile(
                 f"RESUME is {self.cfg.RESUME!r}, which has no checkpoints of {self.get_model_names()}"
             )
         if self.start_epoch and self.cfg.TEST.FINAL_MODEL == "best_val":
@@ -202,12 +203,12 @@ class SimpleTrainer(TrainerBase):
         if loader is None:
             raise ValueError(f"The dataset {self.cfg.DATASET.NAME} has no test pictures")
         print(f"Evaluate on the *{split}* set")
-        start, pictures = time.time(), 0
+        start, pictures = time.perf_counter(), 0
         share_models(self._models.values())
         for output, label in progress(shared_out(loader, self._scores), split, total=len(loader)):
             self.evaluator.process(output, label)
             pictures += len(label)
-        self.measures.add("test", pictures, time.time() - start)
+        self.measures.add("test", pictures, time.perf_counter() - start)
         results = self.evaluator.evaluate()
         self.evaluator.save_confusion(self.output_dir)
         for name, value in results.items():

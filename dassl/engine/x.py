@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from itertools import islice
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from dassl.data.worker_loss import WorkerLost, is_of_lost_worker, naming_lost_workers, worker_lost
 from dassl.engine.measure import add_to_curve
 from dassl.engine.resume import save_position
 from dassl.engine.simple import SimpleTrainer
@@ -39,12 +41,12 @@ class _BatchTrainer(SimpleTrainer):
         epoch_start = self.position.epoch_start if self.position else random_state()
         pictures, lr = 0, self.get_current_lr()
         bar = progress(self._remaining(batches), f"epoch {self.epoch + 1}/{self.max_epoch}", total=num_batches)
-        start = time.time()
-        with self.stop.held():
+        start = time.perf_counter()
+        with self.stop.held(), self._saving_if_a_worker_is_lost(epoch_start, lambda: done):
             for self.batch_idx, batch in bar:
-                data_time.update(time.time() - start)
+                data_time.update(time.perf_counter() - start)
                 metrics.update(self._step(batch, metrics))
-                batch_time.update(time.time() - start)
+                batch_time.update(time.perf_counter() - start)
                 done, self.unsaved_steps = self.batch_idx + 1, self.unsaved_steps + 1
                 pictures += len(batch[0]["label"])
                 if done % frequency == 0 or num_batches < frequency:
@@ -52,12 +54,26 @@ class _BatchTrainer(SimpleTrainer):
                 self._write_curves(metrics)
                 if done < num_batches:
                     self.save_or_stop(self.epoch, done, epoch_start)
-                start = time.time()
+                start = time.perf_counter()
         if done < num_batches:  # the loader broke off because it was asked to stop
             self.save_or_stop(self.epoch, done, epoch_start)
         self.measures.add("train", pictures, batch_time.sum)
         means = {name: meter.avg for name, meter in metrics.meters.items()}
         add_to_curve(self.output_dir, self.epoch + 1, {**means, "lr": lr})
+
+    @contextmanager
+    def _saving_if_a_worker_is_lost(self, epoch_start: dict[str, Any], done: Callable[[], int]) -> Iterator[None]:
+        """Noticed where the next batch is waited for, the position is a good one; elsewhere a step may be half done."""
+        try:
+            yield
+        except WorkerLost:
+            if done() < self.num_batches:
+                save_position(self, self.epoch, done(), epoch_start)
+            raise
+        except RuntimeError as error:
+            if is_of_lost_worker(error):
+                raise worker_lost(error) from error
+            raise
 
     def _step(self, batch: tuple, so_far: MetricMeter) -> dict[str, Any] | None:
         """One training step; a loss that is no number is told with what is needed to look into it."""
@@ -79,9 +95,9 @@ class _BatchTrainer(SimpleTrainer):
         iterator, first = iter(batches), position.batches if position else 0
         for _ in range(first):
             next(iterator)
-        if position is not None:
+        if first:  # else the loader has not started: it draws from the generators as they were
             restore_random_state(position.now)
-        yield from enumerate(self.stop.until_stopped(iterator), start=first)
+        yield from enumerate(self.stop.until_stopped(naming_lost_workers(iterator)), start=first)
 
     def after_epoch(self) -> None:
         super().after_epoch()

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from safeio.atomic import atomic_write, atomic_write_text
+from safeio.mistake import MissingFile
 from safeio.unpickle import CheckpointError, load_checkpoint_file
 
 POINTER = "checkpoint"  # text file beside the checkpoints, holds the name of the newest
@@ -92,6 +93,24 @@ def newest_checkpoint(folder: str | os.PathLike) -> Path | None:
     return numbered[-1] if numbered else None
 
 
+def find_checkpoint(folder: Path, epoch: int | None) -> Path:
+    """The checkpoint after `epoch` epochs; for None the best on validation data if there is one, else the newest.
+
+    Raises:
+        safeio.mistake.MissingFile: there is none; says what was looked for and what is there.
+    """
+    if epoch is not None:
+        path, sought = folder / f"{NUMBERED}{epoch}", f"{NUMBERED}{epoch}"
+    else:
+        best = folder / BEST
+        path, sought = best if best.is_file() else newest_checkpoint(folder), f"{BEST} or {NUMBERED}<epoch>"
+    if path is None or not path.is_file():
+        there = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else None
+        found = f"which holds {there}" if there is not None else "which does not exist: was that run trained?"
+        raise MissingFile(f"No model found: looked for {sought} in {folder}, {found}")
+    return path
+
+
 def _numbered(folder: str | os.PathLike) -> list[Path]:
     """The numbered checkpoints of a folder, ascending."""
     found = {path.name.removeprefix(NUMBERED): path for path in Path(folder).glob(f"{NUMBERED}*")}
@@ -107,7 +126,7 @@ def load_newest_checkpoint(folder: str | os.PathLike) -> dict[str, Any]:
     """
     path = newest_checkpoint(folder)
     if path is None:
-        raise FileNotFoundError(f"No checkpoint in {folder}: looked for {NUMBERED}<epoch> and {BEST}")
+        raise MissingFile(f"No checkpoint in {folder}: looked for {NUMBERED}<epoch> and {BEST}")
     candidates = [path, *(other for other in reversed(_numbered(folder)) if other != path)]
     while True:
         candidate = candidates.pop(0)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from safeio.atomic import atomic_write
+from safeio.bombs import refuse_bomb, refuse_disproportion
 from safeio.download import download
 
 
@@ -41,8 +42,8 @@ def extract_archive(path: str | os.PathLike, folder: str | os.PathLike) -> None:
     """Unpack a zip or tar file. Only plain files and folders that lie inside ``folder`` are written.
 
     Raises:
-        ValueError: unknown format, or a member that is a link, a device, or would land outside ``folder``;
-            what was unpacked before it stays.
+        ValueError: unknown format, a member that is a link, a device, or would land outside ``folder``, or far more
+            in it than its size allows; what was unpacked before it stays.
     """
     root = Path(folder).resolve()
     for name, source in _members(Path(path)):
@@ -62,11 +63,14 @@ def _members(path: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
     """Name and content of each member; no content for a folder."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
+            refuse_bomb(path)
             for info in archive.infolist():
                 yield info.filename, None if info.is_dir() else archive.open(info)
     elif tarfile.is_tarfile(path):
         with tarfile.open(path) as archive:
+            unpacked = 0
             for info in archive:
+                refuse_disproportion(path, unpacked := unpacked + info.size)
                 if not (info.isfile() or info.isdir()):
                     raise ValueError(f"{path} holds {info.name!r}, which is neither a file nor a folder.")
                 yield info.name, None if info.isdir() else archive.extractfile(info)

@@ -47,6 +47,12 @@ def machine(device: str) -> dict[str, Any]:
     return {"system": f"{platform.system()} {platform.machine()}", "gpu": gpu, "threads": torch.get_num_threads()}
 
 
+def compute_as(there: dict[str, Any]) -> None:
+    """Use as many threads as a run did of which `machine` said this: sums over more of them round otherwise."""
+    if isinstance(threads := there.get("threads"), int) and threads > 0:
+        torch.set_num_threads(threads)
+
+
 def random_state() -> dict[str, Any]:
     """Where the global generators stand, as tensors, numbers and tuples."""
     _, keys, position, has_gauss, cached = np.random.get_state()

@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image
 
 from safeio.atomic import atomic_write_text
+from safeio.mistake import MissingFile, Mistake
 
 
 def mkdir_if_missing(dirname: str | os.PathLike) -> None:
@@ -49,6 +50,10 @@ def write_json(obj: Any, fpath: str | os.PathLike) -> None:
     atomic_write_text(fpath, json.dumps(obj, indent=4, separators=(",", ": ")))
 
 
+class UnreadablePicture(Mistake, OSError):
+    """A file that is there is no whole picture; the message names it."""
+
+
 def read_image(path: str | os.PathLike) -> Image.Image:
     """Read a picture as RGB, whatever its name ends in.
 
@@ -57,18 +62,18 @@ def read_image(path: str | os.PathLike) -> Image.Image:
 
     Raises:
         FileNotFoundError: there is no such file.
-        OSError: the file is not a readable picture, is cut off, or claims more pixels than Pillow takes for honest
+        UnreadablePicture: the file is no picture, is cut off, or claims more pixels than Pillow takes for honest
             (twice Image.MAX_IMAGE_PIXELS); the message names it.
     """
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"There is no picture {os.fspath(path)}")
+        raise MissingFile(f"There is no picture {os.fspath(path)}")
     try:
         with Image.open(path) as image:
             if image.mode.startswith("I;16"):  # which Pillow would clip at 255: all white
                 image = image.point(lambda value: value / 256, "L")
             return image.convert("RGB")
     except Exception as error:  # decoders answer damaged data with almost any exception
-        raise OSError(f"Cannot read the picture {os.fspath(path)}: {error}") from error
+        raise UnreadablePicture(f"Cannot read the picture {os.fspath(path)}: {error}") from error
 
 
 def tolist_if_not(x: Any) -> list:

@@ -13,6 +13,7 @@ from dassl.data import DataManager, DatasetWrapper
 from dassl.data.data_manager import build_data_loader
 from dassl.data.datasets import build_dataset
 from dassl.utils import read_image, set_random_seed
+from dassl.utils.files import UnreadablePicture
 
 
 class Noise:
@@ -124,7 +125,7 @@ def test_an_unreadable_picture_is_named(tiny_cfg, tmp_path):
     loader = build_data_loader(tiny_cfg, data_source=source, batch_size=1, is_train=False)
     with pytest.raises(OSError, match=r"broken\.png") as error:
         next(iter(loader))
-    assert type(error.value) is OSError  # made of one text, which is how it comes over from a worker
+    assert type(error.value) is UnreadablePicture  # made of one text, which is how it comes over from a worker
 
 
 def test_a_sampler_without_any_batch_is_an_error(tiny_cfg):

@@ -1,12 +1,15 @@
 """A training that is cut off anywhere and started again ends with the same parameters, bit for bit."""
 
+import multiprocessing
 import os
 import random
 import signal
+from itertools import islice
 
 import pytest
 import torch
 
+from dassl.data.worker_loss import WorkerLost
 from dassl.engine import build_trainer
 from dassl.engine import resume as resume_module
 from dassl.engine.resume import NAME, PREVIOUS
@@ -157,3 +160,70 @@ def test_a_full_disk_keeps_what_was_there(cfg, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         start(cfg, tmp_path / "cut").train()
     assert before in [path.read_bytes() for path in (tmp_path / "cut").glob("resume*")]
+
+
+class Dying:
+    """A loader that breaks off after some batches."""
+
+    def __init__(self, loader, batches: int, error: Exception):
+        self.loader, self.batches, self.error = loader, batches, error
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self):
+        yield from islice(self.loader, self.batches)
+        raise self.error
+
+
+@pytest.mark.parametrize("batches", [0, 2])
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."), ConnectionResetError(104, "reset")],
+    ids=["told by PyTorch", "told by the connection"],
+)
+def test_a_lost_worker_loses_nothing_else(cfg, tmp_path, error, batches):
+    cfg.TRAIN.CHECKPOINT_STEPS = 0
+    whole = start(cfg, tmp_path / "whole")
+    whole.train()
+    cut = start(cfg, tmp_path / "cut")
+    cut.train_loader_x = Dying(cut.train_loader_x, batches, error)
+    with pytest.raises(WorkerLost, match=r"DATALOADER\.NUM_WORKERS"):
+        cut.train()
+    assert (tmp_path / "cut" / NAME).is_file()
+    again = start(cfg, tmp_path / "cut")
+    again.train()
+    for name, value in parameters(again).items():
+        assert torch.equal(value, parameters(whole)[name]), name
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError("Caught ConnectionResetError in DataLoader worker process 0.")])
+def test_what_a_living_worker_met_is_left_as_it_is(cfg, tmp_path, error):
+    trainer = start(cfg, tmp_path / "cut")
+    trainer.train_loader_x = Dying(trainer.train_loader_x, 1, error)
+    with pytest.raises(ConnectionResetError):
+        trainer.train()
+
+
+def test_real_workers_killed_in_a_step(cfg, tmp_path):
+    cfg.TRAIN.CHECKPOINT_STEPS = 1
+    whole = start(cfg, tmp_path / "whole", workers=2)
+    whole.train()
+    cut = start(cfg, tmp_path / "cut", workers=2)
+    step, done = cut.forward_backward, []
+
+    def murderous(*batch):
+        done.append(step(*batch))
+        if len(done) == 6:
+            for process in multiprocessing.active_children():
+                process.kill()
+                process.join()
+        return done[-1]
+
+    cut.forward_backward = murderous
+    with pytest.raises(WorkerLost):
+        cut.train()
+    again = start(cfg, tmp_path / "cut", workers=2)
+    again.train()
+    for name, value in parameters(again).items():
+        assert torch.equal(value, parameters(whole)[name]), name

@@ -1,7 +1,9 @@
 """Files, logs, meters, random state, archives, layers."""
 
 import json
+import platform
 import random
+import shutil
 import sys
 import tarfile
 import zipfile
@@ -13,6 +15,7 @@ from torch import nn
 
 from dassl import utils
 from dassl.utils.download import extract_archive
+from safeio import bombs
 
 
 def test_json_is_written_like_the_published_splits(tmp_path):
@@ -87,7 +90,7 @@ def test_environment_report_draws_no_random_number():
     utils.set_random_seed(1)
     before = random.getstate(), torch.get_rng_state()
     text = utils.collect_env_info()
-    assert f"torch: {torch.__version__.split('+')[0]}" in text and "Python: " in text
+    assert f"torch: {torch.__version__.split('+')[0]}" in text and f"python: {platform.python_version()}" in text
     assert random.getstate() == before[0] and torch.equal(torch.get_rng_state(), before[1])
 
 
@@ -122,6 +125,16 @@ class TestArchives:
             archive.addfile(link)
         with pytest.raises(ValueError, match="neither a file nor a folder"):
             extract_archive(tmp_path / "a.tar", tmp_path / "out")
+
+    @pytest.mark.parametrize("form", ["zip", "gztar"])
+    def test_bombs_are_refused(self, tmp_path, monkeypatch, form):
+        monkeypatch.setattr(bombs, "HARMLESS", 1 << 20)
+        (tmp_path / "in").mkdir()
+        (tmp_path / "in" / "zeros").write_bytes(bytes(8 << 20))
+        archive = shutil.make_archive(str(tmp_path / "a"), form, tmp_path / "in")
+        with pytest.raises(ValueError, match=r"would unpack to 0\.01 GB or more"):
+            extract_archive(archive, tmp_path / "out")
+        assert not (tmp_path / "out" / "zeros").exists()
 
     def test_gdrive_needs_gdown(self, tmp_path, monkeypatch):
         monkeypatch.setitem(sys.modules, "gdown", None)

@@ -15,6 +15,7 @@ import pytest
 from datasets import _archives, prepare
 from datasets._archives import ArchiveError, unpack
 from datasets._facts import chosen, read_facts, read_sources
+from safeio import bombs
 
 
 def tar_of(files: dict[str, bytes], mode: str = "w:gz", special: tarfile.TarInfo | None = None) -> bytes:
@@ -31,7 +32,7 @@ def tar_of(files: dict[str, bytes], mode: str = "w:gz", special: tarfile.TarInfo
 
 def zip_of(files: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
             archive.writestr(name, content)
     return buffer.getvalue()
@@ -177,6 +178,15 @@ def test_damaged_and_wrong_archives_are_named(tmp_path, content):
     (tmp_path / "a").write_bytes(content)
     with pytest.raises(ArchiveError, match=str(tmp_path / "a")):
         unpack(tmp_path / "a", tmp_path / "out", {"dtd/": ""})
+
+
+@pytest.mark.parametrize("form", [tar_of, zip_of])
+def test_bombs_leave_nothing(tmp_path, form, monkeypatch):
+    monkeypatch.setattr(bombs, "HARMLESS", 1 << 20)
+    (tmp_path / "a").write_bytes(form({"dtd/fine.jpg": b"x", "dtd/zeros": bytes(8 << 20)}))
+    with pytest.raises(ArchiveError, match=r"a would unpack to 0\.01 GB or more"):
+        unpack(tmp_path / "a", tmp_path / "out", {"dtd/": ""})
+    assert not list((tmp_path / "out").rglob("*"))
 
 
 def test_the_disk_is_looked_at_first(tmp_path, monkeypatch):

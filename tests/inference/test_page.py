@@ -95,6 +95,7 @@ def test_in_a_browser(page, runs, tmp_path):
         tab.wait_for_selector("text=MMRL, 2 classes: 2 trained on (fused)")
         tab.set_input_files("#pictures input[type=file]", [str(runs.files()[0]), str(broken)])
         tab.wait_for_selector("text=broken.png cannot be read as a picture")
+        tab.locator("[data-testid=label-output-value]").nth(1).wait_for()  # both runs have answered
         assert tab.locator("[data-testid=label-output-value]").count() == 2
         tab.fill("#names textarea", "amber\nthe sea\na hill")
         tab.wait_for_selector("text=MMRL, 3 classes: 1 trained on (fused), 2 new to it (class token)")

@@ -100,6 +100,9 @@ def test_a_picture_is_turned_as_its_camera_says(tmp_path):
     exif[0x0112] = 6  # the camera was turned: rotate by a quarter
     Image.new("RGB", (30, 20), "red").save(tmp_path / "turned.jpg", exif=exif)
     assert read_picture(tmp_path / "turned.jpg").size == (20, 30)
+    damaged = (tmp_path / "turned.jpg").read_bytes().replace(b"Exif\0\0MM", b"Exif\0\0M?")
+    (tmp_path / "damaged.jpg").write_bytes(damaged)
+    assert read_picture(tmp_path / "damaged.jpg").size == (30, 20)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 100])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from safeio.lock import HOLDER, FolderInUse, holder, sole_use
+from safeio.lock import HOLDER, FolderInUse, holder, in_use, sole_use
 
 PROJECT = Path(__file__).parent.parent.parent
 HOLD = """
@@ -58,9 +58,10 @@ def test_the_second_process_is_told_who_is_there(other, tmp_path):
 @pytest.mark.parametrize("words", [[], ["fork"]], ids=["alone", "its child lives on"])
 def test_a_killed_process_leaves_nothing_in_the_way(other, tmp_path, words):
     process = other(*words)
+    assert in_use(tmp_path)
     process.kill()
     process.wait()
-    assert holder(tmp_path)["pid"] == process.pid
+    assert holder(tmp_path)["pid"] == process.pid and not in_use(tmp_path)
     with sole_use(tmp_path, patience=5):
         assert holder(tmp_path)["pid"] == os.getpid()
 
@@ -73,7 +74,7 @@ def test_twice_in_one_process_and_again_afterwards(tmp_path):
         assert holder(folder)["pid"] == os.getpid()
     with sole_use(folder):
         pass
-    assert holder(folder) == {}
+    assert holder(folder) == {} and not in_use(folder)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{"])

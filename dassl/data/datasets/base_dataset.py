@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dassl.data.few_shot import group_by, sample_few_shot
 from dassl.utils.download import download_url, extract_archive
 from dassl.utils.names import check_availability
+from safeio.mistake import MissingFile
 
 
 class Datum:
@@ -23,7 +24,7 @@ class Datum:
     def __init__(self, impath: str | os.PathLike = "", label: int = 0, domain: int = 0, classname: str = ""):
         impath = os.fspath(impath)
         if not os.path.isfile(impath):
-            raise FileNotFoundError(
+            raise MissingFile(
                 f"There is no picture {impath!r} (class {classname!r}, label {label}). "
                 f"Is DATASET.ROOT right, and is the data complete?"
             )
