@@ -59,6 +59,7 @@ OF_METHODS = {  # by the setting's name: methods that share a name mean the same
     "SEARCH_SCALE": each(above(0), 2),
     "SEARCH_STEP": each(at_least(1), 2),
     "AUGMENT_EPOCH": at_least(1),
+    "TEMPLATE": TEMPLATE,
     "TEMPLATES": each(TEMPLATE),
 }
 

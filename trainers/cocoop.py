@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dassl.engine import TRAINER_REGISTRY
 from trainers._clip_trainer import ClipTrainer
-from trainers._context import context_prompts, start_context
+from trainers._context import context_prompts, plain_words, start_whole_context
 from trainers._method import Losses, Method, Term, unit
 
 ROWS_AT_ONCE = 20_000
@@ -27,18 +27,27 @@ class CoCoOpMethod(Method):
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
-        start, words = start_context(clip, settings.CTX_INIT, settings.N_CTX, at_most=clip.model.context_length)
+        start, words = start_whole_context(clip, settings.CTX_INIT, settings.N_CTX)
         self.ctx = nn.Parameter(start)
         self.meta_net = bottleneck(clip.embed_dim, clip.embed_dim // 16, clip.model.transformer.width)
         self.prompts = context_prompts(clip, task.classnames, words, len(start))
 
+    @classmethod
+    def unread(cls, settings) -> dict[str, str]:
+        why = f"the words of CTX_INIT, {settings.CTX_INIT!r}, give the context's length; empty it to use this"
+        return {"N_CTX": why} if plain_words(settings.CTX_INIT) else {}
+
     def class_features(self) -> None:
         """Nothing can be known of the classes without the picture."""
 
+    def conditional_features(self, f_0: Tensor) -> Tensor:
+        """w(x), unit text features of the context shifted for each picture: (B, E) -> (B, C, E)"""
+        context = self.ctx + self.meta_net(f_0.to(self.ctx.dtype))[:, None]  # (B, N, D)
+        return unit(self.clip.text.encode(self.prompts, context=context)).view(len(f_0), -1, f_0.shape[1])
+
     def conditional_logits(self, f_0: Tensor) -> Tensor:
         """exp(logit_scale) * cosine of each picture and its own prompts: (B, E) -> (B, C)"""
-        context = self.ctx + self.meta_net(f_0.to(self.ctx.dtype))[:, None]  # (B, N, D)
-        w = unit(self.clip.text.encode(self.prompts, context=context)).view(len(f_0), -1, f_0.shape[1])
+        w = self.conditional_features(f_0)
         return self.clip.logit_scale * torch.einsum("be,bce->bc", f_0, w.to(f_0.dtype))
 
     def losses(self, images: Tensor, labels: Tensor) -> Losses:
@@ -64,4 +73,8 @@ class CoCoOp(ClipTrainer):
     method_class = CoCoOpMethod
     settings_node = "COCOOP"
     checkpoint_folder = "prompt_learner"
-    defaults = {"N_CTX": 16, "CTX_INIT": "", "PREC": "fp16"}
+    defaults = {
+        "N_CTX": 16,
+        "CTX_INIT": "",  # words to start from, a row for each; N_CTX is then not read
+        "PREC": "fp16",
+    }

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dassl.engine import TRAINER_REGISTRY
 from trainers._clip_trainer import ClipTrainer
-from trainers._context import context_prompts, placeholders, start_at_random, start_from_words
+from trainers._context import context_prompts, plain_words, start_whole_context
 from trainers._cosine import CosineMethod
 from trainers._method import unit
 
@@ -22,13 +22,8 @@ class CoOpMethod(CosineMethod):
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
-        words = self.start_words()
-        if words:
-            start = start_from_words(clip, words)  # the same for all classes
-        else:
-            classes = (len(task.classnames),) if settings.CSC else ()
-            start = start_at_random(clip, *classes, settings.N_CTX)
-            words = placeholders(settings.N_CTX)
+        classes = (len(task.classnames),) if settings.CSC else ()
+        start, words = self.start(*classes, settings.N_CTX)
         self.ctx = nn.Parameter(start)
         per_class = self.ctx.ndim == 3
         self.transfers = not per_class
@@ -38,16 +33,16 @@ class CoOpMethod(CosineMethod):
 
     @classmethod
     def tied_to_classes(cls, settings) -> bool:
-        return settings.CSC
+        return settings.CSC and not plain_words(settings.CTX_INIT)
 
     @classmethod
     def unread(cls, settings) -> dict[str, str]:
         why = f"the words of CTX_INIT, {settings.CTX_INIT!r}, give the context's length and start; empty it to use this"
-        return dict.fromkeys(("N_CTX", "CSC"), why) if settings.CTX_INIT.replace("_", " ").strip() else {}
+        return dict.fromkeys(("N_CTX", "CSC"), why) if plain_words(settings.CTX_INIT) else {}
 
-    def start_words(self) -> str:
-        """Words whose embeddings the context starts from; none: it starts at random."""
-        return self.settings.CTX_INIT.replace("_", " ").strip()
+    def start(self, *shape: int) -> tuple[Tensor, str]:
+        """The context before training, from words the same for all classes; and what the prompts begin with."""
+        return start_whole_context(self.clip, self.settings.CTX_INIT, *shape)
 
     def class_features(self) -> Tensor:
         """w, unit features (C, E) of the prompts with the context in them."""
@@ -64,7 +59,7 @@ class CoOp(ClipTrainer):
     defaults = {
         "N_CTX": 16,
         "CSC": False,  # a context of its own for every class
-        "CTX_INIT": "",  # words to start from; N_CTX and CSC are then not read
+        "CTX_INIT": "",  # words to start from, a row for each; N_CTX and CSC are then not read
         "PREC": "fp16",
         "CLASS_TOKEN_POSITION": "end",  # end, middle or front
     }

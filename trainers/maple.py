@@ -34,9 +34,7 @@ class MaPLeMethod(CosineMethod):
         self.ctx = nn.Parameter(start)
         self.text_prompts = random_prompts(depth - 1, len(start), text_tower.width)
         self.to_image = nn.Linear(text_tower.width, image_tower.width)
-        self.deeper_to_image = nn.ModuleList(
-            nn.Linear(text_tower.width, image_tower.width) for _ in self.text_prompts
-        )
+        self.deeper_to_image = nn.ModuleList(nn.Linear(text_tower.width, image_tower.width) for _ in self.text_prompts)
         self.prompts = context_prompts(clip, task.classnames, words, len(start))
 
     def class_features(self) -> Tensor:

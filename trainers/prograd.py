@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dassl.engine import TRAINER_REGISTRY
+from trainers._context import placeholders
 from trainers._method import Losses, Term
 from trainers.coop import CoOp, CoOpMethod
 
@@ -23,6 +24,18 @@ class ProGradMethod(CoOpMethod):
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
         self.w_0 = clip.zero_shot_weights(task.classnames, [task.template])  # (C, E)
+
+    def start(self, *shape: int) -> tuple[Tensor, str]:
+        """As in CoOp; but where N_CTX asks for more rows than there are words, rows of zeros stand before theirs."""
+        rows, words = super().start(*shape)
+        missing = shape[-1] - rows.shape[-2]
+        if missing <= 0:
+            return rows, words
+        return F.pad(rows, (0, 0, missing, 0)), f"{placeholders(missing)} {words}"
+
+    @classmethod
+    def unread(cls, settings) -> dict[str, str]:
+        return {name: why for name, why in super().unread(settings).items() if name != "N_CTX"}
 
     def losses(self, images: Tensor, labels: Tensor) -> Losses:
         """Cross-entropy, and T^2 * cross-entropy to the teacher's softened prediction, which gives a direction only."""
@@ -56,4 +69,4 @@ class ProGrad(CoOp):
 
     method_class = ProGradMethod
     settings_node = "PROGRAD"
-    defaults = CoOp.defaults | {"CTX_INIT": "a photo of a", "T": 1.0, "LAMBDA": 1.0}
+    defaults = CoOp.defaults | {"N_CTX": 4, "CTX_INIT": "a photo of a", "T": 1.0, "LAMBDA": 1.0}

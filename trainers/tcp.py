@@ -45,7 +45,9 @@ class TCPMethod(CosineMethod):
         self.ctx = nn.Parameter(start)
         width, depth = start.shape[1], clip.model.transformer.layers
         self.meta_net = bottleneck(clip.embed_dim, clip.embed_dim // 4, len(start) * width, QuickGELU)
-        self.prompts = context_prompts(clip, task.classnames, words, len(start))
+        before, _, ending = (settings.TEMPLATE or task.template).partition("{}")
+        begins = before.strip() if settings.TEMPLATE else words
+        self.prompts = context_prompts(clip, task.classnames, begins, len(start), ending=ending)
         self.w_0 = clip.zero_shot_weights(task.classnames, [task.template])  # (C, E)
         self.layer = settings.CLASS_TOKENS_LAYER or depth * 2 // 3 + 1
         if not 1 <= self.layer <= depth:
@@ -75,6 +77,7 @@ class TCP(ClipTrainer):
     defaults = {
         "N_CTX": 4,
         "CTX_INIT": "",
+        "TEMPLATE": "",  # of class prompts whose first tokens the context replaces; empty: they end as the dataset's
         "CLASS_TOKENS_LAYER": 0,  # 1-based; 0: behind two thirds of the text tower's layers
         "PREC": "fp16",
     }
