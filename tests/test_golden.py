@@ -2,172 +2,43 @@
 
 from __future__ import annotations
 
-import json
-import os
-from pathlib import Path
-from types import SimpleNamespace
-
-import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 import clip
-import train
-import trainers  # noqa: F401  (registers the methods)
 from clip.prefix_text import PrefixTextEncoder
 from clip.prompt_batch import PromptBatch
-from dassl.engine import TRAINER_REGISTRY
+from golden_cases import (
+    AMPLIFIED,
+    FEATURES,
+    GRADIENT,
+    LOGITS,
+    LOSS,
+    PARAMETERS,
+    Case,
+    cases,
+    close,
+    described,
+    load_initial,
+    parameters,
+    trained,
+)
+from golden_outputs import compare_outputs, compare_predictions
+from golden_tip_adapter import build as build_tip_adapter
 from trainers._method import unit
-from trainers._settings import resolve
-
-GOLDEN = Path(os.environ.get("GOLDEN_DIR") or Path(__file__).parent / "golden")
-FEATURES, LOGITS, LOSS, GRADIENT = 2e-5, 2e-4, 5e-5, 1e-4
-PARAMETERS = {"sgd": 5e-6, "adam": 3e-5, "adamw": 3e-5}
-AMPLIFIED = {"MMRL_h2": 2e-4, "MMRLpp_h2": 2e-4}  # full-rate AdamW steps where gradients nearly vanish
+from trainers._templates import dataset_template, ensemble
 
 
-def cases(methods=None) -> list[str]:
-    """Names of the cases in the folder whose method is registered (or is one of `methods`)."""
-    found = []
-    for file in sorted(GOLDEN.glob("*.json")):
-        method = json.loads(file.read_text(encoding="utf-8")).get("method")
-        known = method in methods if methods else method in TRAINER_REGISTRY.registered_names()
-        if known:
-            found.append(file.stem)
-    return found
-
-
-class Case:
-    """One case: its description, arrays, and CLIP weights."""
-
-    def __init__(self, name: str):
-        self.name = name
-        self.about = json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8"))
-        self.weights = GOLDEN / self.about["clip"] if "clip" in self.about else None
-        with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as arrays:
-            self.arrays = {key: torch.from_numpy(arrays[key]) for key in arrays.files}
-
-    def __getitem__(self, key: str) -> torch.Tensor:
-        return self.arrays[key]
-
-    def group(self, prefix: str) -> dict[str, torch.Tensor]:
-        """Arrays below `prefix/`, under their names there."""
-        return {key.removeprefix(f"{prefix}/"): v for key, v in self.arrays.items() if key.startswith(f"{prefix}/")}
-
-    def arguments(self, trainer: str) -> list[str]:
-        """What train.py would be called with."""
-        real = TRAINER_REGISTRY.get(trainer)
-        side = self.arrays["test/images"].shape[-1]
-        opts = {
-            f"TRAINER.{real.settings_node}.{key}": value for key, value in self.settings(real.defaults).items()
-        }
-        opts |= {
-            "MODEL.BACKBONE.NAME": str(self.weights),
-            "INPUT.SIZE": (side, side),
-            "DATASET.NAME": self.about["dataset"],
-            "USE_CUDA": False,
-        }
-        if "optimizer" in self.about:
-            opts |= optimiser_options(self.about["optimizer"])
-        return ["--trainer", trainer, *(str(word) for pair in opts.items() for word in pair)]
-
-    def settings(self, known: dict) -> dict:
-        """The case's configuration in our words: published code names the node of its settings as it likes."""
-        values = {}
-        for key, value in self.about.get("config", {}).items():
-            values.setdefault(key.split(".")[-1], value)  # the method's own node stands before copied ones
-        if isinstance(values.get("CTX_INIT"), bool):
-            values["CTX_INIT"] = "a photo of a" if values["CTX_INIT"] else ""
-        if "inject_before_block" in self.about:
-            values["CLASS_TOKENS_LAYER"] = self.about["inject_before_block"] + 1
-        return {key: value for key, value in values.items() if key in known}
-
-    def build(self, trainer: str, classnames: list[str], role: str = "trained"):
-        """The real trainer on this case's CLIP, with arrays where its data loaders would be."""
-        cfg = resolve(train.parse([*self.arguments(trainer), "TEST.ROLE", role])).cfg
-        real = TRAINER_REGISTRY.get(trainer)
-
-        class WithArrays(real):
-            def build_data_loader(self):
-                self.dm = SimpleNamespace(dataset=SimpleNamespace(classnames=classnames))
-                self.train_loader_x = self.train_loader_u = self.val_loader = self.test_loader = []
-                self.num_classes, self.lab2cname = len(classnames), dict(enumerate(classnames))
-
-        WithArrays.__name__ = trainer
-        return WithArrays(cfg)
-
-
-def optimiser_options(optimiser: dict) -> dict:
-    """The case's optimiser under the engine's keys."""
-    names = {
-        "name": "NAME",
-        "lr": "LR",
-        "weight_decay": "WEIGHT_DECAY",
-        "lr_scheduler": "LR_SCHEDULER",
-        "max_epoch": "MAX_EPOCH",
-        "warmup_epoch": "WARMUP_EPOCH",
-        "warmup_type": "WARMUP_TYPE",
-        "warmup_cons_lr": "WARMUP_CONS_LR",
-        "warmup_min_lr": "WARMUP_MIN_LR",
-        "warmup_recount": "WARMUP_RECOUNT",
-        "momentum": "MOMENTUM",
-    }
-    return {f"OPTIM.{names[key]}": value for key, value in optimiser.items() if key in names}
-
-
-def close(actual, expected, limit: float, what: str) -> None:
-    """Assert a largest absolute difference, naming it."""
-    actual, expected = torch.as_tensor(actual).double(), torch.as_tensor(expected).double()
-    assert actual.shape == expected.shape, f"{what}: {tuple(actual.shape)} instead of {tuple(expected.shape)}"
-    worst = (actual - expected).abs().max().item()
-    assert worst <= limit, f"{what}: off by {worst:.2e}, limit {limit:.0e}"
-
-
-def parameters(trainer) -> dict[str, torch.nn.Parameter]:
-    """What the method learns, under the published names."""
-    return {trainer.method.published_name(name): p for name, p in trainer.method.named_parameters()}
-
-
-@torch.no_grad()
-def load_initial(trainer, case: Case) -> None:
-    """Put the case's start values into the trainer, and insist that they are all there is to learn."""
-    own = parameters(trainer)
-    initial = case.group("init")
-    assert own.keys() == initial.keys() == case.about["trainable"].keys()
-    for name, value in initial.items():
-        assert own[name].shape == value.shape, name
-        own[name].copy_(value)
-
-
-def trained_cases() -> list[str]:
-    """Cases of registered methods that learn something."""
-    return [name for name in cases() if json.loads((GOLDEN / f"{name}.json").read_text())["trainable"]]
-
-
-@pytest.fixture(params=trained_cases(), scope="module")
+@pytest.fixture(params=[name for name in cases() if described(name)["trainable"]], scope="module")
 def case(request) -> Case:
+    """A case of a method that learns something by steps."""
     return Case(request.param)
-
-
-def trained(case: Case):
-    """The trainer after the case's six steps, checking each; one per case, shared by the tests below."""
-    trainer = case.build(case.about["method"], case.about["classnames"])
-    load_initial(trainer, case)
-    per_epoch = case.about["optimizer"]["steps_per_epoch"]
-    for step, (images, labels) in enumerate(zip(case["train/images"], case["train/labels"], strict=True)):
-        trainer.batch_idx, trainer.num_batches = step % per_epoch, per_epoch
-        trainer.set_model_mode("train")
-        close(trainer.get_current_lr(), case["step/lr"][step], 1e-9, f"learning rate of step {step}")
-        shown = trainer.forward_backward({"img": images, "label": labels})
-        for name, value in case.group("step").items():
-            if name in shown:
-                close(shown[name], value[step], 1e-3 if name == "acc" else LOSS, f"{name} of step {step}")
-        assert "loss" in shown
-    return trainer
 
 
 @pytest.fixture(scope="module")
 def finished(case: Case):
+    """The trainer after the case's steps; one per case."""
     return trained(case)
 
 
@@ -184,33 +55,32 @@ def test_first_batch(case: Case):
     trainer = case.build(case.about["method"], case.about["classnames"])
     load_initial(trainer, case)
     images, labels = case["train/images"][0], case["train/labels"][0]
-    seen = outputs(trainer, images)
-    for name, value in case.group("train0").items():
-        if name.endswith("_raw") and name not in seen:
-            name, value = name.removesuffix("_raw"), unit(value)
-        if name in seen and seen[name].shape == value.shape:
-            limit = LOGITS if "logits" in name else FEATURES if "raw" not in name else 10 * FEATURES
-            close(seen[name], value, limit, name)
-    for name in ("zs/text_features_clip", "zs/text_features"):
-        if name in case.arrays:
-            close(trainer.method.w_0, case[name], FEATURES, "frozen text features")
+    compare_outputs(trainer, images, case.group("train0"), "train0")
+    for name, value in case.group("zs").items():
+        close(trainer.method.w_0, unit(value), FEATURES, f"zs/{name}")
     losses = trainer.losses(images, labels)
     for name, term in losses.terms.items():
         if f"step/{name}" in case.arrays:
             close(term.value.detach(), case[f"step/{name}"][0], LOSS, name)
     trainer.method.backward(losses)
-    gradients = case.group("grad")
-    assert gradients.keys() == parameters(trainer).keys()
-    for name, parameter in parameters(trainer).items():
-        largest = gradients[name].abs().max().item()
-        close(parameter.grad, gradients[name], max(GRADIENT * largest, 1e-8), f"gradient of {name}")
+    compare_gradients({name: p.grad for name, p in parameters(trainer).items()}, case, "grad")
+
+
+def compare_gradients(found: dict[str, torch.Tensor | None], case: Case, group: str) -> None:
+    """Each to a share of its largest element; none at all is zero."""
+    expected = case.group(group)
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        actual = torch.zeros_like(value) if found[name] is None else found[name]
+        close(actual, value, max(GRADIENT * value.abs().max().item(), 1e-8), f"{group} of {name}")
 
 
 def test_training(case: Case, finished):
     limit = AMPLIFIED.get(case.name, PARAMETERS[case.about["optimizer"]["name"]])
+    moved = {name: (case[f"after/{name}"] - case[f"init/{name}"]).abs().max() for name in parameters(finished)}
+    assert max(moved.values()) > 10 * limit, "nothing moves by more than what is let pass"
     for name, parameter in parameters(finished).items():
         close(parameter.detach(), case[f"after/{name}"], limit, f"{name} after training")
-        assert (case[f"after/{name}"] - case[f"init/{name}"]).abs().max() > 10 * limit, f"{name} hardly moves"
 
 
 def test_evaluation(case: Case, finished):
@@ -244,57 +114,32 @@ def test_published_checkpoints_load(case: Case, finished, tmp_path):
         assert torch.equal(parameter.detach(), case[f"after/{name}"]), name
 
 
-@torch.no_grad()
-def outputs(trainer, images: torch.Tensor) -> dict[str, torch.Tensor]:
-    """What cases store of a forward pass, as far as the method computes it, under the stored names."""
-    method = trainer.method
-    if hasattr(method, "space"):
-        return mmrl_outputs(method, images)
-    w, trained = method.class_features(), torch.tensor(True)
-    found = {"logits": method.logits(images, w, trained)}
-    if isinstance(w, torch.Tensor):
-        found["text_features"] = w
-    if hasattr(method, "image_features"):
-        found["image_features"] = method.image_features(images)
-    return found
+@pytest.mark.parametrize("name", cases({"ProGrad"}))
+def test_both_gradients_of_prograd(name: str):
+    case = Case(name)
+    trainer = case.build("ProGrad", case.about["classnames"])
+    load_initial(trainer, case)
+    losses = trainer.losses(case["train/images"][0], case["train/labels"][0])
+    own, found = list(parameters(trainer).items()), []
+    for group, term in (("grad_xe", "xe_loss"), ("grad_kl", "kl_loss")):
+        gradients = torch.autograd.grad(losses.terms[term].value, [p for _, p in own], retain_graph=True)
+        compare_gradients(dict(zip((name for name, _ in own), gradients, strict=True)), case, group)
+        found.append(gradients[0].flatten())
+    close(F.cosine_similarity(*found, dim=0), case["step/dot"][0], 1e-4, "cosine of both gradients")
 
 
-def mmrl_outputs(method, images: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Both features, both logits, and the projected tokens."""
-    found: dict[str, torch.Tensor] = {}
-    shared = method.lower(images)
-    f_c, f_r = method.image_features(shared)
-    w = method.class_features()
-    rows = method.clip.visual.upper(shared, method.deep_tokens(method.image_maps, method.image_layers))
-    found["image_features_raw"] = rows[:, 0] @ method.clip.visual.proj
-    found["image_features_rep_raw"] = rows[:, 1:].mean(1) @ method.rep_projection()
-    text_tokens = method.deep_tokens(method.text_maps, method.text_layers)
-    found["text_features_raw"] = method.clip.text.upper(method.text_start, text_tokens)
-    found |= {"image_features": f_c, "text_features": w}
-    found["image_features_clip"] = unit(method.clip.visual(images))
-    found |= {"logits": 100 * f_c @ w.t(), "logits_rep": 100 * f_r @ w.t()}
-    alpha = method.settings.ALPHA
-    found["logits_fusion"] = alpha * found["logits"] + (1 - alpha) * found["logits_rep"]
-    for kind, maps in (("visual", method.image_maps), ("text", method.text_maps)):
-        source = method.deep_tokens(maps, method.image_layers)
-        for i, layer in enumerate(method.image_layers):
-            found[f"rep_tokens_{kind}/{i}"] = source.tokens(layer, None)
-    return found
+@pytest.mark.parametrize("name", cases({"MMRL", "MMRLpp", "ZeroshotCLIP", "CLIPAdapter"}))
+def test_templates_of_the_datasets(name: str):
+    """Of methods with CoOp's table; KgCoOp, ProGrad and TCP have their own."""
+    about = described(name)
+    assert dataset_template(about["dataset"]) == about["template"]
+    if "ensemble_templates" in about:
+        assert [*ensemble("seven"), about["template"]] == about["ensemble_templates"]
 
 
-def compare_predictions(trainer, case: Case, group: str) -> None:
-    """Features, logits and the published prediction of both rules, through the trainer's own inference."""
-    images, expected = case["test/images"], case.group(group)
-    trainer.set_model_mode("eval")
-    seen = outputs(trainer, images)
-    assert "logits" in seen
-    for name, value in expected.items():
-        if name in seen:
-            close(seen[name], value, LOGITS if "logits" in name else FEATURES, f"{group}/{name}")
-    rule = "pred_base" if trainer.cfg.TEST.ROLE == "trained" else "pred_new"
-    target = expected.get(rule, expected.get("logits"))
-    assert target is not None, f"{group} has no prediction to compare with"
-    close(trainer.model_inference(images), target, LOGITS, f"{group} prediction")
+@pytest.mark.parametrize("name", cases({"PromptSRC"}))
+def test_templates_of_promptsrc(name: str):
+    assert ensemble("sixty") == described(name)["templates"]
 
 
 @pytest.mark.parametrize("name", cases({"CLIP-vit", "CLIP-rn"}))
@@ -337,3 +182,57 @@ def test_zero_shot(name: str, trainer: str, kind: str):
     with built.fixed_classes():
         close(built.class_features, case[f"zs/{kind}/text_features"], FEATURES, "text features")
         close(built.model_inference(case["test/images"]), case[f"eval/{kind}/logits"], LOGITS, "logits")
+
+
+@pytest.fixture(params=cases({"TipAdapter"}), scope="module")
+def cache_case(request) -> Case:
+    return Case(request.param)
+
+
+def test_tip_adapter(cache_case: Case, tmp_path):
+    """Cache, features, logits before and after the search, and what the search chooses."""
+    case = cache_case
+    trainer = build_tip_adapter(case, "TipAdapter", tmp_path)
+    method = trainer.method
+    trainer.fill_cache()
+    close(method.w_0.t(), case["clip_weights"], FEATURES, "text features")
+    close(method.keys.t(), case["cache/keys"], FEATURES, "keys")
+    assert torch.equal(F.one_hot(method.labels, len(method.w_0)).float(), case["cache/values"])
+    for part in ("val", "test"):
+        close(method.features(case[f"{part}/images"]), case[f"{part}/features"], FEATURES, f"features ({part})")
+        zero_shot = method.logits(case[f"{part}/images"], method.w_0, torch.tensor(False))
+        close(zero_shot, case[f"tip/{part}_clip_logits"], LOGITS, f"zero-shot logits ({part})")
+    close(trainer.model_inference(case["val/images"]), case["tip/val_logits_init"], LOGITS, "before the search")
+    trainer.search()
+    close(method.beta_alpha, case["tip/best_beta_alpha"], 1e-9, "beta and alpha")
+    close(trainer.model_inference(case["test/images"]), case["tip/test_logits_best"], LOGITS, "after the search")
+
+
+def test_the_first_batch_of_tip_adapter_f(cache_case: Case, tmp_path):
+    case = cache_case
+    trainer = build_tip_adapter(case, "TipAdapterF", tmp_path)
+    trainer.fill_cache()
+    close(trainer.method.keys.detach(), case["tipF/init_weight"], FEATURES, "keys before training")
+    losses = trainer.losses(case["train/images"][0], case["train/labels"][0])
+    close(losses.logits.detach(), case["tipF/train0_logits"], LOGITS, "logits of batch 0")
+    trainer.method.backward(losses)
+    expected = case["tipF/grad"]
+    close(trainer.method.keys.grad, expected, GRADIENT * expected.abs().max().item(), "gradient")
+    assert {id(p) for g in trainer.optim.param_groups for p in g["params"]} == {id(trainer.method.keys)}
+
+
+def test_tip_adapter_f(cache_case: Case, tmp_path):
+    """Training, and the epoch, beta and alpha that the published protocol chooses."""
+    case = cache_case
+    trainer = build_tip_adapter(case, "TipAdapterF", tmp_path)
+    trainer.train()
+    rates, losses = zip(*trainer.steps, strict=True)
+    close(torch.tensor(rates), case["step/lr"], 1e-9, "learning rates")
+    close(torch.tensor(losses), case["step/loss"], LOSS, "losses")
+    logits, keys = zip(*trainer.epochs, strict=True)
+    close(torch.stack(logits), case["tipF/test_logits_each_epoch"], LOGITS, "logits after each epoch")
+    close(keys[-1], case["tipF/after_weight"], PARAMETERS["adamw"], "keys after training")
+    assert trainer.best["epoch"] == int(case["tipF/best_epoch"])
+    assert trainer.best["result"] == pytest.approx(max(case.about["test_accuracy_per_epoch"]), abs=1e-4)
+    close(trainer.method.beta_alpha, case["tipF/best_beta_alpha"], 1e-9, "beta and alpha")
+    close(trainer.model_inference(case["test/images"]), case["tipF/test_logits_best"], LOGITS, "best logits")

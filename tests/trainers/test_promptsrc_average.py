@@ -1,21 +1,15 @@
 """PromptSRC's mean over epochs: the published weights, and nothing of it lost by an interruption."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 import torch
 
+from golden_cases import Case, cases, close, load_initial, parameters, take_steps
 from trainers.promptsrc import gaussian_weights
 
-spec = importlib.util.spec_from_file_location("golden_cases", Path(__file__).parent.parent / "test_golden.py")
-golden = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(golden)
 
-
-@pytest.fixture(params=golden.cases({"PromptSRC"}))
+@pytest.fixture(params=cases({"PromptSRC"}))
 def case(request):
-    return golden.Case(request.param)
+    return Case(request.param)
 
 
 def test_weights_are_the_published_ones(case):
@@ -24,21 +18,24 @@ def test_weights_are_the_published_ones(case):
     assert torch.allclose(ours, case["gpa/weights"].double(), atol=1e-7)
 
 
-def train_steps(trainer, case, first: int, last: int) -> None:
-    trainer.set_model_mode("train")
+def test_prompts_at_the_end_of_each_epoch(case):
+    """Before they are averaged."""
+    trainer = case.build("PromptSRC", case.about["classnames"])
+    load_initial(trainer, case)
     per_epoch = case.about["optimizer"]["steps_per_epoch"]
-    for step in range(first, last):
-        trainer.batch_idx, trainer.num_batches = step % per_epoch, per_epoch
-        trainer.forward_backward({"img": case["train/images"][step], "label": case["train/labels"][step]})
+    for epoch in range(case.about["optimizer"]["max_epoch"] - 1):  # behind the last they are the mean
+        take_steps(trainer, case, epoch * per_epoch, (epoch + 1) * per_epoch)
+        for name, value in case.group(f"gpa/epoch{epoch}").items():
+            close(parameters(trainer)[name].detach(), value, 5e-6, f"{name} after epoch {epoch}")
 
 
 def test_an_interrupted_run_has_the_same_mean(case, tmp_path):
-    per_epoch, steps = case.about["optimizer"]["steps_per_epoch"], len(case["train/images"])
+    per_epoch = case.about["optimizer"]["steps_per_epoch"]
     first, second = (case.build("PromptSRC", case.about["classnames"]) for _ in range(2))
-    golden.load_initial(first, case)
-    train_steps(first, case, 0, per_epoch)
+    load_initial(first, case)
+    take_steps(first, case, 0, per_epoch)
     first.save_model(0, str(tmp_path))
     assert second.resume_model_if_exist(str(tmp_path)) == 1
-    train_steps(second, case, per_epoch, steps)
-    for name, parameter in golden.parameters(second).items():
-        golden.close(parameter.detach(), case[f"after/{name}"], 5e-6, name)
+    take_steps(second, case, per_epoch)
+    for name, parameter in parameters(second).items():
+        close(parameter.detach(), case[f"after/{name}"], 5e-6, name)

@@ -5,7 +5,6 @@ What was learned, and what it predicts, are the published implementations' own n
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from pathlib import Path
 
@@ -13,12 +12,10 @@ import numpy as np
 import pytest
 import torch
 
+from golden_cases import Case
+from golden_outputs import compare_predictions
 from safeio.unpickle import CheckpointError
 from trainers._identity import CheckpointMismatch
-
-spec = importlib.util.spec_from_file_location("golden_published", Path(__file__).parent.parent / "test_golden.py")
-golden = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(golden)
 
 WHOLE, LEARNER = "whole model", "learner alone"
 LAYOUTS = {  # what each method's code hands to its save function
@@ -79,22 +76,22 @@ def build(case, **more):
 
 @pytest.mark.parametrize(("name", "layout"), LAYOUTS.items())
 def test_it_evaluates_as_where_it_was_learned(name, layout, tmp_path):
-    case = golden.Case(name)
+    case = Case(name)
     trainer = build(case)
     trainer.load_model(str(write(case, layout, tmp_path, trainer)), epoch=6)
     with trainer.fixed_classes():
-        golden.compare_predictions(trainer, case, "eval")
+        compare_predictions(trainer, case, "eval")
 
 
 @pytest.mark.parametrize("name", ["MMRL_a", "MaPLe_a"])
 def test_it_evaluates_on_other_classes(name, tmp_path):
     """Though the file holds the fixed tokens of the classes that it was trained on."""
-    case = golden.Case(name)
+    case = Case(name)
     write(case, LAYOUTS[name], tmp_path, build(case))
     other = case.build(case.about["method"], case.about["novel_classnames"], role="transferred")
     other.load_model(str(tmp_path))
     with other.fixed_classes():
-        golden.compare_predictions(other, case, "eval_novel")
+        compare_predictions(other, case, "eval_novel")
 
 
 @pytest.mark.parametrize("name", ["CoOp_a", "MMRL_a"])
@@ -106,7 +103,7 @@ def test_another_backbone_is_refused(name, tmp_path):
             if "token_prefix" in key or key.startswith("image_encoder."):
                 content["state_dict"][key] = value + 0.5
 
-    case = golden.Case(name)
+    case = Case(name)
     trainer = build(case)
     write(case, LAYOUTS[name], tmp_path, trainer, other_weights)
     with pytest.raises(CheckpointMismatch, match=r"another backbone.*--backbone"):
@@ -114,7 +111,7 @@ def test_another_backbone_is_refused(name, tmp_path):
 
 
 def test_a_lacking_parameter_is_named(tmp_path):
-    case = golden.Case("MMRL_a")
+    case = Case("MMRL_a")
     trainer = build(case)
     lacking = next(name for name in case.about["trainable"] if name.endswith("weight"))
     write(case, WHOLE, tmp_path, trainer, lambda content: content["state_dict"].pop(lacking))
@@ -129,7 +126,7 @@ class Harmful:
 
 def test_nothing_in_it_is_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    case = golden.Case("CoOp_a")
+    case = Case("CoOp_a")
     trainer = build(case)
     write(case, LEARNER, tmp_path, trainer, lambda content: content.update(scheduler=Harmful()))
     with pytest.raises(CheckpointError):

@@ -1,19 +1,14 @@
 """TRAIN.SKIP_NONFINITE: a step whose loss is no number changes nothing and is counted; without it the run ends."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 import torch
 
-spec = importlib.util.spec_from_file_location("golden_cases", Path(__file__).parent.parent / "test_golden.py")
-golden = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(golden)
+from golden_cases import Case, cases
 
 
 @pytest.mark.parametrize("skip", [True, False])
 def test_a_step_without_a_number(skip):
-    case = golden.Case(golden.cases({"MMRL"})[0])
+    case = Case(cases({"MMRL"})[0])
     trainer = case.build("MMRL", case.about["classnames"])
     trainer.cfg.defrost()
     trainer.cfg.TRAIN.SKIP_NONFINITE = skip

@@ -1,100 +1,16 @@
-"""Tip-Adapter and Tip-Adapter-F through the real trainers against the published implementation's numbers."""
-
-import importlib.util
-from pathlib import Path
-from types import SimpleNamespace
+"""Tip-Adapter and Tip-Adapter-F: what is saved, what they may choose on, interruptions, on golden cases' arrays."""
 
 import numpy as np
 import pytest
 import torch
 
-import train
-from dassl.engine import TRAINER_REGISTRY
-from trainers._settings import resolve
-
-spec = importlib.util.spec_from_file_location("golden_cases", Path(__file__).parent.parent / "test_golden.py")
-golden = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(golden)
-
-SETTINGS = {  # the case's name: ours
-    "init_beta": "INIT_BETA",
-    "init_alpha": "INIT_ALPHA",
-    "search_scale": "SEARCH_SCALE",
-    "search_step": "SEARCH_STEP",
-    "augment_epoch": "AUGMENT_EPOCH",
-}
+from golden_cases import LOGITS, Case, cases, close
+from golden_tip_adapter import build
 
 
-class Loader:
-    """Batches of (images, labels) arrays, `at_once` of them at each pass, one pass after the other."""
-
-    def __init__(self, images, labels, at_once):
-        self.batches = [{"img": i, "label": y} for i, y in zip(images, labels, strict=True)]
-        self.at_once, self.first = at_once, 0
-
-    def __len__(self):
-        return self.at_once
-
-    def __iter__(self):
-        first, self.first = self.first, (self.first + self.at_once) % len(self.batches)
-        return iter(self.batches[first : first + self.at_once])
-
-
-def build(case, trainer: str, folder, select_on="test", validation=True, **options):
-    """The real trainer on the case's CLIP, with the case's arrays behind its loaders."""
-    real = TRAINER_REGISTRY.get(trainer)
-    config, per_epoch = case.about["config"], case.about["optimizer"]["steps_per_epoch"]
-    opts = {f"TRAINER.{real.settings_node}.{ours}": config[theirs] for theirs, ours in SETTINGS.items()}
-    opts |= {
-        f"TRAINER.{real.settings_node}.TEMPLATES": case.about["templates"],
-        f"TRAINER.{real.settings_node}.SELECT_ON": select_on,
-        "MODEL.BACKBONE.NAME": case.weights,
-        "INPUT.SIZE": tuple(case["test/images"].shape[-2:]),
-        "DATASET.NAME": "Caltech101",
-        "TASK": "FS",
-        "USE_CUDA": False,
-        "OUTPUT_DIR": folder,
-        "OPTIM.MAX_EPOCH": config["train_epoch"],
-        "OPTIM.NAME": case.about["optimizer"]["name"],
-        "OPTIM.LR": config["lr"],
-        "OPTIM.WEIGHT_DECAY": case.about["optimizer"]["weight_decay"],
-        "OPTIM.LR_SCHEDULER": "cosine",
-    }
-    words = [str(word) for pair in (opts | options).items() for word in pair]
-    names = case.about["classnames"]
-
-    class WithArrays(real):
-        steps, epochs = (), ()
-
-        def build_data_loader(self):
-            self.dm = SimpleNamespace(dataset=SimpleNamespace(classnames=names))
-            self.num_classes, self.lab2cname = len(names), dict(enumerate(names))
-            self.train_loader_x = Loader(case["train/images"], case["train/labels"], per_epoch)
-            keys = case["cache/images"]
-            self.cache_loader = Loader(keys, case["cache/labels"].expand(len(keys), -1), 1)
-            self.train_loader_u = self.val_loader = None
-            if validation:
-                self.val_loader = Loader(case["val/images"][None], case["val/labels"][None], 1)
-            self.test_loader = Loader(case["test/images"][None], case["test/labels"][None], 1)
-
-        def forward_backward(self, batch):
-            rate = self.get_current_lr()
-            shown = super().forward_backward(batch)
-            self.steps = (*self.steps, (rate, shown["loss"]))
-            return shown
-
-        def after_epoch(self):
-            logits = self.model_inference(case["test/images"]).detach()
-            self.epochs = (*self.epochs, (logits, self.method.keys.detach().clone()))
-            super().after_epoch()
-
-    WithArrays.__name__ = trainer
-    return WithArrays(resolve(train.parse(["--trainer", trainer, *words])).cfg)
-
-
-@pytest.fixture(params=golden.cases({"TipAdapter"}), scope="module")
+@pytest.fixture(params=cases({"TipAdapter"}), scope="module")
 def case(request):
-    return golden.Case(request.param)
+    return Case(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -111,59 +27,6 @@ def tip_f(case, tmp_path_factory):
     return trainer
 
 
-def test_the_cache_and_the_features(case, tip):
-    method = tip.method
-    golden.close(method.w_0.t(), case["clip_weights"], golden.FEATURES, "text features")
-    golden.close(method.keys.t(), case["cache/keys"], golden.FEATURES, "keys")
-    assert torch.equal(torch.nn.functional.one_hot(method.labels, len(method.w_0)).float(), case["cache/values"])
-    for part in ("val", "test"):
-        f = method.features(case[f"{part}/images"])
-        golden.close(f, case[f"{part}/features"], golden.FEATURES, f"features ({part})")
-        zero_shot = tip.method.logits(case[f"{part}/images"], method.w_0, torch.tensor(False))
-        golden.close(zero_shot, case[f"tip/{part}_clip_logits"], golden.LOGITS, f"zero-shot logits ({part})")
-
-
-def test_logits_at_the_start_values(case, tmp_path):
-    trainer = build(case, "TipAdapter", tmp_path)
-    trainer.fill_cache()
-    logits = trainer.model_inference(case["val/images"])
-    golden.close(logits, case["tip/val_logits_init"], golden.LOGITS, "logits before the search")
-
-
-def test_the_search(case, tip):
-    golden.close(tip.method.beta_alpha, case["tip/best_beta_alpha"], 1e-9, "beta and alpha")
-    golden.close(tip.model_inference(case["test/images"]), case["tip/test_logits_best"], golden.LOGITS, "best logits")
-
-
-def test_the_first_batch_of_training(case, tmp_path):
-    trainer = build(case, "TipAdapterF", tmp_path)
-    trainer.fill_cache()
-    golden.close(trainer.method.keys.detach(), case["tipF/init_weight"], golden.FEATURES, "keys before training")
-    losses = trainer.losses(case["train/images"][0], case["train/labels"][0])
-    golden.close(losses.logits.detach(), case["tipF/train0_logits"], golden.LOGITS, "logits of batch 0")
-    trainer.method.backward(losses)
-    expected = case["tipF/grad"]
-    golden.close(trainer.method.keys.grad, expected, golden.GRADIENT * expected.abs().max().item(), "gradient")
-    assert {id(p) for g in trainer.optim.param_groups for p in g["params"]} == {id(trainer.method.keys)}
-
-
-def test_training(case, tip_f):
-    rates, losses = zip(*tip_f.steps, strict=True)
-    golden.close(torch.tensor(rates), case["step/lr"], 1e-9, "learning rates")
-    golden.close(torch.tensor(losses), case["step/loss"], golden.LOSS, "losses")
-    logits, keys = zip(*tip_f.epochs, strict=True)
-    golden.close(torch.stack(logits), case["tipF/test_logits_each_epoch"], golden.LOGITS, "logits after each epoch")
-    golden.close(keys[-1], case["tipF/after_weight"], golden.PARAMETERS["adamw"], "keys after training")
-
-
-def test_the_published_choice(case, tip_f):
-    assert tip_f.best["epoch"] == int(case["tipF/best_epoch"])
-    golden.close(tip_f.method.beta_alpha, case["tipF/best_beta_alpha"], 1e-9, "beta and alpha")
-    logits = tip_f.model_inference(case["test/images"])
-    golden.close(logits, case["tipF/test_logits_best"], golden.LOGITS, "best logits")
-    assert tip_f.best["result"] == pytest.approx(max(case.about["test_accuracy_per_epoch"]), abs=1e-4)
-
-
 @pytest.mark.parametrize("trainer", ["TipAdapter", "TipAdapterF"])
 def test_what_is_saved_is_what_was_chosen(case, tip, tip_f, trainer):
     """Loaded into a trainer with another cache; for classes that are not in it, zero-shot CLIP."""
@@ -174,7 +37,7 @@ def test_what_is_saved_is_what_was_chosen(case, tip, tip_f, trainer):
     assert torch.equal(fresh.model_inference(images), done.model_inference(images))
     other = build(case, trainer, done.output_dir, **{"TEST.ROLE": "transferred"})
     other.load_model(done.output_dir)
-    golden.close(other.model_inference(images), case["tip/test_clip_logits"], golden.LOGITS, "other classes")
+    close(other.model_inference(images), case["tip/test_clip_logits"], LOGITS, "other classes")
 
 
 class Forbidden:

@@ -1,0 +1,174 @@
+"""Golden cases (tests/golden/README.md) and the real trainers on them; GOLDEN_DIR names another folder of cases."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection
+from functools import cached_property
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+
+import train
+import trainers  # noqa: F401  (registers the methods)
+from clip.tokenizer import default_tokenizer
+from dassl.engine import TRAINER_REGISTRY
+from trainers._settings import resolve
+
+GOLDEN = Path(os.environ.get("GOLDEN_DIR") or Path(__file__).parent / "golden")
+FEATURES, LOGITS, LOSS, GRADIENT = 2e-5, 2e-4, 5e-5, 1e-4
+PARAMETERS = {"sgd": 5e-6, "adam": 3e-5, "adamw": 3e-5}
+AMPLIFIED = {"MMRL_h2": 2e-4, "MMRLpp_h2": 2e-4}  # full-rate AdamW steps where gradients nearly vanish
+OPTIMISER = {  # the case's name: the engine's, where they differ
+    "momentum": "MOMENTUM",
+    "dampening": "SGD_DAMPNING",
+    "nesterov": "SGD_NESTEROV",
+    **{
+        key: key.upper()
+        for key in (
+            *("name", "lr", "weight_decay", "lr_scheduler", "stepsize", "gamma", "max_epoch", "warmup_epoch"),
+            *("warmup_type", "warmup_cons_lr", "warmup_min_lr", "warmup_recount"),
+        )
+    },
+}
+
+
+def described(name: str) -> dict[str, Any]:
+    """What a case says of itself."""
+    return json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def cases(methods: Collection[str] = ()) -> list[str]:
+    """Names of the cases in the folder whose method is registered (or is one of `methods`)."""
+    wanted = methods or TRAINER_REGISTRY.registered_names()
+    return [file.stem for file in sorted(GOLDEN.glob("*.json")) if described(file.stem).get("method") in wanted]
+
+
+class Case:
+    """One case: its description, arrays, and CLIP weights."""
+
+    def __init__(self, name: str):
+        self.name, self.about = name, described(name)
+        self.weights = GOLDEN / self.about["clip"] if "clip" in self.about else None
+        with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as arrays:
+            self.arrays = {key: torch.from_numpy(arrays[key]) for key in arrays.files}
+
+    def __getitem__(self, key: str) -> torch.Tensor:
+        return self.arrays[key]
+
+    def group(self, prefix: str) -> dict[str, torch.Tensor]:
+        """Arrays below `prefix/`, under their names there."""
+        return {key.removeprefix(f"{prefix}/"): v for key, v in self.arrays.items() if key.startswith(f"{prefix}/")}
+
+    def arguments(self, trainer: str) -> list[str]:
+        """What train.py would be called with."""
+        real = TRAINER_REGISTRY.get(trainer)
+        opts = {f"TRAINER.{real.settings_node}.{key}": value for key, value in self.settings(real.defaults).items()} | {
+            "MODEL.BACKBONE.NAME": str(self.weights),
+            "INPUT.SIZE": tuple(self.arrays["test/images"].shape[-2:]),
+            "DATASET.NAME": self.about["dataset"],
+            "DATASET.TEMPLATE": self.hand_written,
+            "USE_CUDA": False,
+        }
+        if "optimizer" in self.about:
+            opts |= optimiser_options(self.about["optimizer"])
+        return ["--trainer", trainer, *(str(word) for pair in opts.items() for word in pair)]
+
+    @property
+    def hand_written(self) -> str:
+        """The template of the zero-shot prompts; empty: the dataset's."""
+        return self.about.get("template_zero_shot", self.about.get("template", ""))
+
+    def settings(self, known: Collection[str]) -> dict[str, Any]:
+        """The case's configuration in our words: published code names the node of its settings as it likes."""
+        values: dict[str, Any] = {}
+        for key, value in self.about.get("config", {}).items():
+            values.setdefault(key.split(".")[-1], value)  # the method's own node stands before copied ones
+        if isinstance(values.get("CTX_INIT"), bool):
+            values["CTX_INIT"] = self.first_words if values["CTX_INIT"] else ""
+        if "inject_before_block" in self.about:
+            values["CLASS_TOKENS_LAYER"] = self.about["inject_before_block"] + 1
+        if "template_zero_shot" in self.about:
+            values["TEMPLATE"] = self.about["template"]
+        return {key: value for key, value in values.items() if key in known}
+
+    @cached_property
+    def first_words(self) -> str:
+        """The words before the class name: where CTX_INIT is a switch, the published code has them built in."""
+        ids = self.arrays["prompt/tokens"][0]
+        prompt = default_tokenizer().decode(ids[1 : int(ids.argmax())])
+        name = self.about["classnames"][0].replace("_", " ").lower()
+        words = prompt.rpartition(name)[0].split()
+        return " ".join(word for word in words if word != "x")  # placeholders are no words
+
+    def build(self, trainer: str, classnames: list[str], role: str = "trained"):
+        """The real trainer on this case's CLIP, with arrays where its data loaders would be."""
+        cfg = resolve(train.parse([*self.arguments(trainer), "TEST.ROLE", role])).cfg
+        real = TRAINER_REGISTRY.get(trainer)
+
+        class WithArrays(real):
+            def build_data_loader(self):
+                self.dm = SimpleNamespace(dataset=SimpleNamespace(classnames=classnames))
+                self.train_loader_x = self.train_loader_u = self.val_loader = self.test_loader = []
+                self.num_classes, self.lab2cname = len(classnames), dict(enumerate(classnames))
+
+        WithArrays.__name__ = trainer
+        return WithArrays(cfg)
+
+
+def optimiser_options(optimiser: dict[str, Any]) -> dict[str, Any]:
+    """The case's optimiser under the engine's keys."""
+    options = {f"OPTIM.{OPTIMISER[key]}": value for key, value in optimiser.items() if key in OPTIMISER}
+    if "betas" in optimiser:
+        options |= dict(zip(("OPTIM.ADAM_BETA1", "OPTIM.ADAM_BETA2"), optimiser["betas"], strict=True))
+    return options
+
+
+def close(actual, expected, limit: float, what: str) -> None:
+    """Assert a largest absolute difference, naming it."""
+    actual, expected = torch.as_tensor(actual).double(), torch.as_tensor(expected).double()
+    assert actual.shape == expected.shape, f"{what}: {tuple(actual.shape)} instead of {tuple(expected.shape)}"
+    worst = (actual - expected).abs().max().item()
+    assert worst <= limit, f"{what}: off by {worst:.2e}, limit {limit:.0e}"
+
+
+def parameters(trainer) -> dict[str, torch.nn.Parameter]:
+    """What the method learns, under the published names."""
+    return {trainer.method.published_name(name): p for name, p in trainer.method.named_parameters()}
+
+
+@torch.no_grad()
+def load_initial(trainer, case: Case) -> None:
+    """Put the case's start values into the trainer, and insist that they are all there is to learn."""
+    own = parameters(trainer)
+    initial = case.group("init")
+    assert own.keys() == initial.keys() == case.about["trainable"].keys()
+    for name, value in initial.items():
+        assert own[name].shape == value.shape, name
+        own[name].copy_(value)
+
+
+def trained(case: Case):
+    """The trainer after the case's six steps, checking each."""
+    trainer = case.build(case.about["method"], case.about["classnames"])
+    load_initial(trainer, case)
+    take_steps(trainer, case)
+    return trainer
+
+
+def take_steps(trainer, case: Case, first: int = 0, last: int | None = None) -> None:
+    """The case's steps from `first` to before `last` (all by default): rates, losses and loss terms are the case's."""
+    trainer.set_model_mode("train")
+    per_epoch = case.about["optimizer"]["steps_per_epoch"]
+    for step in range(len(case["train/images"]))[first:last]:
+        trainer.batch_idx, trainer.num_batches = step % per_epoch, per_epoch
+        close(trainer.get_current_lr(), case["step/lr"][step], 1e-9, f"learning rate of step {step}")
+        batch = {"img": case["train/images"][step], "label": case["train/labels"][step]}
+        shown = trainer.forward_backward(batch)
+        assert "loss" in shown
+        for name in case.group("step").keys() - {"lr", "dot"}:  # dot: of ProGrad's gradients, not shown
+            close(shown[name], case[f"step/{name}"][step], 1e-3 if name == "acc" else LOSS, f"{name} of step {step}")

@@ -1,0 +1,74 @@
+"""What golden cases store of a forward pass, from the real methods, under the stored names."""
+
+from __future__ import annotations
+
+import torch
+
+from golden_cases import FEATURES, LOGITS, Case, close
+from trainers._method import unit
+
+
+@torch.no_grad()
+def outputs(trainer, images: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Features and logits of pictures (B, 3, S, S) and classes, as far as the method computes them."""
+    method = trainer.method
+    if hasattr(method, "space"):
+        return mmrl_outputs(method, images)
+    f_0, w = method.clip.image_features(images), method.class_features()
+    found = {"image_features": f_0, "logits": method.logits(images, w, torch.tensor(True))}
+    if hasattr(method, "conditional_features"):  # features of the classes for each picture
+        return found | {"text_features": method.conditional_features(f_0)}
+    found |= {"image_features": method.image_features(images), "text_features": w}
+    if hasattr(method, "w_0"):
+        found |= {
+            "fixed_embeddings": method.w_0,
+            "zs_image_features": f_0,
+            "zs_logits": method.similarity(f_0, method.w_0),
+        }
+    return found
+
+
+def mmrl_outputs(method, images: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Both features, both logits, and the projected tokens."""
+    found: dict[str, torch.Tensor] = {}
+    shared = method.lower(images)
+    f_c, f_r = method.image_features(shared)
+    w = method.class_features()
+    rows = method.clip.visual.upper(shared, method.deep_tokens(method.image_maps, method.image_layers))
+    found["image_features_raw"] = rows[:, 0] @ method.clip.visual.proj
+    found["image_features_rep_raw"] = rows[:, 1:].mean(1) @ method.rep_projection()
+    text_tokens = method.deep_tokens(method.text_maps, method.text_layers)
+    found["text_features_raw"] = method.clip.text.upper(method.text_start, text_tokens)
+    found |= {"image_features": f_c, "text_features": w}
+    found["image_features_clip"] = unit(method.clip.visual(images))
+    found |= {"logits": 100 * f_c @ w.t(), "logits_rep": 100 * f_r @ w.t()}
+    alpha = method.settings.ALPHA
+    found["logits_fusion"] = alpha * found["logits"] + (1 - alpha) * found["logits_rep"]
+    for kind, maps, layers in (
+        ("visual", method.image_maps, method.image_layers),
+        ("text", method.text_maps, method.text_layers),
+    ):
+        source = method.deep_tokens(maps, layers)
+        for i, layer in enumerate(layers):
+            found[f"rep_tokens_{kind}/{i}"] = source.tokens(layer, None)
+    return found
+
+
+def compare_outputs(trainer, images: torch.Tensor, expected: dict[str, torch.Tensor], where: str) -> None:
+    """Hold the method to each of the stored arrays; those stored before they are made unit too, if only so computed."""
+    seen = outputs(trainer, images)
+    for name, value in expected.items():
+        raw = name.endswith("_raw") and name not in seen
+        actual, value = (seen[name.removesuffix("_raw")], unit(value)) if raw else (seen[name], value)
+        limit = LOGITS if "logits" in name else 10 * FEATURES if name.endswith("_raw") and not raw else FEATURES
+        close(actual, value, limit, f"{where}/{name}")
+
+
+def compare_predictions(trainer, case: Case, group: str) -> None:
+    """Everything stored below `group`, and the published prediction through the trainer's own inference."""
+    images, expected = case["test/images"], case.group(group)
+    trainer.set_model_mode("eval")
+    predictions = {name: expected.pop(name) for name in ("pred_base", "pred_new") if name in expected}
+    compare_outputs(trainer, images, expected, group)
+    rule = "pred_base" if trainer.cfg.TEST.ROLE == "trained" else "pred_new"
+    close(trainer.model_inference(images), predictions.get(rule, expected["logits"]), LOGITS, f"{group} prediction")

@@ -1,0 +1,264 @@
+"""The methods once more, from their papers' equations on `PlainCLIP`: parameters under the published names.
+
+Each takes a Problem, as `trainers/test_plain_methods.py` makes them, and returns what is minimised and the logits of
+prediction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from clip import tokenize
+from plain_clip import PlainCLIP
+
+
+@dataclass
+class Problem:
+    """Settings `s`, parameters `p`, a batch, the class names and the hand-written template."""
+
+    clip: PlainCLIP
+    s: SimpleNamespace
+    p: dict[str, Tensor]
+    images: Tensor
+    labels: Tensor
+    names: list[str]
+    template: str
+
+    def embed(self, texts: list[str]) -> tuple[Tensor, Tensor]:
+        ids = tokenize(texts)
+        return self.clip.w["token_embedding.weight"][ids], ids.argmax(dim=1)
+
+    def zero_shot(self, template: str | None = None) -> Tensor:
+        return self.clip.text(*self.embed([(template or self.template).format(name) for name in self.names]))
+
+    def logits(self, f: Tensor, w: Tensor) -> Tensor:
+        return self.clip.scale * f @ w.T
+
+    def cross_entropy(self, f: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self.logits(f, w)
+        return F.cross_entropy(logits, self.labels), logits
+
+
+def coop_features(q: Problem) -> Tensor:
+    """Class by class: start token, context and name in the asked order, the rest."""
+    ctx, rows, places = q.p["prompt_learner.ctx"], [], []
+    n = ctx.shape[-2]
+    embedded, ends = q.embed([f"{'X ' * n}{name}." for name in q.names])
+    for c, name in enumerate(q.names):
+        own, length = ctx[c] if ctx.ndim == 3 else ctx, int(tokenize(name).argmax()) - 1
+        start, word, rest = embedded[c, :1], embedded[c, 1 + n : 1 + n + length], embedded[c, 1 + n + length :]
+        half = {"end": n, "middle": n // 2, "front": 0}[q.s.CLASS_TOKEN_POSITION]
+        rows.append(torch.cat([start, own[:half], word, own[half:], rest]))
+        places.append(ends[c])
+    return q.clip.text(torch.stack(rows), torch.stack(places))
+
+
+def coop(q: Problem):
+    return q.cross_entropy(q.clip.image_features(q.images), coop_features(q))
+
+
+def kgcoop(q: Problem):
+    w = coop_features(q)
+    loss, logits = q.cross_entropy(q.clip.image_features(q.images), w)
+    return loss + q.s.W * (1 - (w * q.zero_shot()).sum(-1).mean()), logits
+
+
+def prograd(q: Problem):
+    """The loss whose gradient is the corrected one: cross-entropy and a linear term."""
+    f, t = q.clip.image_features(q.images), q.s.T
+    loss, logits = q.cross_entropy(f, coop_features(q))
+    soft = (q.logits(f, q.zero_shot()) / t).softmax(-1)
+    distilled = -(soft * (logits / t).log_softmax(-1)).sum(-1).mean() * t**2
+    ctx = q.p["prompt_learner.ctx"]
+    (own,), (general,) = (torch.autograd.grad(x, ctx, retain_graph=True) for x in (loss, distilled))
+    direction = general / general.norm()
+    against = min((own * direction).sum().item(), 0.0)
+    fix = -q.s.LAMBDA * against * direction * ctx
+    return loss + (fix - fix.detach()).sum(), logits
+
+
+def cocoop(q: Problem):
+    f, ctx = q.clip.image_features(q.images), q.p["prompt_learner.ctx"]
+    embedded, ends = q.embed([f"{'X ' * len(ctx)}{name}." for name in q.names])
+    net = {k.removeprefix("prompt_learner.meta_net."): v for k, v in q.p.items()}
+    logits = []
+    for one in f:
+        hidden = F.linear(one, net["linear1.weight"], net["linear1.bias"]).relu()
+        shifted = ctx + F.linear(hidden, net["linear2.weight"], net["linear2.bias"])
+        logits.append(q.logits(one, q.clip.text(with_context(embedded, shifted), ends)))
+    return F.cross_entropy(torch.stack(logits), q.labels), torch.stack(logits)
+
+
+def with_context(embedded: Tensor, ctx: Tensor) -> Tensor:
+    own = ctx.expand(len(embedded), -1, -1)
+    return torch.cat([embedded[:, :1], own, embedded[:, 1 + ctx.shape[-2] :]], dim=1)
+
+
+def last(prompts: dict[int, Tensor]):
+    """Image prompts: appended at the embedded input, later replaced."""
+
+    def put(layer, x):
+        if layer not in prompts:
+            return x
+        there = x if layer == 0 else x[:, : -len(prompts[layer])]
+        return torch.cat([there, prompts[layer].expand(len(x), -1, -1)], dim=1)
+
+    return put
+
+
+def behind_start(prompts: dict[int, Tensor]):
+    """Text prompts in the places behind the start token."""
+    return lambda layer, x: with_context(x, prompts[layer]) if layer in prompts else x
+
+
+def deep(q: Problem, tower: str) -> dict[int, Tensor]:
+    """Prompts of a tower by layer, from IVLP's names: block i (from 0) is layer i + 1."""
+    prefix = f"{tower}_encoder.transformer.resblocks."
+    return {int(k.removeprefix(prefix).split(".")[0]) + 1: v for k, v in q.p.items() if k.startswith(prefix)}
+
+
+def vpt_image(q: Problem) -> Tensor:
+    return q.clip.image_features(q.images, last({0: q.p["image_encoder.VPT"]} | deep(q, "image")))
+
+
+def vpt(q: Problem):
+    return q.cross_entropy(vpt_image(q), q.zero_shot("a photo of a {}."))
+
+
+def words_of(q: Problem, ctx: Tensor) -> str:
+    return q.s.CTX_INIT if q.s.CTX_INIT and len(ctx) <= 4 else " ".join("X" * len(ctx))
+
+
+def prompted_text(q: Problem, prompts: dict[int, Tensor]) -> Tensor:
+    ctx = q.p["prompt_learner.ctx"]
+    embedded, ends = q.embed([f"{words_of(q, ctx)} {name}." for name in q.names])
+    return q.clip.text(with_context(embedded, ctx), ends, behind_start(prompts))
+
+
+def ivlp(q: Problem):
+    return q.cross_entropy(vpt_image(q), prompted_text(q, deep(q, "text")))
+
+
+def promptsrc(q: Problem, templates: list[str]):
+    f, w, f_0 = vpt_image(q), prompted_text(q, deep(q, "text")), q.clip.image_features(q.images)
+    raw = []
+    for template in templates:
+        embedded, ends = q.embed([template.format(name) for name in q.names])
+        x = q.clip.run("", embedded + q.clip.w["positional_embedding"], lambda _, x: x, lambda _, x: 0.0, causal=True)
+        raw.append(q.clip.norm(x, "ln_final")[torch.arange(len(x)), ends] @ q.clip.w["text_projection"])
+    w_0 = F.normalize(torch.stack(raw).mean(0), dim=-1)
+    loss, logits = q.cross_entropy(f, w)
+    student, teacher = logits.log_softmax(-1), q.logits(f_0, w_0).log_softmax(-1)
+    divergence = (teacher.exp() * (teacher - student)).sum() / logits.numel()
+    text, image = (w - w_0).abs().mean(), (f - f_0).abs().mean()
+    return loss + q.s.TEXT_LOSS_WEIGHT * text + q.s.IMAGE_LOSS_WEIGHT * image + divergence, logits
+
+
+def maple(q: Problem):
+    def mapped(x: Tensor, name: str) -> Tensor:
+        return F.linear(x, q.p[f"prompt_learner.{name}.weight"], q.p[f"prompt_learner.{name}.bias"])
+
+    text = {i + 2: v for i, v in numbered(q, "prompt_learner.compound_prompts_text.").items()}
+    image = {i: mapped(v, f"compound_prompt_projections.{i - 2}") for i, v in text.items()}
+    image[0] = mapped(q.p["prompt_learner.ctx"], "proj")
+    return q.cross_entropy(q.clip.image_features(q.images, last(image)), prompted_text(q, text))
+
+
+def numbered(q: Problem, prefix: str) -> dict[int, Tensor]:
+    return {int(k.removeprefix(prefix)): v for k, v in q.p.items() if k.startswith(prefix)}
+
+
+def tcp(q: Problem):
+    ctx, w_0 = q.p["prompt_learner.ctx"], q.zero_shot()
+    net = {k.removeprefix("prompt_learner.meta_net."): v for k, v in q.p.items()}
+    hidden = F.linear(w_0, net["linear1.weight"], net["linear1.bias"])
+    tokens = F.linear(hidden * torch.sigmoid(1.702 * hidden), net["linear2.weight"], net["linear2.bias"])
+    tokens = tokens.view(len(w_0), *ctx.shape)
+    embedded, ends = q.embed([q.s.TEMPLATE.format(name) for name in q.names])
+    w = q.clip.text(with_context(embedded, ctx), ends, behind_start({q.s.CLASS_TOKENS_LAYER: tokens}))
+    loss, logits = q.cross_entropy(q.clip.image_features(q.images), w)
+    return loss + 8 * (1 - (w * w_0).sum(-1).mean()), logits
+
+
+def mma(q: Problem):
+    def adapters(kind: str):
+        def add(layer, x):
+            if not q.s.ADAPTER_START <= layer <= q.s.ADAPTER_END:
+                return 0.0
+            for name in (f"{kind}.{layer}.down.0", f"shared_adapter.{layer}.0"):
+                x = F.linear(x, q.p[f"adapter_learner.{name}.weight"], q.p[f"adapter_learner.{name}.bias"]).relu()
+            up = f"adapter_learner.{kind}.{layer}.up"
+            return q.s.ADAPTER_SCALE * F.linear(x, q.p[f"{up}.weight"], q.p[f"{up}.bias"])
+
+        return add
+
+    embedded, ends = q.embed([f"{q.s.TEXT_CTX_INIT} {name}." for name in q.names])
+    w = q.clip.text(embedded, ends, add=adapters("text_adapter"))
+    loss, logits = q.cross_entropy(q.clip.image_features(q.images, add=adapters("visual_adapter")), w)
+    return loss / q.s.ADAPTER_SCALE, logits
+
+
+def clip_adapter(q: Problem):
+    raw = q.clip.image(q.images)[:, 0] @ q.clip.w["visual.proj"]
+    adapted = F.linear(F.linear(raw, q.p["adapter.fc.0.weight"]).relu(), q.p["adapter.fc.2.weight"]).relu()
+    f = F.normalize(q.s.RATIO * adapted + (1 - q.s.RATIO) * raw, dim=-1)
+    return q.cross_entropy(f, q.zero_shot())
+
+
+def represented(q: Problem, tokens: dict[int, Tensor], beta: float):
+    """Representation tokens behind the first place: inserted once, later replaced, or mixed into what is there."""
+    first, count = min(tokens), len(next(iter(tokens.values())))
+
+    def put(layer, x):
+        if layer not in tokens:
+            return x
+        new, rest = tokens[layer].expand(len(x), -1, -1), x[:, 1:]
+        if layer > first:
+            new, rest = beta * new + (1 - beta) * x[:, 1 : 1 + count], x[:, 1 + count :]
+        return torch.cat([x[:, :1], new, rest], dim=1)
+
+    return put
+
+
+def mmrl(q: Problem):
+    space, learner = q.p["representation_learner.compound_rep_tokens"], "representation_learner.compound_rep_tokens_"
+    maps = {
+        kind: {
+            layer: F.linear(space, q.p[f"{learner}{kind}.{i}.weight"], q.p[f"{learner}{kind}.{i}.bias"])
+            for i, layer in enumerate(q.s.REP_LAYERS)
+        }
+        for kind in ("r2vproj", "r2tproj")
+    }
+    return with_representations(q, maps, 1.0, q.p["image_encoder.proj_rep"])
+
+
+def mmrlpp(q: Problem):
+    space, maps = q.p["representation_learner.compound_rep_tokens"], {}
+    for kind in ("r2vproj", "r2tproj"):
+        own = {k.removeprefix(f"representation_learner.srra_{kind}."): v for k, v in q.p.items()}
+        maps[kind] = {
+            layer: F.linear(space, own["weight"] + own[f"srra.{i}.A"] @ own[f"srra.{i}.B"], own[f"srra.{i}.bias"])
+            for i, layer in enumerate(q.s.REP_LAYERS)
+        }
+    proj = q.clip.w["visual.proj"] + q.p["image_encoder.A"] @ q.p["image_encoder.B"]
+    return with_representations(q, maps, q.s.BETA, proj)
+
+
+def with_representations(q: Problem, maps: dict[str, dict[int, Tensor]], beta: float, proj_rep: Tensor):
+    rows = q.clip.image(q.images, represented(q, maps["r2vproj"], beta))
+    k = q.s.N_REP_TOKENS
+    f_c = F.normalize(rows[:, 0] @ q.clip.w["visual.proj"], dim=-1)
+    f_r = F.normalize(rows[:, 1 : 1 + k].mean(1) @ proj_rep, dim=-1)
+    embedded, ends = q.embed([q.template.format(name) for name in q.names])
+    w = q.clip.text(embedded, ends + k, represented(q, maps["r2tproj"], beta))
+    logits_c, logits_r = 100 * f_c @ w.T, 100 * f_r @ w.T
+    main, rep = (F.cross_entropy(logits, q.labels) for logits in (logits_c, logits_r))
+    image = 1 - (f_c * q.clip.image_features(q.images)).sum(-1).mean()
+    text = 1 - (w * q.zero_shot()).sum(-1).mean()
+    a = q.s.ALPHA
+    return a * main + (1 - a) * rep + q.s.REG_WEIGHT * (image + text), a * logits_c + (1 - a) * logits_r
