@@ -102,8 +102,9 @@ class Case:
         ids = self.arrays["prompt/tokens"][0]
         prompt = default_tokenizer().decode(ids[1 : int(ids.argmax())])
         name = self.about["classnames"][0].replace("_", " ").lower()
-        words = prompt.rpartition(name)[0].split()
-        return " ".join(word for word in words if word != "x")  # placeholders are no words
+        words = [word for word in prompt.rpartition(name)[0].split() if word != "x"]  # placeholders are no words
+        own = self.hand_written.partition("{}")[0].strip()  # as written, with commas behind words
+        return own if own.replace(",", " ,").split() == words else " ".join(words)
 
     def build(self, trainer: str, classnames: list[str], role: str = "trained"):
         """The real trainer on this case's CLIP, with arrays where its data loaders would be."""

@@ -10,6 +10,7 @@ import train
 import trainers  # noqa: F401  (registers the methods)
 from runs.protocol import plan
 from trainers._settings import resolve
+from trainers.tip_adapter_f import ADAM_EPSILON
 
 PROJECT = Path(__file__).parent.parent
 KEYS = ("NAME", "LR", "WEIGHT_DECAY", "LR_SCHEDULER", "MAX_EPOCH", "WARMUP_EPOCH", "WARMUP_TYPE", "WARMUP_CONS_LR")
@@ -24,12 +25,23 @@ FILES = {
     "IVLP": ("vit_b16_c2_ep5_batch4_2+2ctx",),
     "MaPLe": ("vit_b16_c2_ep5_batch4_2ctx",),
     "PromptSRC": ("vit_b16_c2_ep20_batch4_4+4ctx",),
+    "MMA": ("vit_b16_ep5",),
+    "CLIPAdapter": ("vit_b16_ep50", "vit_b32_ep50", "rn50_ep50", "rn101_ep50"),
+}
+NOT_TINY = {  # what the golden cases did not have to make smaller: the published values
+    "CoCoOp": ("COCOOP", ("N_CTX", "CTX_INIT")),
+    "KgCoOp": ("KGCOOP", ("N_CTX", "W")),
+    "ProGrad": ("PROGRAD", ("N_CTX", "T", "LAMBDA")),
+    "TCP": ("TCP", ("N_CTX",)),
+    "MaPLe": ("MAPLE", ("N_CTX", "CTX_INIT")),
+    "PromptSRC": ("PROMPTSRC", ("N_CTX_VISION", "N_CTX_TEXT", "CTX_INIT", "TEXT_LOSS_WEIGHT", "IMAGE_LOSS_WEIGHT")),
+    "MMA": ("MMADAPTER", ("TEXT_CTX_INIT",)),
 }
 
 
-def settings(trainer: str, cfg: str):
+def settings(trainer: str, cfg: str, *options: str):
     file = PROJECT / "configs" / "trainers" / trainer / f"{cfg}.yaml"
-    return resolve(train.parse(["--trainer", trainer, "--config-file", str(file)])).cfg
+    return resolve(train.parse(["--trainer", trainer, "--config-file", str(file), *options])).cfg
 
 
 @pytest.mark.parametrize(("trainer", "cfg"), [(t, cfg) for t, files in FILES.items() for cfg in files])
@@ -38,6 +50,27 @@ def test_optimiser_is_the_published_one(trainer, cfg):
     published = {key: case["optimizer"][key.lower()] for key in KEYS}
     published["MAX_EPOCH"] = SHORTENED.get(trainer, published["MAX_EPOCH"])
     assert {key: settings(trainer, cfg).OPTIM[key] for key in KEYS} == published
+
+
+@pytest.mark.parametrize("trainer", NOT_TINY)
+def test_values_that_published_runs_had(trainer, caltech101):
+    """With the options that the protocol adds."""
+    run = plan("base2new", "train", trainer, caltech101, [1])[0]
+    node, keys = NOT_TINY[trainer]
+    published = json.loads((PROJECT / f"tests/golden/{trainer}_a.json").read_text(encoding="utf-8"))["config"]
+    published = {key.split(".")[-1]: value for key, value in reversed(published.items())}
+    words = [str(word) for pair in run.options.items() for word in pair]
+    assert {key: settings(trainer, run.cfg, *words).TRAINER[node][key] for key in keys} == {
+        key: published[key] for key in keys
+    }
+
+
+def test_the_optimiser_of_tip_adapter_f():
+    """The epochs of the golden case are fewer."""
+    case = json.loads((PROJECT / "tests/golden/TipAdapter_a.json").read_text(encoding="utf-8"))["optimizer"]
+    ours = settings("TipAdapterF", "vit_b16").OPTIM
+    assert (case["name"], case["lr"], case["weight_decay"]) == (ours.NAME, ours.LR, ours.WEIGHT_DECAY)
+    assert ("cosine", 0, case["eps"]) == (ours.LR_SCHEDULER, ours.WARMUP_EPOCH, ADAM_EPSILON)
 
 
 @pytest.mark.parametrize(
