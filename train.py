@@ -150,26 +150,31 @@ def run(args: argparse.Namespace, builder: ConfigBuilder, record: RunRecord, pre
     prepare(trainer)
     if args.eval_only:
         trainer.load_model(args.model_dir, epoch=args.load_epoch)
-        trainer.test()
+        trainer.tested = trainer.test()
     elif not args.no_train:
         trainer.train()
-    results = dict(getattr(trainer.evaluator, "last_results", None) or {})
-    if results or args.no_train:
-        metrics = {"error" if name == "error_rate" else name: value for name, value in results.items()}
-        models = [trainer._models[name] for name in trainer.get_model_names()]
-        record.complete(
-            metrics,
-            trainable_params=sum(p.numel() for model in models for p in model.parameters() if p.requires_grad),
-            parameters_sha256=parameters_sha256(models),
-            skipped_steps=getattr(trainer, "skipped_steps", 0),
-            efficiency={
-                **trainer.measures.as_dict(),
-                "runs_in_process": args.runs,
-                "processes": started(),
-            },
-            classes=[name for _, name in sorted(trainer.lab2cname.items())],
-        )
-        say_differences(args.record, record, OUTCOME, "The outcome is not that of the run repeated")
+    models = [trainer._models[name] for name in trainer.get_model_names()]
+    record.complete(
+        metrics_of(trainer),
+        trainable_params=sum(p.numel() for model in models for p in model.parameters() if p.requires_grad),
+        parameters_sha256=parameters_sha256(models),
+        skipped_steps=getattr(trainer, "skipped_steps", 0),
+        efficiency={
+            **trainer.measures.as_dict(),
+            "runs_in_process": args.runs,
+            "processes": started(),
+        },
+        classes=[name for _, name in sorted(trainer.lab2cname.items())],
+    )
+    say_differences(args.record, record, OUTCOME, "The outcome is not that of the run repeated")
+
+
+def metrics_of(trainer: TrainerBase) -> dict[str, float]:
+    """The evaluator's results; of a plugin that tests without one, the accuracy that its `test` returned."""
+    results = getattr(trainer.evaluator, "last_results", None) or {}
+    if not results and isinstance(trainer.tested, int | float):
+        results = {"accuracy": float(trainer.tested)}
+    return {"error" if name == "error_rate" else name: value for name, value in results.items()}
 
 
 def say_differences(then: dict | None, record: RunRecord, about: tuple[str, ...], what: str) -> None:

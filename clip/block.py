@@ -90,13 +90,23 @@ class Attention(nn.Module):
 
 
 class ResidualAttentionBlock(nn.Module):
-    """x + attention(norm(x)), then x + mlp(norm(x))."""
+    """x + attention(norm(x)), then x + mlp(norm(x)).
+
+    Args:
+        causal: whether the block is of a causal tower; only the sequence-first call below has to be told.
+    """
 
     def __init__(
-        self, width: int, heads: int, activation: type[nn.Module] = QuickGELU, mlp_width: int | None = None
+        self,
+        width: int,
+        heads: int,
+        activation: type[nn.Module] = QuickGELU,
+        mlp_width: int | None = None,
+        causal: bool = False,
     ):
         super().__init__()
         inner = mlp_width or 4 * width
+        self.causal = causal
         self.attn = Attention(width, heads)
         self.ln_1 = LayerNorm(width)
         self.mlp = nn.Sequential(
@@ -109,9 +119,14 @@ class ResidualAttentionBlock(nn.Module):
         return x + self.mlp(self.ln_2(x))
 
     def forward(
-        self, x: Tensor, causal: bool = False, read: int | None = None, branch: TokenBranch | None = None
+        self, x: Tensor, causal: bool | None = None, read: int | None = None, branch: TokenBranch | None = None
     ) -> Tensor:
-        """(N, L, D) -> (N, read or L, D); `read`, `causal` as in `Attention`, `branch` adds a method's delta."""
+        """(N, L, D) -> (N, read or L, D); `read`, `causal` as in `Attention`, `branch` adds a method's delta.
+
+        With x alone it is the call of plugin files that loop over OpenAI's blocks: (L, N, D) -> (L, N, D).
+        """
+        if causal is None:
+            return self.forward(x.transpose(0, 1), self.causal).transpose(0, 1)
         normed = self.ln_1(x)
         out = self.feed_forward(x[..., :read, :] + self.attn(normed, causal, read))
         return out if branch is None else out + branch(normed[..., :read, :])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -142,8 +143,20 @@ def convert_weights(model: nn.Module, dtype: torch.dtype = torch.float16) -> Non
                 parameter.data = parameter.data.to(dtype)
 
 
-def build_model(state_dict: Mapping[str, Tensor]) -> CLIP:
-    """As `from_state_dict`, with the matrices in half precision: what plugin files written for OpenAI's CLIP call."""
+def build_model(state_dict: Mapping[str, Tensor], design_details: Mapping[str, Any] | None = None) -> CLIP:
+    """As `from_state_dict`, with the matrices in half precision: what plugin files written for OpenAI's CLIP call.
+
+    Args:
+        design_details: what files of MaPLe's family say of learned tokens in their copy of CLIP. This one has none.
+
+    Raises:
+        ValueError: the design has learned tokens.
+    """
+    if any(value for key, value in (design_details or {}).items() if key != "trainer"):
+        raise ValueError(
+            f"design_details {dict(design_details)} asks for a CLIP with learned tokens in it, another package: "
+            f"here methods hand tokens to the one CLIP: see DeepTokens in docs/add-a-method.md."
+        )
     model = from_state_dict(state_dict)
     convert_weights(model)
     return model

@@ -38,7 +38,7 @@ class Transformer(nn.Module):
         super().__init__()
         self.width, self.layers, self.causal = width, layers, causal
         self.resblocks = nn.ModuleList(
-            ResidualAttentionBlock(width, heads, activation, mlp_width) for _ in range(layers)
+            ResidualAttentionBlock(width, heads, activation, mlp_width, causal) for _ in range(layers)
         )
 
     def run(

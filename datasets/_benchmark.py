@@ -91,15 +91,22 @@ class FolderPerClass(SplitBenchmark):
 
     @classmethod
     def make_split(cls, folder: Path, rng: random.Random) -> Split:
-        pictures = folder / cls.picture_dir
-        names = sorted(p.name for p in visible(pictures) if p.is_dir() and p.name not in cls.ignored)
-        groups = [
-            [Datum(file, label, 0, cls.renamed.get(name, name)) for file in sorted(visible(pictures / name))]
-            for label, name in enumerate(names)
-        ]
-        if not groups:
-            raise ValueError(f"there are no class folders in {pictures}")
-        return split_groups(groups, rng)
+        return split_groups(class_groups(folder / cls.picture_dir, cls.ignored, cls.renamed), rng)
+
+
+def class_groups(pictures: Path, ignored: Sequence[str], renamed: Mapping[str, str]) -> list[list[Datum]]:
+    """The pictures of each class folder, both in the order of names; `renamed` is folder -> class name.
+
+    Raises:
+        ValueError: there are no class folders.
+    """
+    names = sorted(p.name for p in visible(pictures) if p.is_dir() and p.name not in ignored)
+    if not names:
+        raise ValueError(f"there are no class folders in {pictures}")
+    return [
+        [Datum(file, label, 0, renamed.get(name, name)) for file in sorted(visible(pictures / name))]
+        for label, name in enumerate(names)
+    ]
 
 
 def lines(path: Path) -> list[str]:

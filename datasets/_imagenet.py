@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from yacs.config import CfgNode
@@ -12,28 +13,42 @@ from datasets._listing import list_classes
 from datasets._splits import Split, SplitError, dataset_folder
 
 IMAGENET = "imagenet"
+NAMES_FILE = "classnames.txt"
+CLIP_NAMES = Path(__file__).with_name("imagenet_classnames.txt")
+"""The names that CLIP's authors chose, in the order of WordNet numbers; byte for byte CoOp's `classnames.txt`."""
 CLASSES = 1000
 
 
 def read_classnames(folder: Path) -> dict[str, str]:
-    """WordNet number -> name, from the `classnames.txt` of a dataset's folder or of ImageNet's beside it.
+    """WordNet number -> name, from the `classnames.txt` of a dataset's folder or of ImageNet's, else CLIP's.
 
     A line is the number, a space, and the name. The order is the file's.
 
     Raises:
-        SplitError: there is no such file, or it holds something else.
+        SplitError: the file holds something else.
     """
-    places = [folder / "classnames.txt", folder.parent / IMAGENET / "classnames.txt"]
-    for file in places:
-        if file.is_file():
-            found = dict(line.partition(" ")[::2] for line in lines(file))
-            if not all(found.values()):
-                raise SplitError(f"{file} is not a list of names: a line is WordNet number, space, name.")
-            return found
-    raise SplitError(
-        f"There is no {places[0]}: the names of ImageNet's classes, a line each of WordNet number, space, name. "
-        f"`python -m datasets.prepare ImageNet` says where to get it."
-    )
+    places = (folder / NAMES_FILE, folder.parent / IMAGENET / NAMES_FILE)
+    file = next((place for place in places if place.is_file()), CLIP_NAMES)
+    found = dict(line.partition(" ")[::2] for line in lines(file))
+    if not all(found.values()):
+        raise SplitError(f"{file} is not a list of names: a line is WordNet number, space, name.")
+    if file != CLIP_NAMES:
+        say_other_names(file)
+    return found
+
+
+@cache
+def say_other_names(file: Path) -> None:
+    """Say, once, that a file of the user's names classes otherwise than CLIP's authors did; several such are in use."""
+    of_clip = dict(line.partition(" ")[::2] for line in lines(CLIP_NAMES))
+    given = dict(line.partition(" ")[::2] for line in lines(file))
+    other = [wnid for wnid, name in given.items() if of_clip.get(wnid, name) != name]
+    if other:
+        print(
+            f"Warning: {file} names {len(other)} classes otherwise than CLIP's authors, such as {other[0]} "
+            f"{given[other[0]]!r}, theirs {of_clip[other[0]]!r}: results cannot be compared with published ones. "
+            f"Without that file theirs are taken."
+        )
 
 
 def class_items(folder: Path, files: list[str], label: int, name: str) -> list[Datum]:
@@ -81,7 +96,7 @@ class ImageNetVariant(DatasetBase):
         """All pictures.
 
         Raises:
-            SplitError: the folder or the class names are missing, or a folder is no class of ImageNet.
+            SplitError: the folder is missing, or a folder in it is no class of ImageNet.
         """
         pictures = folder / cls.picture_dir
         if not pictures.is_dir():

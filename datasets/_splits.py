@@ -9,10 +9,9 @@ from __future__ import annotations
 import json
 import math
 import os
-import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from yacs.config import CfgNode
 
@@ -61,8 +60,7 @@ def read_split(path: str | os.PathLike, pictures: str | os.PathLike) -> Split:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         rows = {
-            part: [(str(file), int(label), str(name)) for file, label, name in content[part]]
-            for part in Split._fields
+            part: [(str(file), int(label), str(name)) for file, label, name in content[part]] for part in Split._fields
         }
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise SplitError(
@@ -85,8 +83,11 @@ def write_split(split: Split, path: str | os.PathLike, pictures: str | os.PathLi
     atomic_write_text(path, json.dumps(content, indent=4, separators=(",", ": ")))
 
 
-def split_trainval(items: list[Datum], rng: random.Random) -> tuple[list[Datum], list[Datum]]:
-    """Take a fifth of each class for validation.
+def split_trainval(items: list[Datum], rng: Any, val_share: float = VAL_SHARE) -> tuple[list[Datum], list[Datum]]:
+    """Take a share of each class, a fifth, for validation.
+
+    Args:
+        rng: a ``random.Random``, or the module ``random`` for the process-wide generator.
 
     Returns:
         What is left for training, and the validation part; classes in order of first appearance.
@@ -96,10 +97,10 @@ def split_trainval(items: list[Datum], rng: random.Random) -> tuple[list[Datum],
     """
     train, val = [], []
     for group in group_by(items, lambda item: item.label).values():
-        count = round(VAL_SHARE * len(group))
+        count = round(val_share * len(group))
         if not count:
             raise ValueError(
-                f"class {group[0].classname!r} has {len(group)} pictures, too few for a fifth of them"
+                f"class {group[0].classname!r} has {len(group)} pictures, too few for {val_share:.0%} of them"
             )
         order = list(group)
         rng.shuffle(order)
@@ -108,15 +109,20 @@ def split_trainval(items: list[Datum], rng: random.Random) -> tuple[list[Datum],
     return train, val
 
 
-def split_groups(groups: Iterable[list[Datum]], rng: random.Random) -> Split:
+def split_groups(
+    groups: Iterable[list[Datum]], rng: Any, train_share: float = TRAIN_SHARE, val_share: float = VAL_SHARE
+) -> Split:
     """Half of each class for training, a fifth for validation, the rest for testing.
+
+    Args:
+        rng: as in `split_trainval`.
 
     Raises:
         ValueError: a class is too small to give each part a picture.
     """
     parts = Split([], [], [])
     for group in groups:
-        train, val = round(TRAIN_SHARE * len(group)), round(VAL_SHARE * len(group))
+        train, val = round(train_share * len(group)), round(val_share * len(group))
         if not (train and val and len(group) > train + val):
             named = repr(group[0].classname) if group else "without a name"
             raise ValueError(f"class {named} has {len(group)} pictures, too few for training, validation and testing")
@@ -129,9 +135,14 @@ def split_groups(groups: Iterable[list[Datum]], rng: random.Random) -> Split:
 
 
 def subsample(split: Split, classes: str) -> Split:
+    """As `subsample_lists`, of the parts of a split."""
+    return Split(*subsample_lists(split, classes))
+
+
+def subsample_lists(lists: Sequence[list[Datum]], classes: str) -> Sequence[list[Datum]]:
     """Keep the first half of the classes (`base`), the second (`new`) or `all`, numbered from 0.
 
-    Of n classes in the training part the base half has ceil(n / 2).
+    Of n classes in the first list, the training part, the base half has ceil(n / 2).
 
     Raises:
         ValueError: `classes` is something else.
@@ -139,12 +150,12 @@ def subsample(split: Split, classes: str) -> Split:
     if classes not in ("all", "base", "new"):
         raise ValueError(f"DATASET.SUBSAMPLE_CLASSES is {classes!r}; it must be one of all, base, new")
     if classes == "all":
-        return split
-    labels = sorted({item.label for item in split.train})
+        return lists
+    labels = sorted({item.label for item in lists[0]})
     middle = math.ceil(len(labels) / 2)
     kept = labels[:middle] if classes == "base" else labels[middle:]
     number = {label: position for position, label in enumerate(kept)}
-    return Split(*([_relabelled(item, number) for item in part if item.label in number] for part in split))
+    return [[_relabelled(item, number) for item in part if item.label in number] for part in lists]
 
 
 def _relabelled(item: Datum, number: dict[int, int]) -> Datum:

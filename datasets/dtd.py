@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dassl.data.datasets import DATASET_REGISTRY
 from datasets._benchmark import FolderPerClass
+from datasets._published_calls import FolderCalls
 
 
 @DATASET_REGISTRY.register()
-class DescribableTextures(FolderPerClass):
+class DescribableTextures(FolderCalls, FolderPerClass):
     """The ten partitions in `labels/` are not the benchmark's split."""
 
     dataset_dir = "dtd"

@@ -15,11 +15,12 @@ from datasets._corruption import corrupt
 from datasets._few_shot import recall, remember, say_small_classes
 from datasets._imagenet import IMAGENET, all_items, class_items, folder_names, read_classnames
 from datasets._listing import list_classes
+from datasets._published_calls import ClassNameCalls
 from datasets._splits import Split, SplitError, dataset_folder, subsample
 
 
 @DATASET_REGISTRY.register()
-class ImageNet(DatasetBase):
+class ImageNet(ClassNameCalls, DatasetBase):
     """The official training set, and the official validation set for testing, which is the validation part too.
 
     Files are taken in the order of their names, so that a seed chooses the same pictures on every file system; the
@@ -42,7 +43,7 @@ class ImageNet(DatasetBase):
         """All pictures.
 
         Raises:
-            SplitError: a folder or the class names are missing, or a folder is no class of ImageNet.
+            SplitError: a folder is missing, or one is no class of ImageNet.
         """
         test = _part(folder, "val")
         return Split(_part(folder, "train"), test, test)

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY, Datum
 from datasets._benchmark import SplitBenchmark
+from datasets._published_calls import SplitCalls
 from datasets._splits import Split, split_trainval
 
 
 @DATASET_REGISTRY.register()
-class OxfordPets(SplitBenchmark):
+class OxfordPets(SplitCalls, SplitBenchmark):
     """A line of the annotations: stem of the file, class from 1, species, breed within the species."""
 
     dataset_dir = "oxford_pets"

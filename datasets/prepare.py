@@ -15,8 +15,9 @@ from typing import Any
 from dassl.data.datasets import DATASET_REGISTRY
 from dassl.utils.download import download_url
 from datasets._archives import ArchiveError, check_space, unpack
-from datasets._facts import chosen, read_sources
+from datasets._facts import HERE, chosen, read_sources
 from datasets._splits import SplitError, write_split
+from safeio.atomic import atomic_write_text
 from safeio.download import DownloadError, download, file_sha256
 
 
@@ -90,13 +91,16 @@ def get(entry: dict[str, Any], folder: Path) -> None:
 
 
 def fetch(entry: dict[str, Any], path: Path) -> None:
-    """Download to `path`.
+    """Download to `path`, or copy what comes with this package.
 
     Raises:
         ByHand: there is nowhere to download from, or Google Drive did not give it.
         DownloadError: the download failed.
     """
     check_space(path.parent, entry.get("bytes", 0), path)
+    if "shipped" in entry:  # the folder then serves other code of the CoOp family too
+        atomic_write_text(path, (HERE / entry["shipped"]).read_text(encoding="utf-8"))
+        return
     if "url" in entry:
         download(entry["url"], path, entry.get("sha256"))
         return

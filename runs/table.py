@@ -23,7 +23,7 @@ def base2new_row(output: Path, trainer: str, dataset: str, seed: int) -> dict[st
         record = read_record(output / run.folder)
         found[stage] = record if record and record["status"] == COMPLETE else None
     train, test = found["train"], found["test"]
-    base, new = (record["metrics"]["accuracy"] if record else None for record in (train, test))
+    base, new = (record["metrics"].get("accuracy") if record else None for record in (train, test))
     return {
         "method": trainer,
         "base": base,

@@ -21,6 +21,7 @@ from dassl.data.datasets.build import DATASET_REGISTRY
 from dassl.engine import TRAINER_REGISTRY
 from dassl.engine.settings import DEPENDENCIES
 from dassl.engine.settings import RULES as OF_THE_ENGINE
+from dassl.evaluation import EVALUATOR_REGISTRY
 from dassl.utils.names import unknown_name_message
 from trainers._clip_trainer import ROLES
 from trainers._precision import PRECISIONS
@@ -90,4 +91,8 @@ def check_settings(builder: ConfigBuilder) -> None:
     name = builder.cfg.TRAINER.NAME
     node = getattr(TRAINER_REGISTRY.get(name), "settings_node", "") if name else ""
     of_method = {f"TRAINER.{node}.{key}": rule for key, rule in OF_METHODS.items()} if node else {}
-    check_ranges(builder, OF_THE_ENGINE | OF_THE_HARNESS | of_method, (*DEPENDENCIES, _adapters, _dataset, _backbone))
+    registered = {"TEST.EVALUATOR": one_of(*EVALUATOR_REGISTRY.registered_names())}  # plugins' ones among them
+    dependencies = [*DEPENDENCIES, _adapters, _dataset]
+    if node or not name:  # a plugin may have backbones of its own
+        dependencies.append(_backbone)
+    check_ranges(builder, OF_THE_ENGINE | OF_THE_HARNESS | registered | of_method, dependencies)

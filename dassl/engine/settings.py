@@ -22,7 +22,6 @@ from dassl.data.samplers import SAMPLERS
 from dassl.data.transforms.transforms import AVAI_CHOICES, INTERPOLATION_MODES
 from dassl.engine.simple import FINAL_MODELS
 from dassl.engine.x import COUNT_ITER
-from dassl.evaluation.build import EVALUATOR_REGISTRY
 from dassl.optim.lr_schedule import AVAI_SCHEDS, WARMUP_TYPES
 from dassl.optim.optimizer import AVAI_OPTIMS
 
@@ -91,7 +90,6 @@ RULES: dict[str, Rule] = {
     "TRAIN.CHECKPOINT_FREQ": at_least(0),
     "TRAIN.PRINT_FREQ": at_least(1),
     "TRAIN.COUNT_ITER": one_of(*COUNT_ITER),
-    "TEST.EVALUATOR": one_of(*EVALUATOR_REGISTRY.registered_names()),
     "TEST.SPLIT": one_of("val", "test"),
     "TEST.FINAL_MODEL": one_of(*FINAL_MODELS),
 }

@@ -94,6 +94,7 @@ class SimpleTrainer(TrainerBase):
         self.build_model()
         self.evaluator = build_evaluator(cfg, lab2cname=self.lab2cname)
         self.best_result = -np.inf
+        self.tested: Any = None  # what `test` returned after training
         self.stop = StopRequest()
         self.position: Position | None = None  # where an interrupted training goes on
         self.unsaved_steps = 0
@@ -139,9 +140,7 @@ class SimpleTrainer(TrainerBase):
         if self.position is not None:
             self.start_epoch = self.position.epoch
         if self.cfg.RESUME and not self.start_epoch and self.position is None:
-            raise MissingFile(
-                f"RESUME is {self.cfg.RESUME!r}, which has no checkpoints of {self.get_model_names()}"
-            )
+            raise MissingFile(f"RESUME is {self.cfg.RESUME!r}, which has no checkpoints of {self.get_model_names()}")
         if self.start_epoch and self.cfg.TEST.FINAL_MODEL == "best_val":
             self.best_result = self._best_result_so_far()
         share_progress(self)
@@ -167,7 +166,7 @@ class SimpleTrainer(TrainerBase):
                     self.load_model(self.output_dir)
             else:
                 print("Deploy the last-epoch model")
-            self.test()
+            self.tested = self.test()
         print(f"Elapsed: {timedelta(seconds=round(time.time() - self.time_start))}")
         self.close_writer()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import islice
@@ -48,7 +48,7 @@ class _BatchTrainer(SimpleTrainer):
                 metrics.update(self._step(batch, metrics))
                 batch_time.update(time.perf_counter() - start)
                 done, self.unsaved_steps = self.batch_idx + 1, self.unsaved_steps + 1
-                pictures += len(batch[0]["label"])
+                pictures += _pictures_in(batch[0])
                 if done % frequency == 0 or num_batches < frequency:
                     print_line(self._log_line(metrics, batch_time, data_time))
                 self._write_curves(metrics)
@@ -156,9 +156,7 @@ class TrainerXU(_BatchTrainer):
 
     def run_epoch(self) -> None:
         if self.train_loader_u is None:
-            raise ValueError(
-                f"{type(self).__name__} needs unlabelled data; {self.cfg.DATASET.NAME} has none (train_u)"
-            )
+            raise ValueError(f"{type(self).__name__} needs unlabelled data; {self.cfg.DATASET.NAME} has none (train_u)")
         count = self.cfg.TRAIN.COUNT_ITER
         check_availability(count, COUNT_ITER, kind="TRAIN.COUNT_ITER")
         x, u = len(self.train_loader_x), len(self.train_loader_u)
@@ -166,11 +164,14 @@ class TrainerXU(_BatchTrainer):
         pairs = zip_lazily(_endless(self.train_loader_x), _endless(self.train_loader_u))
         self.run_batches(islice(pairs, num_batches), num_batches)
 
-    def parse_batch_train(
-        self, batch_x: dict[str, Any], batch_u: dict[str, Any]
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def parse_batch_train(self, batch_x: dict[str, Any], batch_u: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
         """Labelled pictures, their labels, and unlabelled pictures, on the device."""
         return tuple(tensor.to(self.device) for tensor in (batch_x["img"], batch_x["label"], batch_u["img"]))
+
+
+def _pictures_in(batch: Any) -> int:
+    """How many pictures a batch has; a plugin's own loader may give pairs of tensors in place of a dictionary."""
+    return len(batch["label"] if isinstance(batch, Mapping) else batch[0])
 
 
 def zip_lazily(*loaders: Iterable) -> Iterator[tuple]:

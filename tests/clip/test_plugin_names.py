@@ -73,3 +73,32 @@ def test_names():
     assert clip._tokenizer.encode("great dane") == default_tokenizer().encode("great dane")
     with pytest.raises(catalog.UnknownModelError, match="Did you mean RN50"):
         clip._MODELS["RN-50"]
+
+
+def test_blocks_alone_are_sequence_first(folder):
+    """As a file that loops over OpenAI's blocks calls them: position before sequence, the text tower's causal."""
+    model = load_as_plugins_do("tiny").float()
+    tokens, pictures = torch.randint(1, 298, (3, 77)), torch.randn(2, 3, 16, 16)
+    tokens[:, 40] = 299
+    with torch.no_grad():
+        x = (model.token_embedding(tokens) + model.positional_embedding).permute(1, 0, 2)
+        for block in model.transformer.resblocks:
+            x = block(x)
+        x = model.ln_final(x.permute(1, 0, 2))[torch.arange(3), tokens.argmax(dim=-1)] @ model.text_projection
+        torch.testing.assert_close(x, model.encode_text(tokens))
+
+        tower = model.visual
+        x = tower.conv1(pictures).flatten(2).permute(0, 2, 1)
+        x = torch.cat([tower.class_embedding.expand(2, 1, -1), x], dim=1) + tower.positional_embedding
+        x = tower.ln_pre(x).permute(1, 0, 2)
+        for block in tower.transformer.resblocks:
+            x = block(x)
+        torch.testing.assert_close(tower.ln_post(x[0]) @ tower.proj, model.encode_image(pictures))
+
+
+def test_design_details_of_the_maple_family(folder):
+    weights = state_dict_from(folder / "embedded" / "tiny.npz")
+    design = {"trainer": "CoOp", "vision_depth": 0, "language_depth": 0, "vision_ctx": 0, "language_ctx": 0}
+    assert clip.build_model(weights, design).dtype == torch.float16
+    with pytest.raises(ValueError, match="learned tokens"):
+        clip.build_model(weights, {**design, "trainer": "IVLP", "vision_depth": 9, "vision_ctx": 4})

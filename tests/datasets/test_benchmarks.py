@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import importlib.util
 import json
 import os
@@ -18,6 +19,7 @@ import yaml
 
 import datasets  # noqa: F401  (registers the builders)
 from dassl.data.datasets import DATASET_REGISTRY, Datum
+from datasets._imagenet import CLIP_NAMES
 from datasets._splits import SplitError
 
 PROJECT = Path(__file__).parent.parent.parent
@@ -171,17 +173,37 @@ def test_missing_annotations_are_named(replica):
 
 
 @each("ImageNet")
-def test_imagenet_names_an_unknown_folder_and_missing_names(replica):
+def test_imagenet_names_an_unknown_folder_and_malformed_names(replica):
     name, root = replica
     (root / "imagenet" / "images" / "val" / "n99999999").mkdir()
     with pytest.raises(SplitError, match="n99999999"):
         build(name, root)
-    (root / "imagenet" / "classnames.txt").unlink()
-    with pytest.raises(SplitError, match=r"classnames\.txt"):
-        build(name, root)
     (root / "imagenet" / "classnames.txt").write_text("tench\ngoldfish\n")
     with pytest.raises(SplitError, match="WordNet number, space, name"):
         build(name, root)
+
+
+@each("ImageNet", "ImageNetSketch", "ImageNetA", "ImageNetR")
+def test_imagenet_s_names_come_along(replica, capsys):
+    """The shipped table is the file of CoOp's users: size and MD5 are those of a copy of theirs."""
+    assert CLIP_NAMES.stat().st_size == 21_814
+    assert hashlib.md5(CLIP_NAMES.read_bytes()).hexdigest() == "c7cdaa38c7d6c316f21428828490357a"
+    name, root = replica
+    given = build(name, root).classnames
+    for file in root.glob("*/classnames.txt"):
+        file.unlink()
+    assert build(name, root).classnames == given
+    assert "Warning" not in capsys.readouterr().out
+
+
+@each("ImageNet")
+def test_other_names_for_imagenet_s_classes_are_said(replica, capsys):
+    name, root = replica
+    file = root / "imagenet" / "classnames.txt"
+    file.write_text(file.read_text().replace("n02085620 Chihuahua", "n02085620 hot dog"))
+    assert "hot dog" in build(name, root).classnames
+    said = capsys.readouterr().out
+    assert said.count("Warning") == 1 and "n02085620 'hot dog', theirs 'Chihuahua'" in said
 
 
 def test_imagenetv2_takes_folders_in_numerical_order(tmp_path):

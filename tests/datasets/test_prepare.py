@@ -15,6 +15,7 @@ import pytest
 from datasets import _archives, prepare
 from datasets._archives import ArchiveError, unpack
 from datasets._facts import chosen, read_facts, read_sources
+from datasets._imagenet import CLIP_NAMES
 from safeio import bombs
 
 
@@ -208,12 +209,19 @@ def test_an_archive_in_an_archive(server, tmp_path):
     assert (tmp_path / "caltech-101" / "101_ObjectCategories" / "accordion" / "image_0001.jpg").is_file()
 
 
+def test_class_names_are_copied_for_other_code(tmp_path):
+    for name in ("ImageNet", "ImageNetV2", "ImageNetSketch", "ImageNetA", "ImageNetR"):
+        (entry,) = [entry for entry in read_sources()[name]["files"] if entry["name"] == "classnames.txt"]
+        prepare.get(entry, tmp_path / name)
+        assert (tmp_path / name / "classnames.txt").read_bytes() == CLIP_NAMES.read_bytes()
+
+
 def test_every_benchmark_has_a_source():
     assert list(read_sources()) == list(read_facts())
     for name, entry in read_sources().items():
         assert entry["size"] and entry["licence"] and entry["page"], name
         for file in entry["files"]:
-            assert {"url", "drive", "from"} & set(file), (name, file)
+            assert {"url", "drive", "from", "shipped"} & set(file), (name, file)
             assert len(file.get("sha256", "0" * 64)) == 64
 
 
