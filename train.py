@@ -29,7 +29,7 @@ from dassl.engine.distributed import joined, started
 from dassl.engine.lockstep import in_lockstep
 from dassl.engine.stop import Stopped, StopRequest
 from dassl.utils import collect_env_info, set_random_seed, setup_logger
-from dassl.utils.environment import compute_as, machine, set_deterministic, versions
+from dassl.utils.environment import compute_as, machine, set_deterministic, use_large_pages, versions
 from dassl.utils.layers import parameters_sha256
 from dassl.utils.logger import Labelled
 from runs.grid import folder_of, parse_grid
@@ -285,6 +285,7 @@ def shared(args: argparse.Namespace) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     args = parse(arguments)
+    use_large_pages()
     if started() > 1:
         return shared(args)
     return together(args) if args.seeds else one(args)

@@ -10,9 +10,10 @@ import statistics
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 MIB = 2**20
 
@@ -23,27 +24,57 @@ def synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def in_turn(computations: dict[str, Callable[[], Any]], repeats: int, device: torch.device) -> dict[str, list[float]]:
-    """Seconds of each repeat of each computation; they take turns, so that a noisy machine is fair to all.
+class Repeats(NamedTuple):
+    """Seconds of each repeat of a computation: by the clock, and of all the process's threads together.
 
-    One untimed call of each comes first.
+    The second is the first times the threads on an idle machine, and is what remains comparable on a busy one
+    (OMP_WAIT_POLICY=passive: threads that wait for others then count for nothing).
+    """
+
+    clock: list[float]
+    cpu: list[float]
+
+
+def in_turn(
+    computations: dict[str, Callable[[], Any]], repeats: int, device: torch.device, warm_up: int | None = None
+) -> dict[str, Repeats]:
+    """Time each repeat of each computation; they take turns, so that a noisy machine is fair to all.
+
+    Untimed calls of each come first: one, on a GPU enough for CUDA graphs to be recorded and compared.
     """
     for compute in computations.values():
-        compute()
-    seconds: dict[str, list[float]] = {name: [] for name in computations}
+        for _ in range((8 if device.type == "cuda" else 1) if warm_up is None else warm_up):
+            compute()
+    found = {name: Repeats([], []) for name in computations}
     for _ in range(repeats):
         for name, compute in computations.items():
             synchronise(device)
-            began = time.perf_counter()
+            began, busy = time.perf_counter(), time.process_time()
             compute()
             synchronise(device)
-            seconds[name].append(time.perf_counter() - began)
-    return seconds
+            found[name].clock.append(time.perf_counter() - began)
+            found[name].cpu.append(time.process_time() - busy)
+    return found
 
 
 def median_ms(seconds: list[float]) -> float:
     """The median in milliseconds."""
     return 1000 * statistics.median(seconds)
+
+
+def medians(found: dict[str, Repeats], device: torch.device) -> dict[str, float]:
+    """Milliseconds of each computation by the clock, and on a CPU those of all threads."""
+    result = {f"{name}_ms": median_ms(repeats.clock) for name, repeats in found.items()}
+    if device.type == "cpu":
+        result |= {f"{name}_cpu_ms": median_ms(repeats.cpu) for name, repeats in found.items()}
+    return result
+
+
+def gflop(compute: Callable[[], Any]) -> float:
+    """Floating-point operations of a computation's matrix products, in 10^9; a property of it, not of the machine."""
+    with FlopCounterMode(display=False) as counted:
+        compute()
+    return counted.get_total_flops() / 1e9
 
 
 def peak_memory(compute: Callable[[], Any], device: torch.device) -> float:

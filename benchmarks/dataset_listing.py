@@ -76,7 +76,7 @@ def main() -> None:
         found = hardware(CPU)
         print(f"{options.files:,} empty files in {CLASSES} folders; {found['device']}, Python {found['python']}")
         for name, compute in ways.items():
-            print(f"{name:24} {median_ms(seconds[name]):8.0f} ms {peak_memory(compute, CPU):8.0f} MiB")
+            print(f"{name:24} {median_ms(seconds[name].clock):8.0f} ms {peak_memory(compute, CPU):8.0f} MiB")
         print(f"the listing is a file of {cache.stat().st_size / 2**20:.1f} MiB")
 
 

@@ -58,7 +58,7 @@ def measure(args: argparse.Namespace) -> dict:
         both = {"tower": bare, "predict": lambda: predictor.predict(file)}
         seconds = in_turn(both, args.repeats, torch.device("cpu"))
     result = {name: getattr(args, name) for name in ("method", "backbone", "classes")}
-    result |= {f"{name}_ms": median_ms(s) for name, s in seconds.items()}
+    result |= {f"{name}_ms": median_ms(s.clock) for name, s in seconds.items()}
     return result | {"ratio": result["predict_ms"] / result["tower_ms"]} | hardware(torch.device("cpu"))
 
 

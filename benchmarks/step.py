@@ -4,8 +4,10 @@
 
 Plain is what published code does: prompts of full length through every layer, the frozen image tower apart
 from the tuned one, every row to the end. Weights are random, class names are ImageNet's. Printed are the
-medians, their ratio, the memory each needs at its peak beyond the weights, and by how much loss and gradients
-differ. `--only product` measures where the plain computation does not fit.
+medians, their ratio, the operations of each in 10^9, the memory each needs at its peak beyond the weights, and by how
+much loss and gradients differ. `--only product` measures where the plain computation does not fit, `--side text` the
+class features alone, forward and backward. On a busy machine `OMP_WAIT_POLICY=passive` and `cpu_ratio`, the ratio of all
+threads' seconds, say more than the clock.
 """
 
 from __future__ import annotations
@@ -23,13 +25,15 @@ import torch
 
 import train
 import trainers  # noqa: F401  (registers the methods)
-from benchmarks._measure import hardware, in_turn, median_ms, peak_memory
+from benchmarks._measure import gflop, hardware, in_turn, medians, peak_memory
 from clip.full_vision import FullVisionTransformer
 from clip.model import CLIP
 from clip.text import FullTextEncoder
 from clip.vision import VisionTransformer
 from dassl.engine import TRAINER_REGISTRY
+from dassl.utils.environment import use_large_pages
 from trainers._settings import resolve
+from trainers._step import PlainStep
 
 VARYING = ("vision_patch_size", "vision_width", "vision_layers", "transformer_width", "embed_dim")
 SHAPES = {
@@ -80,19 +84,28 @@ def build_trainer(args: argparse.Namespace, weights: Path, names: list[str]):
 
 
 def make_plain(trainer) -> None:
-    """Replace the fast towers by the plain ones, what was computed ahead included."""
+    """Replace the fast towers by the plain ones, what was computed ahead included, and record no graphs."""
+    trainer.computer = PlainStep()
     method, frozen = trainer.method, trainer.method.clip
     frozen.text = FullTextEncoder(frozen.model)
     if isinstance(frozen.visual, VisionTransformer):
         frozen.visual = FullVisionTransformer(frozen.visual)
     if hasattr(method, "text_start"):
-        method.text_start = frozen.text.lower(method.prompts, to=method.text_layers[0])
+        method.text_start = frozen.text.lower(method.prompts, to=method.text_start.layer)
 
 
 def step(trainer, images: torch.Tensor, labels: torch.Tensor) -> None:
     """Forward, backward, optimiser; the parameters move, so what is compared is measured before."""
     trainer.optim.zero_grad()
     trainer.backward_and_step(trainer.losses(images, labels))
+
+
+def text_side(trainer, images: torch.Tensor, labels: torch.Tensor) -> None:
+    """Class features forward and backward; no optimiser."""
+    trainer.optim.zero_grad()
+    with trainer.precision.context():
+        features = trainer.method.class_features()
+        features.square().sum().backward()
 
 
 def loss_and_gradients(trainer, images, labels) -> tuple[float, list[torch.Tensor]]:
@@ -125,14 +138,23 @@ def measure(args: argparse.Namespace) -> dict:
     labels = torch.randint(args.classes, (args.batch,), device=device)
     for trainer in built.values():
         trainer.set_model_mode("train")
-    result = {name: getattr(args, name) for name in ("method", "backbone", "classes", "batch", "prec")}
+    result = {name: getattr(args, name) for name in ("method", "backbone", "classes", "batch", "prec", "side")}
     if len(built) == 2:
         result |= differences(*(loss_and_gradients(built[v], images, labels) for v in ("plain", "product")))
-    steps = {variant: (lambda trainer=t: step(trainer, images, labels)) for variant, t in built.items()}
-    seconds = in_turn(steps, args.repeats, device)
-    result |= {f"{variant}_ms": median_ms(s) for variant, s in seconds.items()}
-    result |= {f"{variant}_peak_mib": peak_memory(compute, device) for variant, compute in steps.items()}
+    compute = {"step": step, "text": text_side}[args.side]
+    steps = {variant: (lambda trainer=t: compute(trainer, images, labels)) for variant, t in built.items()}
+    for variant, trainer in built.items():
+        trainer.computer, own = PlainStep(), trainer.computer  # in a graph there is nothing to be counted
+        result[f"{variant}_gflop"] = gflop(steps[variant])
+        trainer.computer = own
+        result[f"{variant}_peak_mib"] = peak_memory(steps[variant], device)
+    warm_up = 0 if device.type == "cpu" else None  # a CPU is warm by now
+    result |= medians(in_turn(steps, args.repeats, device, warm_up), device)
+    result |= {f"{variant}_tflop_per_second": result[f"{variant}_gflop"] / result[f"{variant}_ms"] for variant in steps}
     if len(built) == 2:
+        result["gflop_ratio"] = result["plain_gflop"] / result["product_gflop"]
+        if device.type == "cpu":
+            result["cpu_ratio"] = result["plain_cpu_ms"] / result["product_cpu_ms"]
         result["ratio"] = result["plain_ms"] / result["product_ms"]
     return result | hardware(device)
 
@@ -148,10 +170,12 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"])
     parser.add_argument("--prec", default="fp32", help="precision of the run: fp32, amp, fp16, bf16")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--side", choices=["step", "text"], default="step", help="the whole step, or the text alone")
     parser.add_argument("--only", choices=["plain", "product"])
     parser.add_argument("--json", type=Path, help="file for the figures")
     parser.add_argument("options", nargs="*", help="KEY VALUE pairs for the method's settings")
     args = parser.parse_args()
+    use_large_pages()  # as train.py does
     result = measure(args)
     for name, value in result.items():
         print(f"{name:>20}: {value:.4g}" if isinstance(value, float) else f"{name:>20}: {value}")

@@ -19,9 +19,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import torch
 
-from benchmarks._measure import hardware, in_turn, median_ms, peak_memory
+from benchmarks._measure import hardware, in_turn, medians, peak_memory
 from benchmarks.step import SHAPES, build_trainer, class_names, random_weights, step
 from dassl.engine.lockstep import in_lockstep
+from dassl.utils.environment import use_large_pages
 from trainers._frozen_clip import shared_weights
 from trainers._step import PlainStep
 from trainers._together import WaitingStep, answer
@@ -53,11 +54,14 @@ def measure(args: argparse.Namespace) -> dict:
         in_lockstep(steps, answer)
 
     variants = {"apart": apart, "together": together}
-    seconds = in_turn(variants, args.repeats, device)
+    found = in_turn(variants, args.repeats, device)
     result = {name: getattr(args, name) for name in ("method", "backbone", "classes", "batch", "runs", "prec")}
-    result |= {f"{name}_ms": median_ms(s) for name, s in seconds.items()}
+    result |= medians(found, device)
     result |= {f"{name}_peak_mib": peak_memory(compute, device) for name, compute in variants.items()}
-    return result | {"ratio": result["apart_ms"] / result["together_ms"]} | hardware(device)
+    result["ratio"] = result["apart_ms"] / result["together_ms"]
+    if device.type == "cpu":
+        result["cpu_ratio"] = result["apart_cpu_ms"] / result["together_cpu_ms"]
+    return result | hardware(device)
 
 
 def main() -> None:
@@ -75,6 +79,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="file for the figures")
     parser.add_argument("options", nargs="*", help="KEY VALUE pairs for the method's settings")
     args = parser.parse_args()
+    use_large_pages()  # as train.py does
     result = measure(args)
     for name, value in result.items():
         print(f"{name:>20}: {value:.4g}" if isinstance(value, float) else f"{name:>20}: {value}")

@@ -8,13 +8,14 @@ together; a row is read only if its checksum fits, so a cut or damaged file cost
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 import sys
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,20 +81,31 @@ class CropPack:
 
     def read(self, index: int) -> np.ndarray | None:
         """Crop (H, W, 3), None if it is not there or damaged."""
-        checksums, crops = self._mapped()
+        if (maps := self._mapped()) is None:
+            return None
+        checksums, crops = maps
         crop = np.array(crops[index])
         return crop if checksums[index] == _checksum(crop) else None
 
     def write(self, index: int, crop: np.ndarray) -> None:
-        """Keep a crop; its checksum goes last."""
-        checksums, crops = self._mapped()
+        """Keep a crop, where there still is a file for it; its checksum goes last."""
+        if (maps := self._mapped()) is None:
+            return
+        checksums, crops = maps
         crops[index] = crop
         checksums[index] = _checksum(crop)
 
-    def _mapped(self) -> tuple[np.memmap, np.memmap]:
+    def _mapped(self) -> tuple[np.memmap, np.memmap] | None:
+        """Checksums and crops; None if the file is gone, which another run's need of room may have brought about."""
         if self._maps is None:
-            checksums = np.memmap(self.path, np.uint32, "r+", 0, (self.count,))
-            crops = np.memmap(self.path, np.uint8, "r+", 4 * self.count, (self.count, *self.size, 3))
+            try:
+                with open(self.path, "r+b") as file:
+                    if os.fstat(file.fileno()).st_size != self.bytes:
+                        return None
+                    checksums = np.memmap(file, np.uint32, "r+", 0, (self.count,))
+                    crops = np.memmap(file, np.uint8, "r+", 4 * self.count, (self.count, *self.size, 3))
+            except OSError:
+                return None
             self._maps = checksums, crops
         return self._maps
 
@@ -154,16 +166,24 @@ def make_room(folder: Path, name: str, needed: int, limit: int) -> None:
         raise OSError(f"they would take {needed / GIB:.1f} GiB, the limit DATALOADER.CACHE_GIB is {limit / GIB:.1f}")
     if not folder.is_dir() or (folder / name).is_file():
         return
-    packs = sorted(folder.glob("*.crops"), key=lambda path: path.stat().st_mtime)
-    held = sum(path.stat().st_size for path in packs)
-    for path in packs:
+    packs = sorted(_packs(folder))
+    held = sum(size for _, _, size in packs)
+    for _, path, size in packs:
         if held + needed <= limit:
             break
-        held -= path.stat().st_size
-        path.unlink(missing_ok=True)  # runs that have it mapped keep it until they end
+        held -= size
+        path.unlink(missing_ok=True)  # runs that have it mapped keep it until they end, others decode again
     free = shutil.disk_usage(folder).free
     if needed > free - GIB:
         raise OSError(f"they would take {needed / GIB:.1f} GiB, the disk has {free / GIB:.1f} GiB left")
+
+
+def _packs(folder: Path) -> Iterator[tuple[float, Path, int]]:
+    """When each pack was last used, its path, its bytes."""
+    for path in folder.glob("*.crops"):
+        with contextlib.suppress(FileNotFoundError):  # another run made room meanwhile
+            stat = path.stat()
+            yield stat.st_mtime, path, stat.st_size
 
 
 def _digest(data_source: Sequence[Datum], crop: T.Compose) -> str:

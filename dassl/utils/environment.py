@@ -14,6 +14,15 @@ import torch
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn", "yacs")
 
 
+def use_large_pages() -> None:
+    """Let PyTorch ask Linux for large pages where it allocates large tensors on the CPU.
+
+    Memory that a step frees goes back to the system and comes again page by page; with ordinary pages of 4 KiB that
+    takes longer than most elementwise operations on such a tensor. To be called before the first one is there.
+    """
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
+
 def set_random_seed(seed: int) -> None:
     """Seed Python's, NumPy's and PyTorch's global generators, on every CUDA device too."""
     random.seed(seed)

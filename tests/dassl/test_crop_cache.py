@@ -1,6 +1,8 @@
 """The crop cache gives what the transform gives, whatever happens to its files."""
 
 import errno
+import multiprocessing
+import os
 import pickle
 from pathlib import Path
 
@@ -64,6 +66,46 @@ def test_damaged_files_cost_time_only(tiny_cfg, folder, damage):
         else:
             pack.write_bytes(content[:half] + (bytes(len(content) - half) if damage == "overwritten" else b""))
     assert torch.equal(pictures(tiny_cfg), expected)
+
+
+@pytest.mark.parametrize("damage", ["cut", "removed"])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_file_that_another_run_removes_before_it_is_read(tiny_cfg, folder, damage, workers):
+    """Between building the loaders and the test lies the whole training: time for another run to need the room."""
+    tiny_cfg.defrost()
+    tiny_cfg.DATALOADER.NUM_WORKERS = workers
+    expected, loader = without_cache(tiny_cfg), DataManager(tiny_cfg).test_loader
+    assert type(loader.dataset) is CachedCrops
+    for pack in folder.glob("*.crops"):
+        pack.unlink() if damage == "removed" else os.truncate(pack, 10)
+    assert torch.equal(torch.cat([batch["img"] for batch in loader]), expected)
+
+
+def test_processes_that_fill_and_remove_at_the_same_time(tiny_cfg, folder):
+    """Each has room for its own crops only, so that each removes what another one is about to use."""
+    tiny_cfg.defrost()
+    expected = without_cache(tiny_cfg)
+    packs = DataManager(tiny_cfg) and list(folder.glob("*.crops"))
+    tiny_cfg.DATALOADER.CACHE_GIB = sum(pack.stat().st_size for pack in packs) / 2**30
+    context = multiprocessing.get_context("fork")
+    results = context.SimpleQueue()
+
+    def evaluate(shrink: int) -> None:
+        cfg = tiny_cfg.clone()
+        for turn in range(6):
+            cfg.INPUT.SIZE = (tiny_cfg.INPUT.SIZE[0] - shrink * (turn % 2),) * 2
+            found = pictures(cfg)
+        cfg.INPUT.SIZE = tiny_cfg.INPUT.SIZE
+        results.put((shrink, torch.equal(pictures(cfg), expected), len(found)))
+
+    processes = [context.Process(target=evaluate, args=(shrink,)) for shrink in (2, 4, 6)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    assert sorted(results.get() for _ in processes) == [(shrink, True, len(expected)) for shrink in (2, 4, 6)]
+    assert not [left for left in folder.iterdir() if left.suffix != ".crops"]
 
 
 def test_the_limit_holds(tiny_cfg, folder, capsys):
