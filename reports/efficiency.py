@@ -36,6 +36,9 @@ COLUMNS: dict[str, tuple[str, int, Read]] = {
     "peak memory MiB": ("peak_memory_mib", 0, _measured("peak_memory_mib")),
 }
 """Head -> name of the published metric, digits, how to read it."""
+OTHER_MACHINES = (
+    "Published times and memory are of other machines (see the sources), so their differences compare machines too."
+)
 PROTOCOLS = {"base2new": "base-to-new", "few_shot": "few-shot", "cross_dataset": "cross-dataset"}
 
 
@@ -52,12 +55,14 @@ def efficiency(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table
         "efficiency",
         "Efficiency",
         "Of runs that train, mean over seeds. seconds: the whole run with start and test; training seconds: steps and "
-        "waiting for pictures; peak memory: torch's on a graphics card, else the process's. Published times and memory "
-        "are of other machines (see the sources), so their differences compare machines too.",
+        "waiting for pictures; peak memory: torch's on a graphics card, else the process's.",
         ("Protocol", "Shots", "Device", "Dataset", "Method"),
         tuple(COLUMNS),
         tuple(digits for _, digits, _ in COLUMNS.values()),
+        higher_is_better=False,
     )
+    if any(cell.beside is not None for *_, cells in rows for cell in cells):
+        table = replace(table, caption=f"{table.caption} {OTHER_MACHINES}")
     return with_rows(table, rows)
 
 

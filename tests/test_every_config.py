@@ -147,8 +147,9 @@ def test_protocols_name_what_exists(file):
     data = protocol.load_protocol(file.stem)
     assert set(data["datasets"]) <= {f.stem for f in DATASET}
     assert set(data.get("methods", ())) <= set(protocol.methods())
-    words = "roles seeds shots stages task name datasets methods set source source_names targets"
+    words = "roles seeds shots stages task name datasets methods set axis source source_names targets"
     assert set(data) <= set(words.split())
+    assert ("axis" in data) == ("set" in data)
     for key, values in data.get("set", {}).items():
         assert [settings("ZeroshotCLIP", key, value).origins[key] for value in values] == ["command line"] * len(values)
     assert set(data["roles"].values()) <= {"trained", "transferred"}
