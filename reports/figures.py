@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reports.chart import COLOURS, Chart, Series
 from reports.charts import charts
@@ -29,7 +29,7 @@ SCATTER = (6.4, 4.6)
 """Inches of a scatter plot, which has names in it."""
 RESOLUTION = 180
 """Dots per inch of PNG files."""
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.spines.top": False,
@@ -91,7 +91,8 @@ def _save(figure: Figure, path: Path) -> list[Path]:
     paths = []
     for kind in FORMATS:
         content = io.BytesIO()
-        figure.savefig(content, format=kind, **({"pil_kwargs": {"optimize": True}} if kind == "png" else {}))
+        smaller: dict[str, Any] = {"pil_kwargs": {"optimize": True}} if kind == "png" else {}
+        figure.savefig(content, format=kind, **smaller)
         paths.append(path.with_name(f"{path.name}.{kind}"))
         with atomic_write(paths[-1]) as file:
             file.write(content.getvalue())
@@ -109,10 +110,10 @@ def _fill(figure: Figure, panels: Sequence[Chart]) -> None:
     if panels[0].kind == "scatter":
         name_points(figure, figure.axes[0], [(_plain(s.label), s.points[0]) for s in panels[0].series])
         return
-    entries = {}
+    entries: dict[str, Any] = {}
     for axes in figure.axes:
         handles, labels = axes.get_legend_handles_labels()
-        entries.update(zip(labels, handles, strict=True))
+        entries |= dict(zip(labels, handles, strict=True))
     figure.legend(entries.values(), entries.keys(), loc="outside right upper")
 
 
@@ -123,7 +124,7 @@ def _plot(chart: Chart, axes: Axes) -> None:
     if chart.doubling:
         axes.set_xscale("log", base=2)
     if chart.ticks:
-        turned = {"rotation": 30, "ha": "right"} if max(map(len, chart.ticks)) > 8 else {}
+        turned: dict[str, Any] = {"rotation": 30, "ha": "right"} if max(map(len, chart.ticks)) > 8 else {}
         axes.set_xticks(range(len(chart.ticks)), [_plain(name) for name in chart.ticks], **turned)
     elif chart.kind != "scatter" and len(xs) <= 10:
         axes.set_xticks(xs, [f"{x:g}" for x in xs])
@@ -140,9 +141,9 @@ def _add(axes: Axes, chart: Chart, series: Series) -> None:
     spread = [point.deviation or 0.0 for point in points]
     sideways = [point.x_deviation or 0.0 for point in points] if chart.kind == "scatter" else None
     round_ = series.style // len(COLOURS)
-    look = {"color": COLOURS[series.style % len(COLOURS)], "marker": MARKERS[round_ % len(MARKERS)]}
+    look: dict[str, Any] = {"color": COLOURS[series.style % len(COLOURS)], "marker": MARKERS[round_ % len(MARKERS)]}
     dash = "none" if chart.kind == "scatter" else DASHES[round_ % len(DASHES)]
-    bars = {"capsize": 2, "elinewidth": 0.9}
+    bars: dict[str, Any] = {"capsize": 2, "elinewidth": 0.9}
     axes.errorbar(xs, ys, spread, sideways, label=_plain(series.label), linestyle=dash, **look, **bars)
     hollow = [(point.x, point.y) for point in points if point.incomplete]
     if hollow:

@@ -97,10 +97,13 @@ def _at(left: float, low: float, width: float, height: float) -> Box:
 
 
 def _sides(width: float, height: float, gap: float) -> list[tuple[float, float]]:
-    """From the point to the lower left of its name: right, left, above, below, the corners; then farther away."""
+    """From the point to the lower left of its name: between the bars that cross at the point, beside and above them,
+    then farther away."""
     found = []
-    for far in (1.4 * gap, 4 * gap, 7 * gap, 10 * gap):
-        right, left, above, below = far, -far - width, far, -far - height
-        found += [(right, -height / 2), (left, -height / 2), (-width / 2, above), (-width / 2, below)]
-        found += [(across, up) for up in (above / 2, below / 2, above, below) for across in (right, left)]
+    for far in (gap, 4 * gap, 7 * gap, 10 * gap):
+        right, left, above, below = far, -far - width, far / 2, -far / 2 - height
+        found += [(right, above), (left, above), (right, below), (left, below)]
+        found += [(1.4 * right, -height / 2), (left - 0.4 * far, -height / 2)]
+        found += [(-width / 2, 1.4 * far), (-width / 2, -1.4 * far - height)]
+        found += [(across, up) for up in (far, -far - height) for across in (right, left)]
     return found

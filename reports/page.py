@@ -52,7 +52,7 @@ def as_html(runs: Sequence[Run], tables: Sequence[Table], root: Path, seeds: Seq
 
 def _summary(runs: Sequence[Run]) -> str:
     """Of how many methods, datasets and seeds, on which backbones."""
-    counted = {
+    counted: dict[str, set] = {
         "method": {run.line.method for run in runs},
         "dataset": {run.dataset for run in runs},
         "seed": {run.seed for run in runs},

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from reports.tables import Cell, Table, best_cells
 
@@ -93,6 +95,12 @@ def as_terminal(tables: Sequence[Table]) -> str:
 def as_markdown(tables: Sequence[Table]) -> str:
     """GitHub's Markdown."""
     return "\n".join(_grid(table, "pipe", f"## {table.title}", escape_markdown, "**{}**".format) for table in tables)
+
+
+def figures_as_markdown(files: Sequence[Path], folder: Path) -> str:
+    """Those of these files that a browser shows, by paths from `folder`, where the text will be."""
+    shown = [Path(os.path.relpath(file, folder)).as_posix() for file in files if file.suffix == ".png"]
+    return "\n".join(["## Figures", "", *(f"![{Path(path).stem.replace('_', ' ')}]({path})\n" for path in shown), ""])
 
 
 def _grid(table: Table, style: str, title: str, escape: Callable[[str], str], strong: Callable[[str], str]) -> str:

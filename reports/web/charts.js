@@ -138,7 +138,8 @@ function addNames(chart, frame, lines, x, y) {
   chart.series.forEach(({ label, points: [p] }, i) => {
     const length = pen.measureText(label).width;
     const at = { x: x.place(p.x), y: y.place(p.y) };
-    const corners = [[11, 0], [-11 - length, 0], [-length / 2, -15], [-length / 2, 15], [8, -13], [8, 13], [-8 - length, 13]];
+    const corners = [8, -8 - length].flatMap((across) => [[across, -9], [across, 9]]); // between the bars
+    corners.push([11, 0], [-11 - length, 0], [-length / 2, -15], [-length / 2, 15], [8, -15], [8, 15], [-8 - length, 15]);
     const sides = corners.map(([dx, dy]) => ({ left: at.x + dx, right: at.x + dx + length, y: at.y + dy }));
     const inside = (box) => box.left > frame.left && box.right < frame.width && box.y > 6;
     const apart = (a, b) => a.right < b.left || b.right < a.left || Math.abs(a.y - b.y) > 12;

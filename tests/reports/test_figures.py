@@ -1,5 +1,6 @@
 """The plots for papers: files that open, and the message without matplotlib."""
 
+import re
 import statistics
 import sys
 
@@ -36,6 +37,18 @@ def test_png_and_pdf_of_every_chart(make, tmp_path, capsys):
             assert Image.open(path).size[0] >= 900
         else:
             assert path.read_bytes().startswith(b"%PDF")
+
+
+def test_markdown_shows_what_was_drawn(make, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    study(make)
+    page = tmp_path / "docs" / "page.md"
+    words = ["--format", "markdown", "--out", page, "--figures", tmp_path / "docs" / "images"]
+    assert report.main([str(make.root), *map(str, words)]) == 0
+    text = page.read_text()
+    shown = re.findall(r"!\[[^]]+\]\((\S+)\)", text)
+    assert len(shown) == 3 and all((page.parent / path).suffix == ".png" for path in shown)
+    assert all((page.parent / path).is_file() for path in shown) and "## Base-to-new" in text
 
 
 def test_without_matplotlib_the_message_names_the_file_to_install(make, tmp_path, capsys, monkeypatch):

@@ -183,3 +183,21 @@ def test_a_probe_of_its_own_classes_takes_no_part_in_the_new_ones(make):
     assert cells["EuroSAT", "LinearProbe"]["new"].score.incomplete == "takes no part"
     assert cells["EuroSAT", "CoOp"]["new"].score.incomplete == "not run"
     assert not cells["EuroSAT", "LinearProbe"]["base"].score.incomplete
+
+
+def test_the_time_of_all_runs_is_told_by_protocol(make):
+    seconds = iter([3000.0, 4000.0, 90.0, 700.0])
+    for fields in (
+        {},
+        {"part": "new"},
+        {"swept": {"DATASET.LABEL_NOISE": 0.1}},
+        {"part": "all", "protocol": "few_shot"},
+    ):
+        file = make(**fields) / "run.json"
+        record = json.loads(file.read_text())
+        record["timing"]["seconds"] = next(seconds)
+        file.write_text(json.dumps(record))
+    make(status="running", seed=2)
+    caption = efficiency(find_runs(make.root)).caption
+    assert "base2new 2 runs in 1 h 57 min" in caption
+    assert "DATASET.LABEL_NOISE swept 1 runs in 90 s" in caption and "few shot 1 runs in 12 min" in caption
