@@ -142,6 +142,15 @@ def test_method_protocols_name_what_exists(file):
             assert all(protocol.plan(name, stage, trainer, dataset) for dataset in names)
 
 
+@pytest.mark.parametrize("file", METHOD_PROTOCOLS, ids=name_of)
+def test_no_run_is_planned_that_would_be_refused(file):
+    """What cannot predict other classes is not tested on them by `--methods all`."""
+    if TRAINER_REGISTRY.get(file.parent.name).method_class.transfers:
+        pytest.skip("it transfers")
+    for name in ("base2new", "cross_dataset", "domain_generalization"):
+        assert protocol.stages_of(name, file.parent.name) == ["train"]
+
+
 @pytest.mark.parametrize("file", PROTOCOLS, ids=name_of)
 def test_protocols_name_what_exists(file):
     data = protocol.load_protocol(file.stem)
