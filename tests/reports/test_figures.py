@@ -13,7 +13,8 @@ from reports.ablations import ablations
 from reports.figures import figure_of, file_name, means_to_show
 from reports.names_in_plot import Box, place
 from reports.records import find_runs
-from runs.protocol import methods
+from runs.expand import Request, expand
+from runs.protocol import load_protocol, methods, protocols
 
 
 def study(make):
@@ -102,6 +103,30 @@ def test_what_two_methods_call_the_same_is_one_figure(make):
     assert {chart.group for chart in found} == {"EuroSAT: number of representation tokens"}
     assert [series.label for series in found[0].series] == ["MMRL", "MMRLpp"]
     assert {chart.x for chart in found} == {"number of representation tokens"}
+
+
+ABLATIONS = [name for name in protocols() if "set" in load_protocol(name)]
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_every_ready_ablation_has_its_plot(make, name):
+    """From the runs that the sweep would plan to points at all of the protocol's values."""
+    data = load_protocol(name)
+    for run in expand(Request(name, datasets=["openmoji"], seeds=[1])):
+        part = run.options["DATASET.SUBSAMPLE_CLASSES"]
+        make(run.trainer, "OpenMoji", 50.0, part=part, swept=run.swept, backbone="emoji-ViT-8")
+    found = ablations(find_runs(make.root))
+    assert {chart.x for chart in found} == {data["axis"]}
+    values = next(iter(data["set"].values()))
+    if len(data["methods"]) == 1:
+        assert [[series.label for series in chart.series] for chart in found] == [["base", "new", "H"]]
+    else:
+        assert [chart.name for chart in found] == ["base", "new", "H"]
+        assert all({series.label for series in chart.series} == set(data["methods"]) for chart in found)
+    for series in (series for chart in found for series in chart.series):
+        xs = [point.x for point in series.points]
+        assert xs == sorted(xs) and len(xs) == len(values)
+        assert isinstance(values[0], list) or xs == sorted(values)
 
 
 def test_runs_on_two_backbones_are_two_lines(make):
