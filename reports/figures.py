@@ -157,7 +157,7 @@ def _same_means(axes: Axes) -> None:
         xs = [left + (right - left) * i / 200 for i in range(201)]
         line = [(x, mean * x / (2 * x - mean)) for x in xs if 2 * x > mean]
         inside = [(x, y) for x, y in line if low <= y <= high]
-        if len(inside) > 1:
+        if len(inside) > 20:  # of 201: a shorter one would be nothing but its label in a corner
             axes.plot(*zip(*inside, strict=True), color="#9da7b1", linewidth=0.7, linestyle=":", zorder=1)
             axes.annotate(f"H {mean:g}", inside[-1], fontsize=7, color="#59636e", ha="right", va="bottom")
     axes.set(xlim=(left, right), ylim=(low, high))

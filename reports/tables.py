@@ -116,6 +116,8 @@ def base2new(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table:
 def across(protocol: str, runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table:
     """Cross-dataset and domain generalization: accuracy by dataset and method. The average leaves the source out."""
     targets = [run for run in runs if run.protocol == protocol and run.part == "target"]
+    if not targets and any(run.part == "target" for run in runs):
+        runs = []  # sources alone stand in the other protocol's table
     lines = {run.line for run in targets}
     sources = [run for run in runs if run.protocol == "cross_dataset" and run.part == "source"]
     if protocol != "cross_dataset":

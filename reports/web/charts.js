@@ -67,7 +67,7 @@ function sameMeans(frame, x, y) {
       const fresh = (value * base) / (2 * base - value);
       if (2 * base > value && fresh >= y.low && fresh <= y.high) line.push([x.place(base), y.place(fresh)]);
     }
-    if (line.length < 2) continue;
+    if (line.length < 10) continue; // of 101: nothing but its label in a corner
     drawn.append(svg("polyline", { points: line.map((at) => at.join(",")).join(" "), fill: "none" }));
     const [atX, atY] = line[line.length - 1];
     drawn.append(svg("text", { x: atX, y: atY - 4, "text-anchor": "end" }, `H ${short(value)}`));
