@@ -16,7 +16,7 @@ from reports.efficiency import efficiency
 from reports.latex import as_latex
 from reports.records import Run, find_runs, in_no_table, unreadable
 from reports.tables import Table, accuracy_tables, presets_side_by_side
-from reports.text import as_csv, as_markdown, as_terminal
+from reports.text import as_csv, as_markdown, as_terminal, figures_as_markdown
 from runs.record import FILE_NAME
 from safeio.atomic import atomic_write_text
 
@@ -36,7 +36,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("output", type=Path, metavar="OUTPUT_DIR", help="folder with runs below it")
     parser.add_argument("--format", choices=[*FORMATS, "html"], help="default: table")
     parser.add_argument("--out", type=Path, help="file for the result (html: OUTPUT_DIR/report.html; others: printed)")
-    parser.add_argument("--figures", type=Path, metavar="DIR", help="draw plots into this folder, PNG and PDF")
+    parser.add_argument("--figures", type=Path, metavar="DIR", help="draw plots there; markdown shows them")
     parser.add_argument("--methods", nargs="+", help="only these, by registry name")
     parser.add_argument("--datasets", nargs="+", help="only these, by registry name; the average is over them")
     parser.add_argument("--preset", help="only this one; without it rows say which they are of")
@@ -51,13 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         runs = chosen(find_runs(args.output), args)
         for folder in unreadable(args.output):
             print(f"left out, its {FILE_NAME} cannot be read: {folder}", file=sys.stderr)
-        if args.figures:
-            from reports.figures import draw  # matplotlib is optional
-
-            for path in draw(runs, args.figures, args.seeds):
-                print(path)
+        drawn = draw_figures(runs, args) if args.figures else []
         if args.format or not args.figures:
-            write(runs, args)
+            write(runs, args, drawn)
     except (FileNotFoundError, ModuleNotFoundError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -95,8 +91,18 @@ def all_tables(runs: Sequence[Run], seeds: Sequence[int] | None) -> list[Table]:
     return [table for table in (*tables, *beside, efficiency(runs, seeds)) if table.rows]
 
 
-def write(runs: list[Run], args: argparse.Namespace) -> None:
-    """The report in the format asked for, to a file or the terminal."""
+def draw_figures(runs: list[Run], args: argparse.Namespace) -> list[Path]:
+    """Draw the figures and name their files, unless the terminal is for the tables."""
+    from reports.figures import draw  # matplotlib is optional
+
+    drawn = draw(runs, args.figures, args.seeds)
+    if not args.format or args.out or args.format == "html":
+        print(*drawn, sep="\n")
+    return drawn
+
+
+def write(runs: list[Run], args: argparse.Namespace, drawn: Sequence[Path] = ()) -> None:
+    """The report in the format asked for, to a file or the terminal; Markdown shows the figures that were drawn."""
     tables = all_tables(runs, args.seeds)
     if args.format == "html":
         from reports.page import as_html
@@ -106,6 +112,8 @@ def write(runs: list[Run], args: argparse.Namespace) -> None:
         print(path)
         return
     text = FORMATS[args.format or "table"](tables)
+    if args.format == "markdown" and drawn:
+        text = figures_as_markdown(drawn, args.out.parent if args.out else Path()) + text
     if args.out:
         atomic_write_text(args.out, text)
         print(args.out)

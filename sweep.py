@@ -175,7 +175,8 @@ def execute(args: argparse.Namespace, runs: Sequence[Run], executor: Executor) -
     for folder, state in missing.items():
         if state.status != MISSING or state.why:  # one that was never reached needs no line
             print(f"{state.status:<11} {args.output / folder}: {state.why}", file=sys.stderr)
-    if any(before[folder] == state for folder, state in missing.items() if state.status == "failed"):
+    passed_over = {} if args.retry_failed else missing
+    if any(before[folder] == state for folder, state in passed_over.items() if state.status == "failed"):
         print("What failed earlier is run again with --retry-failed.", file=sys.stderr)
     for key, method in without_effect(runs, output):
         print(f"note: {key} made no difference to {method}, its results are the same for all values.", file=sys.stderr)

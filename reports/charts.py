@@ -2,58 +2,38 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import groupby
 
-from reports.records import Line, Run, text_of
-from reports.scores import Score, flatten
-from reports.tables import Table, base2new, by_protocol, few_shot
-
-
-@dataclass(frozen=True)
-class Point:
-    """A result at `x`; `deviation` over the seeds is that of `y`, None for a single seed."""
-
-    x: float
-    y: float
-    deviation: float | None
-    seeds: int
-    incomplete: str = ""
-
-
-@dataclass(frozen=True)
-class Series:
-    """A line of a chart, or one method's point of a scatter plot."""
-
-    label: str
-    points: list[Point]
-
-
-@dataclass(frozen=True)
-class Chart:
-    """One chart.
-
-    Attributes:
-        kind: few_shot, scatter or ablation.
-        ticks: for values that are no numbers: their names, at 0, 1, ...; else empty.
-        doubling: whether x is better shown by its logarithm (1, 2, 4, 8, 16 shots).
-    """
-
-    kind: str
-    name: str
-    x: str
-    y: str
-    series: list[Series] = field(default_factory=list)
-    ticks: list[str] = field(default_factory=list)
-    doubling: bool = False
+from reports.ablations import ablations
+from reports.chart import Chart, Point, Series, points
+from reports.records import USUAL_PRESET, Run
+from reports.scores import Score
+from reports.tables import Table, base2new, few_shot
 
 
 def charts(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> list[Chart]:
-    """All that these runs give: few-shot curves, base against new, ablations."""
+    """All that these runs give: few-shot curves, base against new, ablations. A method looks the same in all."""
     plain = [run for run in runs if not run.line.swept]
-    return [*few_shot_curves(plain, seeds), *base_against_new(plain, seeds), *ablations(runs, seeds)]
+    return _styled([*few_shot_curves(plain, seeds), *base_against_new(plain, seeds), *ablations(runs, seeds)])
+
+
+def _styled(charts: Sequence[Chart]) -> list[Chart]:
+    """With a style for each method; those in charts with few lines come first, so that they differ in colour there."""
+    methods = [chart for chart in charts if not chart.of_one_method]
+    in_order = sorted(methods, key=lambda chart: ("ablation", "few_shot", "scatter").index(chart.kind))
+    known = {label: i for i, label in enumerate(dict.fromkeys(s.label for chart in in_order for s in chart.series))}
+    return [
+        replace(
+            chart,
+            series=[
+                replace(series, style=i if chart.of_one_method else known[series.label])
+                for i, series in enumerate(chart.series)
+            ],
+        )
+        for chart in charts
+    ]
 
 
 def few_shot_curves(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> list[Chart]:
@@ -66,9 +46,10 @@ def few_shot_curves(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> 
         Chart(
             "few_shot",
             dataset,
-            "shots",
+            "",
+            "pictures per class",
             "accuracy in %",
-            [Series(label, _points(zip(shots, scores, strict=True))) for label, scores in rows if _any(scores)],
+            [Series(label, points(zip(shots, scores, strict=True))) for label, scores in rows if _any(scores)],
             doubling=True,
         )
         for dataset, rows in _by_dataset(table)
@@ -79,106 +60,28 @@ def base_against_new(runs: Sequence[Run], seeds: Sequence[int] | None = None) ->
     """A point for each method, a chart for each dataset and their average."""
     found = []
     for dataset, rows in _by_dataset(base2new(runs, seeds)):
-        series = [
-            Series(label, [Point(base.mean, new.mean, new.deviation, new.seeds, base.incomplete or new.incomplete)])
-            for label, (base, new, _) in rows
-            if base.mean is not None and new.mean is not None
-        ]
+        series = [Series(label, [point]) for label, (base, new, _) in rows if (point := _point(base, new))]
         if series:
-            found.append(Chart("scatter", dataset, "base accuracy in %", "new accuracy in %", series))
+            found.append(Chart("scatter", dataset, "", "base accuracy in %", "new accuracy in %", series))
     return found
 
 
-def ablations(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> list[Chart]:
-    """Results over a swept key. A run that sweeps nothing joins in with its own value; other swept keys stay fixed.
-
-    One method: a chart for each dataset, with a line for base, new and H. Several: a chart for each of these, with
-    a line for each method.
-    """
-    keys = sorted({key for run in runs for key, _ in run.line.swept})
-    return [chart for key in keys for chart in _ablation(key, runs, seeds)]
-
-
-def _ablation(key: str, runs: Sequence[Run], seeds: Sequence[int] | None) -> list[Chart]:
-    swept = {_without(run.line, key) for run in runs if key in dict(run.line.swept)}
-    valued = [(run, value) for run in runs if _without(run.line, key) in swept and (value := _value(run, key))]
-    values = sorted({value for _, value in valued}, key=_in_order)
-    numbers = all(_is_number(value) for value in values)
-    places = {value: float(value) if numbers else float(i) for i, value in enumerate(values)}
-    found: dict[str, dict[str, dict[str, list[Point]]]] = {}  # dataset -> column -> line -> points
-    for line in sorted(swept):
-        label = f"{line.label()} {line.preset}".strip()
-        for value in values:
-            of_value = [run for run, own in valued if own == value and _without(run.line, key) == line]
-            for dataset, column, score in _results(of_value, seeds):
-                points = found.setdefault(dataset, {}).setdefault(column, {}).setdefault(label, [])
-                points += _points([(places[value], score)])
-    return [
-        Chart("ablation", f"{name}: {key}", key, "accuracy in %", series, [] if numbers else values)
-        for dataset, columns in found.items()
-        for name, series in _arranged(dataset, columns)
-        if series
-    ]
-
-
-def _arranged(dataset: str, columns: dict[str, dict[str, list[Point]]]) -> list[tuple[str, list[Series]]]:
-    """(name, lines) of the charts of a dataset; a single point is no line."""
-    lines = list(dict.fromkeys(line for of in columns.values() for line in of))
-    if len(lines) == 1:
-        turned = {f"{lines[0]}, {dataset}": {column: of[lines[0]] for column, of in columns.items()}}
-    else:
-        turned = {f"{dataset}, {column}": of for column, of in columns.items()}
-    return [
-        (name, [Series(label, points) for label, points in of.items() if len(points) > 1])
-        for name, of in turned.items()
-    ]
-
-
-def _results(runs: Sequence[Run], seeds: Sequence[int] | None) -> list[tuple[str, str, Score]]:
-    """(dataset and protocol, column of the table, score) of runs of one line that may differ in what they swept."""
-    alike = [replace(run, line=replace(run.line, swept=())) for run in runs]
-    return [
-        (f"{labels[0]}, {table.title.lower()}", column, cell.score)
-        for table in by_protocol(alike, seeds)
-        for labels, cells in table.rows
-        for column, cell in zip(table.columns, cells, strict=True)
-    ]
-
-
-def _without(line: Line, key: str) -> Line:
-    return replace(line, swept=tuple(pair for pair in line.swept if pair[0] != key))
-
-
-def _value(run: Run, key: str) -> str | None:
-    value = dict(run.line.swept).get(key)
-    if value is None:
-        value = flatten(run.record.get("config") or {}).get(key)
-    return None if value is None else text_of(value)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return text.lower() not in ("nan", "inf", "-inf")
-
-
-def _in_order(text: str) -> tuple[bool, list[float], str]:
-    """Numbers by size, other values by the numbers in them."""
-    if _is_number(text):
-        return (True, [float(text)], "")
-    return (False, [float(part) for part in re.findall(r"\d+", text)], text)
+def _point(base: Score, new: Score) -> Point | None:
+    if base.mean is None or new.mean is None:
+        return None
+    incomplete = base.incomplete or new.incomplete
+    return Point(base.mean, new.mean, new.deviation, min(base.seeds, new.seeds), incomplete, base.deviation)
 
 
 def _by_dataset(table: Table) -> list[tuple[str, list[tuple[str, list[Score]]]]]:
-    """(dataset, [(what tells the row apart, its scores)])"""
-    rows = [(labels[0], " ".join(filter(None, labels[1:])), [c.score for c in cells]) for labels, cells in table.rows]
+    """(dataset, [(what tells the row apart, its scores)]); the usual preset needs no word."""
+    rows = [(labels[0], _label(table, labels), [cell.score for cell in cells]) for labels, cells in table.rows]
     return [(name, [row[1:] for row in of]) for name, of in groupby(rows, key=lambda row: row[0])]
 
 
-def _points(scores: Iterable[tuple[float, Score]]) -> list[Point]:
-    return [Point(x, s.mean, s.deviation, s.seeds, s.incomplete) for x, s in scores if s.mean is not None]
+def _label(table: Table, labels: Sequence[str]) -> str:
+    told = zip(table.labels[1:], labels[1:], strict=True)
+    return " ".join(word for head, word in told if word and (head, word) != ("Preset", USUAL_PRESET))
 
 
 def _any(scores: Iterable[Score]) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
 from reports import published
+from reports.ablations import topic_of
 from reports.records import Run, in_no_table, seeds_of
 from reports.scores import score
 from reports.tables import Cell, Table, dataset_order, method_order, with_rows
@@ -36,6 +38,9 @@ COLUMNS: dict[str, tuple[str, int, Read]] = {
     "peak memory MiB": ("peak_memory_mib", 0, _measured("peak_memory_mib")),
 }
 """Head -> name of the published metric, digits, how to read it."""
+OTHER_MACHINES = (
+    "Published times and memory are of other machines (see the sources), so their differences compare machines too."
+)
 PROTOCOLS = {"base2new": "base-to-new", "few_shot": "few-shot", "cross_dataset": "cross-dataset"}
 
 
@@ -52,13 +57,36 @@ def efficiency(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table
         "efficiency",
         "Efficiency",
         "Of runs that train, mean over seeds. seconds: the whole run with start and test; training seconds: steps and "
-        "waiting for pictures; peak memory: torch's on a graphics card, else the process's. Published times and memory "
-        "are of other machines (see the sources), so their differences compare machines too.",
+        "waiting for pictures; peak memory: torch's on a graphics card, else the process's.",
         ("Protocol", "Shots", "Device", "Dataset", "Method"),
         tuple(COLUMNS),
         tuple(digits for _, digits, _ in COLUMNS.values()),
+        higher_is_better=False,
     )
+    if told := time_taken(runs):
+        table = replace(table, caption=f"{table.caption} {told}")
+    if any(cell.beside is not None for *_, cells in rows for cell in cells):
+        table = replace(table, caption=f"{table.caption} {OTHER_MACHINES}")
     return with_rows(table, rows)
+
+
+def time_taken(runs: Sequence[Run]) -> str:
+    """What all complete runs took one after the other, by protocol; of seeds in one pass each counts with the whole."""
+    seconds: dict[str, list[float]] = defaultdict(list)
+    for run in runs:
+        if (took := _seconds(run)) is not None:
+            topics = dict.fromkeys(topic_of(key) for key, _ in run.line.swept)
+            name = f"{', '.join(topics)} swept" if topics else run.protocol.replace("_", " ") or "no protocol"
+            seconds[name].append(took)
+    told = [f"{name} {len(each)} runs in {_hours(sum(each))}" for name, each in seconds.items()]
+    return f"Complete runs took, seconds added up: {'; '.join(told)}." if told else ""
+
+
+def _hours(seconds: float) -> str:
+    hours, minutes = divmod(round(seconds / 60), 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min" if minutes > 9 else f"{seconds:.0f} s"
 
 
 def _order(run: Run) -> tuple:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reports.tables import Cell, Table
-from reports.text import Footnotes, below, compared_columns, number
+from reports.tables import Cell, Table, best_cells
+from reports.text import BEST, Footnotes, below, compared_columns, number
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -27,15 +27,17 @@ def as_latex(tables: Sequence[Table]) -> str:
 
 
 def _table(table: Table) -> str:
-    footnotes, compared = Footnotes(), compared_columns(table)
+    footnotes, compared, best = Footnotes(), compared_columns(table), best_cells(table)
     rows, last = [], None
-    for labels, cells in table.rows:
+    for i, (labels, cells) in enumerate(table.rows):
         if last not in (None, labels[0]):
             rows.append(r"\midrule")
         last = labels[0]
-        rows.append(" & ".join(_row(labels, cells, table, compared, footnotes)) + r" \\")
+        rows.append(
+            " & ".join(_row(labels, cells, table, compared, footnotes, {j for row, j in best if row == i})) + r" \\"
+        )
     columns = "l" * len(table.labels) + "".join("rrr" if both else "r" for both in compared)
-    notes = "\\\\\n".join(escape(line) for line in below(table, footnotes))
+    notes = "\\\\\n".join(escape(line) for line in [*below(table, footnotes), *([BEST] if best else [])])
     return "\n".join(
         [
             r"\begin{table*}[t]",
@@ -64,22 +66,28 @@ def _heads(table: Table, compared: Sequence[bool]) -> list[str]:
 
 
 def _row(
-    labels: Sequence[str], cells: Sequence[Cell], table: Table, compared: Sequence[bool], footnotes: Footnotes
+    labels: Sequence[str],
+    cells: Sequence[Cell],
+    table: Table,
+    compared: Sequence[bool],
+    footnotes: Footnotes,
+    best: set[int],
 ) -> list[str]:
     row = [escape(label) for label in labels]
-    for cell, digits, both in zip(cells, table.digits, compared, strict=True):
-        row.append(_own(cell, digits, footnotes.marks(cell)))
+    for j, (cell, digits, both) in enumerate(zip(cells, table.digits, compared, strict=True)):
+        row.append(_own(cell, digits, footnotes.marks(cell), j in best))
         if both:
             difference = number(cell.difference, digits, sign=True)
             row += [number(cell.beside, digits), f"${difference}$" if difference else ""]
     return row
 
 
-def _own(cell: Cell, digits: int, marks: Sequence[int]) -> str:
+def _own(cell: Cell, digits: int, marks: Sequence[int], best: bool) -> str:
     score = cell.score
     if score.mean is None:
         return f"({escape(score.incomplete)})" if score.incomplete else ""
     deviation = "" if score.deviation is None else rf"{{\scriptstyle\,\pm {number(score.deviation, digits)}}}"
     above = "".join(["*" if score.incomplete else "", ",".join(f"[{mark}]" for mark in marks)])
     mean = number(score.mean, digits).replace(",", "{,}")  # as a separator, not as punctuation with a space behind it
+    mean = rf"\mathbf{{{mean}}}" if best else mean
     return rf"${mean}{deviation}^{{{above}}}$ {{\scriptsize({score.seeds})}}"

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from runs.protocol import load_protocol
+from runs.protocol import PlanError, load_protocol, stages_of
 from runs.record import COMPLETE, FILE_NAME, read_record
 
 PROTOCOL_OF_TASK = {"B2N": "base2new", "FS": "few_shot", "CD": "cross_dataset"}
@@ -21,7 +21,8 @@ TABLES = {
     "few_shot": ("all",),
 }
 """Protocols with a table, and the parts that are its cells."""
-
+USUAL_PRESET = "paper"
+"""Charts name only the others."""
 
 FIELDS = {
     **dict.fromkeys(("method", "dataset", "status", "protocol", "task", "preset", "backbone", "role"), str),
@@ -167,3 +168,12 @@ def seeds_of(protocol: str) -> tuple[int, ...]:
 def load_once(protocol: str) -> dict[str, Any]:
     """A protocol's data, read from its file the first time."""
     return load_protocol(protocol)
+
+
+@cache
+def takes_part(method: str, protocol: str, stage: str) -> bool:
+    """Whether a method has runs of a protocol's stage; of a method that is not known here, yes."""
+    try:
+        return stage in stages_of(protocol, method)
+    except PlanError:
+        return True

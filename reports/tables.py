@@ -10,10 +10,14 @@ from typing import Any
 
 from reports import published
 from reports.published import Figure
-from reports.records import Line, Run, seeds_of
+from reports.records import Line, Run, seeds_of, takes_part
 from reports.scores import Score, average, harmonic, score
 
 AVERAGE = "Average"
+TESTED = ("new", "target")
+"""Parts that a run of the stage `test` is for."""
+NO_PART = "takes no part"
+"""Of a cell that a method never has a run for: a probe of its own classes says nothing of others."""
 Of = Callable[[str, str], Score]
 """(dataset, column) -> score, for one line."""
 
@@ -42,6 +46,7 @@ class Table:
         labels: heads of the columns that say what a row is; row labels are in this order.
         columns: heads of the columns of numbers; `digits` behind the point for each.
         beside: what the cells' second number is.
+        higher_is_better: whether it makes sense to look for the best row of a dataset.
     """
 
     name: str
@@ -52,6 +57,19 @@ class Table:
     digits: tuple[int, ...]
     rows: list[tuple[tuple[str, ...], list[Cell]]] = field(default_factory=list)
     beside: str = "published"
+    higher_is_better: bool = True
+
+
+def best_cells(table: Table) -> set[tuple[int, int]]:
+    """(row, column) of the highest complete number of each dataset, ties included; none where there is but one row."""
+    if not table.higher_is_better:
+        return set()
+    best: dict[tuple[str, int], list[tuple[float, int]]] = defaultdict(list)
+    for i, (labels, cells) in enumerate(table.rows):
+        for j, (cell, digits) in enumerate(zip(cells, table.digits, strict=True)):
+            if cell.score.mean is not None and not cell.score.incomplete:
+                best[labels[0], j].append((round(cell.score.mean, digits), i))
+    return {(i, j) for (_, j), found in best.items() if len(found) > 1 for mean, i in found if mean == max(found)[0]}
 
 
 def accuracy_tables(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> list[Table]:
@@ -74,7 +92,7 @@ def by_protocol(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> list
 
 def base2new(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table:
     """Base, new and H by dataset and method."""
-    cells = _Cells([run for run in runs if run.protocol == "base2new"], seeds)
+    cells = _Cells("base2new", [run for run in runs if run.protocol == "base2new"], seeds)
 
     def of(line: Line, dataset: str, column: str) -> Score:
         if column == "H":
@@ -98,11 +116,13 @@ def base2new(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table:
 def across(protocol: str, runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table:
     """Cross-dataset and domain generalization: accuracy by dataset and method. The average leaves the source out."""
     targets = [run for run in runs if run.protocol == protocol and run.part == "target"]
+    if not targets and any(run.part == "target" for run in runs):
+        runs = []  # sources alone stand in the other protocol's table
     lines = {run.line for run in targets}
     sources = [run for run in runs if run.protocol == "cross_dataset" and run.part == "source"]
     if protocol != "cross_dataset":
         sources = [run for run in sources if run.line in lines]
-    cells = _Cells([*sources, *targets], seeds)
+    cells = _Cells(protocol, [*sources, *targets], seeds)
     outside = {run.dataset for run in targets}
 
     def of(line: Line, dataset: str, column: str) -> Score:
@@ -118,7 +138,7 @@ def across(protocol: str, runs: Sequence[Run], seeds: Sequence[int] | None = Non
 
 def few_shot(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table:
     """Accuracy by dataset and method, a column for each number of shots."""
-    cells = _Cells([run for run in runs if run.protocol == "few_shot"], seeds)
+    cells = _Cells("few_shot", [run for run in runs if run.protocol == "few_shot"], seeds)
     shots = {f"{k}-shot": k for k in sorted({run.shots for run in cells.runs})}
 
     def of(line: Line, dataset: str, column: str) -> Score:
@@ -135,8 +155,8 @@ def few_shot(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table:
 class _Cells:
     """Runs by row and part, and what is known of their order."""
 
-    def __init__(self, runs: Sequence[Run], seeds: Sequence[int] | None):
-        self.runs, self.seeds = runs, seeds
+    def __init__(self, protocol: str, runs: Sequence[Run], seeds: Sequence[int] | None):
+        self.protocol, self.runs, self.seeds = protocol, runs, seeds
         self._of: dict[tuple[Line, str, str], list[Run]] = defaultdict(list)
         for run in runs:
             self._of[run.line, run.dataset, run.part].append(run)
@@ -146,6 +166,8 @@ class _Cells:
     def score(self, line: Line, dataset: str, part: str, shots: int | None = None) -> Score:
         """Of the runs of a cell."""
         found = [run for run in self._of.get((line, dataset, part), ()) if shots in (None, run.shots)]
+        if not found and part in TESTED and not takes_part(line.method, self.protocol, "test"):
+            return Score(incomplete=NO_PART)
         expected = self.seeds or (seeds_of(found[0].protocol) if found else ())
         return score(found, expected)
 
@@ -160,7 +182,7 @@ def _filled(
     for dataset in datasets:
         for line in cells.lines:
             scores = [of(line, dataset, column) for column in table.columns]
-            if all(one.mean is None and one.incomplete in ("not run", "needs both halves") for one in scores):
+            if all(one.mean is None and one.incomplete in ("not run", NO_PART, "needs both halves") for one in scores):
                 continue
             figures = [_figure(table.name, line, dataset, *key(column, dataset), over) for column in table.columns]
             metrics = [key(column, dataset)[0] for column in table.columns]

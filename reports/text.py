@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from reports.tables import Cell, Table
+from reports.tables import Cell, Table, best_cells
 
 INCOMPLETE = "*"
+BEST = "Bold: the highest complete number of a dataset."
 
 
 class Footnotes:
@@ -25,8 +28,11 @@ class Footnotes:
 
 
 def number(value: float | None, digits: int, sign: bool = False) -> str:
-    """Fixed digits, thousands separated; empty for None."""
-    return "" if value is None else f"{value:{'+' if sign else ''},.{digits}f}"
+    """Fixed digits, thousands separated; empty for None. What rounds to zero has no sign."""
+    if value is None:
+        return ""
+    rounded = round(value, digits)
+    return f"{rounded:{'+' if sign and rounded else ''},.{digits}f}" if rounded else f"{0:.{digits}f}"
 
 
 def compared_columns(table: Table) -> list[bool]:
@@ -53,13 +59,16 @@ def own_number(cell: Cell, digits: int, marks: Sequence[int] = ()) -> str:
     return f"{number(score.mean, digits)}{deviation} (n={score.seeds}){star}{notes}"
 
 
-def lines(table: Table, footnotes: Footnotes, escape: Callable[[str], str] = str) -> list[list[str]]:
-    """The rows as strings, in the order of `heads`."""
-    compared, rows = compared_columns(table), []
-    for labels, cells in table.rows:
+def lines(
+    table: Table, footnotes: Footnotes, escape: Callable[[str], str] = str, strong: Callable[[str], str] = str
+) -> list[list[str]]:
+    """The rows as strings, in the order of `heads`; `strong` is for the best number of a dataset."""
+    compared, best, rows = compared_columns(table), best_cells(table), []
+    for i, (labels, cells) in enumerate(table.rows):
         row = [escape(label) for label in labels]
-        for cell, digits, both in zip(cells, table.digits, compared, strict=True):
-            row.append(escape(own_number(cell, digits, footnotes.marks(cell))))
+        for j, (cell, digits, both) in enumerate(zip(cells, table.digits, compared, strict=True)):
+            own = escape(own_number(cell, digits, footnotes.marks(cell)))
+            row.append(strong(own) if (i, j) in best else own)
             if both:
                 row += [number(cell.beside, digits), number(cell.difference, digits, sign=True)]
         rows.append(row)
@@ -80,22 +89,29 @@ def below(table: Table, footnotes: Footnotes) -> list[str]:
 
 def as_terminal(tables: Sequence[Table]) -> str:
     """For reading in a terminal."""
-    return "\n".join(_grid(table, "simple", table.title, str) for table in tables)
+    return "\n".join(_grid(table, "simple", table.title, str, str) for table in tables)
 
 
 def as_markdown(tables: Sequence[Table]) -> str:
     """GitHub's Markdown."""
-    return "\n".join(_grid(table, "pipe", f"## {table.title}", escape_markdown) for table in tables)
+    return "\n".join(_grid(table, "pipe", f"## {table.title}", escape_markdown, "**{}**".format) for table in tables)
 
 
-def _grid(table: Table, style: str, title: str, escape: Callable[[str], str]) -> str:
+def figures_as_markdown(files: Sequence[Path], folder: Path) -> str:
+    """Those of these files that a browser shows, by paths from `folder`, where the text will be."""
+    shown = [Path(os.path.relpath(file, folder)).as_posix() for file in files if file.suffix == ".png"]
+    return "\n".join(["## Figures", "", *(f"![{Path(path).stem.replace('_', ' ')}]({path})\n" for path in shown), ""])
+
+
+def _grid(table: Table, style: str, title: str, escape: Callable[[str], str], strong: Callable[[str], str]) -> str:
     from tabulate import tabulate
 
     footnotes = Footnotes()
-    rows = lines(table, footnotes, escape)
+    rows = lines(table, footnotes, escape, strong)
     align = ["left"] * len(table.labels) + ["right"] * (len(heads(table)) - len(table.labels))
     grid = tabulate(rows, heads(table), tablefmt=style, colalign=align, disable_numparse=True)
-    notes = "\n\n".join(escape(line) for line in below(table, footnotes))
+    told = [*below(table, footnotes), *([BEST] if strong is not str and best_cells(table) else [])]
+    notes = "\n\n".join(map(escape, told))
     return f"{title}\n\n{grid}\n\n{notes}\n"
 
 

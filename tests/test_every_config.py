@@ -142,13 +142,23 @@ def test_method_protocols_name_what_exists(file):
             assert all(protocol.plan(name, stage, trainer, dataset) for dataset in names)
 
 
+@pytest.mark.parametrize("file", METHOD_PROTOCOLS, ids=name_of)
+def test_no_run_is_planned_that_would_be_refused(file):
+    """What cannot predict other classes is not tested on them by `--methods all`."""
+    if TRAINER_REGISTRY.get(file.parent.name).method_class.transfers:
+        pytest.skip("it transfers")
+    for name in ("base2new", "cross_dataset", "domain_generalization"):
+        assert protocol.stages_of(name, file.parent.name) == ["train"]
+
+
 @pytest.mark.parametrize("file", PROTOCOLS, ids=name_of)
 def test_protocols_name_what_exists(file):
     data = protocol.load_protocol(file.stem)
     assert set(data["datasets"]) <= {f.stem for f in DATASET}
     assert set(data.get("methods", ())) <= set(protocol.methods())
-    words = "roles seeds shots stages task name datasets methods set source source_names targets"
+    words = "roles seeds shots stages task name datasets methods set axis source source_names targets"
     assert set(data) <= set(words.split())
+    assert ("axis" in data) == ("set" in data)
     for key, values in data.get("set", {}).items():
         assert [settings("ZeroshotCLIP", key, value).origins[key] for value in values] == ["command line"] * len(values)
     assert set(data["roles"].values()) <= {"trained", "transferred"}

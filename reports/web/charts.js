@@ -1,19 +1,17 @@
 // Lines and points as SVG, from the charts that Python prepared.
 
-// Told apart without colour vision too: neighbours differ in brightness, and dashes change each round.
-const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#8c564b", "#7f7f7f"];
 const DASHES = ["", "7 4", "2 3"];
-const SIZE = { width: 640, height: 400, left: 56, right: 16, top: 12, bottom: 48 };
+const ROUNDS = 3; // shapes: circle, square, triangle
+
+const colour = (style) => DATA.colours[style % DATA.colours.length];
+const round = (style) => Math.floor(style / DATA.colours.length) % ROUNDS;
+const short = (value) => String(Number(value.toPrecision(4)));
 
 // On a phone the picture is drawn smaller, not its letters.
-function fitTo(place) {
-  SIZE.width = Math.max(280, Math.min(640, place.clientWidth || 640));
-  SIZE.height = Math.round(Math.max(260, SIZE.width * 0.625));
+function frameOf(width) {
+  const wide = Math.max(270, Math.min(720, width));
+  return { width: wide, height: Math.round(Math.max(250, wide * 0.62)), left: 56, right: 16, top: 12, bottom: 48 };
 }
-
-const colour = (i) => COLOURS[i % COLOURS.length];
-const dash = (i) => DASHES[Math.floor(i / COLOURS.length) % DASHES.length];
-const short = (value) => String(Number(value.toPrecision(4)));
 
 function niceTicks(low, high, count = 6) {
   const rough = (high - low) / count || 1;
@@ -35,25 +33,45 @@ function scale(values, from, to, { log = false, pad = 0.06 } = {}) {
   return { place, low, high };
 }
 
-function axes(chart, x, y, xTicks) {
-  const bottom = SIZE.height - SIZE.bottom;
-  const right = SIZE.width - SIZE.right;
+function axes(chart, frame, x, y, xTicks) {
+  const bottom = frame.height - frame.bottom;
+  const right = frame.width - frame.right;
   const drawn = svg("g");
   for (const tick of niceTicks(y.low, y.high)) {
     const at = y.place(tick);
-    drawn.append(svg("line", { x1: SIZE.left, x2: right, y1: at, y2: at, class: "grid" }));
-    drawn.append(svg("text", { x: SIZE.left - 8, y: at + 4, "text-anchor": "end" }, short(tick)));
+    drawn.append(svg("line", { x1: frame.left, x2: right, y1: at, y2: at, class: "grid" }));
+    drawn.append(svg("text", { x: frame.left - 8, y: at + 4, "text-anchor": "end" }, short(tick)));
   }
-  for (const [value, name] of xTicks) {
+  const roomy = (right - frame.left) / xTicks.length > 8 * Math.max(...xTicks.map(([, name]) => name.length));
+  xTicks.forEach(([value, name], i) => {
     const at = x.place(value);
     drawn.append(svg("line", { x1: at, x2: at, y1: bottom, y2: bottom + 5, class: "axis" }));
-    drawn.append(svg("text", { x: at, y: bottom + 20, "text-anchor": "middle" }, name));
-  }
-  drawn.append(svg("line", { x1: SIZE.left, x2: right, y1: bottom, y2: bottom, class: "axis" }));
-  drawn.append(svg("text", { x: (SIZE.left + right) / 2, y: SIZE.height - 8, "text-anchor": "middle" }, chart.x));
-  const middle = (SIZE.top + bottom) / 2;
+    if (roomy || i % 2 === 0) drawn.append(svg("text", { x: at, y: bottom + 20, "text-anchor": "middle" }, name));
+  });
+  drawn.append(svg("line", { x1: frame.left, x2: right, y1: bottom, y2: bottom, class: "axis" }));
+  drawn.append(svg("text", { x: (frame.left + right) / 2, y: frame.height - 8, "text-anchor": "middle" }, chart.x));
+  const middle = (frame.top + bottom) / 2;
   const turned = { x: 14, y: middle, "text-anchor": "middle", transform: `rotate(-90 14 ${middle})` };
   drawn.append(svg("text", turned, chart.y));
+  return drawn;
+}
+
+// Thin lines of equal harmonic mean through a plot of base and new.
+function sameMeans(frame, x, y) {
+  const mean = (base, fresh) => (base > 0 && fresh > 0 ? (2 * base * fresh) / (base + fresh) : 0);
+  const drawn = svg("g", { class: "means" });
+  for (const value of niceTicks(mean(x.low, y.low), mean(x.high, y.high), 5)) {
+    const line = [];
+    for (let i = 0; i <= 100; i++) {
+      const base = x.low + ((x.high - x.low) * i) / 100;
+      const fresh = (value * base) / (2 * base - value);
+      if (2 * base > value && fresh >= y.low && fresh <= y.high) line.push([x.place(base), y.place(fresh)]);
+    }
+    if (line.length < 10) continue; // of 101: nothing but its label in a corner
+    drawn.append(svg("polyline", { points: line.map((at) => at.join(",")).join(" "), fill: "none" }));
+    const [atX, atY] = line[line.length - 1];
+    drawn.append(svg("text", { x: atX, y: atY - 4, "text-anchor": "end" }, `H ${short(value)}`));
+  }
   return drawn;
 }
 
@@ -63,45 +81,73 @@ function band(points, x, y) {
   return svg("polygon", { points: [...upper, ...lower].join(" "), "fill-opacity": 0.15, stroke: "none" });
 }
 
-function describe(chart, series, p) {
-  const spread = p.deviation == null ? "" : ` ± ${p.deviation.toFixed(2)}`;
-  const at = chart.ticks?.[p.x] ?? short(p.x);
-  const seeds = p.seeds ? ` (n=${p.seeds}${p.incomplete ? ", incomplete: " + p.incomplete : ""})` : "";
-  return `${series.label}: ${chart.x} ${at}, ${chart.y} ${short(p.y)}${spread}${seeds}`;
+function bars(p, x, y) {
+  const [atX, atY] = [x.place(p.x), y.place(p.y)];
+  const [across, up] = [p.x_deviation ?? 0, p.deviation ?? 0];
+  return [
+    svg("line", { x1: x.place(p.x - across), x2: x.place(p.x + across), y1: atY, y2: atY }),
+    svg("line", { x1: atX, x2: atX, y1: y.place(p.y - up), y2: y.place(p.y + up) }),
+  ];
 }
 
-function lineOf(chart, series, i, x, y) {
+// A circle, square or triangle around a place.
+function dot(style, atX, atY, size, ...children) {
+  const corners = [
+    null,
+    [[-1, -1], [1, -1], [1, 1], [-1, 1]],
+    [[0, -1.3], [1.2, 0.9], [-1.2, 0.9]],
+  ][round(style)];
+  if (!corners) return svg("circle", { class: "point", cx: atX, cy: atY, r: size, "stroke-width": 2 }, ...children);
+  const points = corners.map(([dx, dy]) => `${atX + dx * size * 0.9},${atY + dy * size * 0.9}`).join(" ");
+  return svg("polygon", { class: "point", points, "stroke-width": 2 }, ...children);
+}
+
+function describe(chart, series, p) {
+  const spread = p.deviation == null ? "" : ` ± ${p.deviation.toFixed(2)}`;
+  const sideways = p.x_deviation == null ? "" : ` ± ${p.x_deviation.toFixed(2)}`;
+  const at = chart.ticks?.[p.x] ?? short(p.x);
+  const seeds = p.seeds ? ` (n=${p.seeds}${p.incomplete ? ", incomplete: " + p.incomplete : ""})` : "";
+  return `${series.label}: ${chart.x} ${at}${sideways}, ${chart.y} ${short(p.y)}${spread}${seeds}`;
+}
+
+function lineOf(chart, series, x, y) {
   const points = [...series.points].sort((a, b) => a.x - b.x);
-  const group = svg("g", { fill: colour(i), stroke: colour(i) });
+  const group = svg("g", { fill: colour(series.style), stroke: colour(series.style) });
   if (points.length > 1) {
     if (points.some((p) => p.deviation)) group.append(band(points, x, y));
     const path = points.map((p) => `${x.place(p.x)},${y.place(p.y)}`).join(" ");
-    group.append(svg("polyline", { points: path, fill: "none", "stroke-width": 2, "stroke-dasharray": dash(i) }));
+    const dash = DASHES[round(series.style)];
+    group.append(svg("polyline", { points: path, fill: "none", "stroke-width": 2, "stroke-dasharray": dash }));
   }
   for (const p of points.length > 60 ? [] : points) {
-    const at = { cx: x.place(p.x), cy: y.place(p.y), r: chart.kind === "scatter" ? 6 : 4, "stroke-width": 2 };
-    const dot = svg("circle", at, svg("title", {}, describe(chart, series, p)));
-    if (p.incomplete) dot.classList.add("hollow");
-    group.append(dot);
+    if (chart.kind === "scatter") group.append(...bars(p, x, y));
+    const title = svg("title", {}, describe(chart, series, p));
+    const drawn = dot(series.style, x.place(p.x), y.place(p.y), chart.kind === "scatter" ? 5.5 : 4, title);
+    if (p.incomplete) drawn.classList.add("hollow");
+    group.append(drawn);
   }
   return group;
 }
 
+const pen = document.createElement("canvas").getContext("2d");
+
 // Beside each point, unless it would run into one that is there already; the legend has all names.
-function addNames(chart, lines, x, y) {
+function addNames(chart, frame, lines, x, y) {
+  pen.font = `12px ${getComputedStyle(document.body).fontFamily}`;
   const taken = chart.series.map(({ points: [p] }) => ({ left: x.place(p.x) - 7, right: x.place(p.x) + 7, y: y.place(p.y) }));
   chart.series.forEach(({ label, points: [p] }, i) => {
-    const length = 8.5 * label.length;
+    const length = pen.measureText(label).width;
     const at = { x: x.place(p.x), y: y.place(p.y) };
-    const corners = [[10, 0], [-10 - length, 0], [-length / 2, -15], [-length / 2, 15]];
+    const corners = [8, -8 - length].flatMap((across) => [[across, -9], [across, 9]]); // between the bars
+    corners.push([11, 0], [-11 - length, 0], [-length / 2, -15], [-length / 2, 15], [8, -15], [8, 15], [-8 - length, 15]);
     const sides = corners.map(([dx, dy]) => ({ left: at.x + dx, right: at.x + dx + length, y: at.y + dy }));
-    const inside = (box) => box.left > SIZE.left && box.right < SIZE.width && box.y > 6;
-    const apart = (a, b) => a.right < b.left || b.right < a.left || Math.abs(a.y - b.y) > 13;
+    const inside = (box) => box.left > frame.left && box.right < frame.width && box.y > 6;
+    const apart = (a, b) => a.right < b.left || b.right < a.left || Math.abs(a.y - b.y) > 12;
     const box = sides.find((side) => inside(side) && taken.every((other, j) => j === i || apart(side, other)));
     if (!box) return;
     taken.push(box);
-    const place = { x: (box.left + box.right) / 2, y: box.y + 4, "text-anchor": "middle", stroke: "none" };
-    lines[i].append(svg("text", place, label));
+    const [atX, anchor] = box.left >= at.x ? [box.left, "start"] : box.right <= at.x ? [box.right, "end"] : [at.x, "middle"];
+    lines[i].append(svg("text", { class: "name", x: atX, y: box.y + 4, "text-anchor": anchor }, label));
   });
 }
 
@@ -112,59 +158,79 @@ function ticksOf(chart, x, values) {
   return niceTicks(x.low, x.high).map((value) => [value, short(value)]);
 }
 
-function draw(chart) {
-  const picture = svg("svg", { viewBox: `0 0 ${SIZE.width} ${SIZE.height}`, role: "img", "aria-label": chart.name });
+// One panel and its lines by name.
+function draw(chart, width) {
+  const frame = frameOf(width);
+  const picture = svg("svg", { viewBox: `0 0 ${frame.width} ${frame.height}`, role: "img", "aria-label": `${chart.group} ${chart.name}` });
+  picture.style.maxWidth = `${frame.width}px`;
   const points = chart.series.flatMap((series) => series.points);
-  const xs = points.map((p) => p.x);
+  const xs = points.flatMap((p) => [p.x - (p.x_deviation ?? 0), p.x + (p.x_deviation ?? 0)]);
   const ys = points.flatMap((p) => [p.y - (p.deviation ?? 0), p.y + (p.deviation ?? 0)]);
-  const x = scale(xs, SIZE.left, SIZE.width - SIZE.right, { log: chart.doubling });
-  const y = scale(ys, SIZE.height - SIZE.bottom, SIZE.top);
-  picture.append(axes(chart, x, y, ticksOf(chart, x, xs)));
-  const lines = chart.series.map((series, i) => lineOf(chart, series, i, x, y));
+  const x = scale(xs, frame.left, frame.width - frame.right, { log: chart.doubling });
+  const y = scale(ys, frame.height - frame.bottom, frame.top);
+  picture.append(axes(chart, frame, x, y, ticksOf(chart, x, xs)));
+  if (chart.kind === "scatter") picture.append(sameMeans(frame, x, y));
+  const lines = chart.series.map((series) => lineOf(chart, series, x, y));
   picture.append(...lines);
-  if (chart.kind === "scatter") addNames(chart, lines, x, y);
+  if (chart.kind === "scatter") addNames(chart, frame, lines, x, y);
+  const caption = chart.name ? [html("figcaption", {}, chart.name)] : [];
+  const figure = html("figure", {}, ...caption, picture, told());
+  return { figure, lines: new Map(chart.series.map((series, i) => [series.label, lines[i]])) };
+}
+
+// The names of all panels' lines; each hides its lines.
+function legendOf(charts, drawn) {
   const legend = html("div", { class: "legend" });
-  chart.series.forEach((series, i) => {
-    const swatch = html("span", { class: "swatch" });
-    swatch.style.background = colour(i);
-    const button = html("button", { type: "button", "aria-pressed": "true" }, swatch, series.label);
+  const styles = new Map(charts.flatMap((chart) => chart.series.map((series) => [series.label, series.style])));
+  for (const [label, style] of styles) {
+    const swatch = svg("svg", { class: "swatch", viewBox: "-7 -7 14 14", fill: colour(style), stroke: colour(style) }, dot(style, 0, 0, 4.5));
+    const button = html("button", { type: "button", "aria-pressed": "true" }, swatch, label);
     button.addEventListener("click", () => {
       const hidden = button.getAttribute("aria-pressed") === "true";
       button.setAttribute("aria-pressed", String(!hidden));
-      lines[i].setAttribute("visibility", hidden ? "hidden" : "visible");
+      for (const { lines } of drawn) lines.get(label)?.setAttribute("visibility", hidden ? "hidden" : "visible");
     });
     legend.append(button);
-  });
-  return html("figure", {}, html("figcaption", {}, chart.name), picture, told(), legend);
+  }
+  return legend;
 }
 
-// A heading, a choice where there are several charts, and the chosen one.
+// A card with a heading, a choice where there are several figures, and the chosen one: panels beside one another.
 function chooser(title, charts) {
+  const groups = [...grouped(charts, (chart) => chart.group).values()];
   const place = html("div", { class: "chosen" });
   let chosen = 0;
   const show = (i) => {
     chosen = i;
-    fitTo(place);
-    place.replaceChildren(draw(charts[i]));
+    const panels = groups[i];
+    const whole = place.clientWidth || 720;
+    const beside = Math.max(1, Math.min(panels.length, Math.floor(whole / 300)));
+    const drawn = panels.map((chart) => draw(chart, whole / beside - 12));
+    const row = html("div", { class: "panels" }, ...drawn.map(({ figure }) => figure));
+    row.style.gridTemplateColumns = `repeat(${beside}, minmax(0, 1fr))`;
+    const names = panels.flatMap((chart) => chart.series).length > 1 ? [legendOf(panels, drawn)] : [];
+    place.replaceChildren(html("p", { class: "chart-title" }, panels[0].group), row, ...names);
   };
   let width = 0; // the first observation comes when the place is in the page and has a width
   new ResizeObserver(() => {
     if (place.clientWidth !== width) show(chosen);
     width = place.clientWidth;
   }).observe(place);
-  const found = [html("h3", {}, title)];
-  if (charts.length > 1) {
+  const card = html("div", { class: "card" }, html("h3", {}, title));
+  if (charts.some((chart) => chart.name)) card.classList.add("whole");
+  if (groups.length > 1) {
     const select = html("select", { "aria-label": title });
-    charts.forEach((chart, i) => select.append(html("option", { value: i }, chart.name)));
+    groups.forEach(([chart], i) => select.append(html("option", { value: i }, chart.group)));
     select.addEventListener("change", () => show(Number(select.value)));
-    found.push(html("p", { class: "controls" }, select));
+    card.append(html("p", { class: "controls" }, select));
   }
+  card.append(place);
   show(0);
-  return [...found, place];
+  return card;
 }
 
 const KINDS = { few_shot: "Accuracy over shots", scatter: "Base against new", ablation: "Ablations" };
 for (const [kind, title] of Object.entries(KINDS)) {
   const charts = DATA.charts.filter((chart) => chart.kind === kind);
-  if (charts.length) document.getElementById("chart-list").append(...chooser(title, charts));
+  if (charts.length) document.getElementById("chart-list").append(chooser(title, charts));
 }

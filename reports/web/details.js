@@ -1,13 +1,15 @@
 // One chosen run: its training curve, the accuracy of each class, which classes were taken for which.
 
 const HEATMAP_CLASSES = 120; // beyond, squares would be smaller than a pixel or two
+const SQUARE = 20; // units of the picture
+const NAMED_CLASSES = 40; // beyond, names would run into one another
 
 function trainingCharts(run) {
   const names = [...new Set(run.curve.flatMap((row) => Object.keys(row)))].filter((name) => name !== "epoch");
   return names.flatMap((name) => {
     const points = run.curve.filter((row) => row[name] != null).map((row) => ({ x: row.epoch, y: row[name] }));
     if (!points.length) return [];
-    return [{ kind: "training", name, x: "epoch", y: name, series: [{ label: name, points }] }];
+    return [{ kind: "training", group: name, name: "", x: "epoch", y: name, series: [{ label: name, points, style: 0 }] }];
   });
 }
 
@@ -24,19 +26,40 @@ function classBars(run) {
   return bars;
 }
 
+// Names left of the rows and above the columns.
+function classNames(run, letters, room) {
+  const most = Math.floor(room / (letters * 0.6));
+  const cut = (name) => (name.length > most ? `${name.slice(0, most - 1)}…` : name);
+  return run.classes.flatMap((name, i) => {
+    const at = (i + 0.5) * SQUARE;
+    const row = svg("text", { x: -6, y: at, "text-anchor": "end" }, cut(name), svg("title", {}, name));
+    const column = svg("text", { x: 6, y: 0, transform: `translate(${at}, 0) rotate(-90)` }, cut(name), svg("title", {}, name));
+    for (const text of [row, column]) text.style.fontSize = `${letters}px`;
+    return [row, column];
+  });
+}
+
 function heatmap(run) {
-  const size = run.classes.length;
-  const picture = svg("svg", { viewBox: `${-size / 100} ${-size / 100} ${size * 1.02} ${size * 1.02}`, role: "img", "aria-label": "confusion matrix" });
-  picture.append(svg("rect", { x: 0, y: 0, width: size, height: size, fill: "none", class: "grid", "stroke-width": size / 200 }));
+  const size = run.classes.length * SQUARE;
+  const named = run.classes.length <= NAMED_CLASSES;
+  const letters = Math.min(0.62 * SQUARE, size / 26);
+  const longest = Math.max(...run.classes.map((name) => name.length));
+  const room = named ? Math.min(size * 0.5, longest * letters * 0.6 + 14) : size / 100;
+  const view = `${-room} ${-room} ${size + room * 1.02} ${size + room * 1.02}`;
+  const picture = svg("svg", { class: "heatmap", viewBox: view, role: "img", "aria-label": "confusion matrix" });
+  picture.append(svg("rect", { x: 0, y: 0, width: size, height: size, class: "ground" }));
   const right = run.correct.map((count, i) => [i, i, count]);
   for (const [truth, predicted, count] of [...right, ...run.pairs]) {
     if (!count) continue;
     const share = count / run.total[truth];
     const name = `${run.classes[truth]} taken for ${run.classes[predicted]}: ${count} of ${run.total[truth]}`;
-    const square = svg("rect", { x: predicted, y: truth, width: 1, height: 1 }, svg("title", {}, name));
-    square.style.fill = `rgba(var(--heat), ${(0.1 + 0.9 * share).toFixed(3)})`;
+    const box = { x: predicted * SQUARE, y: truth * SQUARE, width: SQUARE, height: SQUARE };
+    const square = svg("rect", box, svg("title", {}, name));
+    const hue = truth === predicted ? "--heat" : "--wrong";
+    square.style.fill = `rgba(var(${hue}), ${(0.12 + 0.88 * share).toFixed(3)})`;
     picture.append(square);
   }
+  if (named) picture.append(...classNames(run, letters, room - 8));
   return html("figure", {}, picture, told());
 }
 
@@ -46,25 +69,37 @@ function pairTable(run) {
     const cells = [run.classes[truth], run.classes[predicted], count, run.total[truth]];
     body.append(html("tr", {}, ...cells.map((text, i) => html("td", i > 1 ? { class: "number" } : {}, String(text)))));
   }
-  const heads = ["class", "taken for", "times", "of"].map((text) => html("th", {}, text));
+  const names = ["class", "taken for", "times", "of"];
+  const heads = names.map((text, i) => html("th", i > 1 ? { class: "number" } : {}, text));
   return html("div", { class: "wide pairs" }, html("table", {}, html("thead", {}, html("tr", {}, ...heads)), body));
+}
+
+function card(title, ...content) {
+  return html("div", { class: "card" }, html("h3", {}, title), ...content);
 }
 
 function showRun(run) {
   const place = document.getElementById("run-details");
-  place.replaceChildren(html("p", { class: "note" }, `${run.folder}: accuracy ${run.accuracy?.toFixed(2) ?? "unknown"} %`));
+  const cards = html("div", { class: "cards" });
+  place.replaceChildren(html("p", { class: "note" }, `${run.folder}: accuracy ${run.accuracy?.toFixed(2) ?? "unknown"} %`), cards);
   const curves = trainingCharts(run);
-  if (curves.length) place.append(...chooser("Training, means of each epoch", curves));
+  if (curves.length) cards.append(chooser("Training, means of each epoch", curves));
   if (!run.classes.length) return;
-  place.append(html("h3", {}, "Accuracy of each class, lowest first"), classBars(run));
-  place.append(html("h3", {}, "Confusion matrix: rows are the classes, columns what they were taken for"));
-  if (run.classes.length <= HEATMAP_CLASSES) place.append(heatmap(run));
-  if (run.pairs.length) place.append(html("h3", {}, "Most frequent confusions"), pairTable(run));
+  cards.append(card("Accuracy of each class, lowest first", classBars(run)));
+  if (run.classes.length <= HEATMAP_CLASSES) {
+    cards.append(card("Confusion matrix", html("p", { class: "note" }, "Rows: the classes. Columns: what they were taken for."), heatmap(run)));
+  }
+  if (run.pairs.length) cards.append(card("Most frequent confusions", pairTable(run)));
 }
 
 const choice = document.getElementById("run");
 if (choice) {
-  DATA.runs.forEach((run, i) => choice.append(html("option", { value: i }, run.label)));
+  const numbered = DATA.runs.map((run, i) => [run, i]);
+  for (const [method, runs] of grouped(numbered, ([run]) => run.label.split(",")[0])) {
+    const group = html("optgroup", { label: method });
+    group.append(...runs.map(([run, i]) => html("option", { value: i }, run.label)));
+    choice.append(group);
+  }
   choice.addEventListener("change", () => showRun(DATA.runs[Number(choice.value)]));
-  showRun(DATA.runs[0]);
+  showRun(DATA.runs[Number(choice.value)]);
 }

@@ -17,6 +17,13 @@ function svg(tag, attributes = {}, ...children) {
   return set(document.createElementNS(SVG, tag), attributes, children);
 }
 
+// Lists of items by key, in order. (Map.groupBy is missing in browsers of before 2024.)
+function grouped(items, key) {
+  const found = new Map();
+  for (const item of items) found.set(key(item), [...(found.get(key(item)) ?? []), item]);
+  return found;
+}
+
 // A line below a picture for what a finger, which cannot hover, points at.
 function told() {
   return html("p", { class: "note told", "aria-live": "polite" });

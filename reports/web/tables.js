@@ -21,6 +21,18 @@ function sortBy(table, column) {
   const keyed = [...body.rows].map((row) => [sortKey(row, column), row]);
   keyed.sort(([a], [b]) => (descending && typeof a === typeof b ? compare(b, a) : compare(a, b)));
   body.append(...keyed.map(([, row]) => row));
+  markGroups(table);
+}
+
+// A line above where another dataset begins; the same name again is only faint.
+function markGroups(table) {
+  let last;
+  for (const row of table.tBodies[0].rows) {
+    if (row.hidden) continue;
+    const name = row.cells[0].textContent;
+    row.classList.toggle("again", name === last);
+    last = name;
+  }
 }
 
 function filterRows() {
@@ -35,10 +47,12 @@ function filterRows() {
     row.hidden = !words.every((word) => text.includes(word)) || (completeOnly && incomplete);
     shown += !row.hidden;
   }
+  document.querySelectorAll("table.data").forEach(markGroups);
   document.getElementById("shown").textContent = shown < rows.length ? `${shown} of ${rows.length} rows` : "";
 }
 
 for (const table of document.querySelectorAll("table.data")) {
+  markGroups(table);
   [...table.tHead.rows[0].cells].forEach((head, column) => {
     head.firstElementChild.addEventListener("click", () => sortBy(table, column));
   });

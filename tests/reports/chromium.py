@@ -71,10 +71,10 @@ class Page:
         message, self._left = self._left.split(b"\0", 1)
         return json.loads(message)
 
-    def open(self, path, width=1100, dark=False):
+    def open(self, path, width=1100, dark=False, height=900):
         """Show a file in a window of this width; waits until it is loaded."""
         self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])

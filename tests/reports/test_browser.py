@@ -5,6 +5,7 @@ Skips itself where there is none; the variable CHROMIUM can name one.
 
 import importlib.util
 import io
+import itertools
 import sys
 from pathlib import Path
 
@@ -57,8 +58,8 @@ ROWS = "[...document.querySelectorAll('table.data tbody tr')].filter((row) => ro
 def test_it_draws_without_complaints(shown):
     tab = shown()
     assert tab.run("document.querySelectorAll('#charts svg polyline').length") >= 3
-    assert tab.run("document.querySelectorAll('#charts svg circle').length") >= 8
-    assert tab.run("document.querySelectorAll('#run-details svg').length") == 2  # training curve, confusion
+    assert tab.run("document.querySelectorAll('#charts .panels .point').length") >= 8
+    assert tab.run("document.querySelectorAll('#run-details figure svg').length") == 2  # training curve, confusion
     assert tab.run("document.querySelector('.bars span').textContent") == of_page.EVIL
     assert tab.run("document.querySelectorAll('img').length") == 0
     assert tab.complaints() == []
@@ -102,9 +103,37 @@ def test_words_filter_all_tables(shown):
 
 def test_a_tapped_point_is_told(shown):
     tab = shown()
-    tap = "document.querySelector('#charts circle').dispatchEvent(new MouseEvent('click', { bubbles: true }))"
+    tap = "document.querySelector('#charts .point').dispatchEvent(new MouseEvent('click', { bubbles: true }))"
     tab.run(tap)
-    assert "shots 1, accuracy in % 51" in tab.run("document.querySelector('#charts .told').textContent")
+    assert "pictures per class 1, accuracy in % 51" in tab.run("document.querySelector('#charts .told').textContent")
+
+
+def test_a_name_hides_its_line_and_names_are_in_the_picture(shown):
+    tab = shown()
+    press = "document.querySelector('#charts .legend button').click()"
+    hidden = "document.querySelectorAll('#charts .panels g[visibility=hidden]').length"
+    assert tab.run(hidden) == 0
+    tab.run(press)
+    assert tab.run(hidden) == 1
+    outside = (
+        "[...document.querySelectorAll('.heatmap text, #charts .name')].filter((text) => {"
+        "const [box, all] = [text.getBoundingClientRect(), text.closest('svg').getBoundingClientRect()];"
+        "return box.left < all.left - 1 || box.right > all.right + 1 || box.top < all.top - 1 }).length"
+    )
+    assert tab.run("document.querySelectorAll('.heatmap text, #charts .name').length") >= 6
+    assert tab.run(outside) == 0
+
+
+def test_a_dataset_is_named_once_whatever_the_order(shown):
+    tab = shown()
+    begins = "document.querySelectorAll('#base2new tbody tr:not(.again):not([hidden])').length"
+    datasets = (
+        "new Set([...document.querySelectorAll('#base2new tbody tr')].map((row) => row.cells[0].textContent)).size"
+    )
+    assert tab.run(begins) == tab.run(datasets) == 3
+    tab.run("document.querySelectorAll('#base2new thead button')[2].click()")
+    inside = "document.querySelectorAll('#base2new tbody tr.again').length"
+    assert tab.run(inside) == sum(a == b for a, b in itertools.pairwise(tab.run(COLUMN.format(0))))
 
 
 def test_another_run_can_be_chosen(shown):

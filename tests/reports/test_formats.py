@@ -127,3 +127,30 @@ def test_it_needs_no_torch():
 def test_a_folder_without_runs_is_a_mistake(tmp_path, capsys):
     assert report.main([str(tmp_path)]) == 2
     assert "run.json" in capsys.readouterr().err
+
+
+def test_a_difference_that_rounds_to_nothing_has_no_sign(make, printed):
+    make.base2new("MMRL", "EuroSAT", [95.599] * 3, [80.171] * 3)
+    _, text, _ = printed()
+    row = next(line for line in text.splitlines() if line.startswith("EuroSAT"))
+    assert row.count(" 0.00") == 5 and "-0.00" not in row and "+0.00" not in row  # two deviations, three differences
+
+
+def test_the_best_is_bold_where_there_is_bold(make, printed):
+    make.base2new("MMRL", "OpenMoji", [95.0] * 3, [70.0] * 3)
+    make.base2new("CoOp", "OpenMoji", [91.0] * 3, [72.0] * 3)
+    _, markdown, _ = printed("--format", "markdown")
+    _, latex, _ = printed("--format", "latex")
+    _, plain, _ = printed()
+    assert "**95.00 ± 0.00 (n=3)**" in markdown and "**91.00" not in markdown and "highest complete" in markdown
+    assert r"\mathbf{95.00}" in latex and r"\mathbf{91.00}" not in latex
+    assert "**" not in plain and "Bold" not in plain
+
+
+def test_other_machines_are_mentioned_only_beside_their_figures(make, printed):
+    make("MMRL", "OpenMoji", efficiency={"device": "cpu"})
+    _, text, _ = printed("--format", "markdown")
+    assert "of other machines" not in text
+    make("MMRL", "ImageNet")
+    _, text, _ = printed("--format", "markdown")
+    assert "of other machines" in text

@@ -18,26 +18,30 @@ class Parsed(HTMLParser):
 
     def __init__(self, text):
         super().__init__(convert_charrefs=True)
-        self.tags, self.scripts, self.cells, self._in = [], [], [], None
+        self.tags, self.scripts, self.cells, self.bold, self._in = [], [], [], [], None
         self.feed(text)
         self.close()
 
     def handle_starttag(self, tag, attributes):
         self.tags.append((tag, dict(attributes)))
-        self._in = tag
+        self._in = "td" if self._in == "td" and tag in ("b", "span") else tag
         if tag == "script":
             self.scripts.append("")
         if tag == "td":
             self.cells.append("")
+        if tag == "b":
+            self.bold.append("")
 
     def handle_endtag(self, tag):
-        self._in = None
+        self._in = self._in if tag in ("b", "span") else None
 
     def handle_data(self, data):
         if self._in == "script":
             self.scripts[-1] += data
         if self._in == "td":
             self.cells[-1] += data
+        if self.tags and self.tags[-1][0] == "b" and self.bold[-1] == "":
+            self.bold[-1] += data
 
 
 @pytest.fixture
@@ -132,3 +136,17 @@ def test_old_records_make_a_page_without_details(make, page):
     make.base2new("MMRL", "EuroSAT", [95.0], [70.0])
     text = page()
     assert 'id="details"' not in text and json.loads(Parsed(text).scripts[0])["runs"] == []
+
+
+def test_a_run_that_still_runs_or_was_killed_does_not_spoil_the_page(make, page):
+    make.base2new("MMRL", "EuroSAT", [95.0], [70.0])
+    make("CoOp", status="running")
+    parsed = Parsed(page())
+    assert "running" in parsed.cells and any("CoOp" in cell for cell in parsed.cells)
+
+
+def test_the_best_complete_number_is_bold(make, page):
+    make.base2new("MMRL", "EuroSAT", [95.0, 96.0, 97.0], [70.0] * 3)
+    make.base2new("CoOp", "EuroSAT", [91.0] * 3, [72.0] * 3)
+    make.base2new("TCP", "EuroSAT", [99.0], [99.0])  # of one seed
+    assert Parsed(page()).bold == ["72.00", "96.00", "80.96"]

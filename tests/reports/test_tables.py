@@ -8,7 +8,7 @@ import report
 from reports.efficiency import efficiency
 from reports.published import datasets_of
 from reports.records import find_runs
-from reports.tables import accuracy_tables, presets_side_by_side
+from reports.tables import accuracy_tables, best_cells, presets_side_by_side
 
 REGISTRY = {"Flowers102": "OxfordFlowers", "DTD": "DescribableTextures"}
 
@@ -162,3 +162,55 @@ def test_there_must_be_runs(tmp_path):
     (tmp_path / "run.json").write_text('{"method": 3}')
     with pytest.raises(FileNotFoundError, match="No run"):
         find_runs(tmp_path)
+
+
+def test_the_best_of_a_dataset_is_complete_and_ties_count(make):
+    for method, base in (("CoOp", [80.0] * 3), ("MMRL", [80.001] * 3), ("TCP", [99.0])):
+        make.base2new(method, "EuroSAT", base, [60.0] * 3)
+    make.base2new("MMRL", "DTD", [70.0] * 3, [60.0] * 3)  # alone in its dataset
+    found = table(make)
+    best = {(found.rows[i][0], found.columns[j]) for i, j in best_cells(found)}
+    assert {labels for labels, column in best if column == "base"} == {("EuroSAT", "CoOp"), ("EuroSAT", "MMRL")}
+    assert not {labels for labels, _ in best if labels[0] == "DTD"}
+    assert best_cells(efficiency(find_runs(make.root))) == set()
+
+
+def test_a_probe_of_its_own_classes_takes_no_part_in_the_new_ones(make):
+    for seed in (1, 2, 3):
+        make("LinearProbe", accuracy=46.0, seed=seed)
+        make("CoOp", accuracy=46.0, seed=seed)
+    cells = rows(table(make))
+    assert cells["EuroSAT", "LinearProbe"]["new"].score.incomplete == "takes no part"
+    assert cells["EuroSAT", "CoOp"]["new"].score.incomplete == "not run"
+    assert not cells["EuroSAT", "LinearProbe"]["base"].score.incomplete
+
+
+def test_the_time_of_all_runs_is_told_by_protocol(make):
+    seconds = iter([3000.0, 4000.0, 90.0, 700.0])
+    for fields in (
+        {},
+        {"part": "new"},
+        {"swept": {"DATASET.LABEL_NOISE": 0.1}},
+        {"part": "all", "protocol": "few_shot"},
+    ):
+        file = make(**fields) / "run.json"
+        record = json.loads(file.read_text())
+        record["timing"]["seconds"] = next(seconds)
+        file.write_text(json.dumps(record))
+    make(status="running", seed=2)
+    caption = efficiency(find_runs(make.root)).caption
+    assert "base2new 2 runs in 1 h 57 min" in caption
+    assert "DATASET.LABEL_NOISE swept 1 runs in 90 s" in caption and "few shot 1 runs in 12 min" in caption
+
+
+def test_sources_alone_are_shown_once(make):
+    for seed in (1, 2, 3):
+        make("CoOp", "OpenMoji", 60.0, seed, "source", protocol="cross_dataset")
+    assert [one.name for one in accuracy_tables(find_runs(make.root))] == ["cross_dataset"]
+    for seed in (1, 2, 3):
+        make("CoOp", "OpenMojiLine", 50.0, seed, "target", protocol="domain_generalization")
+    (only,) = accuracy_tables(find_runs(make.root))
+    assert only.name == "domain_generalization" and {labels[0] for labels, _ in only.rows} == {
+        "OpenMoji",
+        "OpenMojiLine",
+    }

@@ -47,6 +47,16 @@ def test_what_failed_earlier_is_passed_over_until_asked_for(call, tmp_path, caps
     assert call("--retry-failed") == 0
 
 
+def test_what_fails_again_the_same_way_was_not_passed_over(call, tmp_path, capsys):
+    failed = sweep.planned(sweep.make_parser().parse_args(WORDS))[0]
+    RunRecord(tmp_path / "out" / failed.folder, {}).failed(ValueError("there is no picture here"))
+    (tmp_path / "fates").write_text(f"{failed.folder}: fails")
+    assert call("--retry-failed") == 1
+    said = capsys.readouterr().err
+    assert f"failed      {tmp_path / 'out' / failed.folder}: ValueError: there is no picture here" in said
+    assert "--retry-failed" not in said
+
+
 def test_commands_to_run_elsewhere(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert sweep.main([*WORDS, "--print-commands", "--root", "pictures"]) == 0
