@@ -2,6 +2,7 @@
 
 python export.py RUN_DIR --format onnx [--output FILE] [--classes names.txt]    adapted image tower and class matrix
 python export.py RUN_DIR --format torch ...                                     the same, for torch.export.load
+python export.py RUN_DIR --format torchscript ...                               the same, for torch.jit.load and C++
 python export.py RUN_DIR --format safetensors ...                               learned parameters and a model card
 
 See docs/predict.md.
@@ -17,7 +18,7 @@ from pathlib import Path
 from inference.classes import read_classes
 from inference.predictor import Predictor
 
-SUFFIXES = {"onnx": ".onnx", "torch": ".pt2", "safetensors": ".safetensors"}
+SUFFIXES = {"onnx": ".onnx", "torch": ".pt2", "torchscript": ".pt", "safetensors": ".safetensors"}
 MISSING = "ONNX needs a package that is not installed: pip install -r requirements-export.txt"
 
 
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = make_parser().parse_args(arguments)
     try:
         from inference.card import write_learned
-        from inference.exporting import check_result, write_onnx, write_torch
+        from inference.exporting import write_program
 
         classes = read_classes(args.classes) if args.classes else None
         predictor = Predictor.load(args.run, classes, device="cpu", backbone=args.backbone, precision="fp32")
@@ -47,10 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if path.suffix != suffix:
             raise ValueError(f"--output is {path}; a file of --format {args.format} ends in {suffix}")
         path.parent.mkdir(parents=True, exist_ok=True)
-        {"onnx": write_onnx, "torch": write_torch, "safetensors": write_learned}[args.format](predictor, path)
-        print(f"{path} ({path.stat().st_size / 2**20:.1f} MiB)")
-        if args.format != "safetensors":
-            print(check_result(predictor, path))
+        told = (write_learned if suffix == ".safetensors" else write_program)(predictor, path)
+        print(f"{path} ({path.stat().st_size / 2**20:.1f} MiB)\n{told}")
     except ModuleNotFoundError as error:
         print(f"error: {MISSING} ({error})", file=sys.stderr)
         return 2

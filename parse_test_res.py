@@ -53,9 +53,7 @@ def parse_directory(directory: Path, keyword: str, ci95: bool, test_log: bool) -
     runs = run_folders(directory)
     for run in runs:
         log = run / "log.txt"
-        value = (
-            read_result(log, keyword, AFTER_TEST if test_log else AFTER_TRAINING) if log.is_file() else None
-        )
+        value = read_result(log, keyword, AFTER_TEST if test_log else AFTER_TRAINING) if log.is_file() else None
         if value is None:
             missing.append(run.name)
             print(f"NO RESULT in {log}: {why_missing(log, keyword, test_log)}")
@@ -68,22 +66,15 @@ def parse_directory(directory: Path, keyword: str, ci95: bool, test_log: bool) -
         if ci95:
             spread *= 1.96 / len(values) ** 0.5
         print(f"* {keyword}: {statistics.fmean(values):.2f}% +- {spread:.2f}%")
-    print(
-        f"runs with a result: {len(values)} of {len(runs)}"
-        + (f", missing: {', '.join(missing)}" if missing else "")
-    )
+    print(f"runs with a result: {len(values)} of {len(runs)}" + (f", missing: {', '.join(missing)}" if missing else ""))
     print("===")
     return statistics.fmean(values) if values else None
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directory", type=Path, help="holds one folder per seed")
-    parser.add_argument(
-        "--ci95", action="store_true", help="95 %% confidence interval instead of the deviation"
-    )
+    parser.add_argument("--ci95", action="store_true", help="95 %% confidence interval instead of the deviation")
     parser.add_argument("--test-log", action="store_true", help="logs of evaluations without training")
     parser.add_argument("--multi-exp", action="store_true", help="the folder holds several such folders")
     parser.add_argument("--keyword", default="accuracy", help="which result (default: accuracy)")

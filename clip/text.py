@@ -49,9 +49,7 @@ class FullTextEncoder:
         """(C, E), from the first block on."""
         return self.encode(paused.states, tokens, branch)
 
-    def _encode(
-        self, x: Tensor, prompts: PromptBatch, tokens: DeepTokens | None, branch: DeepBranch | None
-    ) -> Tensor:
+    def _encode(self, x: Tensor, prompts: PromptBatch, tokens: DeepTokens | None, branch: DeepBranch | None) -> Tensor:
         """(C, T, D) -> (C, E)"""
         clip, length = self.clip, x.shape[-2]
         x = clip.transformer.run(x, tokens=tokens, branch=branch)  # (C, T or T + K, D)

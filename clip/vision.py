@@ -74,8 +74,6 @@ class VisionTransformer(nn.Module):
         x = self.transformer.run(paused.states, paused.layer, None, tokens, branch, read=read)
         return self.ln_post(x)
 
-    def forward(
-        self, images: Tensor, tokens: DeepTokens | None = None, branch: DeepBranch | None = None
-    ) -> Tensor:
+    def forward(self, images: Tensor, tokens: DeepTokens | None = None, branch: DeepBranch | None = None) -> Tensor:
         """(B, 3, S, S) -> (B, E), image features, not normalised; without tokens and branch frozen CLIP's."""
         return self.upper(self.lower(images, 1, tokens, branch), tokens, branch)[:, 0] @ self.proj

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from inference.exporting import ExportError
 from inference.predictor import Predictor
-from safeio.atomic import atomic_write_text
+from safeio.atomic import atomic_write, atomic_write_text
 
 LICENCE_NOTE = (
     "These parameters were learned from the pictures of the dataset named above, on top of the frozen weights of the "
@@ -19,8 +19,11 @@ LICENCE_NOTE = (
 )
 
 
-def write_learned(predictor: Predictor, path: Path) -> None:
+def write_learned(predictor: Predictor, path: Path) -> str:
     """The parameters as safetensors, and beside them the card (`<name>.md`).
+
+    Returns:
+        A sentence that says where the card is.
 
     Raises:
         ExportError: the method learns nothing.
@@ -29,8 +32,10 @@ def write_learned(predictor: Predictor, path: Path) -> None:
     if not state:
         raise ExportError(f"{predictor.run.record['method']} learns nothing: there are no parameters to export")
     header = {key: value if isinstance(value, str) else json.dumps(value) for key, value in facts(predictor).items()}
-    save_file({name: value.contiguous() for name, value in state.items()}, path, metadata=header)
+    with atomic_write(path) as file:
+        file.write(save({name: value.contiguous() for name, value in state.items()}, metadata=header))
     atomic_write_text(path.with_suffix(".md"), card(predictor, path.name))
+    return f"Its card is {path.with_suffix('.md')}"
 
 
 def facts(predictor: Predictor) -> dict[str, Any]:

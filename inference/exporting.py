@@ -1,11 +1,12 @@
-"""A predictor as one file: ONNX, a PyTorch program, or the learned parameters alone."""
+"""A predictor as one program in a file: ONNX, `torch.export`, or TorchScript."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import json
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -17,6 +18,8 @@ from trainers.cocoop import CoCoOpMethod
 
 INPUT, OUTPUT = "images", "logits"
 """Names of the tensors of an exported program: (B, 3, S, S), normalised pictures, to (B, C)."""
+
+ABOUT = "about.json"
 
 TOLERANCE = 1e-4
 """How far the logits of a file may be from the run's."""
@@ -42,8 +45,8 @@ class AdaptedTower(nn.Module):
         return self.method.logits(images, self.class_features, seen).float()[:, self.columns]
 
 
-def program(predictor: Predictor) -> ExportedProgram:
-    """The computation as a graph, for any number of pictures.
+def tower(predictor: Predictor) -> AdaptedTower:
+    """What is exported.
 
     Raises:
         ExportError: the method's text depends on the picture, or the computation is not in float32.
@@ -55,12 +58,20 @@ def program(predictor: Predictor) -> ExportedProgram:
         )
     if predictor.precision.name != "fp32":
         raise ExportError(f"A program is exported in float32, not in {predictor.precision.name}")
+    return AdaptedTower(predictor).eval()
+
+
+def example(predictor: Predictor) -> tuple[Tensor]:
+    """Arguments to record the computation with: two empty pictures."""
     side = predictor.clip.visual.input_resolution
-    images = torch.zeros(2, 3, side, side, device=predictor.clip.device)
+    return (torch.zeros(2, 3, side, side, device=predictor.clip.device),)
+
+
+def program(predictor: Predictor) -> ExportedProgram:
+    """The computation as a graph, for any number of pictures; errors as of `tower`."""
+    batch = {0: Dim("batch", min=1)}
     with torch.no_grad():
-        return torch.export.export(
-            AdaptedTower(predictor).eval(), (images,), dynamic_shapes=({0: Dim("batch", min=1)},), strict=False
-        )
+        return torch.export.export(tower(predictor), example(predictor), dynamic_shapes=(batch,), strict=False)
 
 
 def about(predictor: Predictor) -> dict[str, str]:
@@ -81,7 +92,23 @@ def about(predictor: Predictor) -> dict[str, str]:
 
 def write_torch(predictor: Predictor, path: Path) -> None:
     """A program for `torch.export.load(path).module()`; `about` is in its extra file about.json."""
-    torch.export.save(program(predictor), path, extra_files={"about.json": json.dumps(about(predictor))})
+    torch.export.save(program(predictor), path, extra_files={ABOUT: json.dumps(about(predictor))})
+
+
+def write_torchscript(predictor: Predictor, path: Path) -> None:
+    """A program for `torch.jit.load`, in C++ too; `about` is in its extra file about.json."""
+    with torch.no_grad(), old_format():
+        traced = torch.jit.trace(tower(predictor), example(predictor), check_trace=False)  # check_result looks closer
+        torch.jit.save(traced, path, _extra_files={ABOUT: json.dumps(about(predictor))})
+
+
+@contextlib.contextmanager
+def old_format() -> Iterator[None]:
+    """Without PyTorch's advice to leave TorchScript, and the tracer's doubts about sizes, which do not vary here."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=FutureWarning, message=r"`torch\.jit")
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+        yield
 
 
 def write_onnx(predictor: Predictor, path: Path) -> None:
@@ -95,8 +122,11 @@ def write_onnx(predictor: Predictor, path: Path) -> None:
 
 def load_file(path: Path) -> Callable[[Tensor], Tensor]:
     """An exported program as a function from pictures (B, 3, S, S) to logits (B, C)."""
-    if path.suffix != ".onnx":
+    if path.suffix == ".pt2":
         return torch.export.load(path).module()
+    if path.suffix == ".pt":
+        with old_format():
+            return torch.jit.load(path)
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -120,3 +150,23 @@ def check_result(predictor: Predictor, path: Path) -> str:
     if not difference <= TOLERANCE * max(1.0, expected.abs().max().item()):
         raise ExportError(f"{path} does not compute what the run does: its logits differ by {difference:.2g}")
     return f"Its logits differ from the run's by {difference:.1e} at most, the largest being {expected.abs().max():.1f}"
+
+
+WRITERS = {".onnx": write_onnx, ".pt2": write_torch, ".pt": write_torchscript}
+
+
+def write_program(predictor: Predictor, path: Path) -> str:
+    """Write the program that the file's suffix says and compute it once; one that computes something else is removed.
+
+    Returns:
+        The sentence of `check_result`.
+
+    Raises:
+        ExportError: as `tower` and `check_result`.
+    """
+    WRITERS[path.suffix](predictor, path)
+    try:
+        return check_result(predictor, path)
+    except ExportError:
+        path.unlink()
+        raise

@@ -20,10 +20,11 @@ from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from inference.classes import check_classes
+from inference.classes import ClassesError, check_classes
 from inference.output import notes
 from inference.pictures import read_picture
 from inference.predictor import Predictor
+from safeio.mistake import Mistake
 
 HOST = "127.0.0.1"
 POLICY = (
@@ -34,7 +35,7 @@ KEPT_SECONDS = 3600
 """How long dropped pictures stay in Gradio's cache folder."""
 EXPLANATION = (
     "One name per line. Names that the method was trained on keep its rule for trained classes, whatever their order; "
-    "all others are new to it."
+    "all others are new to it and marked so."
 )
 
 
@@ -53,23 +54,28 @@ class LocalOnly:
         await self.app(scope, receive, send_with_policy if scope["type"] == "http" else send)
 
 
-def answer(predictors: Sequence[Predictor], path: str, topk: int) -> tuple[Image.Image, list[dict[str, float]]]:
-    """The picture as it is predicted, and for each run the best classes with probabilities.
+def asked(run: Predictor, names: Sequence[str]) -> Predictor | str:
+    """The run for these classes, or why it cannot have them."""
+    try:
+        return run.with_classes(names)
+    except (ClassesError, Mistake) as error:
+        return str(error)
 
-    Raises:
-        OSError: the file is no readable picture.
-    """
-    picture = read_picture(path)
-    found = [predictor.predict_images([picture], topk)[0] for predictor in predictors]
-    return picture, [dict(zip(one.classes, one.probabilities, strict=True)) for one in found]
+
+def shares(predictor: Predictor, picture: Image.Image, topk: int) -> dict[str, float]:
+    """The best classes of a picture with their probabilities; those that the method was not trained on are marked."""
+    new = {name for name, seen in zip(predictor.classes, predictor.seen, strict=True) if not seen}
+    (one,) = predictor.predict_images([picture], topk)
+    labels = (f"{name} (new)" if name in new else name for name in one.classes)
+    return dict(zip(labels, one.probabilities, strict=True))
 
 
 def build_page(runs: Sequence[Predictor]) -> gr.Blocks:
     """The page of one run, or of two to compare."""
 
     @lru_cache(maxsize=16)
-    def for_classes(names: tuple[str, ...]) -> list[Predictor]:
-        return [run.with_classes(names) for run in runs]
+    def for_classes(names: tuple[str, ...]) -> list[Predictor | str]:
+        return [asked(run, names) for run in runs]
 
     title = " and ".join(run.run.record["method"] for run in runs)
     with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(KEPT_SECONDS, KEPT_SECONDS)) as page:
@@ -89,17 +95,18 @@ def build_page(runs: Sequence[Predictor]) -> gr.Blocks:
         @gr.render(inputs=[files, names, topk], triggers=[page.load, files.change, names.change, topk.release])
         def results(paths: list[str] | None, text: str, k: int) -> None:
             try:
-                predictors = for_classes(check_classes(text.splitlines(), "the box of class names"))
-            except ValueError as error:
+                found = for_classes(check_classes(text.splitlines(), "the box of class names"))
+            except ClassesError as error:
                 gr.Markdown(f"**{error}**", elem_id="problem")
                 return
             with gr.Row():
                 gr.Markdown("Picture")
-                for predictor in predictors:
-                    gr.Markdown("  \n".join([_short(predictor), *notes(predictor)]))
+                for run, one in zip(runs, found, strict=True):
+                    told = [f"**{one}**"] if isinstance(one, str) else notes(one)
+                    gr.Markdown("  \n".join([_short(run), *told]))
             for path in paths or []:
                 with gr.Row():
-                    _result(predictors, path, int(k))
+                    _result(found, path, int(k))
 
     return page
 
@@ -109,17 +116,20 @@ def _short(predictor: Predictor) -> str:
     return f"`{'/'.join(predictor.run.folder.resolve().parts[-3:])}`"
 
 
-def _result(predictors: Sequence[Predictor], path: str, topk: int) -> None:
+def _result(found: Sequence[Predictor | str], path: str, topk: int) -> None:
     """A row of the page: the picture and what each run says of it."""
     name = os.path.basename(path)
     try:
-        picture, found = answer(predictors, path, topk)
+        picture = read_picture(path)
     except OSError:
         gr.Markdown(f"{name} cannot be read as a picture.")
         return
     gr.Image(picture, label=name, height=200, interactive=False, buttons=[])
-    for predictor, classes in zip(predictors, found, strict=True):
-        gr.Label(classes, label=predictor.run.record["method"], num_top_classes=topk)
+    for one in found:
+        if isinstance(one, str):
+            gr.Markdown("no answer")
+        else:
+            gr.Label(shares(one, picture, topk), label=one.run.record["method"], num_top_classes=topk)
 
 
 def serve(page: gr.Blocks, port: int | None, wait: bool = True) -> str:

@@ -83,9 +83,7 @@ def file_sha256(path: str | os.PathLike) -> str:
     return digest.hexdigest()
 
 
-def _fetch_with_retries(
-    url: str, part: Path, path: Path, sha256: str | None, retries: int, pause: float
-) -> None:
+def _fetch_with_retries(url: str, part: Path, path: Path, sha256: str | None, retries: int, pause: float) -> None:
     for attempt in range(retries + 1):
         try:
             _fetch(url, part, path.name)

@@ -146,5 +146,3 @@ def set_gradients(requests: Sequence[BackwardRequest]) -> None:
     scaled: list[Tensor] = [r.trainer.scaler.scale(r.trainer.method.objective(r.losses)) for r in plain]
     if scaled:
         torch.autograd.backward(scaled)
-
-

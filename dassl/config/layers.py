@@ -28,9 +28,7 @@ def read_layers(path: str | os.PathLike, above: tuple[Path, ...] = ()) -> list[t
     """
     path = Path(path)
     if not path.is_file():
-        raise MissingFile(
-            f"There is no configuration file {path}" + (f", the BASE of {above[-1]}" if above else "")
-        )
+        raise MissingFile(f"There is no configuration file {path}" + (f", the BASE of {above[-1]}" if above else ""))
     if path.resolve() in {file.resolve() for file in above}:
         raise ConfigError(f"{path} builds on itself: {' -> '.join(map(str, (*above, path)))}")
     try:

@@ -104,9 +104,7 @@ class RandomClassSampler(_GroupSampler):
     def __init__(self, data_source: Sequence[Datum], batch_size: int, n_ins: int):
         n_classes = len({item.label for item in data_source})
         if not 0 < n_ins <= batch_size:
-            raise ConfigError(
-                f"RandomClassSampler: N_INS is {n_ins}, expected 1 to {batch_size} (BATCH_SIZE)."
-            )
+            raise ConfigError(f"RandomClassSampler: N_INS is {n_ins}, expected 1 to {batch_size} (BATCH_SIZE).")
         super().__init__(data_source, lambda item: item.label, n_ins, min(batch_size // n_ins, n_classes))
 
     def _visits(self, group: torch.Tensor) -> list[list[int]]:

@@ -40,9 +40,7 @@ class TrainerBase:
 
     # Models
 
-    def register_model(
-        self, name: str = "model", model: Any = None, optim: Any = None, sched: Any = None
-    ) -> None:
+    def register_model(self, name: str = "model", model: Any = None, optim: Any = None, sched: Any = None) -> None:
         """Put a model, its optimiser and schedule in the trainer's care: saved, resumed, switched, stepped.
 
         Raises:
@@ -158,9 +156,7 @@ class TrainerBase:
             print("Nothing to resume: training from scratch")
             return 0
         print(f"Resuming the training in {directory}")
-        epochs = {
-            name: self.restore_state(name, load_newest_checkpoint(folder)) for name, folder in folders.items()
-        }
+        epochs = {name: self.restore_state(name, load_newest_checkpoint(folder)) for name, folder in folders.items()}
         if len(set(epochs.values())) > 1:
             raise RuntimeError(
                 f"The newest checkpoints in {directory} do not belong together: completed epochs {epochs}. "

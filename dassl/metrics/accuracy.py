@@ -8,9 +8,7 @@ import torch
 from torch import Tensor
 
 
-def compute_accuracy(
-    output: Tensor | Sequence[Tensor], target: Tensor, topk: Sequence[int] = (1,)
-) -> list[Tensor]:
+def compute_accuracy(output: Tensor | Sequence[Tensor], target: Tensor, topk: Sequence[int] = (1,)) -> list[Tensor]:
     """Per k, the percentage of rows whose label is among the k highest scores.
 
     Args:

@@ -61,9 +61,7 @@ def _staged_groups(model: nn.Module, optim_cfg: CfgNode) -> list[dict[str, Any]]
     """NEW_LAYERS (direct children) at the full rate, the rest at LR * BASE_LR_MULT."""
     if not isinstance(model, nn.Module):
         raise ValueError(f"OPTIM.STAGED_LR needs a module, got {type(model).__name__}")
-    new_layers = (
-        [optim_cfg.NEW_LAYERS] if isinstance(optim_cfg.NEW_LAYERS, str) else list(optim_cfg.NEW_LAYERS)
-    )
+    new_layers = [optim_cfg.NEW_LAYERS] if isinstance(optim_cfg.NEW_LAYERS, str) else list(optim_cfg.NEW_LAYERS)
     for name in new_layers:
         check_availability(name, dict(model.named_children()), kind="layer in OPTIM.NEW_LAYERS")
     new = [p for name, p in model.named_parameters() if name.split(".")[0] in new_layers]

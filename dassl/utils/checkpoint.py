@@ -182,9 +182,7 @@ def load_pretrained_weights(model: nn.Module, weight_path: str | os.PathLike) ->
     fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
     discarded = [name for name in given if name not in fitting]
     if not fitting:
-        warnings.warn(
-            f"Nothing in {weight_path} fits the model: no parameter agrees in name and size", stacklevel=2
-        )
+        warnings.warn(f"Nothing in {weight_path} fits the model: no parameter agrees in name and size", stacklevel=2)
         return
     model.load_state_dict({**own, **fitting})
     print(f'Loaded {len(fitting)} of {len(own)} tensors from "{weight_path}"')

@@ -49,9 +49,7 @@ def extract_archive(path: str | os.PathLike, folder: str | os.PathLike) -> None:
     for name, source in _members(Path(path)):
         target = (root / name).resolve()
         if not target.is_relative_to(root):
-            raise ValueError(
-                f"{path} holds {name!r}, which would be written outside {root}. Do not use this archive."
-            )
+            raise ValueError(f"{path} holds {name!r}, which would be written outside {root}. Do not use this archive.")
         if source is None:
             target.mkdir(parents=True, exist_ok=True)
             continue

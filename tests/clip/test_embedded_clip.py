@@ -47,9 +47,7 @@ def test_zero_shot_is_far_above_chance(model_and_transform):
     names = dict(sorted((label, name) for _, label, name in rows))
     rows = random.Random(1).sample(rows, 200)
     with torch.inference_mode():
-        images = model.encode_image(
-            torch.stack([transform(Image.open(PICTURES / "images" / p)) for p, _, _ in rows])
-        )
+        images = model.encode_image(torch.stack([transform(Image.open(PICTURES / "images" / p)) for p, _, _ in rows]))
         texts = model.encode_text(clip.tokenize([f"a photo of a {name}." for name in names.values()]))
     found = (images @ torch.nn.functional.normalize(texts, dim=-1).t()).argmax(1)
     accuracy = (found == torch.tensor([label for _, label, _ in rows])).float().mean().item()

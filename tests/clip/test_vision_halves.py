@@ -34,9 +34,7 @@ class Adapters:
     """A small non-linear branch on some blocks."""
 
     def __init__(self, layers: tuple[int, ...]):
-        self.branches = {
-            i: nn.Sequential(nn.Linear(WIDTH, 4), nn.GELU(), nn.Linear(4, WIDTH)).double() for i in layers
-        }
+        self.branches = {i: nn.Sequential(nn.Linear(WIDTH, 4), nn.GELU(), nn.Linear(4, WIDTH)).double() for i in layers}
 
     def at_layer(self, layer: int):
         return self.branches.get(layer)

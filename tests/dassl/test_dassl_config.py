@@ -141,9 +141,7 @@ def test_files_that_are_missing_or_no_configuration(tmp_path):
 
 def test_description_is_yaml_that_gives_the_same_again(tmp_path):
     builder = ConfigBuilder()
-    builder.merge_opts(
-        ["OPTIM.LR", "0.25", "DATASET.NAME", "a: #b", "INPUT.TRANSFORMS", "['x','y']"], "command line"
-    )
+    builder.merge_opts(["OPTIM.LR", "0.25", "DATASET.NAME", "a: #b", "INPUT.TRANSFORMS", "['x','y']"], "command line")
     text = builder.describe()
     assert "  LR: 0.25  # command line" in text.splitlines()
     assert "  WEIGHT_DECAY: 0.0005" in text.splitlines()

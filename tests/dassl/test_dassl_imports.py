@@ -27,8 +27,7 @@ NAMES = {
     "dassl.evaluation": "EVALUATOR_REGISTRY EvaluatorBase Classification build_evaluator",
     "dassl.evaluation.build": "EVALUATOR_REGISTRY build_evaluator",
     "dassl.evaluation.evaluator": "EvaluatorBase Classification",
-    "dassl.modeling": "BACKBONE_REGISTRY HEAD_REGISTRY NETWORK_REGISTRY "
-    "build_backbone build_head build_network",
+    "dassl.modeling": "BACKBONE_REGISTRY HEAD_REGISTRY NETWORK_REGISTRY build_backbone build_head build_network",
     "dassl.modeling.backbone": "BACKBONE_REGISTRY build_backbone Backbone",
     "dassl.modeling.head": "HEAD_REGISTRY build_head",
     "dassl.modeling.network": "NETWORK_REGISTRY build_network",

@@ -101,9 +101,7 @@ def test_custom_transforms_and_wrapper(tiny_cfg):
         dataset_wrapper=Wrapper,
     )
     batch = next(iter(manager.train_loader_x))
-    assert (
-        batch["img"].sum() == 0 and batch["img2"].sum() == 5 and torch.equal(batch["extra"], batch["index"])
-    )
+    assert batch["img"].sum() == 0 and batch["img2"].sum() == 5 and torch.equal(batch["extra"], batch["index"])
     assert next(iter(manager.val_loader))["img"].unique().tolist() == [2.0]
 
 

@@ -63,9 +63,7 @@ def test_training_log(plugin, tmp_path):
         assert log.index(earlier) < log.index(later)
     steps = [LINE.fullmatch(line).groups() for line in log if line.startswith("epoch [")]
     # 3 batches an epoch, every second is printed; the rate of the next epoch is set within the last batch
-    assert steps == [
-        (str(e), "3", "2", "3", lr) for e, lr in ((1, "1.0000e-05"), (2, "5.0000e-01"), (3, "3.7500e-01"))
-    ]
+    assert steps == [(str(e), "3", "2", "3", lr) for e, lr in ((1, "1.0000e-05"), (2, "5.0000e-01"), (3, "3.7500e-01"))]
     end = log[log.index(f"Checkpoint saved to {tmp_path}/run/prompt_learner/model.pth.tar-3") :]
     assert end[1:5] == [
         "Finish training",
@@ -76,9 +74,7 @@ def test_training_log(plugin, tmp_path):
     assert end[5:7] == ["=> result", "* total: 16"]
     assert [line.split(":")[0] for line in end[7:11]] == ["* correct", "* accuracy", "* error", "* macro_f1"]
     assert re.fullmatch(r"Elapsed: \d+:\d\d:\d\d", end[11]) and len(end) == 12
-    assert trainer.evaluator.last_results["accuracy"] == pytest.approx(
-        float(end[8].split()[-1][:-1]), abs=0.06
-    )
+    assert trainer.evaluator.last_results["accuracy"] == pytest.approx(float(end[8].split()[-1][:-1]), abs=0.06)
     files = {path.name for path in (tmp_path / "run" / "prompt_learner").iterdir()}
     assert files == {"model.pth.tar-3", "checkpoint"}
     assert list((tmp_path / "run" / "tensorboard").iterdir())
@@ -211,9 +207,7 @@ def test_attributes_that_plugins_read(tiny_cfg):
     trainer = build_trainer(tiny_cfg)
     assert (trainer.epoch, trainer.start_epoch, trainer.max_epoch) == (0, 0, 2)
     assert trainer.output_dir == tiny_cfg.OUTPUT_DIR and trainer.cfg is tiny_cfg
-    assert (
-        trainer.best_result == -float("inf") and trainer.num_classes == 4 and trainer.num_source_domains == 0
-    )
+    assert trainer.best_result == -float("inf") and trainer.num_classes == 4 and trainer.num_source_domains == 0
     assert trainer.train_loader_x is trainer.dm.train_loader_x and trainer.lab2cname[0] == "amber"
     assert trainer.device.type == ("cuda" if torch.cuda.is_available() else "cpu")
     assert trainer.get_model_names() == ["prompt_learner"]

@@ -39,9 +39,7 @@ def test_results_equal_sklearn_s(cfg, predictions, capsys):
     scores, labels = predictions
     predicted = scores.argmax(1)
     evaluator, results = evaluate(cfg, scores, labels)
-    report = classification_report(
-        labels, predicted, labels=labels.unique(), output_dict=True, zero_division=0
-    )
+    report = classification_report(labels, predicted, labels=labels.unique(), output_dict=True, zero_division=0)
     accuracy = 100 * accuracy_score(labels, predicted)
     assert list(results) == ["accuracy", "error_rate", "macro_f1"]
     assert results["accuracy"] == pytest.approx(accuracy)

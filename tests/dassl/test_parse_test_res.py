@@ -17,9 +17,7 @@ def parse():
 
 
 def result(accuracy, f1=50.0):
-    return (
-        f"=> result\n* total: 1,549\n* correct: 9\n* accuracy: {accuracy}%\n* error: 1%\n* macro_f1: {f1}%\n"
-    )
+    return f"=> result\n* total: 1,549\n* correct: 9\n* accuracy: {accuracy}%\n* error: 1%\n* macro_f1: {f1}%\n"
 
 
 def training_log(accuracy, wording="Finish training"):
@@ -86,9 +84,7 @@ def test_files_and_hidden_entries_beside_runs_are_ignored(parse, write, capsys):
 
 
 def test_several_experiments(parse, write, capsys):
-    folder = write(
-        **{"a/seed1": training_log(90.0), "a/seed2": training_log(80.0), "b/seed1": training_log(60.0)}
-    )
+    folder = write(**{"a/seed1": training_log(90.0), "a/seed2": training_log(80.0), "b/seed1": training_log(60.0)})
     (folder / "c").mkdir()
     assert parse(folder, "--multi-exp") == 0
     end = capsys.readouterr().out.splitlines()[-3:]

@@ -61,9 +61,7 @@ def test_split_trainval(golden, pictures):
 
 def test_a_class_too_small_to_split_is_named(pictures):
     with pytest.raises(ValueError, match="'axolotl' has 2 pictures"):
-        _splits.split_trainval(
-            data([["a.png", 0, "axolotl"], ["b.png", 0, "axolotl"]], pictures), random.Random(1)
-        )
+        _splits.split_trainval(data([["a.png", 0, "axolotl"], ["b.png", 0, "axolotl"]], pictures), random.Random(1))
 
 
 @pytest.mark.parametrize("classes", ["all", "base", "new"])
@@ -113,18 +111,14 @@ def test_cache_of_another_split_is_drawn_anew(golden, pictures, tmp_path, conten
     cache.mkdir()
     (cache / "shot_2-seed_1.json").write_text(content)
     chosen = _few_shot.few_shot(split, 2, 1, pictures, cache)
-    assert names(chosen.train) == next(
-        c["train"] for c in golden["fewshot"] if (c["seed"], c["shots"]) == (1, 2)
-    )
+    assert names(chosen.train) == next(c["train"] for c in golden["fewshot"] if (c["seed"], c["shots"]) == (1, 2))
 
 
 def test_a_cache_that_cannot_be_written_is_passed_over(golden, pictures, tmp_path):
     split = Split(data(golden["train"], pictures), data(golden["val"], pictures), [])
     (tmp_path / "file").write_text("in the way of a folder")
     chosen = _few_shot.few_shot(split, 2, 1, pictures, tmp_path / "file" / "split_fewshot")
-    assert names(chosen.train) == next(
-        c["train"] for c in golden["fewshot"] if (c["seed"], c["shots"]) == (1, 2)
-    )
+    assert names(chosen.train) == next(c["train"] for c in golden["fewshot"] if (c["seed"], c["shots"]) == (1, 2))
 
 
 def test_an_unseeded_choice_is_not_kept(golden, pictures, tmp_path):

@@ -9,7 +9,8 @@ import torch
 from safetensors import safe_open
 
 import export
-from inference.exporting import ExportError, check_result, load_file
+from inference import exporting
+from inference.exporting import ExportError, load_file, old_format, write_torchscript
 from predictor import Predictor
 
 KINDS = ["MMRL", "MaPLe", "MMA", "TipAdapter", "LinearProbe"]
@@ -33,9 +34,10 @@ def exported(runs, name: str, form: str, tmp_path, capsys, *words) -> tuple:
     return path, capsys.readouterr().out
 
 
+@pytest.mark.parametrize("form", ["torch", "torchscript"])
 @pytest.mark.parametrize("name", KINDS)
-def test_a_program_gives_the_runs_logits(name, runs, tmp_path, capsys):
-    path, told = exported(runs, name, "torch", tmp_path, capsys)
+def test_a_program_gives_the_runs_logits(name, form, runs, tmp_path, capsys):
+    path, told = exported(runs, name, form, tmp_path, capsys)
     assert "differ from the run's by" in told
     predictor, compute = Predictor.load(runs(name), device="cpu"), load_file(path)
     for count in (1, 4):
@@ -53,6 +55,7 @@ def test_trained_and_new_classes_in_one_program(name, names, runs, tmp_path, cap
     assert json.loads(about["classes"]) == ["teal", "green field", "amber"] and json.loads(about["size"]) == [16, 16]
 
 
+@pytest.mark.extras
 @pytest.mark.parametrize("name", ["MMRL", "VPT", "TipAdapter", "LinearProbe"])
 def test_onnxruntime_gives_the_runs_logits(name, runs, tmp_path, capsys):
     onnxruntime = pytest.importorskip("onnxruntime", reason="ONNX needs requirements-export.txt")
@@ -67,10 +70,23 @@ def test_onnxruntime_gives_the_runs_logits(name, runs, tmp_path, capsys):
     assert json.loads(about["classes"]) == list(predictor.classes)
 
 
-def test_a_file_that_computes_something_else_is_found_out(runs, tmp_path, capsys):
-    path, _ = exported(runs, "MMRL", "torch", tmp_path, capsys)
+def test_a_torchscript_says_what_it_holds(runs, names, tmp_path, capsys):
+    path, _ = exported(runs, "MMRL", "torchscript", tmp_path, capsys, "--classes", names)
+    extra = {"about.json": ""}
+    with old_format():
+        torch.jit.load(path, _extra_files=extra)
+    about = json.loads(extra["about.json"])
+    assert json.loads(about["rules"]) == ["class token", "fused", "fused"]
+
+
+def test_a_file_that_computes_something_else_is_found_out_and_removed(runs, tmp_path, monkeypatch):
+    def write_another(predictor, path):
+        write_torchscript(Predictor.load(runs("ZeroshotCLIP"), device="cpu"), path)
+
+    monkeypatch.setitem(exporting.WRITERS, ".pt", write_another)
     with pytest.raises(ExportError, match="differ by"):
-        check_result(Predictor.load(runs("ZeroshotCLIP"), device="cpu"), path)
+        exporting.write_program(Predictor.load(runs("MMRL"), device="cpu"), tmp_path / "mmrl.pt")
+    assert not any(tmp_path.iterdir())
 
 
 def test_learned_parameters_with_their_card(runs, tmp_path, capsys):
@@ -92,6 +108,7 @@ def test_learned_parameters_with_their_card(runs, tmp_path, capsys):
     [
         ("CoCoOp", ["--format", "torch"], ["CoCoOp cannot be exported", "each picture", "safetensors"]),
         ("CoCoOp", ["--format", "onnx"], ["CoCoOp cannot be exported"]),
+        ("CoCoOp", ["--format", "torchscript"], ["CoCoOp cannot be exported"]),
         ("ZeroshotCLIP", ["--format", "safetensors"], ["ZeroshotCLIP learns nothing"]),
         ("MMRL", ["--format", "torch", "--output", "model.bin"], ["model.bin", ".pt2"]),
     ],

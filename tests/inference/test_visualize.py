@@ -114,6 +114,7 @@ def test_class_folders(runs, tmp_path):
         class_folders(runs.pictures / "teal")
 
 
+@pytest.mark.extras
 def test_figures_are_written(runs, tmp_path, capsys):
     pytest.importorskip("matplotlib", reason="figures need requirements-visualize.txt")
     broken = tmp_path / "broken.png"
@@ -129,12 +130,13 @@ def test_figures_are_written(runs, tmp_path, capsys):
     assert f"skipped {broken}" in told.err
 
 
+@pytest.mark.extras
 @pytest.mark.parametrize(
     ("words", "parts"),
     [(["{folder}", "x.png"], ["not a run's folder"]), (["{run}", "{folder}"], ["No pictures found"])],
 )
 def test_mistakes(words, parts, runs, tmp_path, capsys):
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="figures need requirements-visualize.txt")
     assert visualize.main([word.format(run=runs("MMRL"), folder=tmp_path) for word in words]) == 2
     assert all(part in capsys.readouterr().err for part in parts)
 

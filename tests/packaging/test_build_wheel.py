@@ -6,6 +6,7 @@ import ast
 import importlib.util
 import re
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ PROJECT = Path(__file__).parents[2]
 SPEC = importlib.util.spec_from_file_location("build_wheel", PROJECT / "tools" / "build_wheel.py")
 build_wheel = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(build_wheel)
+DATA = {".png", ".jpg", ".svg", ".npz", ".pt", ".safetensors", ".gz", ".csv", ".json", ".mat"}
+MADE = {"output", "data", "site"}
 NAMES = {"clip", "dassl", "datasets", "train"}
 
 
@@ -102,12 +105,15 @@ def test_one_version_and_one_licence():
         assert (PROJECT / file).is_file()
 
 
-def test_every_embedded_folder_is_accounted_for():
-    """Whoever adds data says whose it is."""
+def test_every_datum_is_accounted_for():
+    """Whoever adds data says whose it is: NOTICE.md names each file of data, or a folder it is in."""
     notice = (PROJECT / "NOTICE.md").read_text(encoding="utf-8")
-    pictures = [path for path in (PROJECT / "datasets" / "embedded").iterdir() if path.is_dir()]
-    folders = [str(path.relative_to(PROJECT)) for path in (*pictures, PROJECT / "clip" / "embedded")]
-    assert len(folders) > 1 and all(f"`{name}/`" in notice for name in folders)
+    named = [f"{path}*" for path in re.findall(r"`([^`\s]+/[^`\s]*)`", notice)]
+    folders = [path for path in PROJECT.iterdir() if path.is_dir() and path.name not in MADE and path.name[0] != "."]
+    files = [path for folder in folders for path in folder.rglob("*") if path.suffix in DATA]
+    names = [path.relative_to(PROJECT).as_posix() for path in files]
+    assert len(names) > 2000
+    assert not [name for name in names if not any(fnmatch(name, pattern) for pattern in named)]
 
 
 assert "build_wheel" not in sys.modules  # loaded by path: tools/ stays off sys.path

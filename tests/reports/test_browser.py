@@ -26,15 +26,8 @@ def beside(name):
     return module
 
 
-chromium, of_page = beside("chromium"), beside("test_page")
-pytestmark = pytest.mark.skipif(chromium.find() is None, reason="no Chromium: set CHROMIUM to one's path")
-
-
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory):
-    page = chromium.Page(tmp_path_factory.mktemp("profile"))
-    yield page
-    page.close()
+of_page = beside("test_page")
+pytestmark = pytest.mark.extras
 
 
 @pytest.fixture
@@ -86,15 +79,11 @@ def test_a_head_sorts_by_number_and_back(shown):
 def test_words_filter_all_tables(shown):
     tab = shown()
     before = tab.run(ROWS)
-    write = (
-        "(() => {{ const field = document.getElementById('filter'); field.value = {!r};"
-        "field.dispatchEvent(new Event('input')) }})()"
-    )
-    tab.run(write.format("coop eurosat"))
+    tab.write("#filter", "coop eurosat")
     assert 0 < tab.run(ROWS) < before
     assert set(tab.run(COLUMN.replace("tbody tr", "tbody tr:not([hidden])").format(1))) == {"CoOp"}
     assert "of" in tab.run("document.getElementById('shown').textContent")
-    tab.run(write.format(""))
+    tab.write("#filter", "")
     assert tab.run(ROWS) == before
     tab.run("document.getElementById('complete-only').click()")
     assert set(tab.run(COLUMN.replace("tbody tr", "tbody tr:not([hidden])").format(1))) == {"MMRL", "TCP"}

@@ -25,8 +25,9 @@ def study(make):
         make("A $x$ method", part="all", protocol="few_shot", shots=shots, accuracy=50.0 + shots)
 
 
+@pytest.mark.extras
 def test_png_and_pdf_of_every_chart(make, tmp_path, capsys):
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="plots need requirements-figures.txt")
     study(make)
     assert report.main([str(make.root), "--figures", str(tmp_path / "figures")]) == 0
     made = sorted((tmp_path / "figures").iterdir())
@@ -59,8 +60,9 @@ def test_without_matplotlib_the_message_names_the_file_to_install(make, tmp_path
     assert "requirements-figures.txt" in capsys.readouterr().err and not (tmp_path / "figures").exists()
 
 
+@pytest.mark.extras
 def test_nothing_to_draw_is_said(make, tmp_path, capsys):
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="plots need requirements-figures.txt")
     make()
     assert report.main([str(make.root), "--figures", str(tmp_path)]) == 2
     assert "nothing to draw" in capsys.readouterr().err

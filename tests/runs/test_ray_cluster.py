@@ -12,6 +12,7 @@ from runs.progress import Progress
 from runs.protocol import PlanError
 
 pytest.importorskip("ray", reason="requirements-ray.txt")
+pytestmark = pytest.mark.extras
 MACHINE = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
 PATIENCE = 60
 """Seconds after which a test gives up."""

@@ -28,9 +28,7 @@ ON_IMAGE: dict[str, Callable] = {
     "cifar10_policy": lambda i, mode: T.AutoAugment(T.AutoAugmentPolicy.CIFAR10),
     "svhn_policy": lambda i, mode: T.AutoAugment(T.AutoAugmentPolicy.SVHN),
     "randaugment": lambda i, mode: T.RandAugment(i.RANDAUGMENT_N, i.RANDAUGMENT_M),
-    "colorjitter": lambda i, mode: T.ColorJitter(
-        i.COLORJITTER_B, i.COLORJITTER_C, i.COLORJITTER_S, i.COLORJITTER_H
-    ),
+    "colorjitter": lambda i, mode: T.ColorJitter(i.COLORJITTER_B, i.COLORJITTER_C, i.COLORJITTER_S, i.COLORJITTER_H),
     "randomgrayscale": lambda i, mode: T.RandomGrayscale(p=i.RGS_P),
     "gaussian_blur": lambda i, mode: T.RandomApply([T.GaussianBlur(i.GB_K)], p=i.GB_P),
 }
@@ -44,9 +42,7 @@ AVAI_CHOICES = [*ON_IMAGE, *ON_TENSOR]
 AT_TEST = ("normalize", "instance_norm")  # the rest is augmentation
 
 
-def build_transform(
-    cfg: CfgNode, is_train: bool = True, choices: Sequence[str] | None = None
-) -> T.Compose | None:
+def build_transform(cfg: CfgNode, is_train: bool = True, choices: Sequence[str] | None = None) -> T.Compose | None:
     """The function from a PIL picture to a tensor (3, H, W) that ``cfg.INPUT`` describes.
 
     Args:
@@ -90,9 +86,7 @@ def _test_steps(cfg: CfgNode, choices: Sequence[str]) -> Iterator[tuple[str, Cal
     yield from _chosen(ON_TENSOR, [choice for choice in choices if choice in AT_TEST], cfg)
 
 
-def _chosen(
-    table: dict[str, Callable], choices: Sequence[str], cfg: CfgNode
-) -> Iterator[tuple[str, Callable]]:
+def _chosen(table: dict[str, Callable], choices: Sequence[str], cfg: CfgNode) -> Iterator[tuple[str, Callable]]:
     mode = INTERPOLATION_MODES[cfg.INPUT.INTERPOLATION]
     return ((name, make(cfg.INPUT, mode)) for name, make in table.items() if name in choices)
 

@@ -7,6 +7,8 @@ import os
 import select
 import shutil
 import subprocess
+import time
+from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = (
@@ -23,7 +25,7 @@ def find():
 
 
 class Page:
-    """One tab. `complaints` are its console errors, exceptions, policy violations and requests to elsewhere."""
+    """One tab."""
 
     def __init__(self, folder):
         to_read, self._to = os.pipe()
@@ -72,14 +74,16 @@ class Page:
         return json.loads(message)
 
     def open(self, path, width=1100, dark=False, height=900):
-        """Show a file in a window of this width; waits until it is loaded."""
+        """Show a file, or an address of this machine, in a window of this width; waits until it is loaded."""
+        home = path.as_uri() if isinstance(path, Path) else path
+        self._own = ("file:",) if isinstance(path, Path) else (home, "data:", "blob:")
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self._events.clear()
-        self.call("Page.navigate", url=path.as_uri())
+        self.call("Page.navigate", url=home)
         while not any(event.get("method") == "Page.loadEventFired" for event in self._events):
             self._events.append(self._next())
         self.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
@@ -89,6 +93,29 @@ class Page:
         answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
+
+    def wait_for(self, condition):
+        """Look again until a script's value is true."""
+        deadline = time.monotonic() + PATIENCE
+        while not self.run(condition):
+            assert time.monotonic() < deadline, f"after {PATIENCE} s it does not hold that {condition}"
+            time.sleep(0.1)
+
+    def wait_for_text(self, text):
+        """Until the page says so."""
+        self.wait_for(f"document.body.innerText.includes({json.dumps(text)})")
+
+    def choose_files(self, selector, files):
+        """Put files into a field for them."""
+        field = self.call("Runtime.evaluate", expression=f"document.querySelector({json.dumps(selector)})")["result"]
+        self.call("DOM.setFileInputFiles", objectId=field["objectId"], files=list(map(str, files)))
+
+    def write(self, selector, text):
+        """Replace the text of a field, as typing it would."""
+        self.run(
+            f"(() => {{ const field = document.querySelector({json.dumps(selector)}); field.value = {json.dumps(text)};"
+            "field.dispatchEvent(new Event('input', { bubbles: true })) })()"
+        )
 
     def screenshot(self, selector=None):
         """PNG of the window, or of an element."""
@@ -105,16 +132,17 @@ class Page:
         """What the page prints."""
         return base64.b64decode(self.call("Page.printToPDF")["data"])
 
-    def complaints(self):
+    def complaints(self, console=True):
+        """Exceptions, policy violations, requests to elsewhere, and what was written to the console as an error."""
         self.run("0")  # what happened before this answer has been told
         found = []
         for event in self._events:
             name, told = event.get("method"), event.get("params", {})
             if name == "Runtime.exceptionThrown" or (name == "Log.entryAdded" and told["entry"]["level"] == "error"):
                 found.append(json.dumps(told))
-            if name == "Runtime.consoleAPICalled" and told["type"] in ("error", "warning", "assert"):
+            if console and name == "Runtime.consoleAPICalled" and told["type"] in ("error", "warning", "assert"):
                 found.append(json.dumps(told["args"]))
-            if name == "Network.requestWillBeSent" and not told["request"]["url"].startswith("file:"):
+            if name == "Network.requestWillBeSent" and not told["request"]["url"].startswith(self._own):
                 found.append(told["request"]["url"])
         return found
 

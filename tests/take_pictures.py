@@ -1,6 +1,6 @@
 """The pictures of docs/reports.md from a report, with a Chromium.
 
-python tests/reports/take_pictures.py output/demo/report.html docs/images
+python tests/take_pictures.py output/demo/report.html docs/images
 """
 
 import io
@@ -8,8 +8,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-import chromium  # beside this file
 from PIL import Image
+
+import chromium  # beside this file
 
 SHOW_RUN = """(() => {
   const select = document.getElementById('run');
