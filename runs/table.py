@@ -17,12 +17,12 @@ def harmonic_mean(base: float, new: float) -> float:
 
 def base2new_row(output: Path, trainer: str, dataset: str, seed: int) -> dict[str, Any]:
     """One method's results for one seed; None where a run is missing or not complete."""
-    found = dict.fromkeys(("train", "test"))
+    found: dict[str, dict[str, Any] | None] = {}
     for stage in stages_of("base2new", trainer):
         (run,) = plan("base2new", stage, trainer, dataset, [seed])
         record = read_record(output / run.folder)
         found[stage] = record if record and record["status"] == COMPLETE else None
-    train, test = found["train"], found["test"]
+    train, test, runs = found["train"], found.get("test"), [record for record in found.values() if record]
     base, new = (record["metrics"].get("accuracy") if record else None for record in (train, test))
     return {
         "method": trainer,
@@ -30,7 +30,7 @@ def base2new_row(output: Path, trainer: str, dataset: str, seed: int) -> dict[st
         "new": new,
         "H": None if base is None or new is None else harmonic_mean(base, new),
         "trainable_params": train and train["trainable_params"],
-        "seconds": train and test and round(train["timing"]["seconds"] + test["timing"]["seconds"], 1),
+        "seconds": round(sum(run["timing"]["seconds"] for run in runs), 1) if len(runs) == len(found) else None,
     }
 
 
@@ -39,5 +39,5 @@ def as_text(rows: Sequence[dict[str, Any]]) -> str:
     from tabulate import tabulate
 
     heads = {"trainable_params": "trainable parameters"}
-    shown = [{heads.get(k, k): "-" if v is None else v for k, v in row.items()} for row in rows]
-    return tabulate(shown, headers="keys", tablefmt="github", floatfmt=".1f", intfmt=",")
+    shown = [{heads.get(k, k): v for k, v in row.items()} for row in rows]
+    return tabulate(shown, headers="keys", tablefmt="github", floatfmt=".1f", intfmt=",", missingval="-")

@@ -76,7 +76,7 @@ def prograd(q: Problem):
     distilled = -(soft * (logits / t).log_softmax(-1)).sum(-1).mean() * t**2
     ctx = q.p["prompt_learner.ctx"]
     (own,), (general,) = (torch.autograd.grad(x, ctx, retain_graph=True) for x in (loss, distilled))
-    direction = general / general.norm()
+    direction = general / general.norm().clamp(min=1e-12)  # of a single class nothing is to be distilled
     against = min((own * direction).sum().item(), 0.0)
     fix = -q.s.LAMBDA * against * direction * ctx
     return loss + (fix - fix.detach()).sum(), logits

@@ -47,7 +47,11 @@ class ProGradMethod(CoOpMethod):
         return Losses(terms, logits)
 
     def backward(self, losses: Losses, scale: Callable[[Tensor], Tensor] = lambda loss: loss) -> None:
-        """Gradient of the cross-entropy, less LAMBDA of its part against the gradient of the distillation."""
+        """Gradient of the cross-entropy, less LAMBDA of its part against the gradient of the distillation.
+
+        While the context is the teacher's own prompt, as before the first step, there is nothing to distil: that
+        gradient is rounding alone, and its direction is whatever the rounding makes it.
+        """
         parameters = list(self.parameters())
         general = torch.autograd.grad(scale(losses.terms["kl_loss"].value), parameters, retain_graph=True)
         specific = torch.autograd.grad(scale(losses.terms["xe_loss"].value), parameters)

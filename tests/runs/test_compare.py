@@ -8,6 +8,7 @@ from runs import compare, quickstart
 from runs.launch import USAGE
 from runs.protocol import PlanError, methods, plan, stages_of
 from runs.record import RunRecord
+from runs.table import as_text
 
 
 @pytest.fixture
@@ -48,6 +49,21 @@ def test_every_method_with_the_protocol_is_run(started, tmp_path, capsys):
     for row in data["results"]:
         new = (40.0, 48.0) if "test" in stages[row["method"]] else (None, None)
         assert (row["base"], row["new"], row["H"]) == (60.0, *new)
+
+
+def test_a_missing_cell_leaves_the_others_of_its_column_rounded():
+    rows = [
+        {"method": "CoOp", "new": 100 / 3, "seconds": 12.0},
+        {"method": "LinearProbe", "new": None, "seconds": None},
+    ]
+    cells = [[cell.strip() for cell in line.split("|")[2:-1]] for line in as_text(rows).splitlines()[2:]]
+    assert cells == [["33.3", "12.0"], ["-", "-"]]
+
+
+def test_a_method_without_new_classes_has_seconds_too(started, tmp_path):
+    compare.main(["openmoji", "--methods", "LinearProbe", "--output", str(tmp_path)])
+    (row,) = json.loads((tmp_path / "compare" / "openmoji-seed1.json").read_text())["results"]
+    assert (row["base"], row["new"]) == (60.0, None) and row["seconds"] >= 0
 
 
 @pytest.mark.parametrize("fate", ["crash", USAGE])
