@@ -29,6 +29,7 @@ from dassl.engine.distributed import joined, started
 from dassl.engine.lockstep import in_lockstep
 from dassl.engine.stop import Stopped, StopRequest
 from dassl.utils import collect_env_info, set_random_seed, setup_logger
+from dassl.utils.checkpoint import newest_epoch
 from dassl.utils.environment import compute_as, machine, set_deterministic, use_large_pages, versions
 from dassl.utils.layers import parameters_sha256
 from dassl.utils.logger import Labelled
@@ -149,7 +150,10 @@ def run(args: argparse.Namespace, builder: ConfigBuilder, record: RunRecord, pre
     trainer = build_trainer(cfg)
     prepare(trainer)
     if args.eval_only:
-        trainer.load_model(args.model_dir, epoch=args.load_epoch)
+        epoch = args.load_epoch
+        if epoch is None and args.model_dir:
+            epoch = newest_epoch([Path(args.model_dir, name) for name in trainer.get_model_names()])
+        trainer.load_model(args.model_dir, epoch=epoch)
         trainer.tested = trainer.test()
     elif not args.no_train:
         trainer.train()

@@ -14,6 +14,7 @@ import train
 from dassl.engine import TRAINER_REGISTRY, TrainerX
 from dassl.evaluation import EVALUATOR_REGISTRY, EvaluatorBase
 from dassl.optim import build_lr_scheduler, build_optimizer
+from dassl.utils import load_checkpoint
 from runs.record import read_record
 
 
@@ -39,6 +40,16 @@ class OwnLoop(TrainerX):
         if self.batch_idx + 1 == self.num_batches:
             self.update_lr()
         return {"loss": loss.item()}
+
+
+class OwnLoading(OwnLoop):
+    """Takes the best model unless told an epoch, as published files do."""
+
+    def load_model(self, directory, epoch=None):
+        file = "model-best.pth.tar" if epoch is None else f"model.pth.tar-{epoch}"
+        for name in self.get_model_names():
+            checkpoint = load_checkpoint(Path(directory) / name / file)
+            self._models[name].load_state_dict(checkpoint["state_dict"])
 
 
 class OwnTest(OwnLoop):
@@ -70,10 +81,13 @@ class OwnEvaluator(EvaluatorBase):
         return {"hits": 100 * torch.cat(self.right).float().mean().item()}
 
 
+TRAINERS = (OwnLoop, OwnLoading, OwnTest, SilentTest)
+
+
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """Runs train.py with one of these classes on eight small pictures of two colours; returns the record."""
-    for registry, *classes in ((TRAINER_REGISTRY, OwnLoop, OwnTest, SilentTest), (EVALUATOR_REGISTRY, OwnEvaluator)):
+    for registry, *classes in ((TRAINER_REGISTRY, *TRAINERS), (EVALUATOR_REGISTRY, OwnEvaluator)):
         monkeypatch.setattr(registry, "_objects", {**registry._objects, **{c.__name__: c for c in classes}})
     for name, colour in (("amber", (230, 170, 20)), ("blue", (20, 40, 220))):
         for part in ("train", "test"):
@@ -116,3 +130,13 @@ def test_a_run_without_a_result_is_complete(run, trainer, words, tmp_path):
     record = run(trainer, *words)
     assert record["status"] == "complete" and record["metrics"] == {}
     assert (Path(tmp_path) / "out" / "layer" / "checkpoint").is_file()
+
+
+@pytest.mark.parametrize("kept", ["last_step", "best_val"])
+def test_a_loader_that_knows_best_models_only(run, kept, tmp_path):
+    """What is tested is what training ended with, though nobody says its epoch."""
+    words = ("TEST.FINAL_MODEL", kept, "TRAIN.CHECKPOINT_FREQ", "1")
+    trained = run("OwnLoading", *words)
+    (tmp_path / "out").rename(tmp_path / "trained")
+    tested = run("OwnLoading", *words, "--eval-only", "--model-dir", str(tmp_path / "trained"))
+    assert tested["status"] == "complete" and tested["parameters_sha256"] == trained["parameters_sha256"]

@@ -10,7 +10,7 @@ import os
 import sys
 import warnings
 from collections import Counter, OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +109,19 @@ def find_checkpoint(folder: Path, epoch: int | None) -> Path:
         found = f"which holds {there}" if there is not None else "which does not exist: was that run trained?"
         raise MissingFile(f"No model found: looked for {sought} in {folder}, {found}")
     return path
+
+
+def newest_epoch(folders: Sequence[str | os.PathLike]) -> int | None:
+    """Completed epochs of the newest checkpoint in all of these folders, where none holds a best one.
+
+    For plugins: a `load_model` of their own looks for the best model unless it is told an epoch, and training that
+    ends with the last step writes none.
+    """
+    if any((Path(folder) / BEST).is_file() for folder in folders):
+        return None
+    newest = {path.name if (path := newest_checkpoint(folder)) else "" for folder in folders}
+    epoch = newest.pop().removeprefix(NUMBERED) if len(newest) == 1 else ""
+    return int(epoch) if epoch.isdecimal() else None
 
 
 def _numbered(folder: str | os.PathLike) -> list[Path]:

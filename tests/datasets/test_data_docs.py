@@ -9,14 +9,20 @@ import pytest
 from datasets._facts import read_facts, read_sources
 from runs.protocol import plan
 
-DOCS = (Path(__file__).parent.parent.parent / "docs" / "datasets.md").read_text(encoding="utf-8")
+PROJECT = Path(__file__).parent.parent.parent
 
 
+@pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md", "docs/datasets.md"])
 @pytest.mark.parametrize("name", read_facts())
-def test_the_table_has_a_row(name):
-    (row,) = [line for line in DOCS.splitlines() if line.startswith(f"| {name} |")]
+def test_the_table_has_a_row(name, page):
+    lines = (PROJECT / page).read_text(encoding="utf-8").splitlines()
+    (row,) = [line for line in lines if line.startswith(f"| {name} |")]
     source, facts = read_sources()[name], read_facts()[name]
     assert source["size"] in row and source["licence"] in row and f"prepare {facts['config']}`" in row
+    assert source["page"] in row or source["page"] == "none any more"
+    names = {file["name"] for file in source["files"]}
+    by_hand = {file["name"] for file in source["files"] if file.get("from", next(iter(names))) not in names}
+    assert by_hand == {name for name in names if f"`{name}`" in row}
 
 
 @pytest.mark.parametrize("name", ["imagenetv2", "imagenet_sketch", "imagenet_a", "imagenet_r", "eurosat", "folder"])
