@@ -6,8 +6,8 @@ Plain is what published code does: prompts of full length through every layer, t
 from the tuned one, every row to the end. Weights are random, class names are ImageNet's. Printed are the
 medians, their ratio, the operations of each in 10^9, the memory each needs at its peak beyond the weights, and by how
 much loss and gradients differ. `--only product` measures where the plain computation does not fit, `--side text` the
-class features alone, forward and backward. On a busy machine `OMP_WAIT_POLICY=passive` and `cpu_ratio`, the ratio of all
-threads' seconds, say more than the clock.
+class features alone, forward and backward. On a busy machine `OMP_WAIT_POLICY=passive` and `cpu_ratio`, the ratio of
+all threads' seconds, say more than the clock.
 """
 
 from __future__ import annotations

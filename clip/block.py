@@ -93,9 +93,7 @@ class Attention(nn.Module):
 class ResidualAttentionBlock(nn.Module):
     """x + attention(norm(x)), then x + mlp(norm(x))."""
 
-    def __init__(
-        self, width: int, heads: int, activation: type[nn.Module] = QuickGELU, mlp_width: int | None = None
-    ):
+    def __init__(self, width: int, heads: int, activation: type[nn.Module] = QuickGELU, mlp_width: int | None = None):
         super().__init__()
         inner = mlp_width or 4 * width
         self.attn = Attention(width, heads)
