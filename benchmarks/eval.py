@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -25,7 +26,7 @@ from torch.utils.data import DataLoader
 from benchmarks._measure import hardware
 from benchmarks.loader import make_photographs, settings
 from benchmarks.step import SHAPES, build_trainer, class_names, make_plain, random_weights
-from dassl.data.crop_cache import evaluation_wrapper
+from dassl.data.crop_cache import FOLDER_VARIABLE, evaluation_wrapper
 from dassl.data.transforms import build_transform
 from dassl.data.wrapper import DatasetWrapper
 from dassl.utils.environment import use_large_pages
@@ -65,7 +66,7 @@ def measure(args: argparse.Namespace) -> dict:
             trainer.set_model_mode("eval")
         cfg = settings(cache=True, workers=args.workers)
         transform = build_transform(cfg, is_train=False)
-        cfg.DATALOADER.CACHE_DIR = str(folder / "crops")
+        os.environ[FOLDER_VARIABLE] = str(folder / "crops")
         decoded = DatasetWrapper(cfg, pictures, transform, is_train=False)
         cached = evaluation_wrapper(cfg, pictures, transform)
         list(DataLoader(cached, args.batch))  # the first evaluation writes the crops; every later one reads them
