@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -38,11 +39,18 @@ class RunRecord:
 
     def failed(self, error: BaseException) -> None:
         """The run ended with an error, which is kept in the record."""
-        self._end(FAILED, failure=f"{type(error).__name__}: {error}")
+        self._end_with(FAILED, error)
 
     def interrupted(self, error: BaseException) -> None:
         """The run was asked to stop; it can be continued."""
-        self._end(INTERRUPTED, failure=f"{type(error).__name__}: {error}")
+        self._end_with(INTERRUPTED, error)
+
+    def _end_with(self, status: str, error: BaseException) -> None:
+        """A record that cannot be written must not hide the error: a full disk may be just that."""
+        try:
+            self._end(status, failure=f"{type(error).__name__}: {error}")
+        except OSError as unwritten:
+            print(f"The run's record could not be written: {unwritten}", file=sys.stderr)
 
     def _end(self, status: str, **fields: Any) -> None:
         seconds = round(time.monotonic() - self._began, 3)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from runs.record import read_record
-from tools._fault_bench import DISK, PATIENCE, Bench, Fault, done, expect, small_disk, wait_for
+from tools._fault_bench import DISK, PATIENCE, TESTING, Bench, Fault, done, expect, small_disk, wait_for
 
 BACKWARDS = """
 import time, sys
@@ -97,6 +97,18 @@ def ask_to_stop(bench: Bench, times: int) -> Iterator[Row]:
 
         count, lost = until_complete(bench, times, hurt)
         yield Row(f"{signum.name} in training", count, f"finishes the step, saves, exit status {status}", lost)
+
+
+def stop_in_test(bench: Bench, times: int) -> Row:
+    """SIGTERM while the trained model is tested."""
+
+    def hurt(output: Path, process: subprocess.Popen) -> bool:
+        bench.training(output, process, TESTING)
+        process.send_signal(signal.SIGTERM)
+        return expect(bench, output, process, {0, 143}) != 0
+
+    count, lost = until_complete(bench, times, hurt)
+    return Row("SIGTERM while testing", count, "ends at once, exit status 143; tests when started again", lost)
 
 
 def damage(bench: Bench, times: int) -> Row:
@@ -215,6 +227,7 @@ SCENARIOS: dict[str, tuple[Callable, int]] = {  # a share of --kills each
     "kill": (kill_any_time, 1),
     "writing": (kill_while_writing, 2),
     "signals": (ask_to_stop, 6),
+    "testing": (stop_in_test, 10),
     "damage": (damage, 3),
     "lock": (two_at_once, 10),
     "worker": (kill_a_worker, 6),
