@@ -71,7 +71,7 @@ def read_record(folder: str | Path) -> dict[str, Any] | None:
     """The record in a run's folder, or None where there is none or it cannot be read."""
     try:
         content = json.loads((Path(folder) / FILE_NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
 

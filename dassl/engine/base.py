@@ -211,8 +211,12 @@ class TrainerBase:
         except ImportError:
             print("TensorBoard is not installed: no curves are written (pip install tensorboard)")
             return
+        try:
+            self._writer = SummaryWriter(log_dir=os.fspath(log_dir))
+        except (OSError, ValueError) as error:  # ValueError: a path that is no UTF-8
+            print(f"TensorBoard cannot write to {log_dir}, so there are no curves: {error}")
+            return
         print(f"TensorBoard curves go to {log_dir}")
-        self._writer = SummaryWriter(log_dir=os.fspath(log_dir))
 
     def close_writer(self) -> None:
         if self._writer is not None:

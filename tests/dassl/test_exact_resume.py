@@ -4,7 +4,10 @@ import multiprocessing
 import os
 import random
 import signal
+import subprocess
+import sys
 from itertools import islice
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,6 +21,8 @@ from dassl.engine.resume import NAME, PREVIOUS, restore_position
 from dassl.engine.stop import Stopped
 from dassl.utils import set_random_seed
 from safeio.unpickle import CheckpointError
+
+PROJECT = Path(__file__).parent.parent.parent
 
 
 class Killed(BaseException):
@@ -302,3 +307,34 @@ def test_real_workers_killed_in_a_step(cfg, tmp_path):
     again.train()
     for name, value in parameters(again).items():
         assert torch.equal(value, parameters(whole)[name]), name
+
+
+LEFT_BEHIND = """
+import torch
+from torch.utils.data import DataLoader
+from dassl.data.data_manager import leave_signals_to_the_run
+
+class Pictures(torch.utils.data.Dataset):
+    def __len__(self):
+        return 8
+    def __getitem__(self, index):
+        return index
+
+batches = iter(DataLoader(Pictures(), num_workers=2, worker_init_fn=leave_signals_to_the_run))
+next(batches)
+raise SystemExit(1)  # an error keeps them alive as long
+"""
+
+
+def test_workers_that_an_error_left_behind_do_not_keep_the_run_from_ending():
+    done = subprocess.run([sys.executable, "-c", LEFT_BEHIND], cwd=PROJECT, timeout=120)
+    assert done.returncode == 1
+
+
+def test_no_room_to_hand_over_batches_is_told(cfg, tmp_path):
+    words = "Caught RuntimeError in DataLoader worker process 0.\nunable to allocate shared memory(shm) for file </t>"
+    trainer = start(cfg, tmp_path / "cut")
+    trainer.train_loader_x = Dying(trainer.train_loader_x, 1, RuntimeError(words))
+    with pytest.raises(WorkerLost, match=r"/dev/shm.*--shm-size.*NUM_WORKERS 0"):
+        trainer.train()
+    assert (tmp_path / "cut" / NAME).is_file()
