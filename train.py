@@ -147,7 +147,7 @@ def run(
     setup_logger(cfg.OUTPUT_DIR)
     set_deterministic(cfg.DETERMINISTIC)
     print_settings(args, builder)
-    say_differences(args.record, record, SURROUNDINGS, "Repeating a run of other surroundings")
+    say_differences(args.record or record.earlier, record, SURROUNDINGS, "Repeating a run of other surroundings")
     trainer = build_trainer(cfg)
     trainer.stop = stop
     prepare(trainer)

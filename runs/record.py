@@ -21,10 +21,14 @@ class RunRecord:
         folder: the run's output folder.
         fields: what is known at the start (method, dataset, task, subsample_classes, shots, seed, backbone,
             versions, config ...); docs/sweeps.md lists them.
+
+    Attributes:
+        earlier: what an earlier attempt left here; None if there was none.
     """
 
     def __init__(self, folder: str | Path, fields: dict[str, Any]):
         self.path = Path(folder) / FILE_NAME
+        self.earlier = read_record(folder)
         self._began = time.monotonic()  # the clock may be set while the run goes on
         self.content = {**fields, "status": RUNNING, "metrics": {}, "timing": {"started": time.time()}}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import sys
@@ -135,3 +136,16 @@ def test_what_lies_outside_the_code_is_told_without_a_traceback(
     assert "error: " in said and words in said and "Traceback" not in said
     assert ("record could not be written" in said) is not recordable
     assert read_record(tmp_path)["status"] == ("failed" if recordable else "running")
+
+
+def test_going_on_with_other_versions_is_said(tmp_path, monkeypatch, capsys):
+    def fail(*arguments):
+        raise x.NoNumber("no number")
+
+    monkeypatch.setattr(train, "build_trainer", fail)
+    assert run(tmp_path) == 1
+    assert "other surroundings" not in capsys.readouterr().out
+    record = read_record(tmp_path)
+    (tmp_path / "run.json").write_text(json.dumps(record | {"versions": record["versions"] | {"torch": "1.0"}}))
+    assert run(tmp_path) == 1
+    assert f"other surroundings: versions.torch: 1.0 there, {torch.__version__} here" in capsys.readouterr().out
