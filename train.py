@@ -32,13 +32,13 @@ from dassl.utils import collect_env_info, set_random_seed, setup_logger
 from dassl.utils.checkpoint import newest_epoch
 from dassl.utils.environment import compute_as, machine, set_deterministic, use_large_pages, versions
 from dassl.utils.layers import parameters_sha256
-from dassl.utils.logger import Labelled
+from dassl.utils.logger import Labelled, speak_any_text
 from runs.grid import folder_of, parse_grid
 from runs.protocol import PlanError
 from runs.record import RunRecord, set_aside_log
 from runs.repeat import OUTCOME, SURROUNDINGS, RecordError, code_version, differences, read_to_repeat
 from safeio.lock import FolderInUse, sole_use
-from safeio.mistake import Mistake
+from safeio.mistake import for_people
 from trainers._clip_trainer import ClipTrainer
 from trainers._frozen_clip import shared_weights
 from trainers._ranks import share_run
@@ -136,7 +136,9 @@ def record_fields(builder: ConfigBuilder, args: argparse.Namespace) -> dict:
     }
 
 
-def run(args: argparse.Namespace, builder: ConfigBuilder, record: RunRecord, prepare: Prepare) -> None:
+def run(
+    args: argparse.Namespace, builder: ConfigBuilder, record: RunRecord, prepare: Prepare, stop: StopRequest
+) -> None:
     """Train or test, and put the outcome on record."""
     cfg = builder.cfg
     if cfg.SEED >= 0:
@@ -146,8 +148,9 @@ def run(args: argparse.Namespace, builder: ConfigBuilder, record: RunRecord, pre
     setup_logger(cfg.OUTPUT_DIR)
     set_deterministic(cfg.DETERMINISTIC)
     print_settings(args, builder)
-    say_differences(args.record, record, SURROUNDINGS, "Repeating a run of other surroundings")
+    say_differences(args.record or record.earlier, record, SURROUNDINGS, "Repeating a run of other surroundings")
     trainer = build_trainer(cfg)
+    trainer.stop = stop
     prepare(trainer)
     if args.eval_only:
         epoch = args.load_epoch
@@ -199,8 +202,13 @@ def print_settings(args: argparse.Namespace, builder: ConfigBuilder) -> None:
     print(f"** System info **\n{collect_env_info()}\n")
 
 
-def one(args: argparse.Namespace, prepare: Prepare = lambda trainer: None) -> int:
-    """One run from its command line to its record; returns the exit status. `prepare` sees the trainer once built."""
+def one(args: argparse.Namespace, prepare: Prepare = lambda trainer: None, stop: StopRequest | None = None) -> int:
+    """One run from its command line to its record; returns the exit status.
+
+    Args:
+        prepare: sees the trainer once built.
+        stop: shared by runs of one process.
+    """
     with ExitStack() as until_done:
         try:
             builder = resolve(args)
@@ -214,24 +222,26 @@ def one(args: argparse.Namespace, prepare: Prepare = lambda trainer: None) -> in
         except (ConfigError, KeyError, OSError) as error:
             print(f"error: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
             return 2
-        return recorded(args, builder, record, prepare)
+        return recorded(args, builder, record, prepare, stop or StopRequest())
 
 
-def recorded(args: argparse.Namespace, builder: ConfigBuilder, record: RunRecord, prepare: Prepare) -> int:
+def recorded(
+    args: argparse.Namespace, builder: ConfigBuilder, record: RunRecord, prepare: Prepare, stop: StopRequest
+) -> int:
     """As `run`; however it ends goes on record. Returns the exit status."""
     try:
-        run(args, builder, record, prepare)
+        with stop.listening():
+            run(args, builder, record, prepare, stop)
     except (KeyboardInterrupt, Stopped) as error:
         record.interrupted(error)
         print("Interrupted; the same command continues the run.", file=sys.stderr)
         return error.code if isinstance(error, Stopped) else 130
-    except Mistake as error:
-        record.failed(error)
-        print(f"error: {error}", file=sys.stderr)
-        return 1
     except BaseException as error:
         record.failed(error)
-        raise
+        if (told := for_people(error)) is None:
+            raise
+        print(f"error: {told}", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -256,7 +266,6 @@ def together(args: argparse.Namespace) -> int:
     stop = StopRequest()
 
     def prepare(trainer: TrainerBase) -> None:
-        trainer.stop = stop
         if isinstance(trainer, ClipTrainer):
             trainer.computer = WaitingStep()
 
@@ -264,7 +273,7 @@ def together(args: argparse.Namespace) -> int:
         label = os.path.relpath(own.output_dir, args.output_dir or ".")
         sys.stdout = Labelled(sys.stdout, f"[{label}] ")
         try:
-            return one(own, prepare)
+            return one(own, prepare, stop)
         except Exception:
             print(f"[{label}] failed:\n{traceback.format_exc()}", file=sys.stderr)
             return 1
@@ -288,6 +297,7 @@ def shared(args: argparse.Namespace) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
+    speak_any_text()
     args = parse(arguments)
     use_large_pages()
     if started() > 1:

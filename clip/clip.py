@@ -37,10 +37,14 @@ _MODELS.update({name: release.url for name, release in releases().items()})
 
 
 def _download(url: str, root: str | os.PathLike | None = None) -> str:
-    """Path of a local file with the weights, one that `torch.jit.load` or else `torch.load` reads."""
+    """Path of a local file with the weights, one that `torch.jit.load` or else `torch.load` reads.
+
+    Only OpenAI's own archives, told by their checksums, go to `torch.jit.load`: it runs what is in them.
+    """
     by_url = {release.url: name for name, release in releases().items()}
     path = resolve(by_url.get(url, url), root)
-    return os.fspath(path if is_torchscript(path) else _as_torch_file(path, cache_folder(root)))
+    checked = url in by_url and is_torchscript(path)
+    return os.fspath(path if checked else _as_torch_file(path, cache_folder(root)))
 
 
 def _as_torch_file(path: Path, folder: Path) -> Path:

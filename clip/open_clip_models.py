@@ -128,8 +128,14 @@ def _of_folder(folder: Path) -> tuple[Path, Architecture]:
         raise UnknownModelError(
             f"{folder} is no folder of an open_clip model: it needs {CONFIG} and {' or '.join(FILES)}."
         )
-    content = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    return files[0], as_architecture(content.get("model_cfg", content), str(folder), content.get("preprocess_cfg"))
+    try:
+        content = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        about = as_architecture(content.get("model_cfg", content), str(folder), content.get("preprocess_cfg"))
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        if isinstance(error, Mistake):
+            raise
+        raise UnknownModelError(f"{folder / CONFIG} does not describe an open_clip model: {error}") from error
+    return files[0], about
 
 
 def _of_tag(architecture: str, tag: str, config: Mapping[str, Any]) -> tuple[Path, Architecture]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,6 +21,7 @@ from clip.positions import resize_positions
 from clip.preprocess import MEAN, STD, evaluation_transform
 from safeio.bombs import refuse_bomb
 from safeio.mistake import MissingFile, Mistake
+from safeio.torchscript import torchscript_weights
 from safeio.unpickle import CheckpointError, is_torchscript, load_checkpoint_file
 
 # Stored beside the weights, but not part of them: shapes in OpenAI's archives, a causal mask in open_clip's.
@@ -111,9 +111,7 @@ def _read(path: Path) -> Mapping:
             with np.load(path, allow_pickle=False) as arrays:
                 return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
         if is_torchscript(path):
-            with warnings.catch_warnings():  # PyTorch calls it outdated; it is what OpenAI published
-                warnings.simplefilter("ignore", FutureWarning)
-                return torch.jit.load(path, map_location="cpu").state_dict()
+            return torchscript_weights(path)
         return load_checkpoint_file(path)
     except CheckpointError as error:
         raise WeightsError(str(error)) from error

@@ -86,7 +86,7 @@ def recall(
         fine = kept["origin_sha256"] == origin and kept["sha256"] == [fingerprint(part, folder) for part in chosen]
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         fine = False
     if not fine:
         print(f"Warning: {file} is damaged, was edited or is of another split; the choice is drawn anew")
@@ -121,5 +121,5 @@ def fingerprint(items: Iterable[Datum], folder: str | os.PathLike) -> str:
     """SHA-256 of lines `path TAB label TAB class name`, paths relative to `folder`."""
     digest = hashlib.sha256()
     for item in items:
-        digest.update(f"{relative(item, folder)}\t{item.label}\t{item.classname}\n".encode())
+        digest.update(f"{relative(item, folder)}\t{item.label}\t{item.classname}\n".encode(errors="surrogatepass"))
     return digest.hexdigest()

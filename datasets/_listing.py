@@ -63,5 +63,5 @@ def _read(cache: Path) -> dict[str, list]:
             for name, (modified, files) in content["classes"].items()
             if all(isinstance(file, str) and "/" not in file for file in files)
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return {}

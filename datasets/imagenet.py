@@ -97,5 +97,5 @@ def _listed(folder: Path, part: str) -> tuple[dict[str, list[str]], list[str]]:
 def _fingerprint(listing: dict[str, Iterable[str]]) -> str:
     digest = hashlib.sha256()
     for wnid, files in listing.items():
-        digest.update("\n".join([wnid, *files, ""]).encode())
+        digest.update("\n".join([wnid, *files, ""]).encode(errors="surrogatepass"))
     return digest.hexdigest()

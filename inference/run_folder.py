@@ -26,6 +26,8 @@ from trainers._identity import check_loaded, identity
 from trainers._method import Method
 from trainers._settings import declared
 
+FIELDS: dict[str, Any] = {"method": str, "config": dict, "classes": (list, type(None))}
+"""What is needed of a record; those of older versions have no classes."""
 SHOWN = 5
 """How many folders a message names."""
 
@@ -101,6 +103,8 @@ def open_run(folder: str | os.PathLike, backbone: str | None = None) -> TrainedR
     record = read_record(folder)
     if record is None:
         raise RunError(_not_a_run(folder))
+    if wrong := [key for key, kind in FIELDS.items() if not isinstance(record.get(key), kind)]:
+        raise RunError(f"{folder / FILE_NAME} is not the record of a run that can be read here: see {', '.join(wrong)}")
     try:
         trainer = TRAINER_REGISTRY.get(record["method"])
         if not issubclass(trainer, ClipTrainer):
@@ -120,6 +124,8 @@ def open_run(folder: str | os.PathLike, backbone: str | None = None) -> TrainedR
     checkpoint = load_checkpoint(source) if source else {"state_dict": {}}
     about = checkpoint.get("about") or {}
     classes = record.get("classes") or about.get("classes") or _classes_of_dataset(builder.cfg, folder)
+    if not all(isinstance(name, str) for name in classes):
+        raise RunError(f"{folder / FILE_NAME} is damaged: its classes are no names: {classes}")
     return TrainedRun(folder, record, builder.cfg, trainer, tuple(classes), source, checkpoint["state_dict"], about)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,14 @@ class RunRecord:
         folder: the run's output folder.
         fields: what is known at the start (method, dataset, task, subsample_classes, shots, seed, backbone,
             versions, config ...); docs/sweeps.md lists them.
+
+    Attributes:
+        earlier: what an earlier attempt left here; None if there was none.
     """
 
     def __init__(self, folder: str | Path, fields: dict[str, Any]):
         self.path = Path(folder) / FILE_NAME
+        self.earlier = read_record(folder)
         self._began = time.monotonic()  # the clock may be set while the run goes on
         self.content = {**fields, "status": RUNNING, "metrics": {}, "timing": {"started": time.time()}}
 
@@ -38,11 +43,18 @@ class RunRecord:
 
     def failed(self, error: BaseException) -> None:
         """The run ended with an error, which is kept in the record."""
-        self._end(FAILED, failure=f"{type(error).__name__}: {error}")
+        self._end_with(FAILED, error)
 
     def interrupted(self, error: BaseException) -> None:
         """The run was asked to stop; it can be continued."""
-        self._end(INTERRUPTED, failure=f"{type(error).__name__}: {error}")
+        self._end_with(INTERRUPTED, error)
+
+    def _end_with(self, status: str, error: BaseException) -> None:
+        """A record that cannot be written must not hide the error: a full disk may be just that."""
+        try:
+            self._end(status, failure=f"{type(error).__name__}: {error}")
+        except OSError as unwritten:
+            print(f"The run's record could not be written: {unwritten}", file=sys.stderr)
 
     def _end(self, status: str, **fields: Any) -> None:
         seconds = round(time.monotonic() - self._began, 3)
@@ -63,7 +75,7 @@ def read_record(folder: str | Path) -> dict[str, Any] | None:
     """The record in a run's folder, or None where there is none or it cannot be read."""
     try:
         content = json.loads((Path(folder) / FILE_NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
 

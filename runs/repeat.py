@@ -11,6 +11,7 @@ from typing import Any
 from runs.record import FILE_NAME
 
 SURROUNDINGS = ("versions", "machine", "code")
+FLAGS: dict[str, Any] = {"eval_only": bool, "model_dir": str, "load_epoch": (int, type(None)), "no_train": bool}
 OUTCOME = ("classes", "metrics", "parameters_sha256")
 
 
@@ -30,10 +31,19 @@ def read_to_repeat(path: str | Path) -> dict[str, Any]:
         content = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise RecordError(f"--from-record {path}: there is no record {file} ({error.strerror})") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecordError(f"--from-record {path}: {file} is not valid JSON: {error}") from error
     if not isinstance(content, dict) or not all(isinstance(content.get(key), dict) for key in ("config", "flags")):
         raise RecordError(f"--from-record {path}: {file} has no config and flags, which are needed to repeat a run")
+    config, flags = content["config"], content["flags"]
+    wrong = [key for key, kind in FLAGS.items() if not isinstance(flags.get(key), kind)]
+    wrong += [key for key in flags if key not in FLAGS]
+    if wrong:
+        raise RecordError(f"--from-record {path}: the flags in {file} are not those of a run: {', '.join(wrong)}")
+    trainer = config.get("TRAINER")
+    names = trainer.get("NAME") if isinstance(trainer, dict) else None, config.get("OUTPUT_DIR")
+    if not all(isinstance(name, str) for name in names):
+        raise RecordError(f"--from-record {path}: the config in {file} lacks TRAINER.NAME or OUTPUT_DIR")
     return content
 
 

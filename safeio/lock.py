@@ -68,7 +68,7 @@ def holder(folder: str | os.PathLike) -> dict[str, Any]:
     """What the last holder wrote about itself (pid, host, since); empty if it has not come to that."""
     try:
         content = json.loads((Path(folder) / HOLDER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+
+DISK = {
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG, errno.EMFILE
+}  # fmt: skip
+"""What the system answers where a disk is full, read-only, not ours or broken, or a limit is reached."""
+
 
 class Mistake(Exception):
     """Base beside a built-in one (`class PlanError(Mistake, ValueError)`); train.py prints the message alone."""
@@ -9,3 +16,13 @@ class Mistake(Exception):
 
 class MissingFile(Mistake, FileNotFoundError):
     """A file or folder that was named is not there; the message says what was looked for."""
+
+
+def for_people(error: BaseException) -> str | None:
+    """What to say of an error whose cause lies outside the code, such as a full disk; None: it needs a traceback."""
+    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):  # the first is PyTorch's, of a GPU
+        reason = str(error).split(". ")[0] or "out of memory"
+        return f"{reason}. A smaller batch needs less: DATALOADER.TRAIN_X.BATCH_SIZE, DATALOADER.TEST.BATCH_SIZE."
+    if isinstance(error, Mistake) or (isinstance(error, OSError) and error.errno in DISK):
+        return str(error)
+    return None

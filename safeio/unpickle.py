@@ -12,14 +12,14 @@ import os
 import pickletools
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 
-from safeio.bombs import refuse_bomb
+from safeio.bombs import refuse_bomb, refuse_disproportion
 from safeio.mistake import MissingFile, Mistake
 
 LEGACY_STREAMS = 5  # pickles in a pre-zip file: magic number, version, system, object, storage keys
@@ -66,6 +66,7 @@ def load_checkpoint_file(path: str | os.PathLike) -> dict:
         refuse_bomb(path)
         _check_sums(path)
         content = _load(path)
+        _refuse_claims(path, content)
     except Exception as error:  # a damaged pickle can raise anything
         raise CheckpointError(
             f"{path} ({path.stat().st_size:,} bytes) cannot be read as a checkpoint: it is truncated, of "
@@ -83,6 +84,27 @@ def _check_sums(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             if damaged := archive.testzip():
                 raise ValueError(f"the checksum of {damaged} in it is wrong, so it is damaged")
+
+
+def _refuse_claims(path: Path, content: Any) -> None:
+    """A tensor can be written as larger than its data (expanded, sparse, without data): a few bytes then fill the
+    memory where they are first computed with."""
+    waiting, seen, claimed = [content], set(), 0
+    while waiting:
+        part = waiting.pop()
+        if id(part) in seen:  # a list can hold itself
+            continue
+        seen.add(id(part))
+        if isinstance(part, Mapping):
+            waiting += part.values()
+        elif isinstance(part, (list, tuple, set)):
+            waiting += part
+        elif isinstance(part, torch.Tensor):
+            if part.layout != torch.strided or part.device.type != "cpu" or part.is_quantized:
+                kind = f"{part.layout}, {part.device}"
+                raise ValueError(f"it holds a tensor of another kind than checkpoints need ({kind})")
+            claimed += part.numel() * part.element_size()
+    refuse_disproportion(path, claimed)
 
 
 def is_torchscript(path: str | os.PathLike) -> bool:

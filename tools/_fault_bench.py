@@ -24,7 +24,8 @@ SETTINGS = {
     "TRAIN.CHECKPOINT_STEPS": 1,
     "TRAIN.PRINT_FREQ": 1,
 }
-STARTED, PATIENCE, DISK = "epoch [", 300.0, "24m"
+TESTING = "Evaluate on the"
+STARTED, PATIENCE, DISK = "epoch [", 1200.0, "24m"  # seconds: a busy machine is slow
 
 
 class Fault(RuntimeError):
@@ -61,10 +62,10 @@ class Bench:
         """What all processes of a run printed; not on the disk that is hurt."""
         return self.folder / f"{output.name}.said"
 
-    def training(self, output: Path, process: subprocess.Popen) -> None:
-        """Wait until this process trains (its log has a line of an epoch)."""
-        printed = self.said(output).read_text(encoding="utf-8").count(STARTED)
-        wait_for(lambda: process.poll() is not None or self.said(output).read_text().count(STARTED) > printed)
+    def training(self, output: Path, process: subprocess.Popen, line: str = STARTED) -> None:
+        """Wait until this process trains (its log has a line of an epoch), or has printed another line."""
+        printed = self.said(output).read_text(encoding="utf-8").count(line)
+        wait_for(lambda: process.poll() is not None or self.said(output).read_text().count(line) > printed)
 
     def finish(self, output: Path) -> str:
         """Start the run once more, wait for its end, and return the sum of its parameters."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from runs.record import read_record
-from tools._fault_bench import DISK, PATIENCE, Bench, Fault, done, expect, small_disk, wait_for
+from tools._fault_bench import DISK, PATIENCE, TESTING, Bench, Fault, done, expect, small_disk, wait_for
 
 BACKWARDS = """
 import time, sys
@@ -93,10 +93,29 @@ def ask_to_stop(bench: Bench, times: int) -> Iterator[Row]:
             bench.training(output, process)
             time.sleep(bench.dice.uniform(0, bench.seconds / 8))
             process.send_signal(signum)
-            return expect(bench, output, process, {0, status}) != 0
+            return _stopped(bench, output, process, signum, status)
 
         count, lost = until_complete(bench, times, hurt)
         yield Row(f"{signum.name} in training", count, f"finishes the step, saves, exit status {status}", lost)
+
+
+def _stopped(bench: Bench, output: Path, process: subprocess.Popen, signum: int, status: int) -> bool:
+    """Whether the signal came in time to stop the run; behind its end it only ends Python, which is on its way out."""
+    process.wait(PATIENCE)
+    too_late = {-signum} if done(output) else set()
+    return expect(bench, output, process, {0, status} | too_late) == status
+
+
+def stop_in_test(bench: Bench, times: int) -> Row:
+    """SIGTERM while the trained model is tested."""
+
+    def hurt(output: Path, process: subprocess.Popen) -> bool:
+        bench.training(output, process, TESTING)
+        process.send_signal(signal.SIGTERM)
+        return _stopped(bench, output, process, signal.SIGTERM, 143)
+
+    count, lost = until_complete(bench, times, hurt)
+    return Row("SIGTERM while testing", count, "ends at once, exit status 143; tests when started again", lost)
 
 
 def damage(bench: Bench, times: int) -> Row:
@@ -215,6 +234,7 @@ SCENARIOS: dict[str, tuple[Callable, int]] = {  # a share of --kills each
     "kill": (kill_any_time, 1),
     "writing": (kill_while_writing, 2),
     "signals": (ask_to_stop, 6),
+    "testing": (stop_in_test, 10),
     "damage": (damage, 3),
     "lock": (two_at_once, 10),
     "worker": (kill_a_worker, 6),

@@ -122,7 +122,7 @@ class ClipTrainer(TrainerX):
         total = losses.total()
         skipped = self.cfg.TRAIN.SKIP_NONFINITE and not torch.isfinite(total)
         if skipped:
-            self.skipped_steps += 1
+            self.skip()
         else:
             self.detect_anomaly(total)
             self.optim.zero_grad()
@@ -137,6 +137,20 @@ class ClipTrainer(TrainerX):
             "acc": accuracy(losses.logits.detach(), labels).item(),
             **{name: term.value.item() for name, term in terms.items()},
         }
+
+    def skip(self) -> None:
+        """Count a step that is left out.
+
+        Raises:
+            FloatingPointError: what was learned is itself no number any more, so that every later step would be too.
+        """
+        self.skipped_steps += 1
+        lost = [name for name, parameter in self.method.named_parameters() if not torch.isfinite(parameter).all()]
+        if lost:
+            raise FloatingPointError(
+                f"Loss is infinite or NaN, and so are learned parameters ({', '.join(lost[:3])}): leaving steps out "
+                f"(TRAIN.SKIP_NONFINITE) cannot mend that."
+            )
 
     def finish_epoch(self) -> None:
         """What the last step of an epoch does besides."""
@@ -159,6 +173,13 @@ class ClipTrainer(TrainerX):
             check_resumed(about, self.about(), source)
         elif about:
             check_loaded(about, self.about(), self.cfg.TEST.ROLE, self.method.transfers, source)
+
+    def checkpoint_state(self, name: str, epoch: int, val_result: float | None = None) -> dict[str, Any]:
+        return super().checkpoint_state(name, epoch, val_result) | {"skipped_steps": self.skipped_steps}
+
+    def restore_state(self, name: str, state: dict[str, Any]) -> int:
+        self.skipped_steps = int(state.get("skipped_steps", 0))
+        return super().restore_state(name, state)
 
     def train(self) -> None:
         if self.learns:

@@ -13,6 +13,8 @@ from yacs.config import CfgNode as YacsNode
 from safeio.mistake import MissingFile, Mistake
 
 BASE = "BASE"
+MOST = 10_000
+"""Values and sections of one file; the longest here has some fifty."""
 
 
 class ConfigError(Mistake, ValueError):
@@ -31,18 +33,34 @@ def read_layers(path: str | os.PathLike, above: tuple[Path, ...] = ()) -> list[t
         raise MissingFile(f"There is no configuration file {path}" + (f", the BASE of {above[-1]}" if above else ""))
     if path.resolve() in {file.resolve() for file in above}:
         raise ConfigError(f"{path} builds on itself: {' -> '.join(map(str, (*above, path)))}")
+    tree = _read(path)
+    bases = tree.pop(BASE, [])
+    bases = [bases] if isinstance(bases, str) else bases
+    if not isinstance(bases, list) or not all(isinstance(base, str) and "\0" not in base for base in bases):
+        raise ConfigError(f"{BASE} in {path} is {bases!r}, expected the name of a yaml file or a list of them")
+    layers = []
+    for base in bases:
+        layers += read_layers(Path(os.path.normpath(path.parent / base)), (*above, path))
+    return [*layers, (path, tree)]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """One file's tree. Nothing in it is run, and what its aliases unfold to is limited."""
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
+    except RecursionError as error:
+        raise ConfigError(f"{path} is not valid yaml: it is nested too deep") from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: other bytes than UTF-8, a date in month 99
         raise ConfigError(f"{path} is not valid yaml: {error}") from error
     if not isinstance(tree, Mapping):
         raise ConfigError(f"{path} must hold KEY: VALUE pairs, not a {type(tree).__name__}")
-    tree = dict(tree)
-    bases = tree.pop(BASE, [])
-    layers = []
-    for base in [bases] if isinstance(bases, str) else bases:
-        layers += read_layers(Path(os.path.normpath(path.parent / base)), (*above, path))
-    return [*layers, (path, tree)]
+    waiting: list[Any] = [tree]
+    for _ in range(MOST):
+        if not waiting:
+            return dict(tree)
+        part = waiting.pop()
+        waiting += part.values() if isinstance(part, Mapping) else part if isinstance(part, (list, tuple, set)) else ()
+    raise ConfigError(f"{path} unfolds to more than {MOST:,} settings: its aliases (*name) multiply")
 
 
 class RootNode(YacsNode):

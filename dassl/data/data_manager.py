@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import multiprocessing
 import signal
 from collections.abc import Callable, Sequence
 
@@ -69,6 +71,17 @@ def leave_signals_to_the_run(worker: int) -> None:
     """Ctrl-C and SIGTERM often reach a whole group of processes; the run needs its workers to finish the step."""
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, signal.SIG_IGN)
+
+
+@atexit.register
+def end_workers() -> None:
+    """Those that an error left behind. Python sends them SIGTERM at its end, which they do not hear, and would wait."""
+    left = [process for process in multiprocessing.active_children() if process.daemon]
+    if left and hasattr(signal, "SIGCHLD"):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler raises an error for each that ends so
+    for process in left:
+        process.kill()
+        process.join()
 
 
 class DataManager:

@@ -11,6 +11,9 @@ from safeio.mistake import Mistake
 DIED = re.compile(r"DataLoader worker \(pid")
 """PyTorch's words, if it comes to them: often the broken connection is noticed first."""
 
+SHARED_MEMORY = "unable to allocate shared memory"
+"""Also PyTorch's words, from within a process that loads pictures."""
+
 
 class WorkerLost(Mistake, RuntimeError):
     """A process that loads pictures is gone."""
@@ -25,6 +28,12 @@ def naming_lost_workers(batches: Iterable[Any]) -> Iterator[Any]:
     try:
         yield from batches
     except (RuntimeError, ConnectionError, EOFError) as error:
+        if SHARED_MEMORY in str(error):
+            raise WorkerLost(
+                "The data loader's processes have no room to hand over their batches: /dev/shm is full or too small. "
+                "Give it more (containers: --shm-size=8g), take smaller batches, or load in the run's own process "
+                "(DATALOADER.NUM_WORKERS 0). The same command continues the run."
+            ) from error
         met_in_worker = str(error).startswith("Caught ")  # how PyTorch hands them on
         if met_in_worker or (isinstance(error, RuntimeError) and not is_of_lost_worker(error)):
             raise

@@ -14,12 +14,13 @@ from torch import Tensor, nn
 from dassl.utils.checkpoint import (
     find_checkpoint,
     load_checkpoint,
-    load_newest_checkpoint,
     newest_checkpoint,
+    newest_of_one_epoch,
     restore_from_state,
     save_checkpoint,
 )
 from dassl.utils.environment import random_state, restore_random_state
+from safeio.mistake import Mistake
 from safeio.unpickle import CheckpointError
 
 Names = str | Sequence[str] | None
@@ -133,13 +134,26 @@ class TrainerBase:
         """The reverse of :meth:`checkpoint_state`; returns the completed epochs.
 
         A file of published code has neither random state nor loss scaler; those then stay as they are.
+
+        Raises:
+            safeio.unpickle.CheckpointError: it has not what is needed, or not for these parameters: it was written by
+                another version of the code, for example.
         """
-        self.check_about(state.get("about") or {}, f"The checkpoint of {name} to resume from", resuming=True)
-        epoch = restore_from_state(state, self._models[name], self._optims[name], self._scheds[name])
-        if state.get("scaler") and getattr(self, "scaler", None) is not None:
-            self.scaler.load_state_dict(state["scaler"])
-        if state.get("random_state"):
-            restore_random_state(state["random_state"])
+        source = f"The checkpoint of {name} to resume from"
+        try:
+            self.check_about(state.get("about") or {}, source, resuming=True)
+            epoch = restore_from_state(state, self._models[name], self._optims[name], self._scheds[name])
+            if state.get("scaler") and getattr(self, "scaler", None) is not None:
+                self.scaler.load_state_dict(state["scaler"])
+            if state.get("random_state"):
+                restore_random_state(state["random_state"])
+        except (AttributeError, IndexError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            if isinstance(error, Mistake):
+                raise
+            raise CheckpointError(
+                f"{source} does not fit what is trained here ({type(error).__name__}: {error}). It may be of another "
+                f"version of this code: continue with that one, or train anew with another OUTPUT_DIR (--output-dir)."
+            ) from error
         return epoch
 
     def resume_model_if_exist(self, directory: str | os.PathLike) -> int:
@@ -149,20 +163,16 @@ class TrainerBase:
             The number of completed epochs, 0 when there is nothing to continue from.
 
         Raises:
-            RuntimeError: the models' newest checkpoints are of different epochs.
+            safeio.mistake.MissingFile: the models' newest checkpoints are of different epochs, and one lacks the
+                earliest of these.
         """
         folders = {name: Path(directory) / name for name in self.get_model_names()}
         if not folders or not all(newest_checkpoint(folder) for folder in folders.values()):
             print("Nothing to resume: training from scratch")
             return 0
         print(f"Resuming the training in {directory}")
-        epochs = {name: self.restore_state(name, load_newest_checkpoint(folder)) for name, folder in folders.items()}
-        if len(set(epochs.values())) > 1:
-            raise RuntimeError(
-                f"The newest checkpoints in {directory} do not belong together: completed epochs {epochs}. "
-                f"Remove those of the later epochs (and the files named 'checkpoint'), then start again."
-            )
-        epoch = next(iter(epochs.values()))
+        for name, state in newest_of_one_epoch(folders).items():
+            epoch = self.restore_state(name, state)
         print(f"Resumed after epoch {epoch}")
         return epoch
 
@@ -201,8 +211,12 @@ class TrainerBase:
         except ImportError:
             print("TensorBoard is not installed: no curves are written (pip install tensorboard)")
             return
+        try:
+            self._writer = SummaryWriter(log_dir=os.fspath(log_dir))
+        except (OSError, ValueError) as error:  # ValueError: a path that is no UTF-8
+            print(f"TensorBoard cannot write to {log_dir}, so there are no curves: {error}")
+            return
         print(f"TensorBoard curves go to {log_dir}")
-        self._writer = SummaryWriter(log_dir=os.fspath(log_dir))
 
     def close_writer(self) -> None:
         if self._writer is not None:

@@ -70,7 +70,7 @@ def add_to_curve(folder: str | os.PathLike, epoch: int, values: Mapping[str, flo
     path = Path(folder) / CURVE
     try:
         rows = [row for row in json.loads(path.read_text(encoding="utf-8")) if row["epoch"] < epoch]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         rows = []
     row = {name: round(value, 6) if math.isfinite(value) else None for name, value in values.items()}
     atomic_write_json(path, [*rows, {"epoch": epoch, **row}])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from dassl.engine.base import TrainerBase
 
 NAME, PREVIOUS = "resume.pth", "resume-previous.pth"
+PARTS = {"epoch": int, "batches": int, "models": Mapping, "epoch_start": Mapping, "now": Mapping}
 
 
 class Position(NamedTuple):
@@ -52,14 +54,15 @@ def save_position(trainer: TrainerBase, epoch: int, batches: int, epoch_start: d
         "now": random_state(),
     }
     path = Path(trainer.output_dir) / NAME
-    if path.is_file():
+    if path.is_file() and path not in trainer.damaged:  # which must not push out the good one before it
         os.replace(path, path.with_name(PREVIOUS))
     save_plain(content, path)
+    trainer.damaged.discard(path)
 
 
 def restore_position(trainer: TrainerBase, folder: str | os.PathLike, completed: int) -> Position | None:
     """Put a trainer to the saved position if it is further than `completed` epochs; None if there is no such."""
-    content = _newest(folder)
+    content = _newest(folder, trainer.damaged)
     if content is None or content["epoch"] < completed or set(content["models"]) != set(trainer.get_model_names()):
         return None
     for name, state in content["models"].items():
@@ -68,17 +71,25 @@ def restore_position(trainer: TrainerBase, folder: str | os.PathLike, completed:
     return Position(content["epoch"], content["batches"], content["epoch_start"], content["now"])
 
 
-def _newest(folder: str | os.PathLike) -> dict[str, Any] | None:
-    """The newest file that can be read, None if there is none; a damaged one is said and passed over."""
+def _newest(folder: str | os.PathLike, damaged: set[Path]) -> dict[str, Any] | None:
+    """The newest file that can be read, None if there is none; a damaged one is said, noted and passed over."""
     for name in (NAME, PREVIOUS):
         path = Path(folder) / name
         if not path.is_file():
             continue
         try:
-            return load_checkpoint(path)
+            return _checked(load_checkpoint(path), path)
         except CheckpointError as error:
+            damaged.add(path)
             print(f"WARNING: {error} The one before it is used, if there is one.", file=sys.stderr)
     return None
+
+
+def _checked(content: dict[str, Any], path: Path) -> dict[str, Any]:
+    wrong = [name for name, kind in PARTS.items() if not isinstance(content.get(name), kind)]
+    if wrong:
+        raise CheckpointError(f"{path} is no position of a training: it lacks {', '.join(wrong)}, or has others there.")
+    return content
 
 
 def remove_positions(folder: str | os.PathLike) -> None:

@@ -98,6 +98,7 @@ class SimpleTrainer(TrainerBase):
         self.stop = StopRequest()
         self.position: Position | None = None  # where an interrupted training goes on
         self.unsaved_steps = 0
+        self.damaged: set[Path] = set()  # positions on disk that cannot be read
 
     def check_cfg(self, cfg: CfgNode) -> None:
         """Refuse a configuration that this trainer cannot use. To be overridden."""

@@ -21,8 +21,14 @@ from dassl.utils.environment import random_state, restore_random_state
 from dassl.utils.meters import AverageMeter, MetricMeter
 from dassl.utils.names import check_availability
 from dassl.utils.progress import print_line, progress
+from safeio.mistake import Mistake
+from safeio.unpickle import CheckpointError
 
 COUNT_ITER = ("train_x", "train_u", "smaller_one")
+
+
+class NoNumber(Mistake, FloatingPointError):
+    """A loss is infinite or NaN; the message says where, and of which pictures."""
 
 
 class _BatchTrainer(SimpleTrainer):
@@ -81,7 +87,7 @@ class _BatchTrainer(SimpleTrainer):
             return self.forward_backward(*batch)
         except FloatingPointError as error:
             files = [path for part in batch if isinstance(part, dict) for path in part.get("impath", [])]
-            raise FloatingPointError(
+            raise NoNumber(
                 f"{error} Epoch {self.epoch + 1}, batch {self.batch_idx + 1}. Last finite values (and means): "
                 f"{str(so_far) or 'none yet'}. Pictures of the batch: {', '.join(files)}. A lower OPTIM.LR or another "
                 f"precision may help; TRAIN.SKIP_NONFINITE True leaves such steps out and counts them."
@@ -94,7 +100,11 @@ class _BatchTrainer(SimpleTrainer):
             restore_random_state(position.epoch_start)
         iterator, first = iter(batches), position.batches if position else 0
         for _ in range(first):
-            next(iterator)
+            if next(iterator, None) is None:
+                raise CheckpointError(
+                    f"The run was {first} batches into an epoch that has fewer now: these are not the data it began "
+                    f"with. Restore them, or train anew with another OUTPUT_DIR (--output-dir)."
+                )
         if first:  # else the loader has not started: it draws from the generators as they were
             restore_random_state(position.now)
         yield from enumerate(self.stop.until_stopped(naming_lost_workers(iterator)), start=first)

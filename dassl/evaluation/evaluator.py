@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from typing import Any
@@ -63,10 +64,12 @@ class Classification(EvaluatorBase):
     def reset(self) -> None:
         self._y_true: list[int] = []
         self._y_pred: list[int] = []
+        self._without_numbers = 0
 
     def process(self, mo: Tensor, gt: Tensor) -> None:
         """Take in scores (B, C) and labels (B,)."""
         self._y_pred += mo.argmax(dim=1).tolist()
+        self._without_numbers += int(mo.isnan().any(dim=1).sum())
         self._y_true += gt.tolist()
 
     def evaluate(self) -> OrderedDict[str, float]:
@@ -80,6 +83,9 @@ class Classification(EvaluatorBase):
         """
         if not self._y_true:
             raise ValueError("Nothing to evaluate: no batch was processed since the last reset")
+        if self._without_numbers:
+            share = f"{self._without_numbers:,} of {len(self._y_true):,} pictures"
+            print(f"WARNING: scores of {share} are NaN, so the result says nothing of them", file=sys.stderr)
         true, predicted = np.array(self._y_true), np.array(self._y_pred)
         total, correct = len(true), int((true == predicted).sum())
         accuracy = 100.0 * correct / total

@@ -152,6 +152,24 @@ def load_newest_checkpoint(folder: str | os.PathLike) -> dict[str, Any]:
             print(f"WARNING: {error} The checkpoint before it is used.", file=sys.stderr)
 
 
+def newest_of_one_epoch(folders: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
+    """The newest checkpoints of models that were saved one after the other, none later than the others.
+
+    Args:
+        folders: of each model, by name.
+
+    Raises:
+        FileNotFoundError: the newest are of different epochs, and one folder lacks the earliest of these.
+        safeio.unpickle.CheckpointError: as `load_newest_checkpoint`.
+    """
+    states = {name: load_newest_checkpoint(folder) for name, folder in folders.items()}
+    epochs = {name: state.get("epoch", 0) for name, state in states.items()}
+    if len(set(epochs.values())) == 1:
+        return states
+    print(f"The newest checkpoints are of different epochs {epochs}: those of the earliest are used")
+    return {name: load_checkpoint(find_checkpoint(folder, min(epochs.values()))) for name, folder in folders.items()}
+
+
 def restore_from_state(
     state: Mapping[str, Any],
     model: nn.Module,

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+MOST_THREADS = 1024
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn", "yacs")
 
 
@@ -58,7 +59,7 @@ def machine(device: str) -> dict[str, Any]:
 
 def compute_as(there: dict[str, Any]) -> None:
     """Use as many threads as a run did of which `machine` said this: sums over more of them round otherwise."""
-    if isinstance(threads := there.get("threads"), int) and threads > 0:
+    if isinstance(threads := there.get("threads"), int) and 0 < threads <= MOST_THREADS:
         torch.set_num_threads(threads)
 
 

@@ -41,7 +41,7 @@ def read_json(fpath: str | os.PathLike) -> Any:
     with open(fpath, encoding="utf-8") as file:
         try:
             return json.load(file)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:  # also other bytes than UTF-8
             raise ValueError(f"{os.fspath(fpath)} is not valid JSON: {error}") from error
 
 

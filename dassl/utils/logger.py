@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import time
@@ -20,7 +21,9 @@ class Logger:
         self.file: TextIO | None = None
         if fpath is not None:
             os.makedirs(os.path.dirname(os.path.abspath(fpath)), exist_ok=True)
-            self.file = open(fpath, "a", encoding="utf-8", buffering=1)  # noqa: SIM115 - open while it runs
+            self.file = open(  # noqa: SIM115 - open while it runs
+                fpath, "a", encoding="utf-8", errors="backslashreplace", buffering=1
+            )
 
     def write(self, text: str) -> int:
         if self.file is not None:
@@ -59,6 +62,13 @@ def setup_logger(output: str | os.PathLike | None = None) -> None:
         sys.stdout.close()
         sys.stdout = sys.stdout.console
     sys.stdout = Logger(path)
+
+
+def speak_any_text() -> None:
+    """From now on what a terminal cannot show, or is no character, is printed as its number and not an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 class Labelled:

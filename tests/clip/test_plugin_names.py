@@ -11,6 +11,7 @@ from clip import catalog, clip
 from clip.simple_tokenizer import SimpleTokenizer
 from clip.tokenizer import default_tokenizer
 from clip.weights import state_dict_from
+from safeio.download import file_sha256
 
 
 @pytest.fixture
@@ -60,9 +61,22 @@ def test_paths_of_weights_files(folder):
     wrapped = {f"module.{name}": tensor for name, tensor in weights.items()}
     torch.save({"state_dict": wrapped}, folder / "mine.pth")
     assert load_as_plugins_do(str(folder / "mine.pth")).visual.input_resolution == 16
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+def test_only_archives_known_by_their_sums_are_handed_out_as_programs(folder, monkeypatch):
+    """Plugins give what they get to `torch.jit.load`, which runs it."""
     program = torch.jit.trace(torch.nn.Linear(1, 1), torch.ones(1))
     program.save(str(folder / "program.pt"))
-    assert clip._download(clip._MODELS[str(folder / "program.pt")]) == str(folder / "program.pt")
+    path = clip._download(clip._MODELS[str(folder / "program.pt")])
+    assert torch.equal(torch.load(path, weights_only=True)["weight"], program.weight)
+    with pytest.raises(RuntimeError), open(path, "rb") as file:
+        torch.jit.load(file)
+    known = catalog.Release("known", "https://openai/program.pt", file_sha256(folder / "program.pt"))
+    monkeypatch.setattr(clip, "releases", lambda: {"known": known})
+    monkeypatch.setattr(catalog, "releases", lambda: {"known": known})
+    monkeypatch.setenv(catalog.CACHE_VARIABLE, str(folder))
+    assert clip._download(known.url) == str(folder / "program.pt")
 
 
 def test_names():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from open_clip.tokenizer import SimpleTokenizer as Reference
 
@@ -41,6 +41,21 @@ def test_any_text_as_open_clip(text):
     ids = reference.encode(text)
     assert default_tokenizer().encode(text) == ids
     assert default_tokenizer().decode(ids) == reference.decode(ids)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.text(st.characters(exclude_categories=()), max_size=30))
+@example("caf\udce9")  # a folder's name in another encoding than UTF-8, as Python hands it on
+@example("\ud83d")  # half of a picture sign, which JSON can hold
+@example("<|endoftext|><|startoftext|>")
+@example("a\x00b")
+@example("&#55357;&#x110000;")  # numbers of no character
+@example("\u202e\ufeff\u200d")
+def test_what_is_no_character_has_ids_too(text):
+    ids = default_tokenizer().encode(text)
+    assert all(0 <= index < SIZE for index in ids)
+    assert isinstance(default_tokenizer().decode(ids), str)
+    assert tokenize(text, truncate=True).shape == (1, 77)
 
 
 KNOWN = st.sampled_from(["a", "photo", "of", "Chevrolet_C1500", "cat's", "x" * 30, "3.5", "ÉCOLE", "&amp;"])

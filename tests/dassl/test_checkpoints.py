@@ -11,6 +11,7 @@ from dassl.config import get_cfg_default
 from dassl.engine import TrainerBase
 from dassl.optim import build_lr_scheduler, build_optimizer
 from dassl.utils import load_checkpoint, load_pretrained_weights, resume_from_checkpoint, save_checkpoint
+from safeio.unpickle import CheckpointError
 
 
 def parts(seed=0):
@@ -118,15 +119,31 @@ def test_a_scheduler_pickled_by_upstream_is_replaced_by_its_epoch(tmp_path):
     assert scheduler.get_last_lr() == reference.get_last_lr() == [optimizer.param_groups[0]["lr"]]
 
 
-def test_models_of_different_epochs_do_not_resume(tmp_path, capsys):
+def test_models_of_different_epochs_resume_from_the_last_common_one(tmp_path, capsys):
+    """As a run leaves them that was killed after saving the one and before saving the other."""
     trainer = trainer_with(("a", parts()), ("b", parts()))
     assert trainer.resume_model_if_exist(tmp_path) == 0
-    save_checkpoint({"state_dict": parts()[0].state_dict(), "epoch": 3}, tmp_path / "a")
-    assert trainer.resume_model_if_exist(tmp_path) == 0
-    assert capsys.readouterr().out.count("Nothing to resume: training from scratch") == 2
-    save_checkpoint({"state_dict": parts()[0].state_dict(), "epoch": 2}, tmp_path / "b")
-    with pytest.raises(RuntimeError, match=r"'a': 3, 'b': 2"):
+    marked = parts()[0]
+    for name, epochs in (("a", (2, 3)), ("b", (2,))):
+        assert trainer.resume_model_if_exist(tmp_path) == 0
+        for epoch in epochs:
+            marked.weight.data.fill_(epoch)
+            save_checkpoint({"state_dict": marked.state_dict(), "epoch": epoch}, tmp_path / name)
+    assert capsys.readouterr().out.count("Nothing to resume: training from scratch") == 3
+    assert trainer.resume_model_if_exist(tmp_path) == 2
+    assert all(model.weight.eq(2).all() for model in trainer._models.values())
+    assert "{'a': 3, 'b': 2}" in capsys.readouterr().out
+    (tmp_path / "a" / "model.pth.tar-2").unlink()
+    with pytest.raises(FileNotFoundError, match=r"looked for model\.pth\.tar-2 in .*/a"):
         trainer.resume_model_if_exist(tmp_path)
+
+
+@pytest.mark.parametrize("content", [{"epoch": 1}, {"epoch": 1, "state_dict": {"other": torch.ones(1)}}, {}])
+def test_a_checkpoint_of_something_else_is_told(tmp_path, content):
+    (tmp_path / "a").mkdir()
+    torch.save(content, tmp_path / "a" / "model.pth.tar-1")
+    with pytest.raises(CheckpointError, match=r"(?s)checkpoint of a .*another version of this code"):
+        trainer_with(("a", parts())).resume_model_if_exist(tmp_path)
 
 
 def test_load_model_takes_the_best_then_the_newest(tmp_path, capsys):

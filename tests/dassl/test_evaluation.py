@@ -85,6 +85,16 @@ def test_reset_forgets(cfg, predictions):
         evaluator.evaluate()
 
 
+def test_scores_without_numbers_are_said(cfg, predictions, capsys):
+    scores, labels = predictions
+    evaluate(cfg, scores, labels)
+    assert "WARNING" not in capsys.readouterr().err
+    scores[3, 2] = scores[30] = float("nan")
+    scores[5, 0] = -float("inf")  # a class ruled out
+    evaluate(cfg, scores, labels)
+    assert "WARNING: scores of 2 of 40 pictures are NaN" in capsys.readouterr().err
+
+
 def test_topk_accuracy(predictions):
     scores, labels = predictions
     results = compute_accuracy([scores, None], labels, topk=(1, 3))

@@ -4,17 +4,25 @@ import multiprocessing
 import os
 import random
 import signal
+import subprocess
+import sys
 from itertools import islice
+from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from dassl.data.worker_loss import WorkerLost
 from dassl.engine import build_trainer
 from dassl.engine import resume as resume_module
-from dassl.engine.resume import NAME, PREVIOUS
+from dassl.engine.resume import NAME, PREVIOUS, restore_position
 from dassl.engine.stop import Stopped
 from dassl.utils import set_random_seed
+from safeio.unpickle import CheckpointError
+
+PROJECT = Path(__file__).parent.parent.parent
 
 
 class Killed(BaseException):
@@ -96,6 +104,78 @@ def test_a_damaged_file_is_said_and_the_one_before_it_used(cfg, tmp_path, damage
     assert "WARNING" in shown.err and NAME in shown.err and "Resumed in epoch" in shown.out
     for name, value in parameters(again).items():
         assert torch.equal(value, parameters(whole)[name]), name
+
+
+def test_a_damaged_file_does_not_push_out_the_good_one(cfg, tmp_path):
+    """Killed again at the first save after it: the position before is still there."""
+    whole = start(cfg, tmp_path / "whole")
+    whole.train()
+    assert killed_after(start(cfg, tmp_path / "cut"), 7)
+    (tmp_path / "cut" / NAME).write_bytes(b"damaged")
+    good = (tmp_path / "cut" / PREVIOUS).read_bytes()
+    again = start(cfg, tmp_path / "cut")
+
+    def killed(content, path):
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(resume_module, "save_plain", killed)
+        again.train()
+    assert (tmp_path / "cut" / PREVIOUS).read_bytes() == good
+    last = start(cfg, tmp_path / "cut")
+    last.train()
+    for name, value in parameters(last).items():
+        assert torch.equal(value, parameters(whole)[name]), name
+
+
+def test_fewer_pictures_than_when_it_began_are_told(cfg, tmp_path):
+    assert killed_after(start(cfg, tmp_path / "cut"), 3)
+    again = start(cfg, tmp_path / "cut")
+    again.train_loader_x = list(islice(again.train_loader_x, 1))
+    with pytest.raises(CheckpointError, match="2 batches into an epoch that has fewer now"):
+        again.train()
+
+
+LEAVES = st.none() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=3) | st.just(torch.ones(2))
+ANYTHING = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner))
+
+
+def places(content, above=()):
+    """Every path to a value in nested dictionaries and sequences."""
+    if not isinstance(content, (dict, list, tuple)):
+        return
+    for key, value in content.items() if isinstance(content, dict) else enumerate(content[:3]):
+        yield (*above, key)
+        yield from places(value, (*above, key))
+
+
+def with_other(content, place, value):
+    """The content with another value at a place."""
+    if not place:
+        return value
+    key, *rest = place
+    if isinstance(content, dict):
+        return content | {key: with_other(content[key], rest, value)}
+    return [with_other(item, rest, value) if i == key else item for i, item in enumerate(content)]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data(), ANYTHING)
+def test_positions_of_any_content_are_used_or_told(cfg, tmp_path, data, value):
+    """Whole files, with the right checksums, that hold something else."""
+    folder = tmp_path / "cut"
+    if not folder.exists():
+        assert killed_after(start(cfg, folder), 5)
+        (folder / PREVIOUS).unlink()
+        (folder / "good").write_bytes((folder / NAME).read_bytes())
+    content = torch.load(folder / "good", weights_only=True)
+    torch.save(with_other(content, data.draw(st.sampled_from(list(places(content)))), value), folder / NAME)
+    trainer = start(cfg, folder)
+    try:
+        position = restore_position(trainer, folder, 0)
+        assert position is None or position.epoch >= 0
+    except CheckpointError as error:
+        assert "another version" in str(error)
 
 
 def test_killed_while_writing(cfg, tmp_path, monkeypatch):
@@ -227,3 +307,34 @@ def test_real_workers_killed_in_a_step(cfg, tmp_path):
     again.train()
     for name, value in parameters(again).items():
         assert torch.equal(value, parameters(whole)[name]), name
+
+
+LEFT_BEHIND = """
+import torch
+from torch.utils.data import DataLoader
+from dassl.data.data_manager import leave_signals_to_the_run
+
+class Pictures(torch.utils.data.Dataset):
+    def __len__(self):
+        return 8
+    def __getitem__(self, index):
+        return index
+
+batches = iter(DataLoader(Pictures(), num_workers=2, worker_init_fn=leave_signals_to_the_run))
+next(batches)
+raise SystemExit(1)  # an error keeps them alive as long
+"""
+
+
+def test_workers_that_an_error_left_behind_do_not_keep_the_run_from_ending():
+    done = subprocess.run([sys.executable, "-c", LEFT_BEHIND], cwd=PROJECT, timeout=120)
+    assert done.returncode == 1
+
+
+def test_no_room_to_hand_over_batches_is_told(cfg, tmp_path):
+    words = "Caught RuntimeError in DataLoader worker process 0.\nunable to allocate shared memory(shm) for file </t>"
+    trainer = start(cfg, tmp_path / "cut")
+    trainer.train_loader_x = Dying(trainer.train_loader_x, 1, RuntimeError(words))
+    with pytest.raises(WorkerLost, match=r"/dev/shm.*--shm-size.*NUM_WORKERS 0"):
+        trainer.train()
+    assert (tmp_path / "cut" / NAME).is_file()

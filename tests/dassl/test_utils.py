@@ -1,5 +1,6 @@
 """Files, logs, meters, random state, archives, layers."""
 
+import io
 import json
 import platform
 import random
@@ -15,6 +16,7 @@ from torch import nn
 
 from dassl import utils
 from dassl.utils.download import extract_archive
+from dassl.utils.logger import speak_any_text
 from safeio import bombs
 
 
@@ -169,3 +171,19 @@ class TestLayers:
         assert model[1].weight.eq(1).all() and all(model[i].bias.eq(0).all() for i in range(3))
         with pytest.raises(ValueError, match="kaiming"):
             utils.init_network_weights(model, init_type="kaimin")
+
+
+def test_any_text_can_be_printed(tmp_path, monkeypatch):
+    """On a terminal that knows no such letters, and with names of files that are no UTF-8."""
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    speak_any_text()
+    utils.setup_logger(str(tmp_path))
+    try:
+        print("caf\u00e9 bad\udce9")
+    finally:
+        sys.stdout.close()
+        sys.stdout = sys.stdout.console
+    terminal.flush()
+    assert terminal.buffer.getvalue() == b"caf\\xe9 bad\\udce9\n"
+    assert (tmp_path / "log.txt").read_text(encoding="utf-8") == "caf\u00e9 bad\\udce9\n"

@@ -138,3 +138,15 @@ def test_the_kept_choice_is_no_class(tmp_path):
     assert (tmp_path / "split_fewshot" / "shot_2-seed_1.json").is_file()
     assert again.classnames == ["axolotl", "bat"]
     assert [item.impath for item in first.train_x] == [item.impath for item in again.train_x]
+
+
+def test_class_folders_that_are_no_utf8(tmp_path):
+    """The few-shot choice is kept for them as for others, and is the same when read again."""
+    names = [b"caf\xe9".decode("utf-8", "surrogateescape"), "日本語"]
+    try:
+        fill(tmp_path, **dict.fromkeys(names, 10))
+    except OSError:
+        pytest.skip("a file system that knows UTF-8 only")
+    first, again = (build(tmp_path, shots=2) for _ in range(2))
+    assert [item.impath for item in first.train_x] == [item.impath for item in again.train_x]
+    assert set(first.classnames) == set(names) and list((tmp_path / "split_fewshot").iterdir())

@@ -61,3 +61,10 @@ def test_what_killed_writers_left_goes(tmp_path):
     remove_leftovers(tmp_path)
     remove_leftovers(tmp_path / "nowhere")
     assert [path.name for path in tmp_path.iterdir()] == ["kept.tmp"]
+
+
+def test_what_is_no_character_comes_back(tmp_path):
+    """A folder's name in another encoding than UTF-8, and half of a pair that JSON can hold."""
+    names = [b"caf\xe9".decode("utf-8", "surrogateescape"), "\ud83d", "caf\u00e9 \U0001f600"]
+    atomic_write_json(tmp_path / "names.json", names)
+    assert json.loads((tmp_path / "names.json").read_text(encoding="utf-8")) == names

@@ -91,6 +91,26 @@ def test_bombs_are_refused_unopened(bomb, monkeypatch):
         state_dict_from(bomb.rename(bomb.with_name("arrays.npz")))
 
 
+CLAIMS = {
+    "expanded": torch.ones(1).expand(1 << 20, 1 << 20),
+    "without data": torch.empty(1 << 20, 1 << 20, device="meta"),
+    "sparse": torch.sparse_coo_tensor(torch.zeros(2, 1, dtype=torch.long), torch.ones(1), (1 << 20, 1 << 20)),
+}
+
+
+@pytest.mark.parametrize("tensor", CLAIMS.values(), ids=CLAIMS)
+def test_tensors_that_claim_more_than_there_is(tmp_path, tensor):
+    torch.save({"state_dict": {"w": [tensor]}}, tmp_path / "claims.pt")
+    assert (tmp_path / "claims.pt").stat().st_size < 5000
+    with pytest.raises(CheckpointError, match=r"claims\.pt.*(another kind|would unpack to 4398\.\d+ GB)"):
+        load_checkpoint_file(tmp_path / "claims.pt")
+
+
+def test_small_expanded_tensors_are_none_of_these(tmp_path):
+    torch.save({"w": torch.ones(1).expand(3, 1000)}, tmp_path / "fine.pt")
+    assert load_checkpoint_file(tmp_path / "fine.pt")["w"].shape == (3, 1000)
+
+
 def test_well_packed_small_files_are_no_bombs(tmp_path):
     with zipfile.ZipFile(tmp_path / "zeros.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("zeros", bytes(1 << 20))

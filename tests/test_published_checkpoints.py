@@ -1,0 +1,104 @@
+"""A folder as the published code leaves it is evaluated by train.py as the run is that it was learned in.
+
+That the published code predicts the same with the same parameters: tests/trainers/test_published_layout.py.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import clip
+import train
+from clip.catalog import embedded
+from dassl.engine import TRAINER_REGISTRY
+from dassl.utils import Logger
+from runs.record import read_record
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+WHOLE = {"CoOp": False, "MaPLe": True, "MMRL": True, "MMRLpp": True}
+"""Method -> whether its code saves the whole model, or the learner alone."""
+
+
+class ConstantWarmupScheduler(torch.optim.lr_scheduler.LRScheduler):
+    """As in the published engine: holds a second scheduler, and with it the optimiser, and is pickled whole."""
+
+    def __init__(self, optimizer, successor):
+        self.successor = successor
+        super().__init__(optimizer)
+
+    def get_lr(self):
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+
+def run(method: str, output: Path, *words: str) -> int:
+    files = [str(CONFIGS / "datasets/openmoji.yaml"), str(CONFIGS / f"trainers/{method}/emoji.yaml")]
+    command = ["--trainer", method, "--seed", "1", "--root", "none", "--output-dir", str(output), "--train-epoch", "1"]
+    command += ["--dataset-config-file", files[0], "--config-file", files[1], "DATASET.NUM_SHOTS", "1"]
+    try:
+        return train.main([*command, "DATALOADER.NUM_WORKERS", "0", *words])
+    finally:
+        while isinstance(sys.stdout, Logger):
+            sys.stdout.close()
+            sys.stdout = sys.stdout.console
+
+
+def published(method: str, own: Path, folder: Path) -> Path:
+    """A trained run's parameters in the layout of the published code."""
+    trainer = TRAINER_REGISTRY.get(method)
+    (file,) = (own / trainer.checkpoint_folder).glob("model.pth.tar-*")
+    kind, learned = trainer.method_class, torch.load(file, weights_only=True)["state_dict"]
+    state = {kind.published_name(kind, name): value for name, value in learned.items()}
+    model, _ = clip.load(next(iter(embedded())))
+    if any(name.startswith("prompt_learner.") for name in state):
+        start, suffix = model.token_embedding.weight.detach()[49406], torch.zeros(19, 60, model.ln_final.weight.numel())
+        state |= {"prompt_learner.token_prefix": start.expand(19, 1, -1), "prompt_learner.token_suffix": suffix}
+    if WHOLE[method]:
+        state |= {f"image_encoder.{name}": value for name, value in model.visual.state_dict().items()}
+        text = ("transformer.", "positional_embedding", "text_projection", "ln_final.")
+        state |= {f"text_encoder.{k}": v for k, v in model.state_dict().items() if k.startswith(text)}
+        state |= {"logit_scale": model.logit_scale.detach()}
+    else:
+        state = {name.partition(".")[2]: value for name, value in state.items()}
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(2))], lr=0.1, momentum=0.9)
+    scheduler = ConstantWarmupScheduler(optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 1))
+    content = {"state_dict": state, "epoch": 1, "optimizer": optimizer.state_dict(), "val_result": np.float64(50)}
+    (folder / trainer.checkpoint_folder).mkdir(parents=True)
+    target = folder / trainer.checkpoint_folder / "model.pth.tar-1"
+    torch.save(content | {"scheduler": scheduler.state_dict()}, target)
+    assert b"CosineAnnealingLR" in target.read_bytes()
+    target.with_name("checkpoint").write_text("model.pth.tar-1\n")
+    return folder
+
+
+@pytest.mark.parametrize("method", WHOLE)
+def test_it_is_tested_as_the_run_itself(method, tmp_path):
+    assert run(method, tmp_path / "own", "DATASET.SUBSAMPLE_CLASSES", "base", "TEST.NO_TEST", "True") == 0
+    theirs = published(method, tmp_path / "own", tmp_path / "theirs")
+    predictions = {}
+    for source, words in ((tmp_path / "own", []), (theirs, ["--load-epoch", "1"])):
+        for classes in ("base", "new"):
+            output = tmp_path / f"{source.name}-{classes}"
+            test = ["--eval-only", "--model-dir", str(source), *words, "DATASET.SUBSAMPLE_CLASSES", classes]
+            assert run(method, output, *test) == 0
+            assert read_record(output)["metrics"]["accuracy"] > 0
+            predictions[source.name, classes] = json.loads((output / "confusion.json").read_text())
+    assert len(predictions["own", "base"]["classes"]) == 19
+    for classes in ("base", "new"):
+        assert predictions["own", classes] == predictions["theirs", classes]
+    assert predictions["own", "base"] != predictions["own", "new"]
+
+
+def test_another_number_of_tokens_is_refused_with_both_shapes(tmp_path, capsys):
+    assert run("MMRL", tmp_path / "own", "DATASET.SUBSAMPLE_CLASSES", "base", "TEST.NO_TEST", "True") == 0
+    theirs = published("MMRL", tmp_path / "own", tmp_path / "theirs")
+    test = ["--eval-only", "--model-dir", str(theirs), "DATASET.SUBSAMPLE_CLASSES", "base", "TRAINER.MMRL.N_REP_TOKENS"]
+    assert run("MMRL", tmp_path / "tested", *test, "3") == 1
+    said = capsys.readouterr().err
+    assert "Traceback" not in said and "model.pth.tar-1 does not fit" in said
+    assert "torch.Size([3," in said and "torch.Size([5," in said
