@@ -36,7 +36,7 @@ from dassl.utils.logger import Labelled, speak_any_text
 from runs.grid import folder_of, parse_grid
 from runs.protocol import PlanError
 from runs.record import RunRecord, set_aside_log
-from runs.repeat import OUTCOME, SURROUNDINGS, RecordError, code_version, differences, read_to_repeat
+from runs.repeat import OUTCOME, SURROUNDINGS, RecordError, code_version, read_to_repeat, say_differences
 from safeio.lock import FolderInUse, sole_use
 from safeio.mistake import for_people
 from trainers._clip_trainer import ClipTrainer
@@ -148,7 +148,9 @@ def run(
     setup_logger(cfg.OUTPUT_DIR)
     set_deterministic(cfg.DETERMINISTIC)
     print_settings(args, builder)
-    say_differences(args.record or record.earlier, record, SURROUNDINGS, "Repeating a run of other surroundings")
+    say_differences(
+        args.record or record.earlier, record.content, SURROUNDINGS, "Repeating a run of other surroundings"
+    )
     trainer = build_trainer(cfg)
     trainer.stop = stop
     prepare(trainer)
@@ -173,7 +175,7 @@ def run(
         },
         classes=[name for _, name in sorted(trainer.lab2cname.items())],
     )
-    say_differences(args.record, record, OUTCOME, "The outcome is not that of the run repeated")
+    say_differences(args.record, record.content, OUTCOME, "The outcome is not that of the run repeated")
 
 
 def metrics_of(trainer: TrainerBase) -> dict[str, float]:
@@ -182,13 +184,6 @@ def metrics_of(trainer: TrainerBase) -> dict[str, float]:
     if not results and isinstance(trainer.tested, int | float):
         results = {"accuracy": float(trainer.tested)}
     return {"error" if name == "error_rate" else name: value for name, value in results.items()}
-
-
-def say_differences(then: dict | None, record: RunRecord, about: tuple[str, ...], what: str) -> None:
-    """Print what is not as it was in the record that is repeated, if one is."""
-    found = list(differences(then or {}, record.content, about))
-    if found:
-        print(f"{what}: {'; '.join(found)}")
 
 
 def print_settings(args: argparse.Namespace, builder: ConfigBuilder) -> None:

@@ -60,6 +60,12 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any], about: tuple[st
             yield f"{field}: {then[field]} there, {now[field]} here"
 
 
+def say_differences(then: Mapping[str, Any] | None, now: Mapping[str, Any], about: tuple[str, ...], what: str) -> None:
+    """Print what is not as it was in the record that is repeated, if one is."""
+    if found := list(differences(then or {}, now, about)):
+        print(f"{what}: {'; '.join(found)}")
+
+
 def code_version() -> str | None:
     """What git says of the checkout that this file is in, `-dirty` if files were changed; None where there is none."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
