@@ -14,7 +14,6 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, redirect_stdout
 from functools import partial, reduce
-from itertools import product
 from operator import getitem
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,7 +32,7 @@ from dassl.utils.checkpoint import newest_epoch
 from dassl.utils.environment import compute_as, machine, set_deterministic, use_large_pages, versions
 from dassl.utils.layers import parameters_sha256
 from dassl.utils.logger import Labelled, speak_any_text
-from runs.grid import folder_of, parse_grid
+from runs.grid import apart, parse_grid
 from runs.protocol import PlanError
 from runs.record import RunRecord, set_aside_log
 from runs.repeat import OUTCOME, SURROUNDINGS, RecordError, code_version, read_to_repeat, say_differences
@@ -238,22 +237,6 @@ def recorded(
         print(f"error: {told}", file=sys.stderr)
         return 1
     return 0
-
-
-def apart(args: argparse.Namespace) -> list[argparse.Namespace]:
-    """One command line per run: every combination of the values to try with every seed, in folders of their own."""
-    combinations = [dict(zip(args.grid, values, strict=True)) for values in product(*args.grid.values())]
-    found = []
-    for values in combinations:
-        above = Path(args.output_dir or ".", *([folder_of(values)] if values else []))
-        swept = ["SWEPT", str(list(values))] if values else []
-        opts = [*args.opts, *(word for pair in values.items() for word in pair), *swept]
-        for seed in dict.fromkeys(args.seeds):
-            own = {"seed": seed, "output_dir": str(above / f"seed{seed}"), "opts": opts}
-            found.append(argparse.Namespace(**{**vars(args), **own}))
-    for each in found:
-        each.runs = len(found)
-    return found
 
 
 def together(args: argparse.Namespace) -> int:

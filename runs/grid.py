@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from runs.protocol import CONFIGS, PlanError, read
@@ -66,3 +68,19 @@ def _plain(value: Any) -> str:
     """A value in characters that every file system and shell takes."""
     text = re.sub(r"[\s\[\]()'\"]", "", str(value)).replace(",", "+")
     return re.sub(r"[^A-Za-z0-9._+-]", "_", text)
+
+
+def apart(args: argparse.Namespace) -> list[argparse.Namespace]:
+    """One command line per run: every combination of the values to try with every seed, in folders of their own."""
+    combinations = [dict(zip(args.grid, values, strict=True)) for values in itertools.product(*args.grid.values())]
+    found = []
+    for values in combinations:
+        above = Path(args.output_dir or ".", *([folder_of(values)] if values else []))
+        swept = ["SWEPT", str(list(values))] if values else []
+        opts = [*args.opts, *(word for pair in values.items() for word in pair), *swept]
+        for seed in dict.fromkeys(args.seeds):
+            own = {"seed": seed, "output_dir": str(above / f"seed{seed}"), "opts": opts}
+            found.append(argparse.Namespace(**{**vars(args), **own}))
+    for each in found:
+        each.runs = len(found)
+    return found
