@@ -35,7 +35,9 @@ def test_train_test_report(tmp_path):
     assert records[0]["efficiency"]["train_epochs"] == 1 and records[0]["efficiency"]["train_images_per_second"] > 0
     assert report.main([str(tmp_path), "--format", "html", "--seeds", "1"]) == 0
     page = (tmp_path / "report.html").read_text()
-    assert f">{row['H']:.2f}<" in page and records[0]["classes"][0] in page and '"loss":' in page
+    assert (
+        f'>{row["H"]:.2f} <span class="rest">(n=1)<' in page and records[0]["classes"][0] in page and '"loss":' in page
+    )
     again = script("mmrl/base2new_train.sh", tmp_path, "openmoji", "1")
     assert again.returncode == 0 and "is complete: skipped" in again.stdout
 
