@@ -34,8 +34,12 @@ class Workshop:
         torch.save(model.state_dict(), self.folder / f"{name}.pt")
         self.sides[name] = model.visual.input_resolution
 
-    def build(self, trainer: str, clip: str, classnames: Sequence[str], role="trained", cuda=False, **settings):
+    def build(
+        self, trainer: str, clip: str, classnames: Sequence[str], role="trained", cuda=False, optimizer="", **settings
+    ):
         """The trainer for these classes in float32, on the CPU unless `cuda`; `settings` are the method's own.
+
+        `optimizer` replaces what the method's configuration names, an OPTIM.NAME.
 
         Returns:
             It, with empty data loaders.
@@ -51,6 +55,8 @@ class Workshop:
             "OPTIM.LR": 0.01,
             "OUTPUT_DIR": self.folder,
         }
+        if optimizer:
+            options["OPTIM.NAME"] = optimizer
         words = [str(word) for pair in options.items() for word in pair]
         cfg = resolve(train.parse(["--trainer", trainer, "--seed", "1", *words])).cfg
 
