@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 import torch
@@ -14,6 +15,12 @@ import trainers  # noqa: F401  (registers the methods)
 from clip.model import CLIP
 from dassl.engine import TRAINER_REGISTRY
 from trainers._settings import resolve
+from trainers._templates import ensemble
+
+
+def few_templates(name: str) -> list[str]:
+    """Three of PromptSRC's sixty: all of them would take most of these tests' time (the golden ones have all)."""
+    return ensemble(name)[:3]
 
 
 class Workshop:
@@ -67,7 +74,8 @@ class Workshop:
                 self.num_classes, self.lab2cname = len(classnames), dict(enumerate(classnames))
 
         WithoutData.__name__ = trainer
-        built = WithoutData(cfg)
+        with mock.patch("trainers.promptsrc.ensemble", few_templates):
+            built = WithoutData(cfg)
         built.batch_idx, built.num_batches = 0, 2  # a step in the middle of an epoch
         return built
 

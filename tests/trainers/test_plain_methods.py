@@ -33,7 +33,7 @@ CASES = [
     ("MaPLe", plain.maple, {"N_CTX": 6, "PROMPT_DEPTH": 4}),
     (
         "PromptSRC",
-        lambda problem: plain.promptsrc(problem, ensemble("sixty")),
+        lambda problem: plain.promptsrc(problem, ensemble("sixty")[:3]),
         {"PROMPT_DEPTH_VISION": 2, "PROMPT_DEPTH_TEXT": 4, "TEXT_LOSS_WEIGHT": 3, "IMAGE_LOSS_WEIGHT": 0.5},
     ),
     ("TCP", plain.tcp, {"CLASS_TOKENS_LAYER": 1, "TEMPLATE": "X X X X {}."}),
