@@ -1,0 +1,88 @@
+"""Whole runs on a GPU, on the embedded pictures; where there is none, these skip themselves."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+import train
+import trainers  # noqa: F401  (registers the methods)
+from dassl.engine import TRAINER_REGISTRY
+from dassl.utils import Logger
+from predictor import Predictor
+from trainers._clip_trainer import ClipTrainer
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+PROJECT = Path(__file__).parent.parent
+CONFIGS = PROJECT / "configs"
+PICTURES = PROJECT / "datasets/embedded/openmoji/images"
+EVERY = [name for name in TRAINER_REGISTRY.registered_names() if issubclass(TRAINER_REGISTRY.get(name), ClipTrainer)]
+
+
+@pytest.fixture(autouse=True)
+def as_before():
+    yield
+    torch.use_deterministic_algorithms(False)
+    while isinstance(sys.stdout, Logger):
+        sys.stdout.close()
+        sys.stdout = sys.stdout.console
+
+
+def run(method: str, output: Path, *options: object) -> dict:
+    """A short training with a seed; its record."""
+    words = ["--trainer", method, "--seed", 1, "--root", "none", "--output-dir", output, "--train-epoch", 2]
+    words += ["--dataset-config-file", CONFIGS / "datasets/openmoji.yaml"]
+    words += ["--config-file", CONFIGS / f"trainers/{method}/emoji.yaml"]
+    words += ["DATASET.NUM_SHOTS", 4, "DATASET.SUBSAMPLE_CLASSES", "base", "OPTIM.WARMUP_EPOCH", 0, *options]
+    assert train.main([str(word) for word in words]) == 0
+    return json.loads((output / "run.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("method", EVERY)
+def test_deterministic_runs_are_equal_bit_for_bit(method, tmp_path):
+    first, second = (run(method, tmp_path / name, "DETERMINISTIC", True) for name in ("first", "second"))
+    assert first["machine"]["gpu"]
+    assert first["parameters_sha256"] == second["parameters_sha256"] and first["metrics"] == second["metrics"]
+
+
+@pytest.mark.parametrize("method", ["CoOp", "MMRL", "MMRLpp"])
+@pytest.mark.parametrize("precision", ["fp32", "amp", "fp16", "bf16"])
+def test_stopped_and_continued(method, precision, tmp_path, monkeypatch):
+    """Graphs are recorded anew where a run goes on: with the state of the scaler and of every generator as it was."""
+    options = ["DETERMINISTIC", True, "TRAIN.CHECKPOINT_STEPS", 2, "DATALOADER.TRAIN_X.BATCH_SIZE", 8]
+    options += [f"TRAINER.{setting(method)}.PREC", precision]
+    whole = run(method, tmp_path / "whole", *options)
+    calls, plain = 0, ClipTrainer.forward_backward
+
+    def interrupted(self, batch):
+        nonlocal calls
+        calls += 1
+        if calls == 14:
+            raise KeyboardInterrupt
+        return plain(self, batch)
+
+    with monkeypatch.context() as patch, pytest.raises(AssertionError):
+        patch.setattr(ClipTrainer, "forward_backward", interrupted)
+        run(method, tmp_path / "cut", *options)
+    assert run(method, tmp_path / "cut", *options)["parameters_sha256"] == whole["parameters_sha256"]
+
+
+@pytest.mark.parametrize("method", EVERY)
+def test_a_gpu_predicts_what_a_cpu_does(method, tmp_path):
+    run(method, tmp_path)
+    pictures = sorted(PICTURES.rglob("*.png"))[:32]
+    on_gpu, on_cpu = (Predictor.load(tmp_path, device=device, precision="fp32") for device in ("cuda", "cpu"))
+    images = torch.stack([on_cpu.transform(Image.open(file).convert("RGB")) for file in pictures])
+    expected = on_cpu.scores(images)
+    # A GPU's convolutions are in TF32, ten bits of mantissa.
+    torch.testing.assert_close(on_gpu.scores(images), expected, rtol=0, atol=5e-3 * expected.abs().max().item())
+
+
+def setting(method: str) -> str:
+    return TRAINER_REGISTRY.get(method).settings_node
