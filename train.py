@@ -42,7 +42,7 @@ from trainers._clip_trainer import ClipTrainer
 from trainers._frozen_clip import shared_weights
 from trainers._ranks import share_run
 from trainers._settings import keys_like, resolve
-from trainers._together import WaitingStep, answer
+from trainers._together import OnePass, WaitingStep
 
 Prepare = Callable[[TrainerBase], None]
 IN_USE = 75
@@ -257,7 +257,7 @@ def together(args: argparse.Namespace) -> int:
             return 1
 
     with shared_weights(), stop.listening():
-        return max(in_lockstep([partial(labelled, own) for own in apart(args)], answer))
+        return max(in_lockstep([partial(labelled, own) for own in apart(args)], OnePass()))
 
 
 def shared(args: argparse.Namespace) -> int:

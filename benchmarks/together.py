@@ -3,7 +3,7 @@
     python benchmarks/together.py --method MMRL --runs 3 --classes 100 --batch 4 --backbone ViT-B/16
 
 Weights are random, class names are ImageNet's; every run has start values and a batch of its own. Both variants are
-the product's: what is measured is what `--seeds` saves.
+the product's, on a GPU from CUDA graphs: what is measured is what `--seeds` saves.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ from benchmarks.step import SHAPES, build_trainer, class_names, random_weights, 
 from dassl.engine.lockstep import in_lockstep
 from dassl.utils.environment import use_large_pages
 from trainers._frozen_clip import shared_weights
-from trainers._step import PlainStep
-from trainers._together import WaitingStep, answer
+from trainers._together import OnePass, WaitingStep
 
 
 def measure(args: argparse.Namespace) -> dict:
@@ -43,15 +42,17 @@ def measure(args: argparse.Namespace) -> dict:
         trainer.set_model_mode("train")
     steps = [partial(step, trainer, *batch) for trainer, batch in zip(runs, batches, strict=True)]
 
+    computers, one_pass = [trainer.computer for trainer in runs], OnePass()
+
     def apart() -> None:
-        for trainer, one in zip(runs, steps, strict=True):
-            trainer.computer = PlainStep()
+        for trainer, computer, one in zip(runs, computers, steps, strict=True):
+            trainer.computer = computer
             one()
 
     def together() -> None:
         for trainer in runs:
             trainer.computer = WaitingStep()
-        in_lockstep(steps, answer)
+        in_lockstep(steps, one_pass)
 
     variants = {"apart": apart, "together": together}
     found = in_turn(variants, args.repeats, device)

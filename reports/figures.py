@@ -25,6 +25,8 @@ MARKERS = "os^Dv"
 DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)))
 WIDTH, HEIGHT, LEGEND = 4.2, 3.4, 1.3
 """Inches of a panel, and of the legend beside it."""
+ENTRY = 0.2
+"""Inches of height that a line of the legend takes, so that a long one is not cut off."""
 SCATTER = (6.4, 4.6)
 """Inches of a scatter plot, which has names in it."""
 RESOLUTION = 180
@@ -84,7 +86,10 @@ def file_name(chart: Chart) -> str:
 
 
 def _size(panels: Sequence[Chart]) -> tuple[float, float]:
-    return SCATTER if panels[0].kind == "scatter" else (WIDTH * len(panels) + LEGEND, HEIGHT)
+    if panels[0].kind == "scatter":
+        return SCATTER
+    entries = {series.label for chart in panels for series in chart.series}
+    return WIDTH * len(panels) + LEGEND, max(HEIGHT, ENTRY * (len(entries) + 1))
 
 
 def _save(figure: Figure, path: Path) -> list[Path]:

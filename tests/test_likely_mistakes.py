@@ -59,7 +59,7 @@ SETTINGS = [
     Mistake("TEST.ROLE new", 2, ("TEST.ROLE in command line is 'new'", "trained, transferred")),
     Mistake("DATASET.TEMPLATE photo", 2, ("DATASET.TEMPLATE in command line is 'photo'", "{}")),
     Mistake("TRAINER.COOP.PREC fp61", 2, ("PREC in command line is 'fp61'", "fp32, fp16, bf16, amp")),
-    Mistake("TRAINER.COOP.PREC fp16", 1, ("PREC fp16 needs a GPU", "amp")),
+    Mistake("TRAINER.COOP.PREC fp16 USE_CUDA False", 1, ("PREC fp16 needs a GPU", "amp")),
 ]
 DATA = [
     Mistake("DATASET.NAME OpenMojy", 2, ("'OpenMojy'", "Did you mean 'OpenMoji'?")),

@@ -34,14 +34,14 @@ def as_before():
         sys.stdout = sys.stdout.console
 
 
-def run(method: str, output: Path, *options: object) -> dict:
-    """A short training with a seed; its record."""
-    words = ["--trainer", method, "--seed", 1, "--root", "none", "--output-dir", output, "--train-epoch", 2]
+def run(method: str, output: Path, *options: object, seeds: tuple = ("--seed", 1), of: str = ".") -> dict:
+    """A short training; the record in the folder `of` below the output."""
+    words = ["--trainer", method, *seeds, "--root", "none", "--output-dir", output, "--train-epoch", 2]
     words += ["--dataset-config-file", CONFIGS / "datasets/openmoji.yaml"]
     words += ["--config-file", CONFIGS / f"trainers/{method}/emoji.yaml"]
     words += ["DATASET.NUM_SHOTS", 4, "DATASET.SUBSAMPLE_CLASSES", "base", "OPTIM.WARMUP_EPOCH", 0, *options]
     assert train.main([str(word) for word in words]) == 0
-    return json.loads((output / "run.json").read_text(encoding="utf-8"))
+    return json.loads((output / of / "run.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("method", EVERY)
@@ -56,6 +56,7 @@ def test_deterministic_runs_are_equal_bit_for_bit(method, tmp_path):
 def test_stopped_and_continued(method, precision, tmp_path, monkeypatch):
     """Graphs are recorded anew where a run goes on: with the state of the scaler and of every generator as it was."""
     options = ["DETERMINISTIC", True, "TRAIN.CHECKPOINT_STEPS", 2, "DATALOADER.TRAIN_X.BATCH_SIZE", 8]
+    options += ["DATALOADER.NUM_WORKERS", 2]
     options += [f"TRAINER.{setting(method)}.PREC", precision]
     whole = run(method, tmp_path / "whole", *options)
     calls, plain = 0, ClipTrainer.forward_backward
@@ -82,6 +83,21 @@ def test_a_gpu_predicts_what_a_cpu_does(method, tmp_path):
     expected = on_cpu.scores(images)
     # A GPU's convolutions are in TF32, ten bits of mantissa.
     torch.testing.assert_close(on_gpu.scores(images), expected, rtol=0, atol=5e-3 * expected.abs().max().item())
+
+
+def test_seeds_in_one_pass_end_as_alone(tmp_path):
+    options = ["OPTIM.NAME", "sgd", "TRAINER.MMRL.PREC", "fp32", "DATALOADER.TRAIN_X.BATCH_SIZE", 8]
+    alone = run("MMRL", tmp_path / "alone", *options)
+    joint = run("MMRL", tmp_path / "joint", *options, seeds=("--seeds", 1, 2), of="seed1")
+    assert joint["efficiency"]["runs_in_process"] == 2 and joint["metrics"] == pytest.approx(alone["metrics"], abs=1)
+    one, other = (learned(tmp_path / folder) for folder in ("alone", "joint/seed1"))
+    for name, value in one.items():
+        assert (other[name] - value).norm() <= 1e-3 * value.norm() + 1e-6, name
+
+
+def learned(folder: Path) -> dict[str, torch.Tensor]:
+    file = folder / "MultiModalRepresentationLearner/model.pth.tar-2"
+    return torch.load(file, map_location="cpu", weights_only=True)["state_dict"]
 
 
 def setting(method: str) -> str:

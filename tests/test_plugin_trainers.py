@@ -96,7 +96,7 @@ def run(tmp_path, monkeypatch):
             for i in range(2):
                 Image.new("RGB", (8, 8), tuple(v + 5 * i for v in colour)).save(folder / f"{i}.png")
     (tmp_path / "method.yaml").write_text(
-        "INPUT: {SIZE: '(8, 8)'}\nDATALOADER: {NUM_WORKERS: 0}\nOPTIM: {LR: 0.01, MAX_EPOCH: 9}\n"
+        "INPUT: {SIZE: '(8, 8)'}\nDATALOADER: {NUM_WORKERS: 0}\nUSE_CUDA: False\nOPTIM: {LR: 0.01, MAX_EPOCH: 9}\n"
     )
 
     def run(trainer: str, *words: str) -> dict:

@@ -21,10 +21,12 @@ SETTINGS = [
 CHECKPOINT = "MultiModalRepresentationLearner/model.pth.tar-1"
 
 
+ON_A_CPU = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+
+
 def call(*words: str) -> subprocess.CompletedProcess:
     command = [sys.executable, "train.py", *words]
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
-    return subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True)
+    return subprocess.run(command, cwd=PROJECT, env=ON_A_CPU, capture_output=True, text=True)
 
 
 def record(folder: Path) -> dict:
@@ -61,7 +63,12 @@ def test_each_run_ends_as_alone_and_has_a_record_of_its_own(tmp_path):
 def test_a_signal_saves_all_and_the_same_command_goes_on(tmp_path):
     words = ["--seeds", "1", "2", "--output-dir", str(tmp_path), *SETTINGS, "OPTIM.MAX_EPOCH", "2"]
     process = subprocess.Popen(
-        [sys.executable, "train.py", *words], cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [sys.executable, "train.py", *words],
+        cwd=PROJECT,
+        env=ON_A_CPU,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     for line in process.stdout:
         if "epoch [1/2]" in line:

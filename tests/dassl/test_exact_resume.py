@@ -259,8 +259,12 @@ class Dying:
 @pytest.mark.parametrize("batches", [0, 2])
 @pytest.mark.parametrize(
     "error",
-    [RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."), ConnectionResetError(104, "reset")],
-    ids=["told by PyTorch", "told by the connection"],
+    [
+        RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."),
+        RuntimeError("Pin memory thread exited unexpectedly"),
+        ConnectionResetError(104, "reset"),
+    ],
+    ids=["told by PyTorch", "told by the thread for a GPU", "told by the connection"],
 )
 def test_a_lost_worker_loses_nothing_else(cfg, tmp_path, error, batches):
     cfg.TRAIN.CHECKPOINT_STEPS = 0

@@ -17,13 +17,13 @@ METHODS += ["MMRL", "MMRLpp"]
 @pytest.fixture
 def sizes(monkeypatch):
     """How many runs each pass was for."""
-    found, plain = [], _together.joint_losses
+    found, plain = [], _together.JointRuns.losses
 
-    def spied(requests):
-        found.append(len(requests))
-        return plain(requests)
+    def spied(self, images, labels):
+        found.append(len(images))
+        return plain(self, images, labels)
 
-    monkeypatch.setattr(_together, "joint_losses", spied)
+    monkeypatch.setattr(_together.JointRuns, "losses", spied)
     return found
 
 
@@ -56,7 +56,7 @@ def check(workshop, method, variants):
         runs = build_runs(workshop, method, variants)
         for trainer, _ in runs:
             trainer.computer = _together.WaitingStep()
-        joint = in_lockstep([partial(steps, *run) for run in runs], _together.answer)
+        joint = in_lockstep([partial(steps, *run) for run in runs], _together.OnePass())
     starts = [dict(trainer.method.named_parameters()) for trainer, _ in build_runs(workshop, method, variants)]
     for start, by_itself, in_one in zip(starts, alone, joint, strict=True):
         for name, value in by_itself.items():
