@@ -9,8 +9,8 @@ from typing import Any
 from safeio.mistake import Mistake
 
 DIED = re.compile(r"DataLoader worker \(pid|Pin memory thread exited")
-"""PyTorch's words, if it comes to them: often the broken connection is noticed first, with a GPU by the thread that pins
-memory for it, which then is gone too."""
+"""PyTorch's words, if it comes to them: often the broken connection is noticed first, with a GPU by
+the thread that pins memory for it."""
 
 SHARED_MEMORY = "unable to allocate shared memory"
 """Also PyTorch's words, from within a process that loads pictures."""
