@@ -84,8 +84,9 @@ class OnePass:
     def _losses(self, requests: Sequence[LossRequest]) -> list[Losses]:
         trainers = [request.trainer for request in requests]
         key = tuple(map(id, trainers))
-        if key not in self.groups:
-            self.groups[key] = JointRuns(trainers, self.record)
+        if key not in self.groups:  # at first, and where a run has ended before others
+            apart = {other: group for other, group in self.groups.items() if not set(other) & set(key)}
+            self.groups = apart | {key: JointRuns(trainers, self.record)}
         images, labels = (torch.stack(of_all) for of_all in list(zip(*requests, strict=True))[1:])
         return self.groups[key].losses(images, labels)
 
