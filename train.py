@@ -29,7 +29,7 @@ from dassl.engine.lockstep import in_lockstep
 from dassl.engine.stop import Stopped, StopRequest
 from dassl.utils import collect_env_info, set_random_seed, setup_logger
 from dassl.utils.checkpoint import newest_epoch
-from dassl.utils.environment import compute_as, machine, set_deterministic, use_large_pages, versions
+from dassl.utils.environment import compute_as, machine, prepare_cpu_memory, set_deterministic, versions
 from dassl.utils.layers import parameters_sha256
 from dassl.utils.logger import Labelled, speak_any_text
 from runs.grid import apart, parse_grid
@@ -277,7 +277,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     speak_any_text()
     args = parse(arguments)
-    use_large_pages()
+    prepare_cpu_memory()
     if started() > 1:
         return shared(args)
     return together(args) if args.seeds else one(args)

@@ -29,7 +29,7 @@ from benchmarks.step import SHAPES, build_trainer, class_names, make_plain, rand
 from dassl.data.crop_cache import FOLDER_VARIABLE, evaluation_wrapper
 from dassl.data.transforms import build_transform
 from dassl.data.wrapper import DatasetWrapper
-from dassl.utils.environment import use_large_pages
+from dassl.utils.environment import prepare_cpu_memory
 
 
 @torch.no_grad()
@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="file for the figures")
     parser.add_argument("options", nargs="*", help="KEY VALUE pairs for the method's settings")
     args = parser.parse_args()
-    use_large_pages()  # as train.py does
+    prepare_cpu_memory()  # as train.py does
     result = measure(args)
     for name, value in result.items():
         print(f"{name:>24}: {value:.4g}" if isinstance(value, float) else f"{name:>24}: {value}")

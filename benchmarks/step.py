@@ -31,7 +31,7 @@ from clip.model import CLIP
 from clip.text import FullTextEncoder
 from clip.vision import VisionTransformer
 from dassl.engine import TRAINER_REGISTRY
-from dassl.utils.environment import use_large_pages
+from dassl.utils.environment import prepare_cpu_memory
 from trainers._settings import resolve
 from trainers._step import PlainStep
 
@@ -175,7 +175,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="file for the figures")
     parser.add_argument("options", nargs="*", help="KEY VALUE pairs for the method's settings")
     args = parser.parse_args()
-    use_large_pages()  # as train.py does
+    prepare_cpu_memory()  # as train.py does
     result = measure(args)
     for name, value in result.items():
         print(f"{name:>20}: {value:.4g}" if isinstance(value, float) else f"{name:>20}: {value}")

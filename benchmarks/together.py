@@ -22,7 +22,7 @@ import torch
 from benchmarks._measure import hardware, in_turn, medians, peak_memory
 from benchmarks.step import SHAPES, build_trainer, class_names, random_weights, step
 from dassl.engine.lockstep import in_lockstep
-from dassl.utils.environment import use_large_pages
+from dassl.utils.environment import prepare_cpu_memory
 from trainers._frozen_clip import shared_weights
 from trainers._together import OnePass, WaitingStep
 
@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="file for the figures")
     parser.add_argument("options", nargs="*", help="KEY VALUE pairs for the method's settings")
     args = parser.parse_args()
-    use_large_pages()  # as train.py does
+    prepare_cpu_memory()  # as train.py does
     result = measure(args)
     for name, value in result.items():
         print(f"{name:>20}: {value:.4g}" if isinstance(value, float) else f"{name:>20}: {value}")

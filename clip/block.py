@@ -29,7 +29,8 @@ class QuickGELU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         # As y * sigmoid(y) / 1.702, y = 1.702 x, autograd keeps one tensor of the widest kind there is and not two.
-        return F.silu(1.702 * x).mul_(1 / 1.702)
+        y = 1.702 * x
+        return F.silu(y, inplace=not y.requires_grad).mul_(1 / 1.702)
 
 
 class Attention(nn.Module):

@@ -10,6 +10,7 @@ G is the number of groups: 1, or one per image or run where each has a prefix of
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -101,11 +102,9 @@ class PrefixTextEncoder:
 
         suffix = states.suffix
         normed = block.ln_1(suffix)
-        parts = attn.query_key_value(normed)
-        mixed = [
-            _attend(attn, bucket, (k, v), *(_bucket_rows(part, bucket) for part in parts)).flatten(1, 2)
-            for bucket in states.prompts.buckets
-        ]
+        buckets = states.prompts.buckets
+        parts = zip(*(_by_bucket(part, buckets) for part in attn.query_key_value(normed)), strict=True)
+        mixed = [_attend(attn, bucket, (k, v), *own).flatten(1, 2) for bucket, own in zip(buckets, parts, strict=True)]
         return PromptStates(states.prompts, new_prefix, _finish(block, suffix, normed, torch.cat(mixed, dim=1), added))
 
     def _read_ends(self, block: ResidualAttentionBlock, states: PromptStates, added: TokenBranch | None) -> Tensor:
@@ -113,7 +112,7 @@ class PrefixTextEncoder:
         attn, prompts = block.attn, states.prompts
         memory = tuple(attn.split_heads(part) for part in attn.key_value(block.ln_1(states.prefix)))
         normed = block.ln_1(states.suffix)
-        keys, values = attn.key_value(normed)
+        keys, values = (_by_bucket(part, prompts.buckets) for part in attn.key_value(normed))
         end_rows = torch.cat(
             [
                 b.rows.start + b.length * torch.arange(len(b.ends), device=b.ends.device) + b.ends
@@ -123,8 +122,8 @@ class PrefixTextEncoder:
         end_normed = normed[:, end_rows]  # (G, C, D) in bucket order
         queries = attn.query(end_normed).split([len(b.ends) for b in prompts.buckets], dim=1)
         mixed = [
-            _attend(attn, b, memory, q[:, :, None], _bucket_rows(keys, b), _bucket_rows(values, b), b.ends[:, None])
-            for b, q in zip(prompts.buckets, queries, strict=True)
+            _attend(attn, b, memory, q[:, :, None], k, v, b.ends[:, None])
+            for b, q, k, v in zip(prompts.buckets, queries, keys, values, strict=True)
         ]
         ends = _finish(block, states.suffix[:, end_rows], end_normed, torch.cat(mixed, dim=1)[:, :, 0], added)
         return ends[:, torch.argsort(prompts.order)]
@@ -138,9 +137,10 @@ def _finish(
     return out if added is None else out + added(normed)
 
 
-def _bucket_rows(x: Tensor, bucket: Bucket) -> Tensor:
-    """(G, R, D) -> (G, Cb, S, D), the rows of one bucket."""
-    return x[:, bucket.rows].unflatten(1, (-1, bucket.length))
+def _by_bucket(x: Tensor, buckets: Sequence[Bucket]) -> list[Tensor]:
+    """(G, R, D) -> for each bucket its rows, (G, Cb, S, D); one split, whose gradient is one concatenation."""
+    rows = x.split([len(bucket.ends) * bucket.length for bucket in buckets], dim=1)
+    return [part.unflatten(1, (-1, bucket.length)) for part, bucket in zip(rows, buckets, strict=True)]
 
 
 def _attend(

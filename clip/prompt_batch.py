@@ -12,8 +12,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-MAX_BUCKETS = 4
-"""Suffixes are grouped by length: more groups pad less, but each costs a few more small operations per block."""
+MOST_BUCKETS = {"cpu": 8, "gpu": 4}
+"""Suffixes are grouped by length: more groups pad less, but each costs a few more small operations per block, which
+on a GPU take longer than some padding."""
 
 
 class Bucket(NamedTuple):
@@ -36,7 +37,8 @@ class PromptBatch:
     """C tokenised prompts, split for the prefix-sharing text encoder.
 
     Args:
-        ids: (C, T) token ids, each row start token, words, end token (the highest id), padding.
+        ids: (C, T) token ids, each row start token, words, end token (the highest id), padding; on the device where
+            the prompts are to be encoded.
         prefix: number P of leading positions to treat as shared; by default as many as all prompts have in
             common. A smaller number is always exact; a larger one is refused.
         slots: (C, T), which row of a learned context stands in a token's place, -1 where the token stays;
@@ -72,15 +74,6 @@ class PromptBatch:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def to(self, device: torch.device | str) -> PromptBatch:
-        """The same prompts with their index tables on `device`."""
-        moved = PromptBatch.__new__(PromptBatch)
-        moved.prefix = self.prefix
-        for name in ("ids", "slots", "ends", "order", "suffix_positions", "suffix_ids", "suffix_slots"):
-            setattr(moved, name, getattr(self, name).to(device))
-        moved.buckets = [b._replace(classes=b.classes.to(device), ends=b.ends.to(device)) for b in self.buckets]
-        return moved
-
     def _common_prefix(self) -> int:
         """Leading positions equal in all prompts, the end token left to the suffix."""
         equal = ((self.ids == self.ids[:1]) & (self.slots == self.slots[:1])).all(dim=0)
@@ -91,7 +84,8 @@ class PromptBatch:
         lengths = self.ends - self.prefix + 1
         order = torch.argsort(lengths, stable=True)
         sizes = list(zip(*(t.tolist() for t in lengths.unique(return_counts=True)), strict=True))  # (length, classes)
-        while len(sizes) > MAX_BUCKETS:  # merge where it pads the fewest rows
+        most = MOST_BUCKETS["cpu" if self.ids.device.type == "cpu" else "gpu"]
+        while len(sizes) > most:  # merge where it pads the fewest rows
             padding = [(longer - length) * n for (length, n), (longer, _) in pairwise(sizes)]
             i = padding.index(min(padding))
             sizes[i : i + 2] = [(sizes[i + 1][0], sizes[i][1] + sizes[i + 1][1])]

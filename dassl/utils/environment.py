@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import platform
 import random
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -12,16 +15,25 @@ import numpy as np
 import torch
 
 MOST_THREADS = 1024
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
+LARGEST_MMAP_THRESHOLD = 32 * 2**20  # larger ones glibc refuses: such tensors do go back, hence the large pages
+KEPT_WHEN_FREED = 2**30
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn", "yacs")
 
 
-def use_large_pages() -> None:
-    """Let PyTorch ask Linux for large pages where it allocates large tensors on the CPU.
+def prepare_cpu_memory() -> None:
+    """Let tensors on the CPU come in large pages, and keep for the next step what a step frees.
 
-    Memory that a step frees goes back to the system and comes again page by page; with ordinary pages of 4 KiB that
-    takes longer than most elementwise operations on such a tensor. To be called before the first one is there.
+    Memory that is given back to the system comes again page by page, emptied each time; with ordinary pages of 4 KiB
+    that takes longer than most elementwise operations on a tensor. To be called before the first large one is there.
+    What the environment says of either (`THP_MEM_ALLOC_ENABLE`, `MALLOC_...`, `GLIBC_TUNABLES`) stays.
     """
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    if sys.platform == "linux" and not any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
+        with contextlib.suppress(AttributeError):  # a C library that is not glibc
+            mallopt = ctypes.CDLL(None).mallopt
+            mallopt(M_MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD)
+            mallopt(M_TRIM_THRESHOLD, KEPT_WHEN_FREED)
 
 
 def set_random_seed(seed: int) -> None:
