@@ -16,6 +16,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 MIB = 2**20
+IN_A_ROW = 3
+"""Timed calls of a turn."""
 
 
 def synchronise(device: torch.device) -> None:
@@ -36,24 +38,28 @@ class Repeats(NamedTuple):
 
 
 def in_turn(
-    computations: dict[str, Callable[[], Any]], repeats: int, device: torch.device, warm_up: int | None = None
+    computations: dict[str, Callable[[], Any]], turns: int, device: torch.device, warm_up: int | None = None
 ) -> dict[str, Repeats]:
-    """Time each repeat of each computation; they take turns, so that a noisy machine is fair to all.
+    """Time each computation `turns` times three calls; they take turns, so that a noisy machine is fair to all.
 
-    Untimed calls of each come first: one, on a GPU enough for CUDA graphs to be recorded and compared.
+    A turn begins with an untimed call: training steps follow their own kind, and what the other computation left of
+    caches and free memory is not theirs. Untimed calls of each come first: one, on a GPU enough for CUDA graphs to
+    be recorded and compared.
     """
     for compute in computations.values():
         for _ in range((8 if device.type == "cuda" else 1) if warm_up is None else warm_up):
             compute()
     found = {name: Repeats([], []) for name in computations}
-    for _ in range(repeats):
+    for _ in range(turns):
         for name, compute in computations.items():
-            synchronise(device)
-            began, busy = time.perf_counter(), time.process_time()
             compute()
-            synchronise(device)
-            found[name].clock.append(time.perf_counter() - began)
-            found[name].cpu.append(time.process_time() - busy)
+            for _ in range(IN_A_ROW):
+                synchronise(device)
+                began, busy = time.perf_counter(), time.process_time()
+                compute()
+                synchronise(device)
+                found[name].clock.append(time.perf_counter() - began)
+                found[name].cpu.append(time.process_time() - busy)
     return found
 
 

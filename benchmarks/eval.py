@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader
 
 from benchmarks._measure import hardware
 from benchmarks.loader import make_photographs, settings
-from benchmarks.step import SHAPES, build_trainer, class_names, make_plain, random_weights
+from benchmarks.step import SHAPES, build_trainer, class_names, make_published, random_weights
 from dassl.data.crop_cache import FOLDER_VARIABLE, evaluation_wrapper
 from dassl.data.transforms import build_transform
 from dassl.data.wrapper import DatasetWrapper
@@ -61,7 +61,7 @@ def measure(args: argparse.Namespace) -> dict:
         (folder / "pictures").mkdir()
         pictures = make_photographs(folder / "pictures", args.pictures)
         ours, plain = build_trainer(args, weights, names), build_trainer(args, weights, names)
-        make_plain(plain)
+        make_published(plain)
         for trainer in (ours, plain):
             trainer.set_model_mode("eval")
         cfg = settings(cache=True, workers=args.workers)

@@ -2,12 +2,13 @@
 
     python benchmarks/step.py --method MMRL --classes 200 --batch 4 --backbone ViT-B/16 --device cpu
 
-Plain is what published code does: prompts of full length through every layer, the frozen image tower apart
-from the tuned one, every row to the end. Weights are random, class names are ImageNet's. Printed are the
-medians, their ratio, the operations of each in 10^9, the memory each needs at its peak beyond the weights, and by how
-much loss and gradients differ. `--only product` measures where the plain computation does not fit, `--side text` the
-class features alone, forward and backward. On a busy machine `OMP_WAIT_POLICY=passive` and `cpu_ratio`, the ratio of
-all threads' seconds, say more than the clock.
+Plain is what published code does: prompts of full length through every layer, the frozen image tower apart from the
+tuned one, every row to the end, PyTorch's multi-head attention with positions first (`--blocks own`: our blocks, so that
+only what is left out makes the difference). Weights are random, class names are ImageNet's. Printed are the medians,
+their ratio, the operations of each in 10^9, the memory each needs at its peak beyond the weights, and by how much loss
+and gradients differ. `--only product` measures where the plain computation does not fit, `--side text` the class
+features alone, forward and backward. On a busy machine `OMP_WAIT_POLICY=passive` and `cpu_ratio`, the ratio of all
+threads' seconds, say more than the clock.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import torch
 import train
 import trainers  # noqa: F401  (registers the methods)
 from benchmarks._measure import gflop, hardware, in_turn, medians, peak_memory
+from benchmarks._published_blocks import publish
 from clip.full_vision import FullVisionTransformer
 from clip.model import CLIP
 from clip.text import FullTextEncoder
@@ -94,6 +96,15 @@ def make_plain(trainer) -> None:
         method.text_start = frozen.text.lower(method.prompts, to=method.text_start.layer)
 
 
+def make_published(trainer) -> None:
+    """`make_plain`, with the blocks of published code too."""
+    make_plain(trainer)
+    model = trainer.method.clip.model
+    publish(model.transformer)
+    if isinstance(model.visual, VisionTransformer):
+        publish(model.visual.transformer)
+
+
 def step(trainer, images: torch.Tensor, labels: torch.Tensor) -> None:
     """Forward, backward, optimiser; the parameters move, so what is compared is measured before."""
     trainer.optim.zero_grad()
@@ -131,7 +142,7 @@ def measure(args: argparse.Namespace) -> dict:
         chosen = [args.only] if args.only else ["plain", "product"]
         built = {variant: build_trainer(args, weights, names) for variant in chosen}
     if "plain" in built:
-        make_plain(built["plain"])
+        {"published": make_published, "own": make_plain}[args.blocks](built["plain"])
     side = next(iter(built.values())).method.clip.visual.input_resolution
     torch.manual_seed(1)
     images = torch.randn(args.batch, 3, side, side, device=device)
@@ -169,8 +180,11 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"])
     parser.add_argument("--prec", default="fp32", help="precision of the run: fp32, amp, fp16, bf16")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="turns of each; a turn is three steps after an untimed one"
+    )
     parser.add_argument("--side", choices=["step", "text"], default="step", help="the whole step, or the text alone")
+    parser.add_argument("--blocks", choices=["published", "own"], default="published", help="of the plain computation")
     parser.add_argument("--only", choices=["plain", "product"])
     parser.add_argument("--json", type=Path, help="file for the figures")
     parser.add_argument("options", nargs="*", help="KEY VALUE pairs for the method's settings")
