@@ -3,12 +3,12 @@
     python benchmarks/step.py --method MMRL --classes 200 --batch 4 --backbone ViT-B/16 --device cpu
 
 Plain is what published code does: prompts of full length through every layer, the frozen image tower apart from the
-tuned one, every row to the end, PyTorch's multi-head attention with positions first (`--blocks own`: our blocks, so that
-only what is left out makes the difference). Weights are random, class names are ImageNet's. Printed are the medians,
-their ratio, the operations of each in 10^9, the memory each needs at its peak beyond the weights, and by how much loss
-and gradients differ. `--only product` measures where the plain computation does not fit, `--side text` the class
-features alone, forward and backward. On a busy machine `OMP_WAIT_POLICY=passive` and `cpu_ratio`, the ratio of all
-threads' seconds, say more than the clock.
+tuned one, every row to the end, PyTorch's multi-head attention with positions first (`--blocks own`: our blocks, so
+that only what is left out makes the difference). Weights are random, class names are ImageNet's. Printed are the
+medians, their ratio, the operations of each in 10^9, the memory each needs at its peak beyond the weights, and by how
+much loss and gradients differ. `--only product` measures where the plain computation does not fit, `--side text` the
+class features alone, forward and backward. On a busy machine `OMP_WAIT_POLICY=passive` and `cpu_ratio`, the ratio of
+all threads' seconds, say more than the clock.
 """
 
 from __future__ import annotations

@@ -37,12 +37,12 @@ class PromptBatch:
     """C tokenised prompts, split for the prefix-sharing text encoder.
 
     Args:
-        ids: (C, T) token ids, each row start token, words, end token (the highest id), padding; on the device where
-            the prompts are to be encoded.
+        ids: (C, T) token ids, each row start token, words, end token (the highest id), padding.
         prefix: number P of leading positions to treat as shared; by default as many as all prompts have in
             common. A smaller number is always exact; a larger one is refused.
         slots: (C, T), which row of a learned context stands in a token's place, -1 where the token stays;
             by default there is no context.
+        device: where the prompts are to be encoded; by default where the ids are.
 
     Attributes:
         ids, slots: (C, T); ends: (C,) position of each end token; prefix: P >= 1.
@@ -50,7 +50,13 @@ class PromptBatch:
         suffix_ids, suffix_slots, suffix_positions: (R,) of every suffix row.
     """
 
-    def __init__(self, ids: Tensor, prefix: int | None = None, slots: Tensor | None = None):
+    def __init__(
+        self,
+        ids: Tensor,
+        prefix: int | None = None,
+        slots: Tensor | None = None,
+        device: torch.device | str | None = None,
+    ):
         if ids.ndim != 2 or not len(ids):
             raise ValueError(
                 f"prompts must be a (classes, positions) table of one class or more, not {tuple(ids.shape)}"
@@ -62,7 +68,8 @@ class PromptBatch:
         self.prefix = common if prefix is None else prefix
         if not 1 <= self.prefix <= common:
             raise ValueError(f"a prefix of {prefix} positions is not shared: the prompts have {common} in common")
-        self.buckets = self._make_buckets()
+        device = torch.device(device or self.ids.device)
+        self.buckets = self._make_buckets(MOST_BUCKETS["cpu" if device.type == "cpu" else "gpu"])
         self.order = torch.cat([bucket.classes for bucket in self.buckets])
         positions = [self._bucket_positions(bucket) for bucket in self.buckets]
         classes = [bucket.classes[:, None].expand(-1, bucket.length) for bucket in self.buckets]
@@ -70,6 +77,7 @@ class PromptBatch:
         rows = torch.cat([c.flatten() for c in classes])
         self.suffix_ids = self.ids[rows, self.suffix_positions]
         self.suffix_slots = self.slots[rows, self.suffix_positions]
+        self._move(device)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -80,11 +88,15 @@ class PromptBatch:
         common = int(equal.long().cumprod(0).sum())
         return max(1, min(common, int(self.ends.min())))
 
-    def _make_buckets(self) -> list[Bucket]:
+    def _move(self, device: torch.device) -> None:
+        for name in ("ids", "slots", "ends", "order", "suffix_positions", "suffix_ids", "suffix_slots"):
+            setattr(self, name, getattr(self, name).to(device))
+        self.buckets = [b._replace(classes=b.classes.to(device), ends=b.ends.to(device)) for b in self.buckets]
+
+    def _make_buckets(self, most: int) -> list[Bucket]:
         lengths = self.ends - self.prefix + 1
         order = torch.argsort(lengths, stable=True)
         sizes = list(zip(*(t.tolist() for t in lengths.unique(return_counts=True)), strict=True))  # (length, classes)
-        most = MOST_BUCKETS["cpu" if self.ids.device.type == "cpu" else "gpu"]
         while len(sizes) > most:  # merge where it pads the fewest rows
             padding = [(longer - length) * n for (length, n), (longer, _) in pairwise(sizes)]
             i = padding.index(min(padding))

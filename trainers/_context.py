@@ -116,7 +116,7 @@ def context_prompts(
         lengths = tokenize(names, context_length=clip.model.context_length).argmax(dim=1) - 1
         order = torch.stack([_name_moved(ids.shape[1], int(n), count, before) for n in lengths])
         ids, slots = ids.gather(1, order), slots.gather(1, order)
-    return PromptBatch(ids.to(clip.device), slots=slots.to(clip.device))
+    return PromptBatch(ids, slots=slots, device=clip.device)
 
 
 def _name_moved(positions: int, name: int, context: int, before: int) -> Tensor:

@@ -75,7 +75,7 @@ class FrozenCLIP:
     def prompts(self, classnames: Sequence[str], template: str) -> PromptBatch:
         """Tokenised class prompts; underscores in names become spaces."""
         texts = [template.format(name.replace("_", " ")) for name in classnames]
-        return PromptBatch(tokenize(texts, context_length=self.model.context_length).to(self.device))
+        return PromptBatch(tokenize(texts, context_length=self.model.context_length), device=self.device)
 
     @torch.no_grad()
     def prompt_features(self, classnames: Sequence[str], template: str) -> Tensor:
