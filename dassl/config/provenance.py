@@ -86,18 +86,17 @@ class ConfigBuilder:
             self.merge_dict({key: value} if value else {}, origin)
             return
         key = str(key)
-        if not self._has(key):
-            if not self._is_open(key):
-                raise self._unknown(key, origin)
-            self.declare(key, decode(value))
+        known = self._has(key)
+        if not known and not self._is_open(key):
+            raise self._unknown(key, origin)
         *path, name = key.split(".")
         node = self._make_section(path)
-        if isinstance(node[name], CfgNode):
+        if known and isinstance(node[name], CfgNode):
             if value is None:  # a section in a yaml file with nothing, or only comments, below it
                 return
             raise ConfigError(f"{key} in {origin} is a section and takes KEY: VALUE pairs, got {value!r}")
         try:
-            setattr(node, name, coerce(value, node[name]))
+            setattr(node, name, coerce(value, node[name]) if known else decode(value))
         except ConfigValueError as error:
             raise ConfigError(f"{key} in {origin} is {value!r}, expected {error}") from error
         self.origins[key] = origin

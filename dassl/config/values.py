@@ -7,6 +7,8 @@ from typing import Any
 
 SPELLING = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
 SEQUENCES = (tuple, list)
+KINDS = (str, bool, int, float, type(None), *SEQUENCES)
+"""What a setting can be; yacs takes no others."""
 
 
 class ConfigValueError(ValueError):
@@ -14,13 +16,20 @@ class ConfigValueError(ValueError):
 
 
 def decode(value: Any) -> Any:
-    """Read text as a Python literal where it is one, as yacs does: ``"1e-5"`` becomes a number."""
+    """Read text as a Python literal where it is one, as yacs does: ``"1e-5"`` becomes a number.
+
+    Raises:
+        ConfigValueError: what yaml made of it is no kind of setting.
+    """
+    if not isinstance(value, KINDS):
+        raise ConfigValueError("a text, a number, True, False, None or a list; a date or the like stands in quotes")
     if not isinstance(value, str):
         return value
     try:
-        return literal_eval(value)
+        literal = literal_eval(value)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return value
+    return literal if isinstance(literal, KINDS) else value
 
 
 def coerce(value: Any, current: Any) -> Any:
@@ -30,7 +39,7 @@ def coerce(value: Any, current: Any) -> Any:
     that is None. A text is kept as it was typed where a text is expected, though it may look like a number.
 
     Raises:
-        ConfigValueError: another type.
+        ConfigValueError: another type, or no kind of setting.
     """
     decoded = decode(value)
     expected = type(current)

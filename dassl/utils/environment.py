@@ -29,11 +29,16 @@ def prepare_cpu_memory() -> None:
     What the environment says of either (`THP_MEM_ALLOC_ENABLE`, `MALLOC_...`, `GLIBC_TUNABLES`) stays.
     """
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    keep_freed_memory(KEPT_WHEN_FREED)
+
+
+def keep_freed_memory(most: int) -> None:
+    """Let glibc keep up to `most` bytes of freed memory in one piece; nothing where the environment says how much."""
     if sys.platform == "linux" and not any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
         with contextlib.suppress(AttributeError):  # a C library that is not glibc
             mallopt = ctypes.CDLL(None).mallopt
             mallopt(M_MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD)
-            mallopt(M_TRIM_THRESHOLD, KEPT_WHEN_FREED)
+            mallopt(M_TRIM_THRESHOLD, most)
 
 
 def set_random_seed(seed: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 import yaml
 from hypothesis import HealthCheck, example, given, settings
@@ -63,9 +65,24 @@ def test_any_bytes(tmp_path, monkeypatch, content):
 
 @QUIET
 @given(st.dictionaries(KEYS, TREES))
+@example({"TRAINER": {"FOO": date(2000, 1, 1)}})
+@example({"TRAINER": {"FOO": b"a"}})
+@example({"TRAINER": {"FOO": "{1, 2}"}})
 def test_any_tree(tmp_path, tree):
     (tmp_path / "any.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
     read(tmp_path / "any.yaml")
+
+
+def test_a_date_is_refused_by_name_and_in_quotes_a_text(tmp_path):
+    file = tmp_path / "any.yaml"
+    builder = ConfigBuilder()
+    builder.open("TRAINER")
+    file.write_text("TRAINER: {FOO: 2000-01-01}")
+    with pytest.raises(ConfigError, match=r"TRAINER\.FOO in .*any\.yaml is datetime.*in quotes"):
+        builder.merge_file(file)
+    file.write_text("TRAINER: {FOO: '2000-01-01', BAR: '{1, 2}'}")
+    builder.merge_file(file)
+    assert builder.cfg.TRAINER.FOO == "2000-01-01" and builder.cfg.TRAINER.BAR == "{1, 2}"
 
 
 @pytest.mark.parametrize("text", [LAUGHS, LISTS], ids=["sections", "lists"])
