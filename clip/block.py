@@ -72,23 +72,32 @@ class Attention(nn.Module):
         """(..., L, D) -> queries, keys and values, each (..., L, D), by one matrix product"""
         return F.linear(x, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
 
-    def forward(self, x: Tensor, causal: bool = False, read: int | None = None) -> Tensor:
+    def forward(self, x: Tensor, causal: bool = False, read: int | None = None, beside: Tensor | None = None) -> Tensor:
         """Mix the rows of each sequence.
 
         Args:
             x: (N, L, D), normed.
             causal: a row attends only to itself and the rows before it.
             read: compute only the first `read` rows; excludes `causal`.
+            beside: (K, D) or (N, K, D), further normed rows to attend to, not mixed themselves; excludes `causal`.
 
         Returns:
             (N, read or L, D), after the output projection.
         """
-        if read is None:
+        if read is None and beside is None:
             q, k, v = self.query_key_value(x)
         else:
             q, (k, v) = self.query(x[..., :read, :]), self.key_value(x)
+        if beside is not None:
+            k, v = (_append(own, other) for own, other in zip((k, v), self.key_value(beside), strict=True))
         q, k, v = (self.split_heads(part) for part in (q, k, v))
         return self.out_proj(self.merge_heads(F.scaled_dot_product_attention(q, k, v, is_causal=causal)))
+
+
+def _append(x: Tensor, rows: Tensor) -> Tensor:
+    """(N, L, D) and (K, D) or (N, K, D) -> (N, L + K, D)"""
+    leading = torch.broadcast_shapes(x.shape[:-2], rows.shape[:-2])
+    return torch.cat([part.expand(*leading, -1, -1) for part in (x, rows)], dim=-2)
 
 
 class ResidualAttentionBlock(nn.Module):
@@ -121,14 +130,22 @@ class ResidualAttentionBlock(nn.Module):
         return x + self.mlp(self.ln_2(x))
 
     def forward(
-        self, x: Tensor, causal: bool | None = None, read: int | None = None, branch: TokenBranch | None = None
+        self,
+        x: Tensor,
+        causal: bool | None = None,
+        read: int | None = None,
+        branch: TokenBranch | None = None,
+        beside: Tensor | None = None,
     ) -> Tensor:
-        """(N, L, D) -> (N, read or L, D); `read`, `causal` as in `Attention`, `branch` adds a method's delta.
+        """(N, L, D) -> (N, read or L, D); `branch` adds a method's delta, the rest is as in `Attention`.
+
+        Neither x nor `beside` comes normed.
 
         With x alone it is the call of plugin files that loop over OpenAI's blocks: (L, N, D) -> (L, N, D).
         """
         if causal is None:
             return self.forward(x.transpose(0, 1), self.causal).transpose(0, 1)
         normed = self.ln_1(x)
-        out = self.feed_forward(x[..., :read, :] + self.attn(normed, causal, read))
+        mixed = self.attn(normed, causal, read, None if beside is None else self.ln_1(beside))
+        out = self.feed_forward(x[..., :read, :] + mixed)
         return out if branch is None else out + branch(normed[..., :read, :])

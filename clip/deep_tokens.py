@@ -40,6 +40,9 @@ class DeepTokens(Protocol):
             (K, D) for all sequences, (..., K, D) for each, or None to let the previous states flow on.
         """
 
+    def replaced_at(self, layer: int) -> bool:
+        """Whether the tokens of block `layer` have no regard to `previous`, as where they come into being."""
+
 
 class DeepBranch(Protocol):
     """A per-token addition to the output of chosen blocks."""
@@ -53,27 +56,45 @@ def branch_at(branch: DeepBranch | None, layer: int) -> TokenBranch | None:
     return None if branch is None else branch.at_layer(layer)
 
 
-def write_tokens(x: Tensor, layer: int, source: DeepTokens | None) -> Tensor:
+def write_tokens(x: Tensor, layer: int, source: DeepTokens | None, empty: bool | None = None) -> Tensor:
     """Put a source's tokens for block `layer` into the sequences entering it.
 
     Args:
         x: (..., L, D).
         layer: 1-based index of the block about to run.
         source: the learned tokens, or None.
+        empty: whether the sequences are without slots; by default they are up to where the slots come into being.
 
     Returns:
-        (..., L + K, D) at the layer where the slots come into being, else (..., L, D); the leading
-        dimensions grow where the source gives different tokens to sequences that were one until here.
+        (..., L + K, D) where there were no slots, else (..., L, D); the leading dimensions grow where the
+        source gives different tokens to sequences that were one until here.
     """
     if source is None or (source.grow_at is not None and layer < source.grow_at):
         return x
-    growing = layer == source.grow_at
-    taken = 0 if growing else source.count
-    first = x.shape[-2] - taken if source.at is None else source.at
-    before, previous, after = x.split([first, taken, x.shape[-2] - first - taken], dim=-2)
-    new = source.tokens(layer, None if growing else previous)
+    empty = layer == source.grow_at if empty is None else empty
+    before, previous, after = _around_slots(x, source, 0 if empty else source.count)
+    new = source.tokens(layer, None if empty else previous)
     if new is None:
         return x
     leading = torch.broadcast_shapes(x.shape[:-2], new.shape[:-2])
     parts = (part.to(x.dtype).expand(*leading, -1, -1) for part in (before, new, after))
     return torch.cat(list(parts), dim=-2)
+
+
+def drop_replaced(x: Tensor, layer: int, source: DeepTokens | None) -> Tensor:
+    """Take from the sequences entering block `layer` (..., L, D) the slots that hold what it would replace.
+
+    Returns:
+        (..., L - K, D), or x where there are no slots yet or the block takes them as they are.
+    """
+    if source is None or not source.replaced_at(layer) or (source.grow_at is not None and layer <= source.grow_at):
+        return x
+    before, _, after = _around_slots(x, source, source.count)
+    return torch.cat([before, after], dim=-2)
+
+
+def _around_slots(x: Tensor, source: DeepTokens, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """(..., L, D) -> the rows before the first slot, those of `count` slots, and the rows behind."""
+    first = x.shape[-2] - count if source.at is None else source.at
+    before, slots, after = x.split([first, count, x.shape[-2] - first - count], dim=-2)
+    return before, slots, after

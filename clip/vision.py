@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from clip.block import LayerNorm, QuickGELU
-from clip.deep_tokens import DeepBranch, DeepTokens, write_tokens
+from clip.deep_tokens import DeepBranch, DeepTokens, branch_at, drop_replaced, write_tokens
 from clip.transformer import Paused, Transformer
 
 
@@ -61,7 +61,8 @@ class VisionTransformer(nn.Module):
         self, images: Tensor, to: int, tokens: DeepTokens | None = None, branch: DeepBranch | None = None
     ) -> Paused:
         """Run the tower up to the input of block `to` (1-based)."""
-        return Paused(self.transformer.run(self.embed(images, tokens), 1, to - 1, tokens, branch), to)
+        x = drop_replaced(self.embed(images, tokens), 1, tokens)
+        return Paused(self.run(x, 1, to - 1, tokens, branch), to)
 
     def upper(self, paused: Paused, tokens: DeepTokens | None = None, branch: DeepBranch | None = None) -> Tensor:
         """Continue to the top and read the class row, and the slots that stand right behind it.
@@ -71,8 +72,32 @@ class VisionTransformer(nn.Module):
             after the last norm, before the projection.
         """
         read = 1 + tokens.count if tokens is not None and tokens.at == 1 else 1
-        x = self.transformer.run(paused.states, paused.layer, None, tokens, branch, read=read)
+        x = self.run(paused.states, paused.layer, self.transformer.layers, tokens, branch, read)
         return self.ln_post(x)
+
+    def run(
+        self,
+        x: Tensor,
+        first: int,
+        last: int,
+        tokens: DeepTokens | None = None,
+        branch: DeepBranch | None = None,
+        read: int | None = None,
+    ) -> Tensor:
+        """`Transformer.run` without what becomes of tokens that the next block replaces: rows only attend to those.
+
+        At the input of such a block the sequences are without slots.
+        """
+        for layer in range(first, last + 1):
+            block, added = self.transformer.resblocks[layer - 1], branch_at(branch, layer)
+            rows = read if layer == self.transformer.layers else None
+            new = tokens is not None and tokens.replaced_at(layer)
+            if tokens is not None and new and tokens.replaced_at(layer + 1):
+                x = block(x, False, rows, added, beside=tokens.tokens(layer, None).to(x.dtype))
+            else:
+                x = block(write_tokens(x, layer, tokens, empty=new), False, rows, added)
+                x = drop_replaced(x, layer + 1, tokens)
+        return x
 
     def forward(self, images: Tensor, tokens: DeepTokens | None = None, branch: DeepBranch | None = None) -> Tensor:
         """(B, 3, S, S) -> (B, E), image features, not normalised; without tokens and branch frozen CLIP's."""

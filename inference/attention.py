@@ -1,12 +1,12 @@
 """Where the class token and the learned tokens of the image tower look, layer by layer.
 
 The blocks use a fused attention that keeps no weights. While `attention_maps` watches, each block's weights are
-computed once more beside it, from the same input; predictions stay as they are.
+computed once more beside it, from the same input. Learned tokens go through every layer meanwhile, also where the next
+layer replaces them; predictions stay as they are.
 """
 
 from __future__ import annotations
 
-import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -44,20 +44,18 @@ def watched(visual: VisionTransformer) -> Iterator[AttentionMaps]:
     maps, transformer = AttentionMaps(), visual.transformer
     side = round((len(visual.positional_embedding) - 1) ** 0.5)
     at: int | None = None  # where the learned tokens stand; None: behind the patches
-    plain_run = type(transformer).run
 
     def run(
-        self,
         x: Tensor,
-        first: int = 1,
-        last: int | None = None,
+        first: int,
+        last: int,
         tokens: DeepTokens | None = None,
         branch: DeepBranch | None = None,
         read: int | None = None,
     ) -> Tensor:
         nonlocal at
         at = None if tokens is None else tokens.at
-        return plain_run(self, x, first, last, tokens, branch, read)
+        return transformer.run(x, first, last, tokens, branch, read)
 
     def see(layer: int, attention: Attention, x: Tensor) -> None:
         of_all = weights(attention, x)
@@ -73,11 +71,11 @@ def watched(visual: VisionTransformer) -> Iterator[AttentionMaps]:
         block.attn.register_forward_pre_hook(lambda attention, args, layer=layer: see(layer, attention, args[0]))
         for layer, block in enumerate(transformer.resblocks, start=1)
     ]
-    transformer.run = types.MethodType(run, transformer)
+    visual.run = run  # type: ignore[method-assign]
     try:
         yield maps
     finally:
-        del transformer.run
+        del visual.run
         for hook in hooks:
             hook.remove()
 

@@ -39,6 +39,9 @@ class Tokens:
         new = self.learned[layer]
         return new if previous is None else (1 - self.kept) * new + self.kept * previous
 
+    def replaced_at(self, layer):
+        return layer == self.grow_at or (layer in self.learned and not self.kept)
+
 
 class Adapters:
     """A small non-linear branch, per token, on some blocks."""

@@ -29,6 +29,9 @@ class LayerPrompts:
     def tokens(self, layer: int, previous: Tensor | None) -> Tensor | None:
         return self.by_layer.get(layer)
 
+    def replaced_at(self, layer: int) -> bool:
+        return layer in self.by_layer
+
 
 def image_prompts(prompts: Sequence[Tensor]) -> LayerPrompts:
     """Prompts behind the patches: the first at the embedded input, each further one at layer 2, 3, ..."""

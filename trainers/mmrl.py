@@ -43,6 +43,9 @@ class SpaceTokens:
         """M_i = R W_i^T + b_i; what became of the tokens in the layer below is dropped."""
         return self.maps[layer](self.space) if layer in self.maps else None
 
+    def replaced_at(self, layer: int) -> bool:
+        return layer in self.maps
+
 
 class MMRLMethod(Method):
     """R, a linear map per layer and modality, and a projection for the representation tokens."""

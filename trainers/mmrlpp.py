@@ -57,6 +57,9 @@ class ComposedTokens(SpaceTokens):
             return mapped
         return self.beta * mapped.to(previous.dtype) + (1 - self.beta) * previous
 
+    def replaced_at(self, layer: int) -> bool:
+        return layer == self.grow_at
+
 
 class MMRLppMethod(MMRLMethod):
     """MMRL with shared-residual maps, composed tokens and a low-rank projection."""

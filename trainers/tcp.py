@@ -33,6 +33,9 @@ class ClassTokens:
     def tokens(self, layer: int, previous: Tensor | None) -> Tensor | None:
         return self.of_classes if layer == self.layer else None
 
+    def replaced_at(self, layer: int) -> bool:
+        return layer == self.layer
+
 
 class TCPMethod(CosineMethod):
     """The context (N, D), and the network from a class's zero-shot feature to its N tokens."""

@@ -29,6 +29,9 @@ class Slots:
         new = self.learned[layer]
         return new if previous is None else (1 - self.kept) * new + self.kept * previous
 
+    def replaced_at(self, layer: int) -> bool:
+        return layer == self.grow_at or (layer in self.learned and not self.kept)
+
 
 class Adapters:
     """A small non-linear branch on some blocks."""
@@ -119,6 +122,7 @@ CASES = {
     "behind the last position, from layer 2": (None, 2, (2, 4)),
     "at 1 from layer 1": (1, 1, (1, 2, 3)),
     "at 1 from layer 3": (1, 3, (3, 5)),
+    "at 1 with gaps": (1, 1, (1, 3, 4)),
     "at 1 in the top layer alone": (1, LAYERS, (LAYERS,)),
 }
 
@@ -158,6 +162,13 @@ def test_one_lower_half_serves_both_passes(tower, images, to):
     torch.testing.assert_close(tower.upper(shared), plain(tower, images, None, None)[:, :1], rtol=0, atol=1e-11)
     torch.testing.assert_close(tuned, plain(tower, images, slots, None)[:, : 1 + K], rtol=0, atol=1e-11)
     torch.testing.assert_close(tower.upper(shared)[:, 0] @ tower.proj, tower(images), rtol=0, atol=1e-11)
+
+
+@torch.no_grad()
+def test_tokens_replaced_before_any_block_saw_them(tower, images):
+    slots = Slots(None, 0, (0, 1, 2), 0.0, False)
+    got = tower.upper(tower.lower(images, 1, slots), slots)
+    torch.testing.assert_close(got, plain(tower, images, slots, None)[:, :1], rtol=0, atol=1e-11)
 
 
 def test_pictures_of_another_size_are_refused(tower):
