@@ -11,7 +11,6 @@ features once. All three must predict the same classes.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -23,9 +22,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import torch
 from torch.utils.data import DataLoader
 
+from benchmarks._command import add_run, at_least_one, command, run
 from benchmarks._measure import hardware
+from benchmarks._trainers import build_trainer, class_names, make_published, random_weights
 from benchmarks.loader import make_photographs, settings
-from benchmarks.step import SHAPES, build_trainer, class_names, make_published, random_weights
 from dassl.data.crop_cache import FOLDER_VARIABLE, evaluation_wrapper
 from dassl.data.transforms import build_transform
 from dassl.data.wrapper import DatasetWrapper
@@ -85,28 +85,15 @@ def measure(args: argparse.Namespace) -> dict:
     return result | {"ratio": seconds["plain"] / seconds["cached"]} | hardware(torch.device(args.device))
 
 
-def main() -> None:
-    """Read the command line, measure, print and store."""
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
-    parser.add_argument("--method", default="MMRL")
-    parser.add_argument("--backbone", default="ViT-B/16", choices=SHAPES)
-    parser.add_argument("--classes", type=int, default=100)
-    parser.add_argument("--pictures", type=int, default=400)
-    parser.add_argument("--batch", type=int, default=100)
-    parser.add_argument("--workers", type=int, default=0)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--prec", default="fp32", help="precision of the run: fp32, amp, fp16, bf16")
-    parser.add_argument("--json", type=Path, help="file for the figures")
-    parser.add_argument("options", nargs="*", help="KEY VALUE pairs for the method's settings")
-    args = parser.parse_args()
+def main() -> int:
+    """The command."""
     prepare_cpu_memory()  # as train.py does
-    result = measure(args)
-    for name, value in result.items():
-        print(f"{name:>24}: {value:.4g}" if isinstance(value, float) else f"{name:>24}: {value}")
-    if args.json:
-        args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    parser = command(__doc__)
+    add_run(parser, batch=100)
+    parser.add_argument("--pictures", type=at_least_one, default=400)
+    parser.add_argument("--workers", type=int, default=0)
+    return run(parser, measure)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -10,7 +10,6 @@ resizing, not the disk.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -24,6 +23,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from benchmarks._command import at_least_one, command, run
 from benchmarks._measure import hardware
 from dassl.config import get_cfg_default
 from dassl.data.crop_cache import evaluation_wrapper
@@ -65,42 +65,36 @@ def rate(dataset, workers: int, batch: int = 100) -> float:
     return len(dataset) / (time.perf_counter() - began)
 
 
-def measure(pictures: int, workers: int) -> dict:
+def measure(args: argparse.Namespace) -> dict:
     """Evaluation plain, cache being filled, cache filled; training plain and from decoded pictures."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["CROP_CACHE"] = str(Path(folder) / "crops")
-        data = make_photographs(Path(folder), pictures)
-        plain, cached = settings(False, workers), settings(True, workers)
+        data = make_photographs(Path(folder), args.pictures)
+        plain, cached = settings(False, args.workers), settings(True, args.workers)
         test, train = build_transform(plain, is_train=False), build_transform(plain, is_train=True)
         crops = evaluation_wrapper(cached, data, test)
         result = {
-            "pictures": pictures,
-            "workers": workers,
-            "evaluation_plain": rate(DatasetWrapper(plain, data, test), workers),
-            "evaluation_filling_the_cache": rate(crops, workers),
-            "evaluation_cached": rate(crops, workers),
+            "pictures": args.pictures,
+            "workers": args.workers,
+            "evaluation_plain_per_second": rate(DatasetWrapper(plain, data, test), args.workers),
+            "filling_the_cache_per_second": rate(crops, args.workers),
+            "evaluation_cached_per_second": rate(crops, args.workers),
         }
         wrapper = DatasetWrapper(plain, data, train, is_train=True)
         torch.manual_seed(0)
-        result["training_plain"] = rate(wrapper, workers)
+        result["training_plain_per_second"] = rate(wrapper, args.workers)
         wrapper.keep_decoded(mib=10_000)
-        result["training_decoded_once"] = rate(wrapper, workers)
+        result["decoded_once_per_second"] = rate(wrapper, args.workers)
     return result | hardware(torch.device("cpu"))
 
 
-def main() -> None:
-    """Read the command line, measure, print and store."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, default=1000)
+def main() -> int:
+    """The command."""
+    parser = command(__doc__)
+    parser.add_argument("--pictures", type=at_least_one, default=1000)
     parser.add_argument("--workers", type=int, default=0)
-    parser.add_argument("--json", type=Path, help="file for the figures")
-    args = parser.parse_args()
-    result = measure(args.pictures, args.workers)
-    for name, value in result.items():
-        print(f"{name:>30}: {value:,.0f} per second" if isinstance(value, float) else f"{name:>30}: {value}")
-    if args.json:
-        args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return run(parser, measure)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

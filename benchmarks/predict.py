@@ -19,8 +19,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from benchmarks._command import add_method, at_least_one, command, run
 from benchmarks._measure import hardware, in_turn, median_ms
-from benchmarks.step import SHAPES, build_trainer, class_names, random_weights
+from benchmarks._trainers import build_trainer, class_names, random_weights
 from predictor import Predictor
 from runs.record import RunRecord
 
@@ -63,19 +64,13 @@ def measure(args: argparse.Namespace) -> dict:
 
 
 def main() -> int:
-    """Read the command line, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--method", default="MMRL")
-    parser.add_argument("--backbone", default="ViT-B/16", choices=SHAPES)
-    parser.add_argument("--classes", type=int, default=100)
-    parser.add_argument("--repeats", type=int, default=20)
+    """The command."""
+    parser = command(__doc__)
+    add_method(parser)
+    parser.add_argument("--repeats", type=at_least_one, default=20)
     parser.add_argument("--limit", type=float, default=3.0, help="highest ratio that is not an error")
     parser.set_defaults(device="cpu", prec="fp32", options=[])
-    args = parser.parse_args()
-    result = measure(args)
-    for name, value in result.items():
-        print(f"{name:>20}: {value:.4g}" if isinstance(value, float) else f"{name:>20}: {value}")
-    return 0 if result["ratio"] < args.limit else 1
+    return run(parser, measure, lambda args, result: 0 if result["ratio"] < args.limit else 1)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ the product's, on a GPU from CUDA graphs: what is measured is what `--seeds` sav
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from functools import partial
@@ -19,8 +18,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import torch
 
+from benchmarks._command import add_run, at_least_one, command, run
 from benchmarks._measure import hardware, in_turn, medians, peak_memory
-from benchmarks.step import SHAPES, build_trainer, class_names, random_weights, step
+from benchmarks._trainers import build_trainer, check_learns, class_names, random_weights
+from benchmarks.step import step
 from dassl.engine.lockstep import in_lockstep
 from dassl.utils.environment import prepare_cpu_memory
 from trainers._frozen_clip import shared_weights
@@ -39,6 +40,7 @@ def measure(args: argparse.Namespace) -> dict:
         torch.manual_seed(number)
         images = torch.randn(args.batch, 3, side, side, device=device)
         batches.append((images, torch.randint(args.classes, (args.batch,), device=device)))
+        check_learns(trainer)
         trainer.set_model_mode("train")
     steps = [partial(step, trainer, *batch) for trainer, batch in zip(runs, batches, strict=True)]
 
@@ -65,28 +67,15 @@ def measure(args: argparse.Namespace) -> dict:
     return result | hardware(device)
 
 
-def main() -> None:
-    """Read the command line, measure, print and store."""
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
-    parser.add_argument("--method", default="MMRL")
-    parser.add_argument("--backbone", default="ViT-B/16", choices=SHAPES)
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--classes", type=int, default=100)
-    parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--prec", default="fp32", help="precision of the runs: fp32, amp, fp16, bf16")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--json", type=Path, help="file for the figures")
-    parser.add_argument("options", nargs="*", help="KEY VALUE pairs for the method's settings")
-    args = parser.parse_args()
+def main() -> int:
+    """The command."""
     prepare_cpu_memory()  # as train.py does
-    result = measure(args)
-    for name, value in result.items():
-        print(f"{name:>20}: {value:.4g}" if isinstance(value, float) else f"{name:>20}: {value}")
-    if args.json:
-        args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    parser = command(__doc__)
+    add_run(parser, batch=4)
+    parser.add_argument("--runs", type=at_least_one, default=3)
+    parser.add_argument("--repeats", type=at_least_one, default=5)
+    return run(parser, measure)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import trainers  # noqa: F401  (registers the methods)
-from benchmarks.step import make_plain
+from benchmarks._trainers import leave_start, make_plain
 from clip.full_vision import FullVisionTransformer
 from clip.text import FullTextEncoder
 from dassl.engine import TRAINER_REGISTRY
@@ -57,16 +57,10 @@ TOLERANCES = {True: (1e-10, 1e-9), False: (1e-5, 1e-4)}
 
 
 def pair(workshop, method: str, odd: Odd, double: bool):
-    """The trainer as it is, and one with the plain towers, both some steps away from the start values.
-
-    At the start some methods equal their teachers, and have no gradient towards them whose direction means anything.
-    """
+    """The trainer as it is, and one with the plain towers, both a little away from the start values."""
     fast, plain = (workshop.build(method, CLIP, odd.names) for _ in range(2))
     plain.method.load_state_dict(fast.method.state_dict())
-    generator = torch.Generator().manual_seed(1)
-    for own, other in zip(fast.method.parameters(), plain.method.parameters(), strict=True):
-        own.data += 0.02 * torch.randn(own.shape, generator=generator)
-        other.data.copy_(own)
+    leave_start(fast), leave_start(plain)
     if double:
         fast.method.double(), plain.method.double()
     make_plain(plain)

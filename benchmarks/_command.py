@@ -1,0 +1,81 @@
+"""The command line that the benchmarks share: their options, how figures are shown and kept, errors for people."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks._trainers import SHAPES
+from safeio.mistake import for_people
+
+Measure = Callable[[argparse.Namespace], dict[str, Any]]
+Status = Callable[[argparse.Namespace, dict[str, Any]], int]
+"""The exit status that figures deserve."""
+
+
+def command(doc: str) -> argparse.ArgumentParser:
+    """A command line whose help is a module's docstring, with `--json`."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, help="file for the figures")
+    return parser
+
+
+def add_method(parser: argparse.ArgumentParser) -> None:
+    """Which method, on what backbone, of how many classes."""
+    parser.add_argument("--method", default="MMRL")
+    parser.add_argument("--backbone", default="ViT-B/16", choices=SHAPES)
+    parser.add_argument("--classes", type=at_least_one, default=100)
+
+
+def add_run(parser: argparse.ArgumentParser, batch: int) -> None:
+    """The method, and how it is computed."""
+    add_method(parser)
+    parser.add_argument("--batch", type=at_least_one, default=batch)
+    parser.add_argument("--device", type=device, default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--prec", default="fp32", help="precision of the run: fp32, amp, fp16, bf16")
+    parser.add_argument("options", nargs="*", help="KEY VALUE pairs for the method's settings")
+
+
+def at_least_one(text: str) -> int:
+    """An argument that counts something."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)
+
+
+def device(text: str) -> str:
+    """An argument that names where to compute."""
+    if text not in ("cpu", "cuda"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither cpu nor cuda")
+    if text == "cuda" and not torch.cuda.is_available():
+        raise argparse.ArgumentTypeError("PyTorch sees no GPU here; --device cpu computes without one")
+    return text
+
+
+def run(parser: argparse.ArgumentParser, measure: Measure, status: Status = lambda args, result: 0) -> int:
+    """Read the command line, measure, print and store.
+
+    Returns:
+        The exit status; 1 for a mistake in the command, which is told.
+    """
+    args = parser.parse_args()
+    if args.json and not args.json.parent.is_dir():
+        parser.error(f"--json {args.json}: there is no folder {args.json.parent}")
+    try:
+        result = measure(args)
+    except Exception as error:
+        if (told := for_people(error)) is None:
+            raise
+        print(f"error: {told}", file=sys.stderr)
+        return 1
+    for name, value in result.items():
+        print(f"{name:>30}: {value:.4g}" if isinstance(value, float) else f"{name:>30}: {value}")
+    if args.json:
+        args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return status(args, result)

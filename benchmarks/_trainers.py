@@ -1,0 +1,120 @@
+"""Trainers of the real methods on random weights and nothing but class names, and what makes them plain."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from types import SimpleNamespace
+
+import torch
+
+import train
+import trainers  # noqa: F401  (registers the methods)
+from benchmarks._published_blocks import publish
+from clip.full_vision import FullVisionTransformer
+from clip.model import CLIP
+from clip.text import FullTextEncoder
+from clip.vision import VisionTransformer
+from dassl.engine import TRAINER_REGISTRY
+from safeio.mistake import Mistake
+from trainers._one_pass import OnePassTrainer
+from trainers._settings import resolve
+from trainers._step import PlainStep
+
+VARYING = ("vision_patch_size", "vision_width", "vision_layers", "transformer_width", "embed_dim")
+SHAPES = {
+    "ViT-B/32": (32, 768, 12, 512, 512),
+    "ViT-B/16": (16, 768, 12, 512, 512),
+    "ViT-L/14": (14, 1024, 24, 768, 768),
+}
+COMMON = {"image_resolution": 224, "context_length": 77, "vocab_size": 49408, "transformer_layers": 12}
+
+
+def class_names(count: int) -> list[str]:
+    """Names of ImageNet's classes, from open_clip; repeated with a number where more are asked for."""
+    try:
+        from open_clip import IMAGENET_CLASSNAMES
+    except ImportError:
+        raise Mistake("ImageNet's class names come with open_clip: pip install -r requirements-open-clip.txt") from None
+
+    step = max(1, len(IMAGENET_CLASSNAMES) // count)
+    names = IMAGENET_CLASSNAMES[::step][:count]
+    return [*names, *(f"{IMAGENET_CLASSNAMES[i % 1000]} {i}" for i in range(len(names), count))]
+
+
+def random_weights(backbone: str, folder: Path) -> Path:
+    """A file with random weights of a backbone's shape."""
+    shape = dict(zip(VARYING, SHAPES[backbone], strict=True))
+    torch.manual_seed(0)
+    model = CLIP(**COMMON, **shape, transformer_heads=shape["transformer_width"] // 64)
+    file = folder / "random.pt"
+    torch.save(model.state_dict(), file)
+    return file
+
+
+def build_trainer(args: argparse.Namespace, weights: Path, names: list[str]):
+    """The method's own trainer, on nothing but class names.
+
+    Raises:
+        Mistake: a method that is not there, or one that looks at training pictures before it can do anything.
+    """
+    cuda = args.device == "cuda"
+    real = TRAINER_REGISTRY.get(args.method)
+    if issubclass(real, OnePassTrainer):
+        raise Mistake(f"{args.method} learns from the features of training pictures, of which a benchmark has none")
+    options = {"MODEL.BACKBONE.NAME": weights, "DATASET.NAME": "ImageNet", "USE_CUDA": cuda, "TEST.ROLE": "trained"}
+    options |= {"INPUT.SIZE": "(224,224)"}
+    if real.settings_node:
+        options |= {f"TRAINER.{real.settings_node}.PREC": args.prec}
+    words = [str(word) for pair in options.items() for word in pair]
+    cfg = resolve(train.parse(["--trainer", args.method, *words, *args.options])).cfg
+
+    class OnClassNames(real):
+        def build_data_loader(self):
+            self.dm = SimpleNamespace(dataset=SimpleNamespace(classnames=names))
+            self.train_loader_x = self.train_loader_u = self.val_loader = self.test_loader = None
+            self.num_classes, self.lab2cname = len(names), dict(enumerate(names))
+
+    OnClassNames.__name__ = args.method
+    torch.manual_seed(0)
+    return OnClassNames(cfg)
+
+
+def check_learns(trainer) -> None:
+    """A benchmark of steps is about to begin.
+
+    Raises:
+        Mistake: there is nothing to train.
+    """
+    if not trainer.learns:
+        raise Mistake(f"{trainer.cfg.TRAINER.NAME} learns nothing: there is no step to measure")
+
+
+def leave_start(trainer) -> None:
+    """Move the parameters a little, always the same way.
+
+    At the start some methods equal their teachers, and have no gradient towards them whose direction means anything.
+    """
+    generator = torch.Generator().manual_seed(1)
+    for parameter in trainer.method.parameters():
+        parameter.data += 0.02 * torch.randn(parameter.shape, generator=generator).to(parameter.device)
+
+
+def make_plain(trainer) -> None:
+    """Replace the fast towers by the plain ones, what was computed ahead included, and record no graphs."""
+    trainer.computer = PlainStep()
+    method, frozen = trainer.method, trainer.method.clip
+    frozen.text = FullTextEncoder(frozen.model)
+    if isinstance(frozen.visual, VisionTransformer):
+        frozen.visual = FullVisionTransformer(frozen.visual)
+    if hasattr(method, "text_start"):
+        method.text_start = frozen.text.lower(method.prompts, to=method.text_start.layer)
+
+
+def make_published(trainer) -> None:
+    """`make_plain`, with the blocks of published code too."""
+    make_plain(trainer)
+    model = trainer.method.clip.model
+    publish(model.transformer)
+    if isinstance(model.visual, VisionTransformer):
+        publish(model.visual.transformer)
