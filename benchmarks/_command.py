@@ -30,23 +30,27 @@ def add_method(parser: argparse.ArgumentParser) -> None:
     """Which method, on what backbone, of how many classes."""
     parser.add_argument("--method", default="MMRL")
     parser.add_argument("--backbone", default="ViT-B/16", choices=SHAPES)
-    parser.add_argument("--classes", type=at_least_one, default=100)
+    parser.add_argument("--classes", type=at_least(1), default=100)
 
 
 def add_run(parser: argparse.ArgumentParser, batch: int) -> None:
     """The method, and how it is computed."""
     add_method(parser)
-    parser.add_argument("--batch", type=at_least_one, default=batch)
+    parser.add_argument("--batch", type=at_least(1), default=batch)
     parser.add_argument("--device", type=device, default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--prec", default="fp32", help="precision of the run: fp32, amp, fp16, bf16")
     parser.add_argument("options", nargs="*", help="KEY VALUE pairs for the method's settings")
 
 
-def at_least_one(text: str) -> int:
-    """An argument that counts something."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
-    return int(text)
+def at_least(least: int) -> Callable[[str], int]:
+    """The type of an argument that counts something."""
+
+    def count(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} on")
+        return int(text)
+
+    return count
 
 
 def device(text: str) -> str:

@@ -81,7 +81,7 @@ def build_trainer(args: argparse.Namespace, weights: Path, names: list[str]):
 
 
 def check_learns(trainer) -> None:
-    """A benchmark of steps is about to begin.
+    """Refuse a method that takes no steps.
 
     Raises:
         Mistake: there is nothing to train.

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import torch
 from torch.utils.data import DataLoader
 
-from benchmarks._command import add_run, at_least_one, command, run
+from benchmarks._command import add_run, at_least, command, run
 from benchmarks._measure import hardware
 from benchmarks._trainers import build_trainer, class_names, make_published, random_weights
 from benchmarks.loader import make_photographs, settings
@@ -86,12 +86,12 @@ def measure(args: argparse.Namespace) -> dict:
 
 
 def main() -> int:
-    """The command."""
+    """Do what the command line asks for; returns the exit status."""
     prepare_cpu_memory()  # as train.py does
     parser = command(__doc__)
     add_run(parser, batch=100)
-    parser.add_argument("--pictures", type=at_least_one, default=400)
-    parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--pictures", type=at_least(1), default=400)
+    parser.add_argument("--workers", type=at_least(0), default=0)
     return run(parser, measure)
 
 

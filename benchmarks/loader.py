@@ -23,7 +23,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from benchmarks._command import at_least_one, command, run
+from benchmarks._command import at_least, command, run
 from benchmarks._measure import hardware
 from dassl.config import get_cfg_default
 from dassl.data.crop_cache import evaluation_wrapper
@@ -89,10 +89,10 @@ def measure(args: argparse.Namespace) -> dict:
 
 
 def main() -> int:
-    """The command."""
+    """Do what the command line asks for; returns the exit status."""
     parser = command(__doc__)
-    parser.add_argument("--pictures", type=at_least_one, default=1000)
-    parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--pictures", type=at_least(1), default=1000)
+    parser.add_argument("--workers", type=at_least(0), default=0)
     return run(parser, measure)
 
 

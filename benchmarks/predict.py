@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks._command import add_method, at_least_one, command, run
+from benchmarks._command import add_method, at_least, command, run
 from benchmarks._measure import hardware, in_turn, median_ms
 from benchmarks._trainers import build_trainer, class_names, random_weights
 from predictor import Predictor
@@ -64,10 +64,10 @@ def measure(args: argparse.Namespace) -> dict:
 
 
 def main() -> int:
-    """The command."""
+    """Do what the command line asks for; returns the exit status."""
     parser = command(__doc__)
     add_method(parser)
-    parser.add_argument("--repeats", type=at_least_one, default=20)
+    parser.add_argument("--repeats", type=at_least(1), default=20)
     parser.add_argument("--limit", type=float, default=3.0, help="highest ratio that is not an error")
     parser.set_defaults(device="cpu", prec="fp32", options=[])
     return run(parser, measure, lambda args, result: 0 if result["ratio"] < args.limit else 1)

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import torch
 
-from benchmarks._command import add_run, at_least_one, command, run
+from benchmarks._command import add_run, at_least, command, run
 from benchmarks._measure import gflop, hardware, in_turn, medians, peak_memory
 from benchmarks._trainers import (
     build_trainer,
@@ -122,12 +122,12 @@ def measure(args: argparse.Namespace) -> dict:
 
 
 def main() -> int:
-    """The command."""
+    """Do what the command line asks for; returns the exit status."""
     prepare_cpu_memory()  # as train.py does
     parser = command(__doc__)
     add_run(parser, batch=4)
     repeats = "turns of each; a turn is three steps after an untimed one"
-    parser.add_argument("--repeats", type=at_least_one, default=3, help=repeats)
+    parser.add_argument("--repeats", type=at_least(1), default=3, help=repeats)
     parser.add_argument("--side", choices=["step", "text"], default="step", help="the whole step, or the text alone")
     parser.add_argument(
         "--plain", choices=["published", "own"], default="published", help="whose blocks and memory it computes with"

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import torch
 
-from benchmarks._command import add_run, at_least_one, command, run
+from benchmarks._command import add_run, at_least, command, run
 from benchmarks._measure import hardware, in_turn, medians, peak_memory
 from benchmarks._trainers import build_trainer, check_learns, class_names, random_weights
 from benchmarks.step import step
@@ -68,12 +68,12 @@ def measure(args: argparse.Namespace) -> dict:
 
 
 def main() -> int:
-    """The command."""
+    """Do what the command line asks for; returns the exit status."""
     prepare_cpu_memory()  # as train.py does
     parser = command(__doc__)
     add_run(parser, batch=4)
-    parser.add_argument("--runs", type=at_least_one, default=3)
-    parser.add_argument("--repeats", type=at_least_one, default=5)
+    parser.add_argument("--runs", type=at_least(1), default=3)
+    parser.add_argument("--repeats", type=at_least(1), default=5)
     return run(parser, measure)
 
 

@@ -30,6 +30,7 @@ def test_a_step_of_both(tmp_path):
     ("words", "told"),
     [
         ("--classes 0", "'0' is not a whole number from 1 on"),
+        ("--batch many", "'many' is not a whole number from 1 on"),
         ("--device tpu", "'tpu' is neither cpu nor cuda"),
         ("--backbone RN50", "invalid choice: 'RN50'"),
         ("--json nowhere/figures.json", "there is no folder nowhere"),
