@@ -145,7 +145,7 @@ def plan(
     Args:
         protocol, stage: names in configs/protocols, for example base2new and train.
         trainer: registry name of the method; dataset: name of a file in configs/datasets.
-        seeds, shots: the protocol's own where empty.
+        seeds, shots: the protocol's own where empty; shots those that the method is published with, where it says so.
         cfg: a file of the method's config folder instead of the one the protocol names.
 
     Raises:
@@ -156,10 +156,17 @@ def plan(
     stages = data["stages"]
     step = stages[choose(f"stage of {protocol}", stage, stages)]
     settings = _settings(protocol, trainer)
-    files = {path.stem for path in (CONFIGS / "trainers" / trainer).glob("*.yaml")} - {"protocols", "per_dataset"}
+    files = {path.stem for path in (CONFIGS / "trainers" / trainer).glob("*.yaml")} - {
+        "protocols",
+        "per_dataset",
+        "sources",
+    }
     if stage not in stages_of(protocol, trainer):
         raise PlanError(f"{trainer} takes no part in stage {stage} of {protocol}; see configs/trainers/{trainer}.")
-    given, shots = cfg or settings["cfg"].get(dataset, settings["cfg"]["default"]), shots or data["shots"]
+    given, shots = (
+        cfg or settings["cfg"].get(dataset, settings["cfg"]["default"]),
+        shots or settings.get("shots", data["shots"]),
+    )
     chosen = {k: choose(f"config of {trainer}", _for_shots(given, k), files) for k in shots}
     source = data.get("source", {}).get(dataset, data.get("source", {}).get("default", dataset))
 

@@ -11,7 +11,7 @@ from dassl.engine import TRAINER_REGISTRY
 from trainers._clip_trainer import ClipTrainer
 from trainers._context import context_prompts, start_context
 from trainers._cosine import CosineMethod
-from trainers._deep_prompts import check_depth, image_prompts, random_prompts, text_prompts
+from trainers._deep_prompts import AUTO, check_depth, image_prompts, random_prompts, text_prompts
 from trainers._method import unit
 
 
@@ -29,7 +29,7 @@ class MaPLeMethod(CosineMethod):
         super().__init__(settings, clip, task)
         image_tower, text_tower = clip.require_vit("MaPLe").transformer, clip.model.transformer
         deepest = min(image_tower.layers, text_tower.layers)
-        depth = check_depth("PROMPT_DEPTH", settings.PROMPT_DEPTH, deepest)
+        depth = check_depth("PROMPT_DEPTH", settings.PROMPT_DEPTH, deepest, least=1)
         start, words = start_context(clip, settings.CTX_INIT, settings.N_CTX)
         self.ctx = nn.Parameter(start)
         self.text_prompts = random_prompts(depth - 1, len(start), text_tower.width)
@@ -59,6 +59,6 @@ class MaPLe(ClipTrainer):
     defaults = {
         "N_CTX": 2,
         "CTX_INIT": "a photo of a",  # the words that the context starts from; used up to four context rows
-        "PROMPT_DEPTH": 0,  # 0: by the shallower tower's depth, 9 of 12
+        "PROMPT_DEPTH": AUTO,  # layers with prompts of their own; auto: by the shallower encoder's depth, 9 of 12
         "PREC": "fp16",
     }

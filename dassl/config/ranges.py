@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from dassl.config.layers import ConfigError
 from dassl.config.provenance import ConfigBuilder
+from dassl.config.values import AUTO
 from dassl.utils.names import get_most_similar_str_to_a_from_b
 
 Values = Mapping[str, Any]
@@ -49,6 +50,11 @@ def below_one() -> Rule:
 
 def one_of(*names: str) -> Rule:
     return Rule(f"one of {', '.join(name or repr(name) for name in names)}", lambda value: value in names, names)
+
+
+def or_auto(rule: Rule) -> Rule:
+    """What a rule allows, or ``auto`` (empty means the same)."""
+    return Rule(f"{rule.expected}, or {AUTO}", lambda value: value in ("", AUTO) or rule.fits(value), (AUTO,))
 
 
 def each(rule: Rule, length: int | None = None) -> Rule:
