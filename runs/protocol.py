@@ -14,6 +14,10 @@ import yaml
 CONFIGS = Path(__file__).parent.parent / "configs"
 
 
+NO_CONFIGS = {"protocols", "per_dataset", "sources"}
+"""Files of a method's folder that are no config of a run."""
+
+
 class PlanError(ValueError):
     """A protocol, method or dataset that does not exist; the message lists what does."""
 
@@ -156,17 +160,11 @@ def plan(
     stages = data["stages"]
     step = stages[choose(f"stage of {protocol}", stage, stages)]
     settings = _settings(protocol, trainer)
-    files = {path.stem for path in (CONFIGS / "trainers" / trainer).glob("*.yaml")} - {
-        "protocols",
-        "per_dataset",
-        "sources",
-    }
+    files = {path.stem for path in (CONFIGS / "trainers" / trainer).glob("*.yaml")} - NO_CONFIGS
     if stage not in stages_of(protocol, trainer):
         raise PlanError(f"{trainer} takes no part in stage {stage} of {protocol}; see configs/trainers/{trainer}.")
-    given, shots = (
-        cfg or settings["cfg"].get(dataset, settings["cfg"]["default"]),
-        shots or settings.get("shots", data["shots"]),
-    )
+    given = cfg or settings["cfg"].get(dataset, settings["cfg"]["default"])
+    shots = shots or settings.get("shots", data["shots"])
     chosen = {k: choose(f"config of {trainer}", _for_shots(given, k), files) for k in shots}
     source = data.get("source", {}).get(dataset, data.get("source", {}).get("default", dataset))
 

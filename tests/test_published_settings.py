@@ -1,4 +1,4 @@
-"""Settings that published files and scripts have for some datasets, shots or protocols alone, after everything is merged."""
+"""Settings that published files and scripts have for some datasets, shots or protocols alone, after merging."""
 
 import pytest
 
