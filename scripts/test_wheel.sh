@@ -3,7 +3,7 @@
 # command there, away from the clone. OpenAI releases its clip in a repository only; clip-anytorch is that code on the
 # package index. What the wheel requires comes from .venv, so that torch is not installed twice.
 source "$(dirname "$0")/common.sh"
-make_venv requirements-test.txt
+make_venv test
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
