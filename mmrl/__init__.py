@@ -2,13 +2,8 @@
 
     import mmrl
 
-    model = mmrl.fit("images/", method="MMRL", shots=16)  # one folder per class
+    model = mmrl.load("output/few_shot/openmoji/shots_16/MMRL/emoji/seed1")
     model.predict("new.jpg")
-    model.save("my-run")
-
-    model = mmrl.load("my-run")
-    mmrl.zero_shot("images/", ["cat", "dog"])
-    mmrl.results("output")
 
 `python -m mmrl help` lists the commands. Each name below is imported when it is first used, so `import mmrl` is quick.
 """
@@ -24,28 +19,13 @@ __version__ = "0.1.0"
 
 prefer_clone()
 
-_HOME = {
-    "fit": "mmrl.learning",
-    "load": "mmrl.learning",
-    "zero_shot": "mmrl.learning",
-    "results": "mmrl.records",
-    "methods": "mmrl.records",
-    "MMRLClassifier": "mmrl.estimator",
-    "Predictor": "inference.predictor",
-    "Prediction": "inference.predictor",
-    "Predictions": "inference.predictor",
-    "UserError": "safeio.errors",
-}
+_HOME = dict.fromkeys(("load", "Prediction", "Predictions", "Predictor", "UserError"), "mmrl.learning")
 """Each public name: the module that it is in."""
 
-__all__ = ["__version__", *_HOME]
+__all__ = ["Prediction", "Predictions", "Predictor", "UserError", "__version__", "load"]
 
 if TYPE_CHECKING:
-    from inference.predictor import Prediction, Predictions, Predictor
-    from mmrl.estimator import MMRLClassifier
-    from mmrl.learning import fit, load, zero_shot
-    from mmrl.records import methods, results
-    from safeio.errors import UserError
+    from mmrl.learning import Prediction, Predictions, Predictor, UserError, load
 
 
 def __getattr__(name: str) -> Any:

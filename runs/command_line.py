@@ -14,9 +14,8 @@ from runs.protocol import PlanError
 from safeio.names import nearest_name
 
 KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)+")
-TOP_KEYS = frozenset(
-    "DETERMINISTIC OUTPUT_DIR PRESET PROTOCOL RESUME SEED STAGE SWEPT TASK USE_CUDA VERBOSE VERSION".split()
-)
+TOP_KEYS = {"DETERMINISTIC", "OUTPUT_DIR", "PRESET", "PROTOCOL", "RESUME", "SEED", "STAGE", "SWEPT", "TASK", "USE_CUDA"}
+TOP_KEYS |= {"VERBOSE", "VERSION"}
 """Keys of settings without a section."""
 
 
@@ -43,7 +42,7 @@ class CommandParser(argparse.ArgumentParser):
             kwargs["epilog"] = f"example:\n  {example}"
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
 
-    def parse_args(self, args=None, namespace=None):  # type: ignore[override]
+    def parse_args(self, args=None, namespace=None):
         parsed, left = self.parse_known_args(args, namespace)
         if left:
             self.error_unknown(left[0])
@@ -53,32 +52,33 @@ class CommandParser(argparse.ArgumentParser):
         """End with the nearest option to a word that no option takes."""
         options = [option for action in self._actions for option in action.option_strings]
         near = nearest_name(word.partition("=")[0], options) if word.startswith("-") else None
-        self.error(f"unknown {'option' if word.startswith('-') else 'word'} {word}" + (f", did you mean {near}?" if near else ""))
+        kind = "option" if word.startswith("-") else "word"
+        self.error(f"unknown {kind} {word}" + (f", did you mean {near}?" if near else ""))
 
 
-def add_output(parser: argparse.ArgumentParser) -> None:
+def add_output(parser: argparse._ActionsContainer) -> None:
     """Add --output, the folder below which every run has its own."""
     default = Path(os.environ.get("OUTPUT") or "output")
     parser.add_argument("--output", type=Path, default=default, metavar="DIR", help="folder of all runs; or set OUTPUT")
 
 
-def add_root(parser: argparse.ArgumentParser) -> None:
+def add_root(parser: argparse._ActionsContainer) -> None:
     """Add --root, the folder of the datasets."""
     default = os.environ.get("DATA") or "./data"
     parser.add_argument("--root", default=default, metavar="DIR", help="folder of the datasets; or set DATA")
 
 
-def add_seeds(parser: argparse.ArgumentParser) -> None:
+def add_seeds(parser: argparse._ActionsContainer, text: str, default: Sequence[int] | None = None) -> None:
     """Add --seed and --seeds, which are the same option."""
-    parser.add_argument("--seed", "--seeds", dest="seeds", type=int, nargs="+", metavar="N", help="one or more seeds")
+    parser.add_argument("--seed", "--seeds", dest="seeds", type=int, nargs="+", metavar="N", default=default, help=text)
 
 
-def add_backbone(parser: argparse.ArgumentParser) -> None:
+def add_backbone(parser: argparse._ActionsContainer) -> None:
     """Add --backbone."""
     parser.add_argument("--backbone", metavar="NAME", help="a CLIP by name, or the path of its weights")
 
 
-def add_device(parser: argparse.ArgumentParser) -> None:
+def add_device(parser: argparse._ActionsContainer) -> None:
     """Add --device."""
     parser.add_argument("--device", help="cpu or cuda; a GPU if there is one")
 

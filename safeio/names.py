@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 def folded(name: str) -> str:
-    """Return a name without capitals and separators, `+` as p: MMRL++ and mmrlpp are one, so are ViT-B/16 and vitb16."""
+    """Return a name without capitals and separators, `+` as p: MMRL++ is mmrlpp, ViT-B/16 is vitb16."""
     return "".join(letter for letter in name.lower().replace("+", "p") if letter.isalnum())
 
 

@@ -18,3 +18,12 @@ $pip install "$work"/mmrl-*.whl clip-anytorch datasets
 $pip install --no-deps "setuptools<70"  # OpenAI's code imports pkg_resources.packaging, which later ones lack
 cd "$work"
 "$work/env/bin/python" -I "$OLDPWD/tools/check_wheel.py" "$work"/mmrl-*.whl
+
+cd "$OLDPWD"
+"$PYTHON" -m venv "$work/editable"
+site=$("$work/editable/bin/python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
+echo "$heavy" > "$site/heavy.pth"
+"$work/editable/bin/python" -m pip --quiet --disable-pip-version-check install -e .
+cd "$work"
+"$work/editable/bin/mmrl" config MMRL openmoji > /dev/null
+"$work/editable/bin/python" -c 'import mmrl; mmrl.load; import trainers; print("The editable installation is fine.")'

@@ -1,7 +1,7 @@
 """Build hook: a wheel in which everything lies below one package, `mmrl`. Why and how: docs/packaging.md.
 
 What is at the root of a clone (packages, configs/, scripts) goes into mmrl/, beside what is there, and imports of it
-are rewritten: `from clip import clip` becomes `from mmrl.clip import clip`. So no bare name reaches a user's site-packages.
+are rewritten: `from clip import clip` becomes `from mmrl.clip import clip`. So a user's site-packages get no bare name.
 """
 
 from __future__ import annotations

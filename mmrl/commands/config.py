@@ -34,11 +34,17 @@ def main(arguments: Sequence[str]) -> int:
     (run, *_) = plan(args.protocol, args.stage, args.method, args.dataset, args.seeds[:1], [args.shots], args.cfg)
     import train
     from dassl.config import ConfigError
+    from dassl.config.validators import leaves
 
     try:
         builder = train.resolve(train.parse(run.arguments(args.output, args.root, [*options_of(args), *settings])))
     except (ConfigError, KeyError) as error:
         return fail(error.args[0])
-    lines = builder.describe().splitlines()
-    print("\n".join(lines if args.all else [line for line in lines if line.rstrip().endswith("]") or "  [" in line]))
+    if args.all:
+        print(builder.describe())
+        return 0
+    values = dict(leaves(builder.cfg))
+    rows = [(key, str(values[key]), origin) for key, origin in sorted(builder.origins.items()) if key in values]
+    widths = [min(48, max(len(row[column]) for row in rows)) for column in (0, 1)]
+    print("\n".join(f"{key:{widths[0]}}  {value:{widths[1]}}  {origin}" for key, value, origin in rows))
     return 0

@@ -10,7 +10,7 @@ from runs.command_line import CommandParser, add_root
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser."""
-    parser = CommandParser(prog="mmrl data check", description=__doc__, example="mmrl data check all --root data --deep")
+    parser = CommandParser(prog="mmrl data check", description=__doc__, example="mmrl data check all --root data")
     parser.add_argument("names", nargs="*", default=["all"], metavar="DATASET", help="a benchmark, or all")
     add_root(parser)
     parser.add_argument("--deep", action="store_true", help="open every image")

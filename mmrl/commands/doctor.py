@@ -37,7 +37,9 @@ def main(arguments: Sequence[str]) -> int:
     sections = {
         "versions": _versions(),
         "devices": _devices() if "torch" not in missing else iter([("torch", "missing")]),
-        "extras": ((name, _version(package) or f'missing: pip install ".[{name}]"') for name, package in EXTRAS.items()),
+        "extras": (
+            (name, _version(package) or f'missing: pip install ".[{name}]"') for name, package in EXTRAS.items()
+        ),
         "caches": _caches(),
         "weights": _weights(),
         f"data in {args.root}": _data(Path(args.root).expanduser()),
@@ -92,9 +94,8 @@ def _weights() -> Iterator[tuple[str, str]]:
 
 def _data(root: Path) -> Iterator[tuple[str, str]]:
     """Yield each benchmark whose folder is there; `mmrl data check` looks closer."""
-    from dassl.data.datasets import DATASET_REGISTRY
-
     import datasets  # noqa: F401  (registers the datasets)
+    from dassl.data.datasets import DATASET_REGISTRY
 
     found = 0
     with open(CONFIGS.parent / "datasets" / "facts.csv", newline="", encoding="utf-8") as file:

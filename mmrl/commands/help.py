@@ -20,8 +20,8 @@ def usage() -> str:
         [
             "usage: mmrl COMMAND ...\n",
             *lines,
-            "\n`mmrl help COMMAND` shows a command's options, `mmrl help METHOD` a method's settings, `mmrl --version` the",
-            "version. Settings are given as KEY=VALUE or KEY VALUE behind any command that trains.",
+            "\n`mmrl help COMMAND` shows a command's options, `mmrl help METHOD` a method's settings.",
+            "Settings are given as KEY=VALUE or KEY VALUE behind any command that trains.",
             "\nexample:\n  mmrl train MMRL openmoji --shots 16 --seed 1",
         ]
     )

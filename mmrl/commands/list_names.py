@@ -26,8 +26,8 @@ def methods() -> Iterator[tuple[str, str]]:
 
 def datasets() -> Iterator[tuple[str, str]]:
     """Yield each dataset with its numbers of classes and images."""
-    with open(ROOT / "datasets" / "facts.csv", newline="", encoding="utf-8") as file:
-        facts = {row["config"]: row for row in csv.DictReader(file)}
+    with open(ROOT / "datasets" / "facts.csv", newline="", encoding="utf-8") as table:
+        facts = {row["config"]: row for row in csv.DictReader(table)}
     for name in protocol.datasets():
         registered = protocol.read(protocol.CONFIGS / "datasets" / f"{name}.yaml").get("DATASET", {}).get("NAME", name)
         row = facts.get(name)
@@ -39,8 +39,8 @@ def backbones() -> Iterator[tuple[str, str]]:
     """Yield each CLIP by name and where its weights come from."""
     for file in sorted((ROOT / "clip" / "embedded").glob("*.npz")):
         yield file.stem, "small, in this package: needs no download"
-    with open(ROOT / "clip" / "models.csv", newline="", encoding="utf-8") as file:
-        yield from ((row["name"], "OpenAI's weights, downloaded once") for row in csv.DictReader(file))
+    with open(ROOT / "clip" / "models.csv", newline="", encoding="utf-8") as table:
+        yield from ((row["name"], "OpenAI's weights, downloaded once") for row in csv.DictReader(table))
     yield "open_clip:ARCH/TAG", "any model of open_clip (extra open-clip)"
     yield "PATH", "a weights file of OpenAI's or open_clip's"
 

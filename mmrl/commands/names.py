@@ -7,15 +7,17 @@ import argparse
 from runs import protocol
 
 
-def add_method(parser: argparse.ArgumentParser, **kwargs: object) -> None:
+def add_method(parser: argparse.ArgumentParser) -> None:
     """Add the positional METHOD."""
-    action = parser.add_argument("method", metavar="METHOD", help="for example MMRL; `mmrl list methods`", **kwargs)
+    action = parser.add_argument("method", metavar="METHOD", help="for example MMRL; `mmrl list methods`")
     action.completer = lambda **_: protocol.methods()  # type: ignore[attr-defined]
 
 
-def add_dataset(parser: argparse.ArgumentParser, **kwargs: object) -> None:
+def add_dataset(parser: argparse.ArgumentParser, nargs: str | None = None) -> None:
     """Add the positional DATASET."""
-    action = parser.add_argument("dataset", metavar="DATASET", help="for example dtd; `mmrl list datasets`", **kwargs)
+    action = parser.add_argument(
+        "dataset", metavar="DATASET", help="for example dtd; `mmrl list datasets`", nargs=nargs
+    )
     action.completer = lambda **_: protocol.datasets()  # type: ignore[attr-defined]
 
 

@@ -1,7 +1,7 @@
 """Test what was trained: a run's folder on its own or another dataset, or a method's runs as a protocol says.
 
-`mmrl test METHOD DATASET` runs the test stage of --protocol on the runs that `mmrl train` left; `mmrl test RUN_DIR` tests one
-run, with `--on DATASET` on another dataset, whose classes are new to it.
+`mmrl test METHOD DATASET` runs the test stage of --protocol on the runs that `mmrl train` left. `mmrl test RUN_DIR`
+tests one run, with `--on DATASET` on another dataset, whose classes are new to it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = CommandParser(
         prog="mmrl test",
         description=__doc__,
-        usage="mmrl test METHOD DATASET [options] [KEY=VALUE ...]\n       mmrl test RUN_DIR [--on DATASET] [KEY=VALUE ...]",
+        usage="mmrl test METHOD DATASET [options] [KEY=VALUE ...]\n       mmrl test RUN_DIR [--on DATASET]",
         example="mmrl test MMRL openmoji --protocol base2new --seed 1",
     )
     parser.add_argument("method", metavar="METHOD|RUN_DIR", help="a method, or the folder of a run that trained")
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     if (Path(args.method) / FILE_NAME).is_file():
         return test_run(Path(args.method), args.on or args.dataset, args, settings)
     if args.dataset is None:
-        return fail(f"{args.method} is no folder of a run; to test a method, name a dataset too: mmrl test METHOD DATASET")
+        return fail(f"{args.method} is no folder of a run; to test a method, name a dataset: mmrl test METHOD DATASET")
     if "test" not in load_protocol(args.protocol)["stages"]:
         raise PlanError(f"{args.protocol} tests where it trains: `mmrl train` has the result. Try --protocol base2new.")
     runs = plan(args.protocol, "test", args.method, args.dataset, args.seeds, [args.shots], args.cfg)

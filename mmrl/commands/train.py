@@ -47,8 +47,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Add what `train` and `test` share."""
     add_protocol(parser, "few_shot")
     parser.add_argument("--shots", type=int, default=16, metavar="N", help="training images of each class")
-    add_seeds(parser)
-    parser.set_defaults(seeds=[1])
+    add_seeds(parser, "one or more seeds", default=[1])
     add_root(parser)
     add_output(parser)
     add_backbone(parser)
@@ -153,5 +152,3 @@ def _say(run: Run, args: argparse.Namespace) -> None:
     print(f"\n{run.trainer} on {run.dataset}, seed {run.seed}: {shown}\nfolder: {folder}")
     if run.model_folder is None:
         print(f"next:   mmrl predict {folder} IMAGE ...")
-
-
