@@ -14,7 +14,7 @@ from dassl.data.datasets.build import DATASET_REGISTRY
 from dassl.engine import TRAINER_REGISTRY
 from runs import protocol
 from runs.presets import presets
-from trainers._settings import resolve
+from trainers.base.settings import resolve
 
 PROJECT = Path(__file__).parent.parent
 CONFIGS = PROJECT / "configs"

@@ -9,7 +9,7 @@ import pytest
 import train
 import trainers  # noqa: F401  (registers the methods)
 from runs.protocol import plan
-from trainers._settings import resolve
+from trainers.base.settings import resolve
 
 PROJECT = Path(__file__).parent.parent
 KEYS = ("NAME", "LR", "WEIGHT_DECAY", "LR_SCHEDULER", "MAX_EPOCH", "WARMUP_EPOCH", "WARMUP_TYPE", "WARMUP_CONS_LR")

@@ -4,10 +4,10 @@ import pytest
 
 import train
 import trainers  # noqa: F401  (registers the methods)
-from runs.expand import Request, expand
 from runs.protocol import plan
-from trainers._settings import resolve
-from trainers._templates import dataset_template
+from runs.sweep.plan import Request, expand
+from trainers.base.settings import resolve
+from trainers.base.templates import dataset_template
 
 
 def merged(trainer: str, protocol: str, dataset: str, *options: str, **kinds):

@@ -1,6 +1,6 @@
 """IVLP: independent vision-language prompting, the baseline of MaPLe (Khattak et al., CVPR 2023) and PromptSRC.
 
-Prompts in both towers that know nothing of each other.
+Prompts in both encoders that know nothing of each other.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from dassl.config import ConfigError
 from dassl.engine import TRAINER_REGISTRY
-from trainers._context import context_prompts, plain_words, start_context
-from trainers._deep_prompts import AUTO, check_depth, random_prompts, text_prompts
-from trainers._method import unit
+from trainers.base.deep_prompts import AUTO, check_depth, random_prompts, text_prompts
+from trainers.base.method import l2_normalize
+from trainers.base.prompt_context import context_prompts, plain_words, start_context
 from trainers.vpt import VPT, VPTMethod
 
 
@@ -26,8 +26,8 @@ class IVLPMethod(VPTMethod):
 
     def prepare_text(self) -> None:
         settings, clip = self.settings, self.clip
-        tower = clip.model.transformer
-        depth = check_depth("PROMPT_DEPTH_TEXT", settings.PROMPT_DEPTH_TEXT, tower.layers)
+        encoder = clip.model.transformer
+        depth = check_depth("PROMPT_DEPTH_TEXT", settings.PROMPT_DEPTH_TEXT, encoder.layers)
         self.fixed_w = None
         if not depth:
             if not len(self.image_prompts):
@@ -37,15 +37,15 @@ class IVLPMethod(VPTMethod):
             return
         start, words = start_context(clip, settings.CTX_INIT, settings.N_CTX_TEXT)
         self.ctx = nn.Parameter(start)
-        self.text_prompts = random_prompts(depth - 1, len(start), tower.width)
+        self.text_prompts = random_prompts(depth - 1, len(start), encoder.width)
         self.prompts = context_prompts(clip, self.task.classnames, words, len(start))
 
     def class_features(self) -> Tensor:
-        """w, unit text features (C, E)."""
+        """w, normalized text features (C, E)."""
         if self.fixed_w is not None:
             return self.fixed_w
         deeper = text_prompts(self.ctx, self.text_prompts)
-        return unit(self.clip.text.encode(self.prompts, deeper, context=self.ctx[None]))
+        return l2_normalize(self.clip.text.encode(self.prompts, deeper, context=self.ctx[None]))
 
 
 @TRAINER_REGISTRY.register()

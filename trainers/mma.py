@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from clip.block import TokenBranch
 from dassl.config import ConfigError
 from dassl.engine import TRAINER_REGISTRY
-from trainers._clip_trainer import ClipTrainer
-from trainers._cosine import CosineMethod
-from trainers._deep_prompts import AUTO, by_depth
-from trainers._method import Losses, unit
+from trainers.base.cosine import CosineMethod
+from trainers.base.deep_prompts import AUTO, by_depth
+from trainers.base.method import Losses, l2_normalize
+from trainers.base.trainer import ClipTrainer
 
 
 class Adapter(nn.Module):
@@ -98,18 +98,18 @@ class MMAMethod(CosineMethod):
         return Branches(own, self.shared, self.settings.ADAPTER_SCALE)
 
     def class_features(self) -> Tensor:
-        """w, unit text features (C, E)."""
+        """w, normalized text features (C, E)."""
         branches = self.branches(self.text_adapters)
         start = self.text_start or self.clip.text.lower(self.prompts, to=1, branch=branches)
-        return unit(self.clip.text.upper(start, branch=branches))
+        return l2_normalize(self.clip.text.upper(start, branch=branches))
 
     def image_features(self, images: Tensor) -> Tensor:
-        """f, unit image features (B, E)."""
+        """f, normalized image features (B, E)."""
         visual, branches, first = self.clip.visual, self.branches(self.image_adapters), self.layers[0]
         with torch.set_grad_enabled(torch.is_grad_enabled() and not first):
             shared = visual.lower(self.clip.images(images), to=max(1, first), branch=branches)
         rows = visual.upper(shared, branch=branches)
-        return unit(rows[:, 0] @ visual.proj)
+        return l2_normalize(rows[:, 0] @ visual.proj)
 
     def objective(self, losses: Losses) -> Tensor:
         """Return the loss over the adapters' scale s, for its gradients alone; what is shown is the loss.
