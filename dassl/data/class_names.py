@@ -38,7 +38,7 @@ def check_names(names: Sequence[str], source: str, places: Sequence[str] | None 
     Raises:
         ClassNamesError: there are none, one is empty or of undecodable bytes, or two are the same in words.
     """
-    if not names:
+    if not any(map(spoken, names)):
         raise ClassNamesError(f"There are no class names in {source}.")
     places = places or [f"name {number}" for number in range(1, len(names) + 1)]
     first: dict[str, int] = {}
@@ -54,7 +54,7 @@ def check_names(names: Sequence[str], source: str, places: Sequence[str] | None 
         if other != position:
             raise ClassNamesError(
                 f"{source}: two classes are the same in words, so that nothing can tell them apart: "
-                f"{names[other]!r} ({places[other]}) and {name!r} ({places[position]}). Give them different names."
+                f"{names[other]!r} and {name!r} ({places[other]}; {places[position]}). Give them different names."
             )
     return tuple(name.strip() for name in names)
 
@@ -78,7 +78,7 @@ def read_text(path: str | Path) -> str:
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise ClassNamesError(f"Cannot read {path}: {error.strerror or error}") from error
+        raise ClassNamesError(f"Cannot read class names from {path}: {error.strerror or error}") from error
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise ClassNamesError(f"{path} is UTF-16 text. Save it as UTF-8.")
     try:

@@ -259,7 +259,7 @@ def locate(paths: list[str], places: list[str], root: Path, beside: Path) -> tup
     for base in bases:
         for cut in _cuts(sample):
             for ending in [""] if suffix == "" else ["", *sorted(image_suffixes())]:
-                count = sum((base / (_cut(path, cut) + ending)).is_file() for path in sample)
+                count = sum(os.path.isfile(base / (_cut(path, cut) + ending)) for path in sample)
                 if count and (best is None or count > best[0]):
                     best = (count, base, cut, ending)
             if best and best[0] == len(sample):
@@ -279,7 +279,7 @@ def locate(paths: list[str], places: list[str], root: Path, beside: Path) -> tup
 
 def missing_message(missing: list[str], places: list[str], total: int) -> str:
     """Say how many images are not there, where the first are named, and under which other ending they are."""
-    told = [f"{path} ({place})" if place else path for path, place in zip(missing, places, strict=True)]
+    told = [f"{place}: {path}" if place else path for path, place in zip(missing, places, strict=True)]
     others = Counter()
     for path in missing[:1000]:
         stem = os.path.splitext(path)[0]

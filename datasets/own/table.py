@@ -135,8 +135,11 @@ def _check_parts(table: Table) -> None:
         raise OwnDataError(f"{table.root} names only the parts {', '.join(table.parts)}: there is nothing to train on.")
     tested = "test" if "test" in table.parts else "val"
     classes = {part: {row.label for row in table.rows if row.part == part} for part in table.parts}
+    elsewhere = set().union(*(found for part, found in classes.items() if part not in ("train", tested)))
+    if untested := sorted((classes["train"] & elsewhere) - classes.get(tested, set())):
+        table.warnings.append(f"not tested, without images in {tested}: {few(untested)}")
     for here, there in [("train", part) for part in table.parts[1:]] + [(tested, "train")]:
-        missing = sorted(classes.get(there, set()) - classes.get(here, set()))
+        missing = sorted(classes[there] - classes.get(here, set()) - (elsewhere if here == tested else set()))
         if here not in classes or not missing:
             continue
         folded = {name.casefold(): name for name in classes[here] - classes[there]}
