@@ -132,8 +132,10 @@ def read_architecture(folder: Path) -> Architecture:
     vision = VISION_DEFAULTS | (config.get("vision_config_dict") or {}) | (config.get("vision_config") or {})
     activations = {part.get("hidden_act", "quick_gelu") for part in (text, vision)}
     if len(activations) > 1 or not activations <= set(ACTIVATIONS):
-        raise UnsupportedLayout(f"{folder / CONFIG}: hidden_act is {', '.join(sorted(activations))}; it must be the same "
-                                f"for both encoders, quick_gelu or gelu.")  # fmt: skip
+        raise UnsupportedLayout(
+            f"{folder / CONFIG}: hidden_act is {', '.join(sorted(activations))}; it must be the same for both, "
+            f"quick_gelu or gelu."
+        )
     if any(abs(part.get("layer_norm_eps", LAYER_NORM_EPS) - LAYER_NORM_EPS) > 1e-9 for part in (text, vision)):
         raise UnsupportedLayout(f"{folder / CONFIG}: layer_norm_eps is not {LAYER_NORM_EPS}, as in OpenAI's CLIP.")
     declared = {
@@ -184,8 +186,8 @@ def _from_hub(name: str) -> Path:
     """
     if find_spec("huggingface_hub") is None:
         raise UnknownModelError(
-            f"The model {name!r} on the Hugging Face hub needs huggingface_hub: pip install huggingface_hub, or download "
-            f"the folder elsewhere and give its path."
+            f"The model {name!r} on the Hugging Face hub needs huggingface_hub: pip install huggingface_hub, or "
+            f"download the folder elsewhere and give its path."
         )
     import huggingface_hub  # optional, and slow to import
 

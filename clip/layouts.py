@@ -91,7 +91,8 @@ def _layout(tensors: Mapping[str, Tensor]) -> tuple[str, str]:
         prefixes = [n.removesuffix(anchor) for n in tensors if n == anchor or n.endswith("." + anchor)]
         if len(prefixes) > 1:
             raise LayoutError(
-                f"it holds {len(prefixes)} CLIPs, below {' and '.join(repr(prefix) for prefix in prefixes[:3])}: save one."
+                f"it holds {len(prefixes)} CLIPs, below {' and '.join(repr(prefix) for prefix in prefixes[:3])}: save "
+                f"one."
             )
         if prefixes:
             return layout, prefixes[0]
@@ -101,12 +102,14 @@ def _layout(tensors: Mapping[str, Tensor]) -> tuple[str, str]:
 
 
 def of_hugging_face(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights of a `CLIPModel` under OpenAI's names: queries, keys and values joined, projections transposed.
+    """Return the weights of a `CLIPModel` under OpenAI's names; queries, keys and values are joined.
 
     Raises:
         LayoutError: one of the encoders or a projection is missing; the message says which.
     """
-    missing = [part for part in ("text_model.", "vision_model.", *TRANSPOSED) if not any(n.startswith(part) for n in tensors)]
+    missing = [
+        part for part in ("text_model.", "vision_model.", *TRANSPOSED) if not any(n.startswith(part) for n in tensors)
+    ]
     if missing:
         raise LayoutError(
             f"these are weights in Hugging Face's layout, but {', '.join(missing)} is missing: a CLIPModel has both "

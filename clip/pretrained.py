@@ -89,9 +89,9 @@ def unknown(name: str) -> str | None:
     if Path(name).expanduser().is_dir():
         held = sorted(path.name for path in Path(name).expanduser().iterdir())[:5]
         return (
-            f"{name} is a folder, but of no layout that is read: Hugging Face's has config.json with model.safetensors or "
-            f"pytorch_model.bin, open_clip's open_clip_config.json. It holds {', '.join(held) or 'nothing'}. Give such a "
-            f"folder, or a weights file."
+            f"{name} is a folder, but of no layout that is read: Hugging Face's has config.json with model.safetensors "
+            f"or pytorch_model.bin, open_clip's open_clip_config.json. It holds {', '.join(held) or 'nothing'}. Give "
+            f"such a folder, or a weights file."
         )
     if Path(name).suffix in FILE_SUFFIXES:
         return f"There is no weights file {name}. Give an existing file or one of: {', '.join(names)}."

@@ -1,8 +1,8 @@
 """Look whether data is complete: `python -m datasets.check [NAME ...|all|folder] --root DATA [--deep]`.
 
 Prints a row per benchmark: what was found against the expected numbers, and the first thing that is wrong. For
-own images (`folder`) prints how they are read: parts, classes, names, files left out. Nothing is written but the listings
-of ImageNet's folders, and the contact sheet.
+own images (`folder`) prints how they are read: parts, classes, names, files left out. Nothing is written but the
+listings of ImageNet's folders, and the contact sheet.
 """
 
 from __future__ import annotations
@@ -35,12 +35,16 @@ AT_ONCE = 1024  # images handed to the threads together
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; 0 if everything looked at is as expected, else 1."""
     parser = argparse.ArgumentParser(prog="datasets.check", description=__doc__)
-    parser.add_argument("names", nargs="*", default=["all"], metavar="NAME", help="a benchmark, all, or folder: own images")
+    parser.add_argument(
+        "names", nargs="*", default=["all"], metavar="NAME", help="a benchmark, all, or folder: own images"
+    )
     parser.add_argument("--root", type=Path, default=Path("data"), help="folder that holds the datasets (./data)")
     parser.add_argument("--deep", action="store_true", help="open every image; of own images also find duplicates")
     own = parser.add_argument_group("own images (NAME folder; --root is their folder, or a list of them)")
     own.add_argument("--sheet", type=Path, metavar="PNG", help="contact sheet of --deep (./NAME-contact-sheet.png)")
-    own.add_argument("--allow", nargs="+", default=[], choices=ALLOWABLE, help="faults that are accepted (DATASET.ALLOW)")
+    own.add_argument(
+        "--allow", nargs="+", default=[], choices=ALLOWABLE, help="faults that are accepted (DATASET.ALLOW)"
+    )
     own.add_argument("--val-share", type=float, default=-1.0, help="as DATASET.VAL_SHARE")
     options = parser.parse_args(arguments)
     root = options.root.expanduser().absolute()

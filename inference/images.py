@@ -38,7 +38,8 @@ def find_images(paths: Iterable[str | os.PathLike]) -> list[Path]:
         found.update(dict.fromkeys(_below(path) if path.is_dir() else [path]))
     if not found:
         named = ", ".join(map(str, given)) or "an empty list"
-        raise NoImagesError(f"No images found in {named}: looked for files ending in {', '.join(sorted(image_suffixes()))}")
+        looked = ", ".join(sorted(image_suffixes()))
+        raise NoImagesError(f"No images found in {named}: looked for files ending in {looked}")
     return list(found)
 
 

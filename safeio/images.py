@@ -1,7 +1,7 @@
 """Read images: one list of formats and one opener, for training, prediction and every check.
 
-Pillow knows formats that it hands to other programs (EPS to Ghostscript) or only describes. Those are never tried: a file
-is opened as one of `FORMATS`, whatever its name ends in.
+Pillow knows formats that it hands to other programs (EPS to Ghostscript) or only describes. Those are never tried: a
+file is opened as one of `FORMATS`, whatever its name ends in.
 """
 
 from __future__ import annotations

@@ -61,9 +61,10 @@ class DatasetWrapper(Dataset):
         """Decode the images now and keep as many of the first as fit into `mib` MiB; worker processes share them."""
         left = mib * 2**20
         with ThreadPoolExecutor(os.cpu_count()) as threads:
+            read = partial(read_image, upright=self.upright)
             for first in range(0, len(self.data_source), READ_AT_ONCE):
                 paths = [datum.impath for datum in self.data_source[first : first + READ_AT_ONCE]]
-                for index, image in enumerate(threads.map(partial(read_image, upright=self.upright), paths), start=first):
+                for index, image in enumerate(threads.map(read, paths), start=first):
                     left -= image.width * image.height * 3
                     if left < 0:
                         return

@@ -51,11 +51,11 @@ def _place_of_names(tree: Tree, top: Tree) -> Path:
     return next((t.path for t in (top, tree) if {"classnames.txt", "words.txt"} & set(t.others)), top.path)
 
 
-def _descend(tree: Tree, table: Table) -> Tree:
-    """Go into a folder that is alone, unless it is a class or a part."""
+def _descend(tree: Tree, table: Table, in_part: bool = False) -> Tree:
+    """Go into a folder that is alone, unless it is a class or, outside of one, a part."""
     while not tree.images and len(tree.inhabited) == 1:
         (name, only), *_ = tree.inhabited.items()
-        if not only.inhabited or name in parts_of([name]):
+        if not only.inhabited or (not in_part and name in parts_of([name])):
             break
         table.rules.append(f"wrapper folder: {name}/ is alone in {tree.path}, so its content is read")
         tree = only
@@ -75,8 +75,8 @@ def _part_folders(top: Tree, allow: Collection[str]) -> dict[str, str]:
     if others:
         raise OwnDataError(
             f"{top.path} holds the parts {few(list(found))} and besides them {few(others)}, with "
-            f"{sum(folders[name].count for name in others):,} images: are those a part, or classes? Rename each to train, "
-            f"val or test, move it elsewhere, or read one part alone: --root {top.path / next(iter(found))}"
+            f"{sum(folders[name].count for name in others):,} images: are those a part, or classes? Rename each to "
+            f"train, val or test, move it elsewhere, or read one part alone: --root {top.path / next(iter(found))}"
         )
     doubled = [part for part, count in Counter(found.values()).items() if count > 1]
     if doubled:
@@ -89,10 +89,14 @@ def _read_parts(top: Tree, parts: dict[str, str], table: Table) -> None:
     told = ", ".join(f"{name}/ is {part}" for name, part in parts.items())
     table.rules.append(f"parts: the folders in {top.path}: {told}")
     unlabelled = []
-    train = [_descend(top.folders[name], Table(top.path, [])) for name, part in parts.items() if part == "train"]
+    train = [
+        _descend(top.folders[name], Table(top.path, []), in_part=True)
+        for name, part in parts.items()
+        if part == "train"
+    ]
     classes = set(train[0].inhabited) if train else set()
     for name, part in parts.items():
-        folder = _descend(top.folders[name], table)
+        folder = _descend(top.folders[name], table, in_part=True)
         flat = not folder.inhabited or (not classes & set(folder.inhabited) and _is_flat(folder))
         if not flat:
             table.rows += _of_classes(folder, part, table)
@@ -147,13 +151,16 @@ def _of_classes(folder: Tree, part: str, table: Table) -> Iterator[Row]:
     for name, inner in folder.inhabited.items():
         yield from (Row(path, name, part) for path in inner.all_images())
     if part and folder.images:
-        table.warnings.append(f"left out, {len(folder.images)} images lie directly in {folder.path}, in no class folder")
+        table.warnings.append(f"left out, {len(folder.images)} images lie directly in {folder.path}, in no class")
 
 
 def _parts_below(folders: dict[str, Tree]) -> bool:
     """Return True where every class folder holds nothing but part folders."""
     return bool(folders) and all(
-        folder.inhabited and not folder.images and set(parts_of(folder.inhabited)) == set(folder.inhabited)
+        folder.inhabited
+        and not folder.images
+        and set(parts_of(folder.inhabited)) == set(folder.inhabited)
+        and not any(part.inhabited for part in folder.inhabited.values())
         for folder in folders.values()
     )
 
@@ -174,8 +181,8 @@ def _refuse_domains(top: Tree, folders: dict[str, Tree], allow: Collection[str])
         )
     raise OwnDataError(
         f"{top.path}: the folders {few(names)} all hold {few(sorted(shared))}. They look like parts or domains and not "
-        f"like classes. Rename the parts to train, val and test, or read one: --root {top.path / first}. If {first} is a "
-        f"class: DATASET.ALLOW nested."
+        f"like classes. Rename the parts to train, val and test, or read one: --root {top.path / first}. If {first} is "
+        f"a class: DATASET.ALLOW nested."
     )
 
 
@@ -195,7 +202,8 @@ def _refuse_vanished(top: Tree) -> None:
 def _note_loose(top: Tree, table: Table) -> None:
     if top.images:
         table.warnings.append(
-            f"left out, {len(top.images)} images lie directly in {top.path}, in no class folder, such as {top.images[0]}"
+            f"left out, {len(top.images)} images lie directly in {top.path}, in no class folder, such as "
+            f"{top.images[0]}"
         )
     empty = [name for name in top.folders if name not in top.inhabited]
     if empty:

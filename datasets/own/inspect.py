@@ -168,5 +168,3 @@ def _thumbnail(item: Datum) -> Image.Image:
         return Image.new("RGB", (CELL - 4, CELL - 4), "red")
     image.thumbnail((CELL - 4, CELL - 4))
     return image
-
-

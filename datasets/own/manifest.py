@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from dassl.data.class_names import ClassNamesError, check_names, read_text, spoken
+from datasets.own.locate import locate
 from datasets.own.names import name_classes
 from datasets.own.parts import part_word, parts_of
 from datasets.own.table import OwnDataError, Row, Table, few
-from safeio.images import image_suffixes
-from safeio.errors import MissingFile
 
 ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
-PATH = ("path", "impath", "filename", "filepath", "image", "imagepath", "imagefile", "imagefilename", "imagename", "img",
-        "imgpath", "imgname", "imgfile", "file", "relativepath", "imageid", "imgid", "id")  # fmt: skip
+PATH = ("path", "impath", "filename", "filepath", "image", "imagepath", "imagefile", "imagefilename", "imagename",
+        "img", "imgpath", "imgname", "imgfile", "file", "relativepath", "imageid", "imgid", "id")  # fmt: skip
 LABEL = ("label", "class", "category", "target", "labelid", "classid", "categoryid", "classindex", "labelindex", "y",
          "species", "breed", "labels")  # fmt: skip
 NAME = ("classname", "labelname", "categoryname", "labeltext", "name", "speciesname")
@@ -43,6 +41,16 @@ class Heads(NamedTuple):
     part: str | None
 
 
+class Line(NamedTuple):
+    """An entry understood."""
+
+    path: str
+    label: str
+    name: str
+    part: str
+    place: str
+
+
 def read_manifest(files: list[Path], root: Path, allow: Collection[str] = ()) -> Table:
     """Read the images that one or several lists name.
 
@@ -55,8 +63,9 @@ def read_manifest(files: list[Path], root: Path, allow: Collection[str] = ()) ->
         dassl.data.class_names.ClassNamesError: the list is not UTF-8 text, or names are the same in words.
         FileNotFoundError: images are missing; the message counts them.
     """
-    table, found = Table(root, []), []
+    table = Table(root, [])
     by_file = parts_of([file.stem for file in files]) if len(files) > 1 else {}
+    names: dict[str, dict[str, str]] = defaultdict(dict)
     for file in files:
         entries = list(read_entries(file))
         heads = heads_of(entries)
@@ -68,13 +77,14 @@ def read_manifest(files: list[Path], root: Path, allow: Collection[str] = ()) ->
         told = {"path": heads.path, "label": heads.label, "name": heads.name, "part": heads.part}
         used = ", ".join(f"{kind} from {head!r}" for kind, head in told.items() if head)
         table.rules.append(f"list: {file.name}, {len(entries):,} lines; {used}")
-        found += [(_line(entry, heads, file, by_file.get(file.stem, "")), file) for entry in entries]
-    paths, rule = locate([line[0] for line, _ in found], [line[4] for line, _ in found], root, files[0].parent)
-    table.rules += [rule] if rule else []
-    names: dict[str, dict[str, str]] = defaultdict(dict)
-    for path, ((_, label, name, part, place), _) in zip(paths, found, strict=True):
-        table.rows.append(Row(path, label, part, place))
-        names[label].setdefault(name, place)
+        lines = [_line(entry, heads, file, by_file.get(file.stem, "")) for entry in entries]
+        paths, rule = locate([line.path for line in lines], [line.place for line in lines], root, file.parent)
+        table.rules += [rule] if rule else []
+        for path, line in zip(paths, lines, strict=True):
+            table.rows.append(Row(path, line.label, line.part, line.place))
+            names[line.label].setdefault(line.name, line.place)
+    if by_file:
+        table.rules.append("parts: by the lists' names, " + ", ".join(f"{f} is {part}" for f, part in by_file.items()))
     given = _one_name_each(names, files[0])
     table.names, rule = name_classes(names, files[0].parent, given)
     table.rules.append(rule)
@@ -198,8 +208,7 @@ def heads_of(entries: list[Entry]) -> Heads:
     return Heads(path, label, name, None if fold else part)  # folds of a cross-validation are no parts
 
 
-def _line(entry: Entry, heads: Heads, file: Path, part: str) -> tuple[str, str, str, str, str]:
-    """Return path, label, name, part and place of a line."""
+def _line(entry: Entry, heads: Heads, file: Path, part: str) -> Line:
     cells = {kind: _text(entry.cells.get(head)) if head else "" for kind, head in heads._asdict().items()}
     given = cells["part"].strip()
     if given:
@@ -211,7 +220,7 @@ def _line(entry: Entry, heads: Heads, file: Path, part: str) -> tuple[str, str, 
             f"{file.parent / entry.place}: expected {told}; found {dict(entry.cells)}. "
             f"Fill in what is missing, or remove the line."
         )
-    return cells["path"].strip(), label, cells["name"] or label, part, entry.place
+    return Line(cells["path"].strip(), label, cells["name"] or label, part, entry.place)
 
 
 def _text(value: Any) -> str:
@@ -237,74 +246,3 @@ def _one_name_each(names: Mapping[str, Mapping[str, str]], file: Path) -> dict[s
         raise OwnDataError(f"{file.parent / outer[0][1]}: the name {outer[0][0]!r} begins or ends with a blank.")
     given = {label: name for label, (name, _) in single.items()}
     return None if all(spoken(label) == spoken(name) for label, name in given.items()) else given
-
-
-def locate(paths: list[str], places: list[str], root: Path, beside: Path) -> tuple[list[str], str]:
-    """Find the files that a list names: from one folder for all of them.
-
-    Tried are the root, the list's folder and the folders in both, paths as they are, with Windows' separators, from
-    another machine (their last parts), and without an ending.
-
-    Returns:
-        Absolute paths, and a sentence where they are not simply relative to the root.
-
-    Raises:
-        FileNotFoundError: some are missing from the place where most are.
-    """
-    bases = list(dict.fromkeys(folder for top in (root, beside) if top.is_dir() for folder in (top, *_folders(top))))
-    plain = [path if os.path.isfile(path) and os.path.isabs(path) else path.replace("\\", "/") for path in paths]
-    suffix = "" if any(os.path.splitext(path)[1].lower() in image_suffixes() for path in plain[:50]) else None
-    best: tuple[int, Path, int, str] | None = None
-    sample = plain[:: max(1, len(plain) // 50)]
-    for base in bases:
-        for cut in _cuts(sample):
-            for ending in [""] if suffix == "" else ["", *sorted(image_suffixes())]:
-                count = sum(os.path.isfile(base / (_cut(path, cut) + ending)) for path in sample)
-                if count and (best is None or count > best[0]):
-                    best = (count, base, cut, ending)
-            if best and best[0] == len(sample):
-                break
-        if best and best[0] == len(sample):
-            break
-    _, base, cut, ending = best or (0, root, 0, "")
-    found = [os.path.abspath(base / (_cut(path, cut) + ending)) for path in plain]
-    missing = [number for number, path in enumerate(found) if not os.path.isfile(path)]
-    if missing:
-        raise MissingFile(missing_message([found[n] for n in missing], [places[n] for n in missing], len(found)))
-    notes = [f"from {base}"] if base not in (root, beside) else []
-    notes += [f"without their first {cut} folders"] if cut else []
-    notes += [f"with the ending {ending}"] if ending else []
-    return found, f"paths: read {', '.join(notes)}" if notes else ""
-
-
-def missing_message(missing: list[str], places: list[str], total: int) -> str:
-    """Say how many images are not there, where the first are named, and under which other ending they are."""
-    told = [f"{place}: {path}" if place else path for path, place in zip(missing, places, strict=True)]
-    others = Counter()
-    for path in missing[:1000]:
-        stem = os.path.splitext(path)[0]
-        others.update(end for end in image_suffixes() if os.path.isfile(stem + end))
-    hint = ""
-    if others:
-        (end, count), *_ = others.most_common(1)
-        hint = f" {count:,} of them are there under the ending {end}: was the data converted?"
-    return f"{len(missing):,} of {total:,} images are missing: {few(told, 3)}.{hint}"
-
-
-def _folders(top: Path) -> list[Path]:
-    """Return the folders in a folder and in those, the first hundred of each."""
-    def below(folder: Path) -> list[Path]:
-        return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))[:100]
-
-    first = below(top)
-    return [*first, *(inner for folder in first[:20] for inner in below(folder)[:20])]
-
-
-def _cuts(sample: list[str]) -> range:
-    """Return how many first parts of the paths may be cut off: none, but for absolute paths of another machine."""
-    foreign = all(path.startswith("/") or PureWindowsPath(path).drive for path in sample)
-    return range(0, max((path.count("/") for path in sample), default=0) + 1) if foreign else range(1)
-
-
-def _cut(path: str, count: int) -> str:
-    return "/".join(path.split("/")[count:]) if count else path

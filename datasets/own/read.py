@@ -1,7 +1,7 @@
 """Read a folder or file of own images, whatever the layout, into one table. The first that fits of:
 
 a list or table that is named itself; `manifest.*`; what `datasets.save_to_disk` wrote; `metadata.*` (Hugging Face's
-imagefolder); parquet and arrow files; tar shards; class folders; any single list that labels the images of a flat folder.
+imagefolder); parquet and arrow files; tar shards; class folders; a list beside a flat folder of images.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from safeio.packed_images import ARROW, PARQUET, TAR
 TABLES = (PARQUET, ARROW)
 LISTS = (*ENDINGS, ".txt", ".xml", ".xlsx", ".mat")
 """Endings of files that may say something of the images: they are named where they are not used."""
-EXPECTED = "<class>/*.jpg, train/<class>/*.jpg and test/<class>/*.jpg, a manifest (csv, tsv, json, jsonl), parquet, arrow "
-EXPECTED += "or tar files"
+EXPECTED = "<class>/*.jpg, train/<class>/*.jpg and test/<class>/*.jpg, a manifest (csv, tsv, json, jsonl), parquet, "
+EXPECTED += "arrow or tar files"
 
 
 def own_name(root: Path, given: str = "") -> str:
@@ -100,9 +100,9 @@ def _is_part(tree: Tree) -> bool:
 
 def _read_tree(tree: Tree, allow: Collection[str]) -> Table:
     lists = [tree.path / name for name in tree.others if ending(name) in ENDINGS]
-    if manifests := [file for file in lists if file.stem.lower() == "manifest"]:
-        if is_manifest(manifests[0]) or not _has_classes(tree):
-            return _only(manifests, tree.path, allow)
+    manifests = [file for file in lists if file.stem.lower() == "manifest"]
+    if manifests and (is_manifest(manifests[0]) or len(tree.inhabited) < 2):
+        return _only(manifests, tree.path, allow)
     if metadata := _metadata(tree):
         return metadata
     for kinds, read in ((TABLES, read_tables), ((TAR,), read_shards)):
@@ -118,10 +118,6 @@ def _read_tree(tree: Tree, allow: Collection[str]) -> Table:
             f"{EXPECTED}. Is DATASET.ROOT (--root) right?{advice}"
         )
     return _folders_or_list(tree, lists, allow)
-
-
-def _has_classes(tree: Tree) -> bool:
-    return len(tree.inhabited) > 1
 
 
 def _folders_or_list(tree: Tree, lists: list[Path], allow: Collection[str]) -> Table:
@@ -149,7 +145,7 @@ def _only(candidates: list[Path], root: Path, allow: Collection[str]) -> Table:
     """
     if len(candidates) > 1:
         names = few([file.name for file in candidates])
-        raise OwnDataError(f"{root} holds several lists of images: {names}. Give the one to read: --root {candidates[0]}")
+        raise OwnDataError(f"{root} holds several lists of images: {names}. Give one: --root {candidates[0]}")
     return read_manifest(candidates, root, allow)
 
 
@@ -196,9 +192,11 @@ def _note_unread(tree: Tree, table: Table) -> None:
                 continue
             table.unread[kind] += 1
             if kind in LISTS and (folder is tree or len(table.ignored) < 20):
-                hint = f" (it lists images: to use it, --root {folder.path / name})" if (
-                    folder is tree and kind in ENDINGS and is_manifest(folder.path / name)
-                ) else ""
+                hint = (
+                    f" (it lists images: to use it, --root {folder.path / name})"
+                    if (folder is tree and kind in ENDINGS and is_manifest(folder.path / name))
+                    else ""
+                )
                 table.ignored.append(str((folder.path / name).relative_to(tree.path)) + hint)
 
 

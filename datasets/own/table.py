@@ -96,8 +96,8 @@ def check_table(table: Table, allow: Collection[str] = ()) -> None:
         only = next(iter(table.names), "none")
         raise OwnDataError(
             f"{table.root} holds one class only, {only!r} with {len(table.rows):,} images, so that every prediction is "
-            f"right. Expected a folder for each class ({table.root}/<class>/*.jpg), or a manifest with a label for each "
-            f"image. If it is meant: DATASET.ALLOW one_class."
+            f"right. Expected a folder for each class ({table.root}/<class>/*.jpg), or a manifest with a label for "
+            f"each image. If it is meant: DATASET.ALLOW one_class."
         )
     if "partial" not in allow:
         _check_parts(table)
@@ -146,6 +146,7 @@ def _check_parts(table: Table) -> None:
         akin = [f"{name!r} and {folded[name.casefold()]!r}" for name in missing if name.casefold() in folded]
         alike = f" {few(akin)} differ in capitals only: rename one." if akin else ""
         raise OwnDataError(
-            f"{table.root}: {len(missing)} classes are in {there} but not in {here}: {few(missing)}.{alike} Add images, "
-            f"remove the class, or allow it (it is then left out where it cannot be used): DATASET.ALLOW partial."
+            f"{table.root}: {len(missing)} classes are in {there} but not in {here}: {few(missing)}.{alike} Add "
+            f"images, remove the class, or allow it (it is then left out where it cannot be used): DATASET.ALLOW "
+            f"partial."
         )

@@ -104,8 +104,8 @@ def test_prefixes_and_containers_are_undone(prefix, key, tmp_path):
 def test_hugging_face_layout_in_a_lightning_checkpoint(tmp_path):
     theirs = model()
     theirs.save_pretrained(tmp_path / "whole")
-    torch.save({"state_dict": {f"model.{n}": t for n, t in theirs.state_dict().items()} | {"head.weight": torch.ones(2)}},
-               tmp_path / "lightning.ckpt")  # fmt: skip
+    torch.save({"state_dict": {f"model.{n}": t for n, t in theirs.state_dict().items()} | {"head.weight":
+               torch.ones(2)}}, tmp_path / "lightning.ckpt")  # fmt: skip
     expected = state_dict_from(tmp_path / "whole")
     with pytest.warns(UserWarning, match=r"1 entries beside the CLIP.*head\.weight"):
         found = state_dict_from(tmp_path / "lightning.ckpt")
@@ -129,7 +129,7 @@ def folder(path, config, **files):
         ({"model_type": "clip", "architectures": ["CLIPTextModel"]}, {}, "CLIPTextModel"),
         ({"model_type": "clip", "vision_config": {"hidden_act": "silu"}}, {}, "hidden_act"),
         ({"model_type": "clip"},
-         {"model__safetensors__index__json": json.dumps({"weight_map": {"a": "model-1.safetensors"}})}, "1 are missing"),
+         {"model__safetensors__index__json": json.dumps({"weight_map": {"a": "m-1.safetensors"}})}, "1 are missing"),
     ],
 )  # fmt: skip
 def test_what_is_missing_is_named(config, files, told, tmp_path):
