@@ -167,8 +167,17 @@ def test_the_report_shows_everything(tmp_path, write):
     image(tmp_path / "train" / "cover.png")
     table = read_table(tmp_path)
     text = describe(table, divide(table), rule_of(table))
-    for told in ("train/ is train", "2 classes, 8 images: train 6, val 0, test 2", "train/cat/0.png", "1 .docx",
-                 "labels.csv", f"--root {tmp_path}/labels.csv", "annotations.json", "left out, 1 images", "as given"):  # fmt: skip
+    for told in (
+        "train/ is train",
+        "2 classes, 8 images: train 6, val 0, test 2",
+        "train/cat/0.png",
+        "1 .docx",
+        "labels.csv",
+        f"--root {tmp_path}/labels.csv",
+        "annotations.json",
+        "left out, 1 images",
+        "as given",
+    ):
         assert told in text, text
 
 
