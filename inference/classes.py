@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from safeio.errors import UserError
 
-class ClassesError(ValueError):
+
+class ClassesError(UserError, ValueError):
     """A list of class names that cannot be used; the message names what is wrong with it."""
 
 
