@@ -11,10 +11,9 @@ import contextlib
 import io
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,72 +26,15 @@ from inference.classes import ClassesError, check_classes, positions
 from inference.evaluation import Evaluation
 from inference.images import NoImagesError, Unreadable, batches
 from inference.inputs import Source, sources
+from inference.predictions import Prediction, Predictions
 from inference.run_folder import TrainedRun, open_run
+from inference.visualize.features import feature_sets
+from inference.visualize.labelled_images import class_folders
 from runs.record import FILE_NAME
 from safeio.atomic import atomic_write_json
 from trainers.base.build import build_clip, build_method, method_settings
 from trainers.base.frozen_clip import FrozenCLIP
 from trainers.base.precision import Precision
-
-if TYPE_CHECKING:
-    import pandas
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The best classes of an image, best first.
-
-    Attributes:
-        path: the file; None for an image in memory.
-        classes, probabilities: the top k, the latter a share of all classes asked for.
-        rules: name of the rule that scored each of them.
-    """
-
-    path: Path | None
-    classes: tuple[str, ...]
-    probabilities: tuple[float, ...]
-    rules: tuple[str, ...]
-
-    @property
-    def label(self) -> str:
-        """The best class."""
-        return self.classes[0]
-
-    @property
-    def probability(self) -> float:
-        """The best class's probability."""
-        return self.probabilities[0]
-
-    def __repr__(self) -> str:
-        best = zip(self.classes, self.probabilities, strict=True)
-        named = ", ".join(f"{name} {100 * share:.1f} %" for name, share in best)
-        return f"<{self.path or 'image'}: {named}>"
-
-
-class Predictions(list[Prediction]):
-    """A prediction for each readable image, in the order given; `unreadable` lists the others."""
-
-    def __init__(self, found: Iterable[Prediction] = (), unreadable: Iterable[Unreadable] = ()):
-        super().__init__(found)
-        self.unreadable = list(unreadable)
-
-    def to_pandas(self) -> pandas.DataFrame:
-        """Return a table: an image a row, best class first."""
-        import pandas
-
-        return pandas.DataFrame(
-            {
-                "image": [str(one.path or index) for index, one in enumerate(self)],
-                "class": [one.label for one in self],
-                "probability": [one.probability for one in self],
-                "rule": [one.rules[0] for one in self],
-                "others": [dict(zip(one.classes[1:], one.probabilities[1:], strict=True)) for one in self],
-            }
-        )
-
-    def __repr__(self) -> str:
-        skipped = [f"and {len(self.unreadable)} unreadable, see .unreadable"] if self.unreadable else []
-        return "\n".join([f"{len(self)} predictions:", *map(repr, self[:10]), *(["..."] * (len(self) > 10)), *skipped])
 
 
 class Predictor:
@@ -245,7 +187,6 @@ class Predictor:
         Raises:
             UserError: an image cannot be read.
         """
-        from inference.visualize.features import feature_sets
 
         def features(images: Tensor) -> np.ndarray:
             return list(feature_sets(self, images).values())[:2][-1]
@@ -262,8 +203,6 @@ class Predictor:
             UserError: a class that is not in `classes`, or an image that cannot be read.
         """
         if labels is None:
-            from inference.visualize.labelled_images import class_folders
-
             images, labels = zip(*class_folders(Path(images)), strict=True)
         known = positions(list(labels), self.classes)
         if strange := sorted({name for name, label in zip(labels, known, strict=True) if label is None}):

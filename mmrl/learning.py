@@ -28,7 +28,7 @@ from inference.evaluation import Evaluation
 from inference.inputs import sources
 from inference.predictor import Prediction, Predictions, Predictor
 from inference.run_folder import TrainedRun
-from runs.protocol import CONFIGS, choose, methods, plan, protocols_of
+from runs.protocol import CONFIGS, Run, choose, methods, plan, protocols_of
 from runs.record import COMPLETE
 from safeio.errors import UserError
 from trainers.base.build import build_clip
@@ -116,16 +116,8 @@ def fit(
     else:
         root = str(_written(images, labels, folder / "images"))
         extra |= {"DATASET.NAME": "LabelledImages", "TEST.NO_TEST": True}
-    inside = (backbone or BACKBONE) in embedded()
-    run_device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    (run,) = plan("few_shot", "train", name, EMBEDDED_LIKE if inside else "folder", [seed], [shots or 0])
-    trainer = TRAINER_REGISTRY.get(name)
-    extra |= {"DATASET.NUM_SHOTS": shots or -1, "DATASET.SUBSAMPLE_CLASSES": "all", "USE_CUDA": run_device != "cpu"}
-    extra |= {"PROTOCOL": "", "STAGE": ""}
-    if run_device == "cpu" and "PREC" in getattr(trainer, "defaults", {}):
-        extra[f"TRAINER.{trainer.settings_node}.PREC"] = "fp32"
-    if inside and labels is None:
-        extra["DATASET.NAME"] = "Folder"
+    run, fitting = _run_of(name, backbone or BACKBONE, shots, seed, device)
+    extra = {**fitting, **extra}
     words = [*run.arguments(folder, root, []), "--output-dir", str(folder)]
     words += ["--backbone", backbone] if backbone else []
     words += ["--train-epoch", str(epochs)] if epochs else []
@@ -133,6 +125,19 @@ def fit(
         words += [key, str(value)]
     _train(words, verbose)
     return load(folder, device=device)
+
+
+def _run_of(method: str, backbone: str, shots: int | None, seed: int, device: str | None) -> tuple[Run, dict[str, Any]]:
+    """Return the few-shot run whose configs fit the backbone, and settings for images of the user's own."""
+    like = EMBEDDED_LIKE if backbone in embedded() else "folder"
+    (run,) = plan("few_shot", "train", method, like, [seed], [shots or 0])
+    on_cpu = (device or ("cuda" if torch.cuda.is_available() else "cpu")) == "cpu"
+    settings = {"DATASET.NAME": "Folder", "DATASET.NUM_SHOTS": shots or -1, "DATASET.SUBSAMPLE_CLASSES": "all"}
+    settings |= {"USE_CUDA": not on_cpu, "PROTOCOL": "", "STAGE": ""}
+    trainer = TRAINER_REGISTRY.get(method)
+    if on_cpu and "PREC" in getattr(trainer, "defaults", {}):
+        settings[f"TRAINER.{trainer.settings_node}.PREC"] = "fp32"
+    return run, settings
 
 
 def _written(images: Any, labels: Sequence[str], folder: Path) -> Path:

@@ -81,7 +81,7 @@ def test_a_saved_model_is_the_same_and_takes_new_classes(model, images, tmp_path
     assert np.allclose(again.predict_proba(images), model.predict_proba(images))
     again.classes = ["red", "blue", "green"]
     assert again.seen == (True, False, True) and again.predict_proba(images).shape == (len(images), 3)
-    with pytest.raises(mmrl.UserError, match="named twice"):
+    with pytest.raises(mmrl.UserError, match="same in words"):
         again.classes = ["red", "Red"]
     assert again.classes == ("red", "blue", "green")  # a wrong list changes nothing
 
