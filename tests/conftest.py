@@ -1,6 +1,7 @@
 """What every test gets: caches of its own, not the user's; for those that ask, a browser."""
 
 import os
+import sys
 
 import pytest
 
@@ -20,3 +21,11 @@ def tab(tmp_path_factory):
     page = chromium.Page(tmp_path_factory.mktemp("profile"))
     yield page
     page.close()
+
+
+def pytest_terminal_summary(terminalreporter):
+    """After golden comparisons: how near the nearest came to its limit."""
+    golden = sys.modules.get("golden_cases")
+    if shares := golden and golden.SHARES:
+        what = max(shares, key=shares.get)
+        terminalreporter.write_line(f"golden: largest share of a limit used: {shares[what]:.2f} ({what})")

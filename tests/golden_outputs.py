@@ -54,14 +54,15 @@ def mmrl_outputs(method, images: torch.Tensor) -> dict[str, torch.Tensor]:
     return found
 
 
-def compare_outputs(trainer, images: torch.Tensor, expected: dict[str, torch.Tensor], where: str) -> None:
+def compare_outputs(trainer, case: Case, images: torch.Tensor, expected: dict[str, torch.Tensor], where: str) -> None:
     """Hold the method to each of the stored arrays; also those stored before normalization."""
     seen = outputs(trainer, images)
     for name, value in expected.items():
         raw = name.endswith("_raw") and name not in seen
         actual, value = (seen[name.removesuffix("_raw")], l2_normalize(value)) if raw else (seen[name], value)
-        limit = LOGITS if "logits" in name else 10 * FEATURES if name.endswith("_raw") and not raw else FEATURES
-        close(actual, value, limit, f"{where}/{name}")
+        usual = LOGITS if "logits" in name else 10 * FEATURES if name.endswith("_raw") and not raw else FEATURES
+        limit = case.limit(usual, f"{where}/{name}", relative=raw)
+        close(actual, value, limit, f"{case.name} {where}/{name}")
 
 
 def compare_predictions(trainer, case: Case, group: str) -> None:
@@ -69,6 +70,9 @@ def compare_predictions(trainer, case: Case, group: str) -> None:
     images, expected = case["test/images"], case.group(group)
     trainer.set_model_mode("eval")
     predictions = {name: expected.pop(name) for name in ("pred_base", "pred_new") if name in expected}
-    compare_outputs(trainer, images, expected, group)
+    compare_outputs(trainer, case, images, expected, group)
     rule = "pred_base" if trainer.cfg.TEST.ROLE == "trained" else "pred_new"
-    close(trainer.model_inference(images), predictions.get(rule, expected["logits"]), LOGITS, f"{group} prediction")
+    name = rule if rule in predictions else "logits"
+    limit = case.limit(LOGITS, f"{group}/{name}")
+    expected |= predictions
+    close(trainer.model_inference(images), expected[name], limit, f"{case.name} {group} prediction")
