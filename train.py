@@ -135,17 +135,15 @@ def run(
     trainer = build_trainer(cfg)
     trainer.stop = stop
     prepare(trainer)
-    if args.eval_only:
-        epoch = args.load_epoch
-        if epoch is None and args.model_dir:
-            epoch = newest_epoch([Path(args.model_dir, name) for name in trainer.get_model_names()])
-        trainer.load_model(args.model_dir, epoch=epoch)
-        trainer.tested = trainer.test()
-    elif not args.no_train:
-        trainer.train()
+    metrics = None
+    try:
+        work(trainer, args)
+        metrics = metrics_of(trainer)
+    finally:
+        trainer.notify("on_run_end", metrics)
     models = [trainer._models[name] for name in trainer.get_model_names()]
     record.complete(
-        metrics_of(trainer),
+        metrics,
         trainable_params=sum(p.numel() for model in models for p in model.parameters() if p.requires_grad),
         parameters_sha256=parameters_sha256(models),
         skipped_steps=getattr(trainer, "skipped_steps", 0),
@@ -157,6 +155,18 @@ def run(
         classes=[name for _, name in sorted(trainer.lab2cname.items())],
     )
     say_differences(args.record, record.content, OUTCOME, "The outcome is not that of the run repeated")
+
+
+def work(trainer: TrainerBase, args: argparse.Namespace) -> None:
+    """Train, or test a checkpoint, as the command line says."""
+    if args.eval_only:
+        epoch = args.load_epoch
+        if epoch is None and args.model_dir:
+            epoch = newest_epoch([Path(args.model_dir, name) for name in trainer.get_model_names()])
+        trainer.load_model(args.model_dir, epoch=epoch)
+        trainer.tested = trainer.test()
+    elif not args.no_train:
+        trainer.train()
 
 
 def metrics_of(trainer: TrainerBase) -> dict[str, float]:
