@@ -96,7 +96,7 @@ def record_fields(builder: ConfigBuilder, args: argparse.Namespace) -> dict:
     cfg, plain = builder.cfg, builder.plain()
     return {
         "method": cfg.TRAINER.NAME,
-        "dataset": cfg.DATASET.NAME,
+        "dataset": cfg.DATASET.OWN_NAME or cfg.DATASET.NAME,
         "protocol": cfg.PROTOCOL,
         "stage": cfg.STAGE,
         "preset": cfg.PRESET,
@@ -144,8 +144,13 @@ def run(
     elif not args.no_train:
         trainer.train()
     models = [trainer._models[name] for name in trainer.get_model_names()]
+    role, rule = prediction_rule(trainer, builder)
+    if metrics := metrics_of(trainer):
+        print(f"Prediction rule: {role} ({rule})")
     record.complete(
-        metrics_of(trainer),
+        metrics,
+        role=role,
+        role_reason=rule,
         trainable_params=sum(p.numel() for model in models for p in model.parameters() if p.requires_grad),
         parameters_sha256=parameters_sha256(models),
         skipped_steps=getattr(trainer, "skipped_steps", 0),
@@ -157,6 +162,12 @@ def run(
         classes=[name for _, name in sorted(trainer.lab2cname.items())],
     )
     say_differences(args.record, record.content, OUTCOME, "The outcome is not that of the run repeated")
+
+
+def prediction_rule(trainer: TrainerBase, builder: ConfigBuilder) -> tuple[str, str]:
+    """Return by which rule the classes were predicted, trained or transferred, and what decided it."""
+    reason = getattr(trainer, "role_reason", "") or builder.origins.get("TEST.ROLE", "the method has one rule only")
+    return getattr(trainer, "role", builder.cfg.TEST.ROLE), reason
 
 
 def metrics_of(trainer: TrainerBase) -> dict[str, float]:
