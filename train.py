@@ -39,15 +39,19 @@ from dassl.utils.logger import Labelled, speak_any_text
 from runs.protocol import PlanError
 from runs.record import RunRecord, set_aside_log
 from runs.repeat import OUTCOME, SURROUNDINGS, RecordError, code_version, read_to_repeat, say_differences
+from runs.request import check_same_data, data_of
 from runs.sweep.grid import apart, parse_grid
 from safeio.errors import for_people
 from safeio.lock import FolderInUse, sole_use
 from trainers.base.frozen_clip import shared_weights
+from trainers.base.preflight import problems
 from trainers.base.settings import keys_like, resolve
 from trainers.base.trainer import ClipTrainer
 from trainers.steps.distributed import share_run
 from trainers.steps.joint_runs import OnePass, WaitingStep
 from trainers.steps.lockstep import in_lockstep
+
+__all__ = ["main", "one", "parse", "problems", "resolve"]
 
 Prepare = Callable[[TrainerBase], None]
 IN_USE = 75
@@ -112,6 +116,7 @@ def record_fields(builder: ConfigBuilder, args: argparse.Namespace) -> dict:
         "versions": versions(),
         "machine": machine("cuda" if cfg.USE_CUDA and torch.cuda.is_available() else "cpu"),
         "code": code_version(),
+        "data": data_of(cfg.DATASET.ROOT, cfg.DATASET.NAME == "Folder"),
         "config": plain,
         "origins": builder.origins,
     }
@@ -133,6 +138,7 @@ def run(
         args.record or record.earlier, record.content, SURROUNDINGS, "Repeating a run of other surroundings"
     )
     trainer = build_trainer(cfg)
+    record.built = True
     trainer.stop = stop
     prepare(trainer)
     if args.eval_only:
@@ -203,11 +209,12 @@ def one(args: argparse.Namespace, prepare: Prepare = lambda trainer: None, stop:
             compute_as((args.record or {}).get("machine") or {})
             until_done.enter_context(sole_use(builder.cfg.OUTPUT_DIR))
             record = RunRecord(builder.cfg.OUTPUT_DIR, record_fields(builder, args))
+            check_same_data(record)
             record.write()
         except FolderInUse as error:
             print(f"error: {error}", file=sys.stderr)
             return IN_USE
-        except (ConfigError, KeyError, OSError) as error:
+        except (ConfigError, KeyError, OSError, PlanError) as error:
             print(f"error: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
             return 2
         return recorded(args, builder, record, prepare, stop or StopRequest())
