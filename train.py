@@ -40,6 +40,7 @@ from runs.protocol import PlanError
 from runs.record import RunRecord, set_aside_log
 from runs.repeat import OUTCOME, SURROUNDINGS, RecordError, code_version, read_to_repeat, say_differences
 from runs.request import check_same_data, data_of
+from runs.sources import in_words, unverified
 from runs.sweep.grid import apart, parse_grid
 from safeio.errors import for_people
 from safeio.lock import FolderInUse, sole_use
@@ -119,7 +120,22 @@ def record_fields(builder: ConfigBuilder, args: argparse.Namespace) -> dict:
         "data": data_of(cfg.DATASET.ROOT, cfg.DATASET.NAME == "Folder"),
         "config": plain,
         "origins": builder.origins,
+        "unverified": unverified_settings(args, builder),
     }
+
+
+def unverified_settings(args: argparse.Namespace, builder: ConfigBuilder) -> dict[str, str]:
+    """Return the settings of a method's own config file that nothing published says, with the reasons.
+
+    What the command line gives is the user's own and not among them.
+    """
+    cfg, file = builder.cfg, Path(args.config_file)
+    if args.record:
+        return args.record.get("unverified") or {}
+    if file.parent.name != cfg.TRAINER.NAME or file.stem == "emoji":  # a file of the user's, or the demonstration's
+        return {}
+    found = unverified(cfg.TRAINER.NAME, cfg.TASK, cfg.DATASET.NAME, file.stem)
+    return {key: why for key, why in found.items() if builder.origins.get(key) != "command line"}
 
 
 def run(
@@ -191,6 +207,8 @@ def print_settings(args: argparse.Namespace, builder: ConfigBuilder) -> None:
         print(f"{key}: {getattr(args, key)}")
     print("************\n** Config **\n************")
     print(builder.describe())
+    if found := unverified_settings(args, builder):
+        print(f"unverified: {in_words(found)}")
     print("Collecting env info ...")
     print(f"** System info **\n{collect_env_info()}\n")
 
