@@ -45,6 +45,7 @@ from runs.sweep.grid import apart, parse_grid
 from safeio.errors import for_people
 from safeio.lock import FolderInUse, sole_use
 from trainers.base.frozen_clip import shared_weights
+from trainers.base.outcome import metrics_of, prediction_rule
 from trainers.base.preflight import problems
 from trainers.base.settings import keys_like, resolve
 from trainers.base.trainer import ClipTrainer
@@ -184,20 +185,6 @@ def run(
         classes=[name for _, name in sorted(trainer.lab2cname.items())],
     )
     say_differences(args.record, record.content, OUTCOME, "The outcome is not that of the run repeated")
-
-
-def prediction_rule(trainer: TrainerBase, builder: ConfigBuilder) -> tuple[str, str]:
-    """Return by which rule the classes were predicted, trained or transferred, and what decided it."""
-    reason = getattr(trainer, "role_reason", "") or builder.origins.get("TEST.ROLE", "the method has one rule only")
-    return getattr(trainer, "role", builder.cfg.TEST.ROLE), reason
-
-
-def metrics_of(trainer: TrainerBase) -> dict[str, float]:
-    """The evaluator's results; of a plugin that tests without one, the accuracy that its `test` returned."""
-    results = getattr(trainer.evaluator, "last_results", None) or {}
-    if not results and isinstance(trainer.tested, int | float):
-        results = {"accuracy": float(trainer.tested)}
-    return {"error" if name == "error_rate" else name: value for name, value in results.items()}
 
 
 def print_settings(args: argparse.Namespace, builder: ConfigBuilder) -> None:
