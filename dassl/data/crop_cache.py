@@ -1,7 +1,7 @@
-"""Evaluation crops on disk: what the test transform makes of a picture, kept as uint8 in a memory-mapped file.
+"""Evaluation crops on disk: what the test transform makes of a image, kept as uint8 in a memory-mapped file.
 
-A file ("pack") holds the crops of one list of pictures under one transform, row by row, each with a checksum.
-Its name is a digest of the transform, the libraries that compute it, and every picture's path, size and time
+A file ("pack") holds the crops of one list of images under one transform, row by row, each with a checksum.
+Its name is a digest of the transform, the libraries that compute it, and every image's path, size and time
 of change: whatever could change a crop gives another pack. Runs that use a pack at the same time fill it
 together; a row is read only if its checksum fits, so a cut or damaged file costs time, never a wrong number.
 """
@@ -130,13 +130,13 @@ class CachedCrops(DatasetWrapper):
 
 
 def split_transform(transform: T.Compose) -> tuple[T.Compose, T.Compose]:
-    """Picture -> crop, and crop -> tensor: what stands before `ToTensor`, and the rest."""
+    """Image -> crop, and crop -> tensor: what stands before `ToTensor`, and the rest."""
     at = next(i for i, step in enumerate(transform.transforms) if isinstance(step, T.ToTensor))
     return T.Compose(transform.transforms[:at]), T.Compose(transform.transforms[at:])
 
 
 def evaluation_wrapper(cfg: CfgNode, data_source: Sequence[Datum], transform: Callable) -> DatasetWrapper:
-    """The test pictures through the crop cache where that is possible, else plain, with a line that says why."""
+    """The test images through the crop cache where that is possible, else plain, with a line that says why."""
     plain = DatasetWrapper(cfg, data_source, transform)
     steps = getattr(transform, "transforms", ())
     fixed_size = any(isinstance(step, T.CenterCrop) for step in steps) and any(
