@@ -36,8 +36,9 @@ class UnsupportedModelError(UserError, ValueError):
 
 
 def is_open_clip(name: str) -> bool:
-    """Whether a backbone's name is one of open_clip's."""
-    return name.startswith(PREFIX)
+    """Return True for one of open_clip's names, or a folder that open_clip_torch has written."""
+    folder = Path(name).expanduser()
+    return name.startswith(PREFIX) or ((folder / CONFIG).is_file() and any((folder / file).is_file() for file in FILES))
 
 
 def find(name: str) -> tuple[Path, Architecture]:
@@ -161,7 +162,7 @@ def _config_of(architecture: str) -> dict[str, Any]:
     if find_spec("open_clip") is None:
         raise UnknownModelError(
             f"The architecture {architecture!r} is looked up in open_clip_torch, which is not installed: "
-            f"pip install -r requirements-open-clip.txt, or give a folder with {CONFIG} beside the weights."
+            f"pip install -e '.[open-clip]', or give a folder with {CONFIG} beside the weights."
         )
     import open_clip  # optional, and slow to import
 

@@ -9,13 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
-from dassl.utils.files import read_image
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".avif"}
-"""Files of a folder that are taken for images; a file that is named itself is always tried."""
+from safeio.images import image_suffixes, is_image_name, read_image
 
 
 class NoImagesError(ValueError):
@@ -41,14 +38,15 @@ def find_images(paths: Iterable[str | os.PathLike]) -> list[Path]:
         found.update(dict.fromkeys(_below(path) if path.is_dir() else [path]))
     if not found:
         named = ", ".join(map(str, given)) or "an empty list"
-        raise NoImagesError(f"No images found in {named}: looked for files ending in {', '.join(sorted(SUFFIXES))}")
+        looked = ", ".join(sorted(image_suffixes()))
+        raise NoImagesError(f"No images found in {named}: looked for files ending in {looked}")
     return list(found)
 
 
 def _below(folder: Path) -> list[Path]:
     def wanted(path: Path) -> bool:
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        return path.suffix.lower() in SUFFIXES and not hidden and path.is_file()
+        return is_image_name(path) and not hidden and path.is_file()
 
     return sorted(path for path in folder.rglob("*") if wanted(path))
 
@@ -59,11 +57,7 @@ def read_upright(path: str | os.PathLike) -> Image.Image:
     Raises:
         OSError: the file is missing or is no readable image.
     """
-    image = read_image(path)
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # Pillow answers damaged EXIF data with almost any exception; the image itself is whole
-        return image
+    return read_image(path, upright=True)
 
 
 def batches(

@@ -16,6 +16,7 @@ import yaml
 from dassl.config import ConfigBuilder, ConfigError
 from dassl.config.validators import leaves
 from dassl.engine import TRAINER_REGISTRY
+from safeio.names import find_name
 from trainers.base.settings_ranges import check_settings
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -30,6 +31,9 @@ HARNESS_DEFAULTS = {
     "SWEPT": (),  # for the record: keys whose values a sweep varies
     "DATASET.LABEL_NOISE": 0.0,  # share of the training images that get another class's label
     "DATASET.IMBALANCE": 1.0,  # largest class of the few-shot set over the smallest, at least 1
+    "DATASET.OWN_NAME": "",  # of own images in folders, records and reports; empty: the name of their folder
+    "DATASET.VAL_SHARE": -1.0,  # of own images: share of each class set aside for validation; below 0: see docs
+    "DATASET.ALLOW": (),  # faults of own images that are accepted: datasets/own/table.py lists them
     "DATASET.SUBSAMPLE_CLASSES": "all",  # all, base or new
     "MODEL.BACKBONE.RESIZE_POSITIONS": False,  # whether INPUT.SIZE may be another than the backbone's
     "DATASET.TEMPLATE": "",  # a {} for the class name; empty: configs/templates.yaml
@@ -119,6 +123,7 @@ def _merge_files(builder: ConfigBuilder, args: argparse.Namespace) -> None:
 
 
 def _choose_trainer(builder: ConfigBuilder, name: str, origin: str) -> None:
+    name = find_name(name, TRAINER_REGISTRY.registered_names()) or name
     builder.set("TRAINER.NAME", name, origin)
     if not hasattr(TRAINER_REGISTRY.get(name), "defaults"):
         builder.open("TRAINER")  # a plugin file that declares no settings brings them in its yaml

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from clip.hugging_face import is_hugging_face
 from clip.open_clip_models import is_open_clip
 from clip.pretrained import unknown
 from dassl.config import ConfigBuilder
@@ -79,7 +80,7 @@ def _dataset(values: Values) -> str | None:
 
 def _backbone(values: Values) -> str | None:
     name = values["MODEL.BACKBONE.NAME"]
-    return None if not name or is_open_clip(name) else unknown(name)
+    return None if not name or is_open_clip(name) or is_hugging_face(name) else unknown(name)
 
 
 def check_settings(builder: ConfigBuilder) -> None:
