@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from safeio.names import folded
+
 FILE = Path(__file__).parent.parent / "configs" / "names.yaml"
 
 
@@ -51,7 +53,7 @@ def registry_name(kind: str, name: str) -> str:
     Upper and lower case, spaces and hyphens matter only where two names differ in nothing else.
     """
     strict, loose = _spellings(kind)
-    return strict.get(name) or loose.get(_loose(name), name)
+    return strict.get(name) or loose.get(folded(name), name)
 
 
 def _find(kind: str, name: str, among: Iterable[str]) -> str:
@@ -60,10 +62,6 @@ def _find(kind: str, name: str, among: Iterable[str]) -> str:
         return name
     meant = registry_name(kind, name)
     return next((one for one in known if registry_name(kind, one) == meant), name)
-
-
-def _loose(name: str) -> str:
-    return "".join(character for character in name.lower() if character.isalnum() or character == "+")
 
 
 @cache
@@ -81,5 +79,5 @@ def _spellings(kind: str) -> tuple[dict[str, str], dict[str, str]]:
             strict.setdefault(spelling, registered)
     loose: dict[str, str] = {}
     for spelling, registered in strict.items():
-        loose.setdefault(_loose(spelling), registered)
+        loose.setdefault(folded(spelling), registered)
     return strict, loose

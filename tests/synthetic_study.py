@@ -30,7 +30,9 @@ class Study:
         words = [protocol, part, dataset, method, str(shots), json.dumps(swept or {}), str(seed)]
         chance = random.Random("/".join(words))
         ease, skill = random.Random(dataset).uniform(40, 90), METHODS.index(method) * 0.9
-        accuracy = min(99.5, ease + skill * (0.4 if part in ("new", "target") else 1) + shots / 8 + chance.gauss(0, 0.6))
+        accuracy = min(
+            99.5, ease + skill * (0.4 if part in ("new", "target") else 1) + shots / 8 + chance.gauss(0, 0.6)
+        )
         trained = part in ("base", "all", "source")
         record = {
             "method": method,
@@ -106,6 +108,6 @@ def write(root: Path) -> int:
     for seed in SEEDS:
         study.run("base2new", "base", "EuroSAT", "MMRL", seed, swept={"TRAINER.MMRL.ALPHA": 0.0})
     assert study.count <= SIZE, study.count
-    for seed in range(4, 4 + SIZE - study.count):
-        study.run("few_shot", "all", "EuroSAT", "ZeroshotCLIP", seed, 1)
+    for i in range(SIZE - study.count):
+        study.run("few_shot", "all", DATASETS[9 - i // 3], "ZeroshotCLIP", i % 3 + 1, 1)
     return study.count
