@@ -70,10 +70,9 @@ def choose(kind: str, name: str, among: Iterable[str]) -> str:
         PlanError: it is not; the message lists them and names the nearest.
     """
     names = sorted(among)
-    in_papers = {"method": display_names.find_method, "dataset": display_names.find_dataset}.get(
-        kind, lambda given, _: given
-    )(name, names)
-    if (found := find_name(name, names) or find_name(in_papers, names)) is not None:
+    in_papers = {"method": display_names.find_method, "dataset": display_names.find_dataset}
+    meant = in_papers[kind](name, names) if kind in in_papers else name
+    if (found := find_name(name, names) or find_name(meant, names)) is not None:
         return found
     near = nearest_name(name, names)
     hint = f" Did you mean {near}?" if near else ""
