@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from runs import names as display_names
 from safeio.names import find_name, nearest_name
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -65,13 +66,15 @@ class Run:
 
 
 def choose(kind: str, name: str, among: Iterable[str]) -> str:
-    """Return the known name that is spelled so, in any capitals and with any separators.
+    """Return the known name that is spelled so, in any capitals, with any separators, or as papers write it.
 
     Raises:
         PlanError: it is not; the message lists them and names the nearest.
     """
     names = sorted(among)
-    if (found := find_name(name, names)) is not None:
+    in_papers = {"method": display_names.find_method, "dataset": display_names.find_dataset}
+    meant = in_papers[kind](name, names) if kind in in_papers else name
+    if (found := find_name(name, names) or find_name(meant, names)) is not None:
         return found
     near = nearest_name(name, names)
     hint = f" Did you mean {near}?" if near else ""
