@@ -39,8 +39,14 @@ def write_hub_folder(predictor: Predictor, folder: Path) -> str:
     with atomic_write(folder / HUB_WEIGHTS) as file:
         file.write(save({name: value.contiguous() for name, value in state.items()}, metadata={"format": "pt"}))
     atomic_write_json(folder / HUB_CONFIG, hub_config(predictor))
-    atomic_write_text(folder / CARD, front_matter(predictor) + card(predictor, HUB_WEIGHTS) + use(predictor))
+    atomic_write_text(folder / CARD, _card(predictor))
     return f'It is read with mmrl.load("{folder}"), by the commands too'
+
+
+def _card(predictor: Predictor) -> str:
+    text = front_matter(predictor) + card(predictor, HUB_WEIGHTS) + use(predictor)
+    backbone = predictor.run.cfg.MODEL.BACKBONE.NAME
+    return text.replace(backbone, os.path.basename(backbone)) if os.path.isabs(backbone) else text
 
 
 def hub_config(predictor: Predictor) -> dict[str, Any]:
@@ -49,17 +55,18 @@ def hub_config(predictor: Predictor) -> dict[str, Any]:
     record: dict[str, Any] = {key: run.record[key] for key in SHARED if key in run.record}
     config = json.loads(json.dumps(run.record["config"]))
     config["OUTPUT_DIR"] = config["RESUME"] = config["DATASET"]["ROOT"] = ""
-    backbone = config["MODEL"]["BACKBONE"]
-    if os.path.isabs(backbone["NAME"]):
-        backbone["NAME"] = os.path.basename(backbone["NAME"])
-    return {
+    backbone = config["MODEL"]["BACKBONE"]["NAME"]
+    content = {
         "library_name": HUB_LIBRARY,
         **record,
         "config": config,
-        "backbone": backbone["NAME"],
+        "backbone": backbone,
         "classes": list(run.classes),
         "about": dict(run.about),
     }
+    if not os.path.isabs(backbone):
+        return content
+    return json.loads(json.dumps(content).replace(json.dumps(os.path.dirname(backbone) + os.sep)[1:-1], ""))
 
 
 def front_matter(predictor: Predictor) -> str:
