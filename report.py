@@ -8,15 +8,17 @@ python report.py output --figures figures/
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from reports.efficiency import efficiency
-from reports.latex import as_latex
 from reports.records import Run, find_runs, in_no_table, unreadable
+from reports.render.latex import as_latex
+from reports.render.text import as_csv, as_markdown, as_terminal, figures_as_markdown
 from reports.tables import Table, accuracy_tables, presets_side_by_side
-from reports.text import as_csv, as_markdown, as_terminal, figures_as_markdown
+from runs.command_line import CommandParser, add_seeds
 from runs.record import FILE_NAME
 from safeio.atomic import atomic_write_text
 
@@ -30,17 +32,16 @@ FORMATS: dict[str, Callable[[Sequence[Table]], str]] = {
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    parser.add_argument("output", type=Path, metavar="OUTPUT_DIR", help="folder with runs below it")
+    parser = CommandParser(description=__doc__, example="python report.py output --format html")
+    default = Path(os.environ.get("OUTPUT") or "output")
+    parser.add_argument("output", type=Path, nargs="?", default=default, metavar="OUTPUT_DIR", help="folder of runs")
     parser.add_argument("--format", choices=[*FORMATS, "html"], help="default: table")
     parser.add_argument("--out", type=Path, help="file for the result (html: OUTPUT_DIR/report.html; others: printed)")
     parser.add_argument("--figures", type=Path, metavar="DIR", help="draw plots there; markdown shows them")
     parser.add_argument("--methods", nargs="+", help="only these, by registry name")
     parser.add_argument("--datasets", nargs="+", help="only these, by registry name; the average is over them")
     parser.add_argument("--preset", help="only this one; without it rows say which they are of")
-    parser.add_argument("--seeds", nargs="+", type=int, help="seeds a cell needs to be complete (the protocol's)")
+    add_seeds(parser, "seeds a cell needs to be complete (the protocol's)")
     return parser
 
 
@@ -93,7 +94,7 @@ def all_tables(runs: Sequence[Run], seeds: Sequence[int] | None) -> list[Table]:
 
 def draw_figures(runs: list[Run], args: argparse.Namespace) -> list[Path]:
     """Draw the figures and name their files, unless the terminal is for the tables."""
-    from reports.figures import draw  # matplotlib is optional
+    from reports.render.matplotlib_figures import draw  # matplotlib is optional
 
     drawn = draw(runs, args.figures, args.seeds)
     if not args.format or args.out or args.format == "html":
@@ -105,7 +106,7 @@ def write(runs: list[Run], args: argparse.Namespace, drawn: Sequence[Path] = ())
     """The report in the format asked for, to a file or the terminal; Markdown shows the figures that were drawn."""
     tables = all_tables(runs, args.seeds)
     if args.format == "html":
-        from reports.page import as_html
+        from reports.render.html import as_html
 
         path = args.out or args.output / "report.html"
         atomic_write_text(path, as_html(runs, tables, args.output, args.seeds))

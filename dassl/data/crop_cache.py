@@ -1,7 +1,7 @@
-"""Evaluation crops on disk: what the test transform makes of a picture, kept as uint8 in a memory-mapped file.
+"""Evaluation crops on disk: what the test transform makes of a image, kept as uint8 in a memory-mapped file.
 
-A file ("pack") holds the crops of one list of pictures under one transform, row by row, each with a checksum.
-Its name is a digest of the transform, the libraries that compute it, and every picture's path, size and time
+A file ("pack") holds the crops of one list of images under one transform, row by row, each with a checksum.
+Its name is a digest of the transform, the libraries that compute it, and every image's path, size and time
 of change: whatever could change a crop gives another pack. Runs that use a pack at the same time fill it
 together; a row is read only if its checksum fits, so a cut or damaged file costs time, never a wrong number.
 """
@@ -27,7 +27,8 @@ from yacs.config import CfgNode
 
 from dassl.data.datasets.base_dataset import Datum
 from dassl.data.wrapper import DatasetWrapper
-from dassl.utils.files import read_image
+from safeio.images import read_image
+from safeio.packed_images import container_of
 
 GIB = 2**30
 FOLDER_VARIABLE = "CROP_CACHE"
@@ -124,19 +125,19 @@ class CachedCrops(DatasetWrapper):
     def __getitem__(self, idx: int) -> dict[str, Any]:
         item, crop = self.about(idx), self.pack.read(idx)
         if crop is None:
-            crop = np.array(self.crop(read_image(item["impath"])))
+            crop = np.array(self.crop(read_image(item["impath"], self.upright)))
             self.pack.write(idx, crop)
         return {**item, "img": self.finish(crop)}
 
 
 def split_transform(transform: T.Compose) -> tuple[T.Compose, T.Compose]:
-    """Picture -> crop, and crop -> tensor: what stands before `ToTensor`, and the rest."""
+    """Image -> crop, and crop -> tensor: what stands before `ToTensor`, and the rest."""
     at = next(i for i, step in enumerate(transform.transforms) if isinstance(step, T.ToTensor))
     return T.Compose(transform.transforms[:at]), T.Compose(transform.transforms[at:])
 
 
 def evaluation_wrapper(cfg: CfgNode, data_source: Sequence[Datum], transform: Callable) -> DatasetWrapper:
-    """The test pictures through the crop cache where that is possible, else plain, with a line that says why."""
+    """The test images through the crop cache where that is possible, else plain, with a line that says why."""
     plain = DatasetWrapper(cfg, data_source, transform)
     steps = getattr(transform, "transforms", ())
     fixed_size = any(isinstance(step, T.CenterCrop) for step in steps) and any(
@@ -146,7 +147,7 @@ def evaluation_wrapper(cfg: CfgNode, data_source: Sequence[Datum], transform: Ca
         return plain
     folder, limit = cache_folder(), int(cfg.DATALOADER.CACHE_GIB * GIB)
     try:
-        name = f"{_digest(data_source, split_transform(transform)[0])}.crops"
+        name = f"{_digest(data_source, split_transform(transform)[0], plain)}.crops"
         pack = CropPack(folder / name, len(data_source), tuple(cfg.INPUT.SIZE))
         make_room(folder, name, pack.bytes, limit)
         pack.reserve()
@@ -186,10 +187,12 @@ def _packs(folder: Path) -> Iterator[tuple[float, Path, int]]:
             yield stat.st_mtime, path, stat.st_size
 
 
-def _digest(data_source: Sequence[Datum], crop: T.Compose) -> str:
+def _digest(data_source: Sequence[Datum], crop: T.Compose, wrapper: DatasetWrapper) -> str:
     about = [repr(crop), PIL.__version__, torchvision.__version__]
+    if wrapper.upright:
+        about.append("upright")
     for datum in data_source:
-        stat = os.stat(datum.impath)
+        stat = os.stat(container_of(datum.impath))
         about.append([os.path.abspath(datum.impath), stat.st_size, stat.st_mtime_ns])
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
 

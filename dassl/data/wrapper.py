@@ -1,10 +1,11 @@
-"""From a list of pictures on disk to the items of a batch."""
+"""From a list of images on disk to the items of a batch."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from PIL import Image
@@ -15,23 +16,23 @@ from yacs.config import CfgNode
 
 from dassl.data.datasets.base_dataset import Datum
 from dassl.data.transforms.transforms import INTERPOLATION_MODES
-from dassl.utils.files import read_image
+from safeio.images import read_image
 
 Transform = Callable[[Any], Any]
 READ_AT_ONCE = 256
-"""Pictures decoded ahead while others are counted against the memory limit."""
+"""Images decoded ahead while others are counted against the memory limit."""
 
 
 class DatasetWrapper(Dataset):
-    """Reads and transforms pictures.
+    """Reads and transforms images.
 
     An item is a dictionary: ``label``, ``domain``, ``impath``, ``index`` (position in ``data_source``),
-    ``img``; from a list of transforms also ``img2``, ``img3`` ...; and ``img0``, the picture without
+    ``img``; from a list of transforms also ``img2``, ``img3`` ...; and ``img0``, the image without
     augmentation, when ``cfg.DATALOADER.RETURN_IMG0``. In training, K_TRANSFORMS > 1 makes each ``img*`` a
     list of that many draws.
 
     Args:
-        transform: from a PIL picture to a tensor (3, H, W), or several of them. None leaves the PIL picture.
+        transform: from a PIL image to a tensor (3, H, W), or several of them. None leaves the PIL image.
 
     Raises:
         ValueError: K_TRANSFORMS > 1 without a transform.
@@ -49,6 +50,7 @@ class DatasetWrapper(Dataset):
         self.transform = transform
         self.is_train = is_train
         self.k_tfm = cfg.DATALOADER.K_TRANSFORMS if is_train else 1
+        self.upright = cfg.INPUT.get("UPRIGHT", False)
         self.return_img0 = cfg.DATALOADER.RETURN_IMG0
         if self.k_tfm > 1 and transform is None:
             raise ValueError(f"DATALOADER.K_TRANSFORMS is {self.k_tfm}, but there is no transform to apply")
@@ -56,23 +58,24 @@ class DatasetWrapper(Dataset):
         self.decoded: dict[int, Image.Image] = {}
 
     def keep_decoded(self, mib: float) -> None:
-        """Decode the pictures now and keep as many of the first as fit into `mib` MiB; worker processes share them."""
+        """Decode the images now and keep as many of the first as fit into `mib` MiB; worker processes share them."""
         left = mib * 2**20
         with ThreadPoolExecutor(os.cpu_count()) as threads:
+            read = partial(read_image, upright=self.upright)
             for first in range(0, len(self.data_source), READ_AT_ONCE):
                 paths = [datum.impath for datum in self.data_source[first : first + READ_AT_ONCE]]
-                for index, picture in enumerate(threads.map(read_image, paths), start=first):
-                    left -= picture.width * picture.height * 3
+                for index, image in enumerate(threads.map(read, paths), start=first):
+                    left -= image.width * image.height * 3
                     if left < 0:
                         return
-                    self.decoded[index] = picture
+                    self.decoded[index] = image
 
     def __len__(self) -> int:
         return len(self.data_source)
 
     def __getitem__(self, idx: int) -> dict[str, Any]:
         item = self.about(idx)
-        img0 = self.decoded.get(idx) or read_image(item["impath"])
+        img0 = self.decoded.get(idx) or read_image(item["impath"], self.upright)
         if self.transform is None:
             item["img"] = img0
         elif isinstance(self.transform, (list, tuple)):
@@ -85,7 +88,7 @@ class DatasetWrapper(Dataset):
         return item
 
     def about(self, idx: int) -> dict[str, Any]:
-        """An item without its pictures."""
+        """An item without its images."""
         datum = self.data_source[idx]
         return {"label": datum.label, "domain": datum.domain, "impath": datum.impath, "index": idx}
 

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-import train
 from dassl.config import ConfigError
 from inference.classes import ClassesError, read_classes
 from inference.run_folder import RunError, open_run
+from runs import train_arguments
 from runs.record import read_record
 from runs.repeat import RecordError, read_to_repeat
-from safeio.mistake import Mistake
-from trainers._settings import resolve
+from safeio.errors import UserError
+from trainers.base.settings import resolve
 
 QUIET = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 DEEP = b"[" * 100_000
@@ -48,13 +48,13 @@ def run_folder(runs, tmp_path_factory):
 def opened(folder) -> None:
     try:
         assert open_run(folder).classes
-    except (RunError, Mistake) as error:
+    except (RunError, UserError) as error:
         assert str(error)
 
 
 def repeated(folder) -> None:
     """As far as to the settings."""
-    parser = train.make_parser()
+    parser = train_arguments.make_parser()
     args = parser.parse_args([])
     args.opts = []
     try:

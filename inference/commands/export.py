@@ -1,0 +1,64 @@
+"""A trained run as a file for other programs.
+
+mmrl export RUN_DIR --format onnx [--output FILE] [--classes names.txt]    adapted image encoder and class matrix
+mmrl export RUN_DIR --format torch ...                                     the same, for torch.export.load
+mmrl export RUN_DIR --format torchscript ...                               the same, for torch.jit.load and C++
+mmrl export RUN_DIR --format safetensors ...                               learned parameters and a model card
+
+See docs/predict.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from inference.classes import read_classes
+from runs.command_line import CommandParser, add_backbone
+
+SUFFIXES = {"onnx": ".onnx", "torch": ".pt2", "torchscript": ".pt", "safetensors": ".safetensors"}
+MISSING = "ONNX needs a package that is not installed: pip install -e '.[export]'"
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    example = "mmrl export output/few_shot/openmoji/shots_16/MMRL/emoji/seed1 --format onnx"
+    parser = CommandParser(prog="mmrl export", description=__doc__, example=example)
+    parser.add_argument("run", metavar="RUN_DIR", help="folder of the run that trained")
+    parser.add_argument("--format", required=True, choices=SUFFIXES)
+    parser.add_argument("--output", type=Path, help="the file (RUN_DIR/export/METHOD.SUFFIX)")
+    parser.add_argument("--classes", metavar="FILE", help="class names of a program, one per line; trained or new")
+    add_backbone(parser)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    args = make_parser().parse_args(arguments)
+    try:
+        from inference.export.model_card import write_learned
+        from inference.export.programs import write_program
+        from inference.predictor import Predictor
+
+        classes = read_classes(args.classes) if args.classes else None
+        predictor = Predictor.load(args.run, classes, device="cpu", backbone=args.backbone, precision="fp32")
+        suffix = SUFFIXES[args.format]
+        path = args.output or Path(args.run) / "export" / f"{predictor.run.record['method']}{suffix}"
+        if path.suffix != suffix:
+            raise ValueError(f"--output is {path}; a file of --format {args.format} ends in {suffix}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        told = (write_learned if suffix == ".safetensors" else write_program)(predictor, path)
+        print(f"{path} ({path.stat().st_size / 2**20:.1f} MiB)\n{told}")
+    except ModuleNotFoundError as error:
+        print(f"error: {MISSING} ({error})", file=sys.stderr)
+        return 2
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,73 @@
+"""See what a method learned: where its tokens look, and how its features lie.
+
+python -m mmrl visualize RUN_DIR image_or_folder ...         attention of class token and learned tokens, layer by layer
+python -m mmrl visualize RUN_DIR --features [CLASS_FOLDERS]    image features before and after, on a plane
+
+Writes PNGs into RUN_DIR/figures or --output. See docs/predict.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from runs.command_line import CommandParser, add_backbone, add_device
+
+MISSING = "mmrl visualize draws with matplotlib, which is not installed: pip install -e '.[figures]'"
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    example = "mmrl visualize output/few_shot/openmoji/shots_16/MMRL/emoji/seed1 image.png"
+    parser = CommandParser(prog="mmrl visualize", description=__doc__, example=example)
+    parser.add_argument("run", metavar="RUN_DIR", help="folder of the run that trained")
+    parser.add_argument("images", nargs="*", help="images to draw the attention on")
+    parser.add_argument(
+        "--features",
+        nargs="?",
+        const="",
+        metavar="CLASS_FOLDERS",
+        help="map of features; of the run's own test images",
+    )
+    parser.add_argument("--projection", default="tsne", help="tsne (default) or pca")
+    parser.add_argument("--per-class", type=int, default=15, help="images of each class on the map (15)")
+    parser.add_argument("--output", type=Path, help="folder of the figures (RUN_DIR/figures)")
+    add_device(parser)
+    add_backbone(parser)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    parser = make_parser()
+    args = parser.parse_args(arguments)
+    if not args.images and args.features is None:
+        parser.error("name images, or ask for --features")
+    try:
+        from inference.predictor import Predictor
+        from inference.visualize.draw import draw_attention, draw_features
+    except ModuleNotFoundError as error:
+        print(f"error: {MISSING} ({error})", file=sys.stderr)
+        return 2
+    try:
+        predictor = Predictor.load(args.run, device=args.device, backbone=args.backbone)
+        output = args.output or Path(args.run) / "figures"
+        written, unreadable = [], []
+        if args.images:
+            written, unreadable = draw_attention(predictor, args.images, output)
+        if args.features is not None:
+            written.append(draw_features(predictor, args.features, args.projection, args.per_class, output))
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    for path in written:
+        print(path)
+    for path, why in unreadable:
+        print(f"skipped {path}: {why}", file=sys.stderr)
+    return (1 if written else 2) if unreadable else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
