@@ -17,6 +17,8 @@ DEEPEST = 200
 """Containers within one another; checkpoints nest some ten deep."""
 LARGEST_KEY = 8
 """Parts of a tuple that is a key or member of a set."""
+LARGEST_OBJECT = 64
+"""Parts of an object that is a key: optimisers of old are written with parameters as keys."""
 WIDEST_KEY = 1 << 61
 """Whole numbers from here on can be made to have the same hash."""
 LONGEST_NUMBER = 1 << 12
@@ -29,6 +31,7 @@ KEYED = {"SETITEM", "SETITEMS", "DICT"}
 MEMBERS = {"ADDITEMS", "FROZENSET"}
 STORING = {"PUT", "BINPUT", "LONG_BINPUT"}
 FETCHING = {"GET", "BINGET", "LONG_BINGET"}
+OBJECTS = {"REDUCE", "NEWOBJ", "NEWOBJ_EX"}
 TUPLES = {"TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_TUPLE"}
 REFUSED = {"EXT1", "EXT2", "EXT4", "NEXT_BUFFER", "READONLY_BUFFER", "INST", "OBJ", "BYTEARRAY8"}
 """Instructions that no checkpoint and no list of images needs."""
@@ -47,6 +50,18 @@ class _Value:
         self.size, self.depth, self.is_key, self.held = size, depth, is_key, False
 
 
+class _Ending:
+    """A file of which no more is asked than there is: Python makes room for what is asked before it looks."""
+
+    def __init__(self, file: BinaryIO, end: int):
+        self.file, self.end, self.readline, self.tell = file, end, file.readline, file.tell
+
+    def read(self, count: int) -> bytes:
+        if count > self.end - self.file.tell():
+            raise UnboundedPickle(f"it ends before {count:,} bytes that it announces")
+        return self.file.read(count)
+
+
 def check_pickle(file: BinaryIO, file_size: int | None = None) -> None:
     """Read one pickle from where `file` stands to its end, and refuse what would take more than its size justifies.
 
@@ -58,14 +73,13 @@ def check_pickle(file: BinaryIO, file_size: int | None = None) -> None:
         UnboundedPickle: too many instructions, too deep, too large when unfolded, or a key that is not plain.
         Exception: of almost any kind, where it is no pickle.
     """
-    if file_size is None:
-        place = file.tell()
-        file_size = file.seek(0, os.SEEK_END)
-        file.seek(place)
-    most = max(MOST_STEPS, file_size)
+    place = file.tell()
+    end = file.seek(0, os.SEEK_END)
+    file.seek(place)
+    most = max(MOST_STEPS, file_size or end)
     stack: list[_Value | None] = []  # None: a mark
     memo: dict[int, _Value] = {}
-    for number, (opcode, argument, _) in enumerate(pickletools.genops(file)):
+    for number, (opcode, argument, _) in enumerate(pickletools.genops(_Ending(file, end))):
         if number >= most:
             raise UnboundedPickle(f"it has more than {most:,} instructions")
         if opcode.name in REFUSED:
@@ -146,8 +160,8 @@ def _made(name: str, argument: Any, parts: list[_Value], most: int) -> _Value:
         for part in parts:
             part.held = True
         size, depth = 1 + sum(part.size for part in parts), 1 + max(part.depth for part in parts)
-        value = _Value(size, depth, name in TUPLES and size <= 1 + LARGEST_KEY and depth == 1)
-        value.is_key = value.is_key and all(part.is_key for part in parts)
+        short = name in TUPLES and size <= 1 + LARGEST_KEY and all(part.is_key for part in parts)
+        value = _Value(size, depth, short or (name in OBJECTS and size <= LARGEST_OBJECT))
         _check_extent(value, most)
         return value
     plain = argument is not None and name not in ("GLOBAL", "PERSID") and not _is_wide(argument)
@@ -161,7 +175,7 @@ def _is_wide(argument: Any) -> bool:
 def _check_keys(name: str, parts: list[_Value]) -> None:
     keys = parts[::2] if name in KEYED else parts if name in MEMBERS else ()
     if not all(key.is_key for key in keys):
-        raise UnboundedPickle("a key in it is neither a text nor a small number nor a short tuple of these")
+        raise UnboundedPickle("a key in it is neither a text, a small number, an object nor a short tuple")
 
 
 def _check_extent(value: _Value, most: int) -> None:
