@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from reports.records import Run
+from runs.sources import note
 from runs.table import harmonic_mean
 
 PER_RUN = ("SEED", "OUTPUT_DIR", "RESUME", "VERBOSE", "USE_CUDA", "DATASET.ROOT", "DATALOADER.NUM_WORKERS")
@@ -54,6 +55,8 @@ def score(runs: Sequence[Run], expected: Sequence[int], read: Callable[[Run], An
         notes.append("Several runs with one seed are alike in all that the table tells apart: the newest counts.")
     if odd := _differing({seed: newest[seed] for seed in by_seed}):
         notes.append(f"The seeds' settings differ: {', '.join(odd)}.")
+    if unread := note(newest[seed].record for seed in by_seed):
+        notes.append(unread)
     values = list(by_seed.values())
     return Score(
         by_seed=by_seed,

@@ -27,6 +27,7 @@ OPTIMISER = {  # the case's name: the engine's, where they differ
     "momentum": "MOMENTUM",
     "dampening": "SGD_DAMPNING",
     "nesterov": "SGD_NESTEROV",
+    "eps": "ADAM_EPS",
     **{
         key: key.upper()
         for key in (

@@ -89,6 +89,7 @@ DEFAULTS: dict[str, Any] = {
         "RMSPROP_ALPHA": 0.99,
         "ADAM_BETA1": 0.9,
         "ADAM_BETA2": 0.999,
+        "ADAM_EPS": 1e-8,  # of adam, amsgrad, radam and adamw, beside the root of the second moment
         "STAGED_LR": False,  # all but NEW_LAYERS learn at LR * BASE_LR_MULT
         "NEW_LAYERS": (),
         "BASE_LR_MULT": 0.1,
@@ -119,6 +120,11 @@ DEFAULTS: dict[str, Any] = {
     },
     "TRAINER": {"NAME": ""},
 }
+
+
+def with_defaults(section: str, given: CfgNode) -> CfgNode:
+    """Return a section of a foreign configuration tree, completed by the defaults of the keys that it lacks."""
+    return CfgNode({**DEFAULTS[section], **given})
 
 
 def get_cfg_default() -> CfgNode:

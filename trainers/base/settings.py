@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from dassl.config import ConfigBuilder, ConfigError
+from dassl.config.coercion import decode
 from dassl.config.validators import leaves
 from dassl.engine import TRAINER_REGISTRY
 from safeio.names import find_name
@@ -159,8 +160,12 @@ def _merge_per_dataset(builder: ConfigBuilder, pairs: Mapping[str, Any]) -> None
         return
     values = _read(file).get(pairs.get("TASK", cfg.TASK), {}).get(dataset, {})
     node = TRAINER_REGISTRY.get(trainer).settings_node
+    shots = decode(pairs.get("DATASET.NUM_SHOTS", cfg.DATASET.NUM_SHOTS))
     for key, value in values.items():
-        builder.set(f"TRAINER.{node}.{key}", value, f"per-dataset value, configs/trainers/{trainer}/per_dataset.yaml")
+        value = value.get(shots) if isinstance(value, Mapping) else value
+        if value is not None:
+            key = key if "." in key else f"TRAINER.{node}.{key}"
+            builder.set(key, value, f"per-dataset value, configs/trainers/{trainer}/per_dataset.yaml")
 
 
 def _decide_role(builder: ConfigBuilder) -> None:

@@ -17,6 +17,7 @@ from dassl.config.validators import (
     each,
     is_number,
     one_of,
+    or_auto,
 )
 from dassl.data.datasets.build import DATASET_REGISTRY
 from dassl.engine import TRAINER_REGISTRY
@@ -46,9 +47,11 @@ OF_THE_HARNESS = {
 OF_METHODS = {  # by the setting's name: methods that share a name mean the same by it
     "PREC": one_of(*PRECISIONS),
     "CLASS_TOKEN_POSITION": one_of("end", "middle", "front"),
-    **dict.fromkeys(("N_CTX", "N_CTX_TEXT", "N_CTX_VISION"), between(1, 76)),  # of 77 positions, one is the start
-    **dict.fromkeys(("PROMPT_DEPTH", "PROMPT_DEPTH_TEXT", "PROMPT_DEPTH_VISION"), at_least(0)),
-    **dict.fromkeys(("ADAPTER_START", "ADAPTER_END", "CLASS_TOKENS_LAYER"), at_least(0)),
+    **dict.fromkeys(("N_CTX", "N_CTX_TEXT"), between(1, 76)),  # of 77 positions, one is the start
+    "N_CTX_VISION": between(0, 76),
+    **dict.fromkeys(("PROMPT_DEPTH", "CLASS_TOKENS_LAYER"), or_auto(at_least(1))),
+    **dict.fromkeys(("PROMPT_DEPTH_TEXT", "PROMPT_DEPTH_VISION"), or_auto(at_least(0))),
+    **dict.fromkeys(("ADAPTER_START", "ADAPTER_END"), or_auto(at_least(0))),
     **dict.fromkeys(("ADAPTER_DIM", "REP_DIM", "PROJ_LORA_DIM", "RES_LORA_DIM", "REDUCTION"), at_least(1)),
     "N_REP_TOKENS": between(1, 75),
     "REP_LAYERS": Rule("layers, numbered from 1", lambda value: all(is_number(v) and v >= 1 for v in value)),
@@ -56,7 +59,8 @@ OF_METHODS = {  # by the setting's name: methods that share a name mean the same
     **dict.fromkeys(("REG_WEIGHT", "W", "C", "LAMBDA", "TEXT_LOSS_WEIGHT", "IMAGE_LOSS_WEIGHT"), at_least(0)),
     **dict.fromkeys(("INIT_ALPHA", "INIT_BETA"), at_least(0)),
     **dict.fromkeys(("T", "GPA_STD"), above(0)),
-    **dict.fromkeys(("ADAPTER_SCALE", "GPA_MEAN"), NUMBER),
+    "ADAPTER_SCALE": Rule("a number other than 0", lambda value: is_number(value) and value != 0),
+    "GPA_MEAN": NUMBER,
     "SELECT_ON": one_of("val", "test"),
     "SEARCH_SCALE": each(above(0), 2),
     "SEARCH_STEP": each(at_least(1), 2),
@@ -68,7 +72,7 @@ OF_METHODS = {  # by the setting's name: methods that share a name mean the same
 
 def _adapters(values: Values) -> str | None:
     start, end = (values[f"TRAINER.MMADAPTER.ADAPTER_{edge}"] for edge in ("START", "END"))
-    if end and start > end:
+    if isinstance(start, int) and isinstance(end, int) and start > end:
         return f"TRAINER.MMADAPTER.ADAPTER_START is {start}, behind ADAPTER_END, which is {end}"
     return None
 
