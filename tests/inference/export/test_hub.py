@@ -90,7 +90,7 @@ class Hub(BaseHTTPRequestHandler):
         if self.refuse:
             return self._answer({"error": "Invalid token"}, 401)
         if self.path.endswith("/repos/create"):
-            return self._answer({"url": "http://127.0.0.1/me/model", "id": "me/model"})
+            return self._answer({"url": f"http://{self.headers['Host']}/me/model", "id": "me/model"})
         if self.path.endswith("/validate-yaml"):
             return self._answer({"errors": [], "warnings": []})
         if "/preupload/" in self.path:
@@ -103,7 +103,13 @@ class Hub(BaseHTTPRequestHandler):
             for line in map(json.loads, body.splitlines()):
                 if line["key"] == "file":
                     self.files[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
-            return self._answer({"commitUrl": "http://127.0.0.1/commit/1", "commitOid": "0" * 40, "success": True})
+            return self._answer(
+                {
+                    "commitUrl": f"http://{self.headers['Host']}/me/model/commit/{'0' * 40}",
+                    "commitOid": "0" * 40,
+                    "success": True,
+                }
+            )
         return self._answer({}, 404)
 
     def do_GET(self) -> None:
