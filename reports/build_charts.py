@@ -10,7 +10,12 @@ from reports.ablations import ablations
 from reports.chart_types import Chart, Point, Series, points
 from reports.records import USUAL_PRESET, Run
 from reports.scores import Score
-from reports.tables import Table, base2new, few_shot
+from reports.table_types import Table
+from reports.tables import base2new, few_shot
+from runs.names import method_name
+
+ZERO_SHOT = {method_name(method) for method in ("ZeroshotCLIP", "ZeroshotCLIP2")}
+"""Labels of methods without training."""
 
 
 def charts(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> list[Chart]:
@@ -49,18 +54,25 @@ def few_shot_curves(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> 
             "",
             "images per class",
             "accuracy in %",
-            [Series(label, points(zip(shots, scores, strict=True))) for label, scores in rows if _any(scores)],
+            [_curve(label, shots, scores) for label, scores in rows if _any(scores)],
             doubling=True,
         )
         for dataset, rows in _by_dataset(table)
     ]
 
 
+def _curve(label: str, shots: Sequence[int], scores: Sequence[Score]) -> Series:
+    """A line over shots; what learns nothing is one point at 0 shots."""
+    if label in ZERO_SHOT:
+        return Series(label, points([(0.0, next(score for score in scores if score.mean is not None))]), star=True)
+    return Series(label, points(zip(shots, scores, strict=True)))
+
+
 def base_against_new(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> list[Chart]:
     """A point for each method, a chart for each dataset and their average."""
     found = []
     for dataset, rows in _by_dataset(base2new(runs, seeds)):
-        series = [Series(label, [point]) for label, (base, new, _) in rows if (point := _point(base, new))]
+        series = [Series(label, [point]) for label, (base, new, *_) in rows if (point := _point(base, new))]
         if series:
             found.append(Chart("scatter", dataset, "", "base accuracy in %", "new accuracy in %", series))
     return found

@@ -77,6 +77,17 @@ def harmonic(base: Score, new: Score) -> Score:
     return Score(common, harmonic_mean(base.mean, new.mean), None, incomplete, notes)
 
 
+def mean_of_harmonics(pairs: Sequence[tuple[Score, Score]]) -> Score:
+    """Return the mean over datasets of their H (base, new); no number if one is missing."""
+    each = [harmonic(base, new) for base, new in pairs]
+    there = [one.mean for one in each if one.mean is not None]
+    if len(there) < len(each):
+        return Score(incomplete=f"{len(there)} of {len(each)} datasets")
+    common = dict.fromkeys(sorted(set.intersection(*(set(one.by_seed) for one in each))), 0.0)
+    incomplete = next((one.incomplete for one in each if one.incomplete), "")
+    return Score(common, statistics.fmean(there), None, incomplete)
+
+
 def average(scores: Sequence[Score]) -> Score:
     """Mean over datasets of their means; no number if one is missing. Deviation over seeds of the seeds' averages."""
     there = [one.mean for one in scores if one.mean is not None]

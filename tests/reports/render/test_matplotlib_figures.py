@@ -12,7 +12,8 @@ from reports import build_charts
 from reports.ablations import ablations
 from reports.records import find_runs
 from reports.render.label_placement import Box, place
-from reports.render.matplotlib_figures import figure_of, file_name, means_to_show
+from reports.render.matplotlib_figures import figure_of, file_name, gains, means_to_show
+from runs.names import method_name
 from runs.protocol import load_protocol, methods, protocols
 from runs.sweep.plan import Request, expand
 
@@ -103,7 +104,7 @@ def test_what_two_methods_call_the_same_is_one_figure(make):
             make.base2new(method, "EuroSAT", [90.0 + count], [70.0], swept=swept)
     found = ablations(find_runs(make.root))
     assert {chart.group for chart in found} == {"EuroSAT: number of representation tokens"}
-    assert [series.label for series in found[0].series] == ["MMRL", "MMRLpp"]
+    assert [series.label for series in found[0].series] == ["MMRL", "MMRL++"]
     assert {chart.x for chart in found} == {"number of representation tokens"}
 
 
@@ -124,7 +125,9 @@ def test_every_ready_ablation_has_its_plot(make, name):
         assert [[series.label for series in chart.series] for chart in found] == [["base", "new", "H"]]
     else:
         assert [chart.name for chart in found] == ["base", "new", "H"]
-        assert all({series.label for series in chart.series} == set(data["methods"]) for chart in found)
+        assert all(
+            {series.label for series in chart.series} == set(map(method_name, data["methods"])) for chart in found
+        )
     for series in (series for chart in found for series in chart.series):
         xs = [point.x for point in series.points]
         assert xs == sorted(xs) and len(xs) == len(values)
@@ -187,11 +190,11 @@ def test_nothing_is_cut_off_however_many_methods(make):
         figure = figure_of([chart])
         FigureCanvasAgg(figure).draw()
         axes = figure.axes[0].get_window_extent()
-        assert axes.width > 0.4 * figure.bbox.width and axes.height > 0.6 * figure.bbox.height
-        (panel,) = figure.axes
+        assert axes.width > 0.4 * figure.bbox.width and axes.height > 0.45 * figure.bbox.height
+        (panel,), shown = figure.axes, sorted(map(method_name, methods()))
         of_legend = [text for legend in figure.legends for text in legend.get_texts()]
-        names = [text for text in (*panel.texts, *of_legend) if text.get_text() in methods()]
-        assert sorted(text.get_text() for text in names) == methods()
+        names = [text for text in (*panel.texts, *of_legend) if text.get_text() in shown]
+        assert sorted(text.get_text() for text in names) == shown
         for text in (*names, panel.title, panel.xaxis.label, panel.yaxis.label, *figure.texts):
             box = text.get_window_extent()
             assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1, text
@@ -223,3 +226,33 @@ def test_means_shown_lie_in_the_image(rectangle):
     first, last = (statistics.harmonic_mean(pair) for pair in ((left, low), (right, high)))
     assert len(found) <= 7 and all(first <= mean <= last for mean in found)
     assert found or last - first < 1
+
+
+@pytest.mark.extras
+def test_fonts_of_pdfs_are_true_type_and_a_grid_has_every_dataset(make, tmp_path):
+    pytest.importorskip("matplotlib")
+    for dataset in ("DTD", "EuroSAT", "UCF101"):
+        make("ZeroshotCLIP", dataset, 40.0, part="all", protocol="few_shot", shots=1)
+        for shots in (1, 2, 4):
+            make("MMRL", dataset, 50.0 + shots, part="all", protocol="few_shot", shots=shots)
+    for width, inches in (("single", 3.25), ("double", 6.875)):
+        folder = tmp_path / width
+        assert report.main([str(make.root), "--figures", str(folder), "--column-width", width]) == 0
+        for path in folder.glob("*.pdf"):
+            assert b"/Type3" not in path.read_bytes() and b"/FontFile2" in path.read_bytes()
+        assert Image.open(folder / "few_shot_all.png").size[0] == pytest.approx(300 * inches, abs=1)
+    curves = [chart for chart in build_charts.charts(find_runs(make.root)) if chart.kind == "few_shot"]
+    assert [chart.group for chart in curves] == ["Average", "DTD", "EuroSAT", "UCF101"]
+    for chart in curves:
+        (star,) = (series for series in chart.series if series.star)
+        assert (star.label, [(point.x, point.y) for point in star.points]) == ("CLIP", [(0.0, 40.0)])
+
+
+def test_gains_are_of_the_two_best_averages(make):
+    for i, method in enumerate(("CoOp", "MMRL", "TCP")):
+        for dataset in ("DTD", "EuroSAT"):
+            make.base2new(method, dataset, [80.0 + i], [70.0 + i])
+    chart = gains(build_charts.charts(find_runs(make.root)))
+    assert [series.label for series in chart.series] == ["TCP", "MMRL"]
+    assert chart.ticks == ["Average", "DTD", "EuroSAT"] and [p.y for p in chart.series[0].points] == [0.0, -1.0, -2.0]
+    assert chart.series[0].points[0].x == pytest.approx(2 * 82 * 72 / 154)
