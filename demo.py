@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if len(args.runs) > 2:
         parser.error(f"one run, or two to compare, not {len(args.runs)}")
     try:
-        from inference.page import build_page, serve
+        from inference.demo.page import build_page, serve
     except ModuleNotFoundError as error:
         print(f"error: {MISSING} ({error})", file=sys.stderr)
         return 2

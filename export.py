@@ -1,6 +1,6 @@
 """A trained run as a file for other programs.
 
-python export.py RUN_DIR --format onnx [--output FILE] [--classes names.txt]    adapted image tower and class matrix
+python export.py RUN_DIR --format onnx [--output FILE] [--classes names.txt]    adapted image encoder and class matrix
 python export.py RUN_DIR --format torch ...                                     the same, for torch.export.load
 python export.py RUN_DIR --format torchscript ...                               the same, for torch.jit.load and C++
 python export.py RUN_DIR --format safetensors ...                               learned parameters and a model card
@@ -38,8 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     args = make_parser().parse_args(arguments)
     try:
-        from inference.card import write_learned
-        from inference.exporting import write_program
+        from inference.export.model_card import write_learned
+        from inference.export.programs import write_program
 
         classes = read_classes(args.classes) if args.classes else None
         predictor = Predictor.load(args.run, classes, device="cpu", backbone=args.backbone, precision="fp32")

@@ -1,8 +1,8 @@
-"""Predict own pictures with a trained run.
+"""Predict own images with a trained run.
 
-python predict.py RUN_DIR picture_or_folder ... [--topk 5] [--classes names.txt] [--csv out.csv] [--json]
+python predict.py RUN_DIR image_or_folder ... [--topk 5] [--classes names.txt] [--csv out.csv] [--json]
 
-Exit status: 0 all pictures were predicted, 1 some could not be read, 2 nothing could be done. See docs/predict.md.
+Exit status: 0 all images were predicted, 1 some could not be read, 2 nothing could be done. See docs/predict.md.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ def make_parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw, allow_abbrev=False)
     parser.add_argument("run", metavar="RUN_DIR", help="folder of the run that trained")
-    parser.add_argument("pictures", nargs="+", help="picture files, or folders of pictures")
-    parser.add_argument("--topk", type=int, default=5, help="classes named for each picture (5)")
+    parser.add_argument("images", nargs="+", help="image files, or folders of images")
+    parser.add_argument("--topk", type=int, default=5, help="classes named for each image (5)")
     parser.add_argument("--classes", metavar="FILE", help="class names to choose among, one per line; trained or new")
     parser.add_argument("--csv", metavar="FILE", help="write a table")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
-    parser.add_argument("--batch-size", type=int, default=32, help="pictures computed at once (32)")
+    parser.add_argument("--batch-size", type=int, default=32, help="images computed at once (32)")
     parser.add_argument("--device", help="cpu or cuda; a GPU if there is one")
     parser.add_argument("--backbone", help="weights of the CLIP, if they are not where the run found them")
     return parser
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         predictor = Predictor.load(args.run, classes, args.device, args.backbone)
         for note in notes(predictor):
             print(note, file=sys.stderr)
-        found = predictor.predict(args.pictures, args.topk, args.batch_size)
+        found = predictor.predict(args.images, args.topk, args.batch_size)
         if args.csv:
             write_csv(found, args.csv)
     except (ValueError, OSError, RuntimeError) as error:

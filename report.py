@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from reports.efficiency import efficiency
-from reports.latex import as_latex
 from reports.records import Run, find_runs, in_no_table, unreadable
+from reports.render.latex import as_latex
+from reports.render.text import as_csv, as_markdown, as_terminal, figures_as_markdown
 from reports.tables import Table, accuracy_tables, presets_side_by_side
-from reports.text import as_csv, as_markdown, as_terminal, figures_as_markdown
 from runs.record import FILE_NAME
 from safeio.atomic import atomic_write_text
 
@@ -93,7 +93,7 @@ def all_tables(runs: Sequence[Run], seeds: Sequence[int] | None) -> list[Table]:
 
 def draw_figures(runs: list[Run], args: argparse.Namespace) -> list[Path]:
     """Draw the figures and name their files, unless the terminal is for the tables."""
-    from reports.figures import draw  # matplotlib is optional
+    from reports.render.matplotlib_figures import draw  # matplotlib is optional
 
     drawn = draw(runs, args.figures, args.seeds)
     if not args.format or args.out or args.format == "html":
@@ -105,7 +105,7 @@ def write(runs: list[Run], args: argparse.Namespace, drawn: Sequence[Path] = ())
     """The report in the format asked for, to a file or the terminal; Markdown shows the figures that were drawn."""
     tables = all_tables(runs, args.seeds)
     if args.format == "html":
-        from reports.page import as_html
+        from reports.render.html import as_html
 
         path = args.out or args.output / "report.html"
         atomic_write_text(path, as_html(runs, tables, args.output, args.seeds))

@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from runs.alike import without_effect
-from runs.drive import MISSING, Drive, Executor, State, state_of
-from runs.expand import Request, expand, part_of
-from runs.grid import parse_grid
 from runs.presets import presets
-from runs.process import TRAIN
-from runs.progress import Progress
 from runs.protocol import PlanError, Run, protocols
 from runs.record import COMPLETE
+from runs.sweep.grid import parse_grid
+from runs.sweep.plan import Request, expand, part_of
+from runs.sweep.process import TRAIN
+from runs.sweep.progress import Progress
+from runs.sweep.scheduler import MISSING, Drive, Executor, State, state_of
 
 WRONG = 2
 """Exit status for a wrong command line; nothing has been started."""
@@ -151,10 +151,10 @@ def make_executor(args: argparse.Namespace) -> Executor:
         PlanError: it is not installed, or there is no such cluster.
     """
     if args.executor == "ray":
-        from runs.ray_cluster import RayExecutor
+        from runs.sweep.ray_cluster import RayExecutor
 
         return RayExecutor(args.address, args.gpus_per_run, args.cpus_per_run)
-    from runs.local import LocalExecutor, visible_gpus
+    from runs.sweep.local import LocalExecutor, visible_gpus
 
     return LocalExecutor(args.workers, args.gpus or (visible_gpus() if args.workers > 1 else ()))
 

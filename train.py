@@ -25,24 +25,24 @@ import trainers  # noqa: F401  (registers the methods)
 from dassl.config import ConfigBuilder, ConfigError
 from dassl.engine import TrainerBase, build_trainer
 from dassl.engine.distributed import joined, started
-from dassl.engine.lockstep import in_lockstep
 from dassl.engine.stop import Stopped, StopRequest
 from dassl.utils import collect_env_info, set_random_seed, setup_logger
 from dassl.utils.checkpoint import newest_epoch
 from dassl.utils.environment import compute_as, machine, prepare_cpu_memory, set_deterministic, versions
 from dassl.utils.layers import parameters_sha256
 from dassl.utils.logger import Labelled, speak_any_text
-from runs.grid import apart, parse_grid
 from runs.protocol import PlanError
 from runs.record import RunRecord, set_aside_log
 from runs.repeat import OUTCOME, SURROUNDINGS, RecordError, code_version, read_to_repeat, say_differences
+from runs.sweep.grid import apart, parse_grid
+from safeio.errors import for_people
 from safeio.lock import FolderInUse, sole_use
-from safeio.mistake import for_people
-from trainers._clip_trainer import ClipTrainer
-from trainers._frozen_clip import shared_weights
-from trainers._ranks import share_run
-from trainers._settings import keys_like, resolve
-from trainers._together import OnePass, WaitingStep
+from trainers.base.frozen_clip import shared_weights
+from trainers.base.settings import keys_like, resolve
+from trainers.base.trainer import ClipTrainer
+from trainers.steps.distributed import share_run
+from trainers.steps.joint_runs import OnePass, WaitingStep
+from trainers.steps.lockstep import in_lockstep
 
 Prepare = Callable[[TrainerBase], None]
 IN_USE = 75
@@ -71,7 +71,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--eval-only", action="store_true", help="test the checkpoint in --model-dir")
     parser.add_argument("--model-dir", default="", help="run whose checkpoint is tested")
     parser.add_argument("--load-epoch", type=int, help="epoch of that checkpoint")
-    parser.add_argument("--no-cache", action="store_true", help="no evaluation crops on disk, no pictures in memory")
+    parser.add_argument("--no-cache", action="store_true", help="no evaluation crops on disk, no images in memory")
     parser.add_argument("--from-record", help="repeat the run that left this run.json, by default into FOLDER-again")
     parser.add_argument("--deterministic", action="store_true", help="on a GPU the same numbers in every run; slower")
     parser.add_argument("--no-train", action="store_true", help="build everything, train nothing")

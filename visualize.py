@@ -1,6 +1,6 @@
 """See what a method learned: where its tokens look, and how its features lie.
 
-python visualize.py RUN_DIR picture_or_folder ...         attention of class token and learned tokens, layer by layer
+python visualize.py RUN_DIR image_or_folder ...         attention of class token and learned tokens, layer by layer
 python visualize.py RUN_DIR --features [CLASS_FOLDERS]    image features before and after, on a plane
 
 Writes PNGs into RUN_DIR/figures or --output. See docs/predict.md.
@@ -23,16 +23,16 @@ def make_parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw, allow_abbrev=False)
     parser.add_argument("run", metavar="RUN_DIR", help="folder of the run that trained")
-    parser.add_argument("pictures", nargs="*", help="pictures to draw the attention on")
+    parser.add_argument("images", nargs="*", help="images to draw the attention on")
     parser.add_argument(
         "--features",
         nargs="?",
         const="",
         metavar="CLASS_FOLDERS",
-        help="map of features; of the run's own test pictures",
+        help="map of features; of the run's own test images",
     )
     parser.add_argument("--projection", default="tsne", help="tsne (default) or pca")
-    parser.add_argument("--per-class", type=int, default=15, help="pictures of each class on the map (15)")
+    parser.add_argument("--per-class", type=int, default=15, help="images of each class on the map (15)")
     parser.add_argument("--output", type=Path, help="folder of the figures (RUN_DIR/figures)")
     parser.add_argument("--device", help="cpu or cuda; a GPU if there is one")
     parser.add_argument("--backbone", help="weights of the CLIP, if they are not where the run found them")
@@ -43,10 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     parser = make_parser()
     args = parser.parse_args(arguments)
-    if not args.pictures and args.features is None:
-        parser.error("name pictures, or ask for --features")
+    if not args.images and args.features is None:
+        parser.error("name images, or ask for --features")
     try:
-        from inference.drawing import draw_attention, draw_features
+        from inference.visualize.draw import draw_attention, draw_features
     except ModuleNotFoundError as error:
         print(f"error: {MISSING} ({error})", file=sys.stderr)
         return 2
@@ -54,8 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         predictor = Predictor.load(args.run, device=args.device, backbone=args.backbone)
         output = args.output or Path(args.run) / "figures"
         written, unreadable = [], []
-        if args.pictures:
-            written, unreadable = draw_attention(predictor, args.pictures, output)
+        if args.images:
+            written, unreadable = draw_attention(predictor, args.images, output)
         if args.features is not None:
             written.append(draw_features(predictor, args.features, args.projection, args.per_class, output))
     except (ValueError, OSError, RuntimeError) as error:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from benchmarks._trainers import SHAPES
-from safeio.mistake import for_people
+from safeio.errors import for_people
 
 Measure = Callable[[argparse.Namespace], dict[str, Any]]
 Status = Callable[[argparse.Namespace, dict[str, Any]], int]

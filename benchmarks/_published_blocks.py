@@ -38,10 +38,10 @@ class PublishedBlock(ResidualAttentionBlock):
         return (x if branch is None else x + branch(normed)).transpose(0, 1)
 
 
-def publish(tower: Transformer) -> None:
-    """Replace the blocks of a tower."""
-    for index, block in enumerate(tower.resblocks):
-        tower.resblocks[index] = PublishedBlock(block)
+def publish(encoder: Transformer) -> None:
+    """Replace the blocks of a encoder."""
+    for index, block in enumerate(encoder.resblocks):
+        encoder.resblocks[index] = PublishedBlock(block)
 
 
 @lru_cache

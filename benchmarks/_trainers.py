@@ -13,13 +13,13 @@ import trainers  # noqa: F401  (registers the methods)
 from benchmarks._published_blocks import publish
 from clip.full_vision import FullVisionTransformer
 from clip.model import CLIP
-from clip.text import FullTextEncoder
+from clip.reference import FullTextEncoder
 from clip.vision import VisionTransformer
 from dassl.engine import TRAINER_REGISTRY
-from safeio.mistake import Mistake
-from trainers._one_pass import OnePassTrainer
-from trainers._settings import resolve
-from trainers._step import PlainStep
+from safeio.errors import UserError
+from trainers.base.settings import resolve
+from trainers.base.training_free import OnePassTrainer
+from trainers.steps.plain import PlainStep
 
 VARYING = ("vision_patch_size", "vision_width", "vision_layers", "transformer_width", "embed_dim")
 SHAPES = {
@@ -35,7 +35,9 @@ def class_names(count: int) -> list[str]:
     try:
         from open_clip import IMAGENET_CLASSNAMES
     except ImportError:
-        raise Mistake("ImageNet's class names come with open_clip: pip install -r requirements-open-clip.txt") from None
+        raise UserError(
+            "ImageNet's class names come with open_clip: pip install -r requirements-open-clip.txt"
+        ) from None
 
     step = max(1, len(IMAGENET_CLASSNAMES) // count)
     names = IMAGENET_CLASSNAMES[::step][:count]
@@ -56,12 +58,12 @@ def build_trainer(args: argparse.Namespace, weights: Path, names: list[str]):
     """The method's own trainer, on nothing but class names.
 
     Raises:
-        Mistake: a method that is not there, or one that looks at training pictures before it can do anything.
+        UserError: a method that is not there, or one that looks at training images before it can do anything.
     """
     cuda = args.device == "cuda"
     real = TRAINER_REGISTRY.get(args.method)
     if issubclass(real, OnePassTrainer):
-        raise Mistake(f"{args.method} learns from the features of training pictures, of which a benchmark has none")
+        raise UserError(f"{args.method} learns from the features of training images, of which a benchmark has none")
     options = {"MODEL.BACKBONE.NAME": weights, "DATASET.NAME": "ImageNet", "USE_CUDA": cuda, "TEST.ROLE": "trained"}
     options |= {"INPUT.SIZE": "(224,224)"}
     if real.settings_node:
@@ -84,10 +86,10 @@ def check_learns(trainer) -> None:
     """Refuse a method that takes no steps.
 
     Raises:
-        Mistake: there is nothing to train.
+        UserError: there is nothing to train.
     """
     if not trainer.learns:
-        raise Mistake(f"{trainer.cfg.TRAINER.NAME} learns nothing: there is no step to measure")
+        raise UserError(f"{trainer.cfg.TRAINER.NAME} learns nothing: there is no step to measure")
 
 
 def leave_start(trainer) -> None:
@@ -101,7 +103,7 @@ def leave_start(trainer) -> None:
 
 
 def make_plain(trainer) -> None:
-    """Replace the fast towers by the plain ones, what was computed ahead included, and record no graphs."""
+    """Replace the fast encoders by the plain ones, what was computed ahead included, and record no graphs."""
     trainer.computer = PlainStep()
     method, frozen = trainer.method, trainer.method.clip
     frozen.text = FullTextEncoder(frozen.model)

@@ -19,8 +19,8 @@ sys.path.insert(0, os.fspath(Path(__file__).parent.parent))
 
 from benchmarks._measure import hardware, in_turn, median_ms, peak_memory
 from dassl.data.datasets import Datum
-from datasets._imagenet import all_items
-from datasets._listing import list_classes
+from datasets.base.imagenet_family import all_items
+from datasets.base.listing_cache import list_classes
 from datasets.imagenet import few_shot_train
 
 CLASSES = 1000
@@ -41,7 +41,7 @@ def make_tree(folder: Path, files: int) -> None:
 
 
 def looked_for(folder: Path) -> list[Datum]:
-    """All pictures, each looked for."""
+    """All images, each looked for."""
     listing = {name: sorted(os.listdir(folder / name)) for name in sorted(os.listdir(folder))}
     return [
         Datum(os.path.join(folder, wnid, file), label, 0, wnid)
@@ -51,7 +51,7 @@ def looked_for(folder: Path) -> list[Datum]:
 
 
 def listed(folder: Path, cache: Path | None) -> list[Datum]:
-    """All pictures, from a listing."""
+    """All images, from a listing."""
     listing = list_classes(folder, cache=cache)
     return all_items(folder, list(listing), listing)
 

@@ -1,9 +1,9 @@
-"""Pictures per second of an evaluation: a plain torch DataLoader and the plain towers, against the product.
+"""Images per second of an evaluation: a plain torch DataLoader and the plain encoders, against the product.
 
-    python benchmarks/eval.py --method MMRL --classes 100 --pictures 400 --backbone ViT-B/16
+    python benchmarks/eval.py --method MMRL --classes 100 --images 400 --backbone ViT-B/16
 
 Made-up JPEG photographs of 500 x 375 pixels through the whole way from file to prediction, with random weights. Plain
-is what published code does: decode and resize each picture at each evaluation, text features at every batch, the
+is what published code does: decode and resize each image at each evaluation, text features at every batch, the
 prompts at full length. The product reads crops from its cache (`cached`) or decodes (`uncached`), and computes text
 features once. All three must predict the same classes.
 """
@@ -58,8 +58,8 @@ def measure(args: argparse.Namespace) -> dict:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         weights, names = random_weights(args.backbone, folder), class_names(args.classes)
-        (folder / "pictures").mkdir()
-        pictures = make_photographs(folder / "pictures", args.pictures)
+        (folder / "images").mkdir()
+        images = make_photographs(folder / "images", args.images)
         ours, plain = build_trainer(args, weights, names), build_trainer(args, weights, names)
         make_published(plain)
         for trainer in (ours, plain):
@@ -67,8 +67,8 @@ def measure(args: argparse.Namespace) -> dict:
         cfg = settings(cache=True, workers=args.workers)
         transform = build_transform(cfg, is_train=False)
         os.environ[FOLDER_VARIABLE] = str(folder / "crops")
-        decoded = DatasetWrapper(cfg, pictures, transform, is_train=False)
-        cached = evaluation_wrapper(cfg, pictures, transform)
+        decoded = DatasetWrapper(cfg, images, transform, is_train=False)
+        cached = evaluation_wrapper(cfg, images, transform)
         list(DataLoader(cached, args.batch))  # the first evaluation writes the crops; every later one reads them
         seconds, found = {}, {}
         for way, predict, trainer, dataset in (
@@ -79,8 +79,8 @@ def measure(args: argparse.Namespace) -> dict:
             seconds[way], found[way] = timed(predict, trainer, dataset, args)
         same = torch.equal(found["uncached"], found["cached"])
         agree = (found["plain"] == found["cached"]).float().mean().item()
-    result = {key: getattr(args, key) for key in ("method", "backbone", "classes", "pictures", "batch", "workers")}
-    result |= {f"{way}_per_second": args.pictures / value for way, value in seconds.items()}
+    result = {key: getattr(args, key) for key in ("method", "backbone", "classes", "images", "batch", "workers")}
+    result |= {f"{way}_per_second": args.images / value for way, value in seconds.items()}
     result |= {"cached_equals_uncached": same, "plain_agrees": agree}
     return result | {"ratio": seconds["plain"] / seconds["cached"]} | hardware(torch.device(args.device))
 
@@ -90,7 +90,7 @@ def main() -> int:
     prepare_cpu_memory()  # as train.py does
     parser = command(__doc__)
     add_run(parser, batch=100)
-    parser.add_argument("--pictures", type=at_least(1), default=400)
+    parser.add_argument("--images", type=at_least(1), default=400)
     parser.add_argument("--workers", type=at_least(0), default=0)
     return run(parser, measure)
 

@@ -1,9 +1,9 @@
-"""Pictures per second of the input pipeline: a plain torch DataLoader, the crop cache, decoded training pictures.
+"""Images per second of the input pipeline: a plain torch DataLoader, the crop cache, decoded training images.
 
-    python benchmarks/loader.py --pictures 2000 --workers 0
+    python benchmarks/loader.py --images 2000 --workers 0
 
 Made-up JPEG photographs of 500 x 375 pixels, CLIP's evaluation transform and the training augmentation of the
-method configs. The pictures are in the page cache of the machine in all cases: what is saved is decoding and
+method configs. The images are in the page cache of the machine in all cases: what is saved is decoding and
 resizing, not the disk.
 """
 
@@ -35,7 +35,7 @@ SIZE = (500, 375)
 
 
 def make_photographs(folder: Path, count: int) -> list[Datum]:
-    """Smooth random pictures with some noise: about as large as photographs of that size."""
+    """Smooth random images with some noise: about as large as photographs of that size."""
     random = np.random.default_rng(0)
     found = []
     for i in range(count):
@@ -58,7 +58,7 @@ def settings(cache: bool, workers: int):
 
 
 def rate(dataset, workers: int, batch: int = 100) -> float:
-    """Pictures per second of one pass."""
+    """Images per second of one pass."""
     began = time.perf_counter()
     for _ in DataLoader(dataset, batch_size=batch, num_workers=workers):
         pass
@@ -66,15 +66,15 @@ def rate(dataset, workers: int, batch: int = 100) -> float:
 
 
 def measure(args: argparse.Namespace) -> dict:
-    """Evaluation plain, cache being filled, cache filled; training plain and from decoded pictures."""
+    """Evaluation plain, cache being filled, cache filled; training plain and from decoded images."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["CROP_CACHE"] = str(Path(folder) / "crops")
-        data = make_photographs(Path(folder), args.pictures)
+        data = make_photographs(Path(folder), args.images)
         plain, cached = settings(False, args.workers), settings(True, args.workers)
         test, train = build_transform(plain, is_train=False), build_transform(plain, is_train=True)
         crops = evaluation_wrapper(cached, data, test)
         result = {
-            "pictures": args.pictures,
+            "images": args.images,
             "workers": args.workers,
             "evaluation_plain_per_second": rate(DatasetWrapper(plain, data, test), args.workers),
             "filling_the_cache_per_second": rate(crops, args.workers),
@@ -91,7 +91,7 @@ def measure(args: argparse.Namespace) -> dict:
 def main() -> int:
     """Do what the command line asks for; returns the exit status."""
     parser = command(__doc__)
-    parser.add_argument("--pictures", type=at_least(1), default=1000)
+    parser.add_argument("--images", type=at_least(1), default=1000)
     parser.add_argument("--workers", type=at_least(0), default=0)
     return run(parser, measure)
 

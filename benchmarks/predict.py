@@ -1,8 +1,8 @@
-"""One picture from file to class names, against the bare image tower: random weights, one process, in turn.
+"""One image from file to class names, against the bare image encoder: random weights, one process, in turn.
 
     python benchmarks/predict.py --method MMRL --classes 100 --backbone ViT-B/16
 
-The picture is a JPEG of 500 x 375 pixels. Printed are the medians and their ratio; the exit status is 1 where the
+The image is a JPEG of 500 x 375 pixels. Printed are the medians and their ratio; the exit status is 1 where the
 ratio is not below `--limit`.
 """
 
@@ -49,18 +49,18 @@ def measure(args: argparse.Namespace) -> dict:
     with tempfile.TemporaryDirectory() as name:
         folder, file = Path(name), photo(Path(name))
         predictor = Predictor.load(untrained_run(args, folder), device="cpu")
-        tower = predictor.clip.visual
-        image = torch.randn(1, 3, tower.input_resolution, tower.input_resolution)
+        encoder = predictor.clip.visual
+        image = torch.randn(1, 3, encoder.input_resolution, encoder.input_resolution)
 
         @torch.no_grad()
         def bare() -> None:
-            tower(image)
+            encoder(image)
 
-        both = {"tower": bare, "predict": lambda: predictor.predict(file)}
+        both = {"encoder": bare, "predict": lambda: predictor.predict(file)}
         seconds = in_turn(both, args.repeats, torch.device("cpu"))
     result = {name: getattr(args, name) for name in ("method", "backbone", "classes")}
     result |= {f"{name}_ms": median_ms(s.clock) for name, s in seconds.items()}
-    return result | {"ratio": result["predict_ms"] / result["tower_ms"]} | hardware(torch.device("cpu"))
+    return result | {"ratio": result["predict_ms"] / result["encoder_ms"]} | hardware(torch.device("cpu"))
 
 
 def main() -> int:

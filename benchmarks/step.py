@@ -2,7 +2,7 @@
 
     python benchmarks/step.py --method MMRL --classes 200 --batch 4 --backbone ViT-B/16 --device cpu
 
-Plain is what published code does: prompts of full length through every layer, the frozen image tower apart from the
+Plain is what published code does: prompts of full length through every layer, the frozen image encoder apart from the
 tuned one, every row to the end, PyTorch's multi-head attention with positions first, memory freed as glibc does unasked
 (`--plain own`: our blocks and our memory, so that only what is left out makes the difference). Weights are random,
 class names are ImageNet's. Printed are the medians, their ratio, the operations of each in 10^9, the memory each needs
@@ -35,8 +35,8 @@ from benchmarks._trainers import (
     random_weights,
 )
 from dassl.utils.environment import KEPT_WHEN_FREED, keep_freed_memory, prepare_cpu_memory
-from safeio.mistake import Mistake
-from trainers._step import PlainStep
+from safeio.errors import UserError
+from trainers.steps.plain import PlainStep
 
 GLIBC_KEEPS = 64 * 2**20
 """Bytes of freed memory in one piece, once glibc has set its thresholds by the large chunks that were freed."""
@@ -52,13 +52,13 @@ def text_side(trainer, images: torch.Tensor, labels: torch.Tensor) -> None:
     """Class features forward and backward; no optimiser.
 
     Raises:
-        Mistake: a method that learns nothing there, or whose class features depend on the pictures.
+        UserError: a method that learns nothing there, or whose class features depend on the images.
     """
     trainer.optim.zero_grad()
     with trainer.precision.context():
         features = trainer.method.class_features()
         if features is None or not features.requires_grad:
-            raise Mistake(f"{trainer.cfg.TRAINER.NAME} has no text side that learns by itself: --side step")
+            raise UserError(f"{trainer.cfg.TRAINER.NAME} has no text side that learns by itself: --side step")
         features.square().sum().backward()
 
 

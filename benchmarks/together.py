@@ -22,10 +22,10 @@ from benchmarks._command import add_run, at_least, command, run
 from benchmarks._measure import hardware, in_turn, medians, peak_memory
 from benchmarks._trainers import build_trainer, check_learns, class_names, random_weights
 from benchmarks.step import step
-from dassl.engine.lockstep import in_lockstep
 from dassl.utils.environment import prepare_cpu_memory
-from trainers._frozen_clip import shared_weights
-from trainers._together import OnePass, WaitingStep
+from trainers.base.frozen_clip import shared_weights
+from trainers.steps.joint_runs import OnePass, WaitingStep
+from trainers.steps.lockstep import in_lockstep
 
 
 def measure(args: argparse.Namespace) -> dict:

@@ -1,8 +1,8 @@
 """One CLIP for all methods: OpenAI's architectures and parameter names, with seams for learned tokens."""
 
-from clip.catalog import available_models, resolve
 from clip.model import CLIP, build_model, convert_weights, from_state_dict
 from clip.preprocess import evaluation_transform
+from clip.pretrained import available_models, resolve
 from clip.tokenizer import tokenize
 from clip.weights import load, state_dict_from
 

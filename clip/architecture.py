@@ -19,7 +19,7 @@ class Architecture:
         activation: what the blocks' feed-forward halves were trained with.
         declared: arguments of `clip.CLIP` that are known. Shapes must agree with those that they show; the others
             (numbers of heads) are taken from here.
-        mean, std: channel statistics that training pictures were normalised with; None where nobody knows.
+        mean, std: channel statistics that training images were normalised with; None where nobody knows.
     """
 
     activation: type[nn.Module] = QuickGELU

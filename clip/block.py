@@ -104,7 +104,7 @@ class ResidualAttentionBlock(nn.Module):
     """x + attention(norm(x)), then x + mlp(norm(x)).
 
     Args:
-        causal: whether the block is of a causal tower; only the sequence-first call below has to be told.
+        causal: whether the block is of a causal encoder; only the sequence-first call below has to be told.
     """
 
     def __init__(

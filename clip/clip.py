@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 
-from clip.catalog import available_models, cache_folder, embedded, releases, resolve
 from clip.model import build_model
+from clip.pretrained import available_models, cache_folder, embedded, releases, resolve
 from clip.simple_tokenizer import SimpleTokenizer
 from clip.tokenizer import tokenize
 from clip.weights import load, state_dict_from

@@ -22,7 +22,7 @@ class DeepTokens(Protocol):
         at: position of the first slot; None puts the slots behind the last position.
         count: number of slots K.
         grow_at: the layer at whose input the slots come into being (1 is the first block, 0 the embedded
-            input before the image tower's first norm); None: they are part of the input sequence already.
+            input before the image encoder's first norm); None: they are part of the input sequence already.
     """
 
     at: int | None

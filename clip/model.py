@@ -1,4 +1,4 @@
-"""CLIP: two towers and a scale (Radford et al., 2021), under OpenAI's parameter names."""
+"""CLIP: two encoders and a scale (Radford et al., 2021), under OpenAI's parameter names."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from torch import Tensor, nn
 from clip.architecture import OF_A_FILE, Architecture
 from clip.block import Attention, LayerNorm, QuickGELU
 from clip.prompt_batch import PromptBatch
+from clip.reference import FullTextEncoder
 from clip.resnet import ModifiedResNet
-from clip.text import FullTextEncoder
 from clip.transformer import Transformer
 from clip.vision import VisionTransformer
 
 HEAD_WIDTH = 64
-"""Every OpenAI tower has heads of this width (a ResNet: of its stem's width times 32)."""
+"""Every OpenAI encoder has heads of this width (a ResNet: of its stem's width times 32)."""
 HEADS_KNOWN_TO_WIDTH = 1024
 """Up to this width open_clip's vision transformers have such heads too; those of the wider ones are wider."""
 
 
 class CLIP(nn.Module):
-    """Image and text towers that share an embedding space.
+    """Image and text encoders that share an embedding space.
 
     Args:
         embed_dim: size E of the shared space.
-        image_resolution: side of the pictures in pixels.
+        image_resolution: side of the images in pixels.
         vision_layers: blocks of the ViT, or the four stage depths of a ResNet.
-        vision_width, vision_patch_size: of the image tower; no patch size for a ResNet.
-        context_length, vocab_size, transformer_width, transformer_heads, transformer_layers: of the text tower.
+        vision_width, vision_patch_size: of the image encoder; no patch size for a ResNet.
+        context_length, vocab_size, transformer_width, transformer_heads, transformer_layers: of the text encoder.
         activation, vision_heads, vision_mlp, transformer_mlp: OpenAI's by default (heads of 64, four times the width).
 
     Attributes:
@@ -81,18 +81,21 @@ class CLIP(nn.Module):
         nn.init.normal_(self.token_embedding.weight, std=0.02)
         nn.init.normal_(self.positional_embedding, std=0.01)
         nn.init.normal_(self.text_projection, std=self.transformer.width**-0.5)
-        towers = [self.transformer, *([self.visual.transformer] if isinstance(self.visual, VisionTransformer) else [])]
-        for tower in towers:
-            residual_std = tower.width**-0.5 * (2 * tower.layers) ** -0.5
-            for block in tower.resblocks:
-                nn.init.normal_(block.attn.in_proj_weight, std=tower.width**-0.5)
+        encoders = [
+            self.transformer,
+            *([self.visual.transformer] if isinstance(self.visual, VisionTransformer) else []),
+        ]
+        for encoder in encoders:
+            residual_std = encoder.width**-0.5 * (2 * encoder.layers) ** -0.5
+            for block in encoder.resblocks:
+                nn.init.normal_(block.attn.in_proj_weight, std=encoder.width**-0.5)
                 nn.init.normal_(block.attn.out_proj.weight, std=residual_std)
-                nn.init.normal_(block.mlp.c_fc.weight, std=(2 * tower.width) ** -0.5)
+                nn.init.normal_(block.mlp.c_fc.weight, std=(2 * encoder.width) ** -0.5)
                 nn.init.normal_(block.mlp.c_proj.weight, std=residual_std)
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type in which the towers' matrices are held and pictures are taken in."""
+        """The type in which the encoders' matrices are held and images are taken in."""
         return self.visual.conv1.weight.dtype
 
     def embed_text(
@@ -122,7 +125,7 @@ class CLIP(nn.Module):
         return FullTextEncoder(self).encode(PromptBatch(text))
 
     def forward(self, image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
-        """Scaled cosines of B pictures and C texts: (B, C) and its transpose."""
+        """Scaled cosines of B images and C texts: (B, C) and its transpose."""
         image_features = nn.functional.normalize(self.encode_image(image), dim=-1)
         text_features = nn.functional.normalize(self.encode_text(text), dim=-1)
         logits = self.logit_scale.exp() * image_features @ text_features.t()
@@ -205,7 +208,7 @@ def _complete(shape: dict, architecture: Architecture) -> dict:
         raise ValueError(f"these weights are of another architecture than the one named: they have {', '.join(wrong)}")
     if not declared and shape["vision_patch_size"] and shape["vision_width"] > HEADS_KNOWN_TO_WIDTH:
         raise ValueError(
-            f"the file does not say how many heads an image tower of width {shape['vision_width']} has: "
+            f"the file does not say how many heads an image encoder of width {shape['vision_width']} has: "
             "name the architecture too, open_clip:ARCHITECTURE/FILE (docs/backbones.md)"
         )
     heads = {"transformer_heads": shape["transformer_width"] // HEAD_WIDTH}

@@ -18,9 +18,9 @@ from torch import nn
 
 from clip.architecture import Architecture
 from clip.block import QuickGELU
-from clip.catalog import UnknownModelError
+from clip.pretrained import UnknownModelError
 from clip.tokenizer import SIZE as VOCABULARY_SIZE
-from safeio.mistake import Mistake
+from safeio.errors import UserError
 
 PREFIX = "open_clip:"
 CONFIG, FILES = "open_clip_config.json", ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
@@ -31,7 +31,7 @@ VISION = {"image_size", "layers", "width", "patch_size", "head_width", "mlp_rati
 TEXT = {"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio"}
 
 
-class UnsupportedModelError(Mistake, ValueError):
+class UnsupportedModelError(UserError, ValueError):
     """An open_clip model of another architecture than OpenAI's; the message says what is different."""
 
 
@@ -63,13 +63,13 @@ def find(name: str) -> tuple[Path, Architecture]:
 
 
 def as_architecture(
-    config: Mapping[str, Any], name: str, about_pictures: Mapping[str, Any] | None = None, quick_gelu: bool = False
+    config: Mapping[str, Any], name: str, about_images: Mapping[str, Any] | None = None, quick_gelu: bool = False
 ) -> Architecture:
     """What open_clip's description of a model says beyond its weights.
 
     Args:
         config: `embed_dim`, `vision_cfg`, `text_cfg` and so on, as in open_clip_torch's files.
-        about_pictures: `mean`, `std`, `resize_mode`, where they are known.
+        about_images: `mean`, `std`, `resize_mode`, where they are known.
         quick_gelu: the weights were trained with it, whatever the description says.
 
     Raises:
@@ -78,9 +78,9 @@ def as_architecture(
     if reason := why_not(config):
         raise UnsupportedModelError(
             f"{PREFIX}{name} cannot be a backbone: {reason}. Backbones have OpenAI's architecture: a CLIP ViT or "
-            "ResNet with a causal text tower that reads OpenAI's tokens (docs/backbones.md)."
+            "ResNet with a causal text encoder that reads OpenAI's tokens (docs/backbones.md)."
         )
-    vision, text, pictures = config["vision_cfg"], config["text_cfg"], about_pictures or {}
+    vision, text, images = config["vision_cfg"], config["text_cfg"], about_images or {}
     layers = vision["layers"]
     stages = isinstance(layers, list | tuple)
     declared = {
@@ -92,14 +92,14 @@ def as_architecture(
         "transformer_heads": text["heads"],
         "transformer_layers": text["layers"],
     }
-    if pictures.get("resize_mode", "shortest") != "shortest":
+    if images.get("resize_mode", "shortest") != "shortest":
         warnings.warn(
-            f"{PREFIX}{name} was trained on pictures brought to size by {pictures['resize_mode']!r}; here the shorter "
+            f"{PREFIX}{name} was trained on images brought to size by {images['resize_mode']!r}; here the shorter "
             "edge is resized and the middle cut out, so its accuracy may differ from what is published.",
             stacklevel=2,
         )
     activation = QuickGELU if quick_gelu or config.get("quick_gelu") else nn.GELU
-    mean, std = (tuple(pictures[key]) if key in pictures else None for key in ("mean", "std"))
+    mean, std = (tuple(images[key]) if key in images else None for key in ("mean", "std"))
     return Architecture(activation, declared, mean, std)
 
 
@@ -107,15 +107,15 @@ def why_not(config: Mapping[str, Any]) -> str:
     """What keeps a model from being OpenAI's architecture; empty if nothing does."""
     vision, text = config.get("vision_cfg", {}), config.get("text_cfg", {})
     if "multimodal_cfg" in config:
-        return "it is a CoCa, which has a text decoder and pools its picture tokens by attention"
+        return "it is a CoCa, which has a text decoder and pools its image tokens by attention"
     if "timm_model_name" in vision:
-        return f"its image tower is timm's {vision['timm_model_name']} (so are SigLIP's, EVA's and ConvNeXt's)"
+        return f"its image encoder is timm's {vision['timm_model_name']} (so are SigLIP's, EVA's and ConvNeXt's)"
     if "hf_model_name" in text:
-        return f"its text tower is Hugging Face's {text['hf_model_name']}"
+        return f"its text encoder is Hugging Face's {text['hf_model_name']}"
     if "init_logit_bias" in config:
         return "it was trained with SigLIP's loss, whose scores need a bias"
     if "hf_tokenizer_name" in text or text.get("vocab_size", VOCABULARY_SIZE) != VOCABULARY_SIZE:
-        return f"its text tower reads the tokens of {text.get('hf_tokenizer_name', 'another vocabulary')}"
+        return f"its text encoder reads the tokens of {text.get('hf_tokenizer_name', 'another vocabulary')}"
     foreign = [f"vision_cfg.{key} = {vision[key]!r}" for key in sorted(vision.keys() - VISION)]
     foreign += [f"text_cfg.{key} = {text[key]!r}" for key in sorted(text.keys() - TEXT)]
     foreign += [f"{key} = {config[key]!r}" for key in sorted(config.keys() - TOP)]
@@ -132,7 +132,7 @@ def _of_folder(folder: Path) -> tuple[Path, Architecture]:
         content = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         about = as_architecture(content.get("model_cfg", content), str(folder), content.get("preprocess_cfg"))
     except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-        if isinstance(error, Mistake):
+        if isinstance(error, UserError):
             raise
         raise UnknownModelError(f"{folder / CONFIG} does not describe an open_clip model: {error}") from error
     return files[0], about

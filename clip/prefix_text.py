@@ -44,7 +44,7 @@ class PrefixTextEncoder:
     """Encodes class prompts sharing what they share.
 
     Args:
-        clip: the model whose text tower is used; its parameters stay where they are.
+        clip: the model whose text encoder is used; its parameters stay where they are.
     """
 
     def __init__(self, clip: CLIP):
@@ -61,7 +61,7 @@ class PrefixTextEncoder:
     def lower(
         self, prompts: PromptBatch, to: int, tokens: DeepTokens | None = None, branch: DeepBranch | None = None
     ) -> Paused:
-        """Run the tower up to the input of block `to` (1-based)."""
+        """Run the encoder up to the input of block `to` (1-based)."""
         states = self.embed(prompts).states
         for layer in range(1, to):
             states = self._step(states, layer, tokens, branch)

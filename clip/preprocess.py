@@ -1,4 +1,4 @@
-"""What CLIP's image encoder expects of a picture."""
+"""What CLIP's image encoder expects of a image."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Normalize, Resize, ToTensor
 
-# Channel statistics of CLIP's training pictures, in the range 0..1, as released with the weights.
+# Channel statistics of CLIP's training images, in the range 0..1, as released with the weights.
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 
@@ -16,7 +16,7 @@ STD = (0.26862954, 0.26130258, 0.27577711)
 def evaluation_transform(
     size: int, mean: Sequence[float] = MEAN, std: Sequence[float] = STD
 ) -> Callable[[Image.Image], Tensor]:
-    """Picture of any mode and extent to `(3, size, size)`.
+    """Image of any mode and extent to `(3, size, size)`.
 
     The shorter edge becomes `size` pixels (bicubic), the middle square is kept, channels are normalised.
     """
@@ -31,5 +31,5 @@ def evaluation_transform(
     )
 
 
-def _to_rgb(picture: Image.Image) -> Image.Image:
-    return picture.convert("RGB")
+def _to_rgb(image: Image.Image) -> Image.Image:
+    return image.convert("RGB")

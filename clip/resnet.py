@@ -17,7 +17,7 @@ EXPANSION = 4  # a block's output is this many times wider than its middle
 
 
 class ModifiedResNet(nn.Module):
-    """ResNet tower, `(B, 3, S, S) -> (B, output_dim)`.
+    """ResNet encoder, `(B, 3, S, S) -> (B, output_dim)`.
 
     Args:
         layers: number of blocks in each of the four stages.
@@ -56,7 +56,7 @@ class ModifiedResNet(nn.Module):
         side = self.input_resolution
         if images.shape[-2:] != (side, side):  # a few other sizes would pass and meet wrong positions
             raise ValueError(
-                f"the image tower takes pictures of {side} x {side} pixels, not {tuple(images.shape[-2:])}: "
+                f"the image encoder takes images of {side} x {side} pixels, not {tuple(images.shape[-2:])}: "
                 f"set INPUT.SIZE to ({side}, {side})"
             )
         x = relu(self.bn1(self.conv1(images)))

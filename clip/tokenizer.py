@@ -20,7 +20,7 @@ import regex
 import torch
 from torch import Tensor
 
-from safeio.mistake import Mistake
+from safeio.errors import UserError
 
 VOCABULARY = Path(__file__).with_name("bpe_simple_vocab_16e6.txt.gz")
 SIZE = 49408
@@ -34,7 +34,7 @@ PIECE = regex.compile(
 )
 
 
-class TextTooLong(Mistake, RuntimeError):
+class TextTooLong(UserError, RuntimeError):
     """A text has more tokens than there are positions; the message quotes it."""
 
 

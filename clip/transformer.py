@@ -22,7 +22,7 @@ class Transformer(nn.Module):
 
     Args:
         width, layers, heads: the shape of the stack.
-        causal: rows attend only to themselves and to rows before them (the text tower).
+        causal: rows attend only to themselves and to rows before them (the text encoder).
         activation, mlp_width: of the blocks' feed-forward halves, four times as wide as the stack by default.
     """
 

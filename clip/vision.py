@@ -1,4 +1,4 @@
-"""The image tower (ViT), in two halves so that a frozen and a tuned pass share what they have in common."""
+"""The image encoder (ViT), in two halves so that a frozen and a tuned pass share what they have in common."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class VisionTransformer(nn.Module):
     """CLIP's vision transformer: (B, 3, S, S) -> (B, E).
 
     Args:
-        input_resolution: side S of the pictures in pixels.
+        input_resolution: side S of the images in pixels.
         patch_size: side of a patch in pixels.
         width, layers, heads: the shape of the transformer.
         output_dim: embedding size E.
@@ -54,7 +54,7 @@ class VisionTransformer(nn.Module):
         side = self.input_resolution
         if images.shape[-2:] != (side, side):
             raise ValueError(
-                f"the image tower takes pictures of {side} x {side} pixels, not {tuple(images.shape[-2:])}: "
+                f"the image encoder takes images of {side} x {side} pixels, not {tuple(images.shape[-2:])}: "
                 f"set INPUT.SIZE to ({side}, {side})"
             )
         x = self.conv1(images).flatten(2).transpose(1, 2)  # (B, patches, D)
@@ -65,7 +65,7 @@ class VisionTransformer(nn.Module):
     def lower(
         self, images: Tensor, to: int, tokens: DeepTokens | None = None, branch: DeepBranch | None = None
     ) -> Paused:
-        """Run the tower up to the input of block `to` (1-based)."""
+        """Run the encoder up to the input of block `to` (1-based)."""
         x = drop_replaced(self.embed(images, tokens), 1, tokens)
         return Paused(self.run(x, 1, to - 1, tokens, branch), to)
 

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from clip.architecture import OF_A_FILE, OF_OPENAI, Architecture
-from clip.catalog import available_models, resolve
 from clip.model import CLIP, convert_weights, from_state_dict
 from clip.open_clip_models import find, is_open_clip
-from clip.positions import resize_positions
+from clip.pos_embed import resize_positions
 from clip.preprocess import MEAN, STD, evaluation_transform
-from safeio.bombs import refuse_bomb
-from safeio.mistake import MissingFile, Mistake
+from clip.pretrained import available_models, resolve
+from safeio.archive_limits import refuse_bomb
+from safeio.errors import MissingFile, UserError
 from safeio.torchscript import torchscript_weights
 from safeio.unpickle import CheckpointError, is_torchscript, load_checkpoint_file
 
@@ -28,7 +28,7 @@ from safeio.unpickle import CheckpointError, is_torchscript, load_checkpoint_fil
 NOT_WEIGHTS = {"input_resolution", "context_length", "vocab_size", "attn_mask"}
 
 
-class WeightsError(Mistake, RuntimeError):
+class WeightsError(UserError, RuntimeError):
     """A file does not hold the weights of a CLIP; the message names the file and what is wrong with it."""
 
 
@@ -39,18 +39,18 @@ def load(
     download_root: str | os.PathLike | None = None,
     side: int | None = None,
 ) -> tuple[CLIP, Callable]:
-    """A CLIP in evaluation mode, and the transform its image tower expects.
+    """A CLIP in evaluation mode, and the transform its image encoder expects.
 
     Args:
         name_or_path: one of `clip.available_models`, a weights file (see `state_dict_from`), or one of open_clip's
             names (see `clip.open_clip_models.find`).
         device: where to put it. As with OpenAI's loader, matrices are float32 on the CPU, elsewhere float16.
         jit: kept for callers of OpenAI's loader; only False is possible.
-        download_root: cache folder, see `clip.catalog.cache_folder`.
-        side: picture size in pixels, where it is to be another than the model's; see `resize_positions`.
+        download_root: cache folder, see `clip.pretrained.cache_folder`.
+        side: image size in pixels, where it is to be another than the model's; see `resize_positions`.
 
     Raises:
-        clip.catalog.UnknownModelError, clip.open_clip_models.UnsupportedModelError, safeio.download.DownloadError,
+        clip.pretrained.UnknownModelError, clip.open_clip_models.UnsupportedModelError, safeio.download.DownloadError,
             WeightsError: each says what to do.
         ValueError: a size that the model's patches do not fill.
     """

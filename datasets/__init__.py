@@ -12,5 +12,5 @@ import pkgutil
 COMMANDS = ("check", "prepare")  # python -m datasets.<name>
 
 for _module in pkgutil.iter_modules(__path__):
-    if not _module.name.startswith("_") and _module.name not in COMMANDS:
+    if not (_module.ispkg or _module.name.startswith("_") or _module.name in COMMANDS):
         importlib.import_module(f"{__name__}.{_module.name}")

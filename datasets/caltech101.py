@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dassl.data.datasets import DATASET_REGISTRY
-from datasets._benchmark import FolderPerClass
+from datasets.base.benchmark import FolderPerClass
 
 
 @DATASET_REGISTRY.register()
@@ -11,7 +11,7 @@ class Caltech101(FolderPerClass):
     """The clutter folder is no class, and of the two of faces one is left out."""
 
     dataset_dir = "caltech-101"
-    picture_dir = "101_ObjectCategories"
+    image_dir = "101_ObjectCategories"
     split_file = "split_zhou_Caltech101.json"
     ignored = ("BACKGROUND_Google", "Faces_easy")
     renamed = {"airplanes": "airplane", "Faces": "face", "Leopards": "leopard", "Motorbikes": "motorbike"}

@@ -18,10 +18,10 @@ from tabulate import tabulate
 
 from dassl.data.datasets import DATASET_REGISTRY
 from dassl.utils.progress import progress
-from datasets._facts import chosen, read_facts
-from datasets._splits import Split, SplitError
+from datasets.base.metadata import chosen, read_facts
+from datasets.base.splits import Split, SplitError
 
-AT_ONCE = 1024  # pictures handed to the threads together
+AT_ONCE = 1024  # images handed to the threads together
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="datasets.check", description=__doc__)
     parser.add_argument("names", nargs="*", default=["all"], metavar="NAME", help="a benchmark, or all")
     parser.add_argument("--root", type=Path, default=Path("data"), help="folder that holds the datasets (./data)")
-    parser.add_argument("--deep", action="store_true", help="open every picture")
+    parser.add_argument("--deep", action="store_true", help="open every image")
     options = parser.parse_args(arguments)
     try:
         names = chosen(options.names or ["all"])
@@ -64,10 +64,10 @@ def check(name: str, root: Path, deep: bool = False) -> list[str]:
 
 
 def first_unreadable(split: Split) -> str | None:
-    """What is wrong with the first picture that cannot be opened; None if all can."""
+    """What is wrong with the first image that cannot be opened; None if all can."""
     paths = list(dict.fromkeys(item.impath for part in split for item in part))
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoders let other threads run
-        for problem in progress(_in_turn(pool, paths), "opening pictures", len(paths)):
+        for problem in progress(_in_turn(pool, paths), "opening images", len(paths)):
             if problem:
                 return problem
     return None
@@ -82,8 +82,8 @@ def _in_turn(pool: ThreadPoolExecutor, paths: list[str]) -> Iterable[str | None]
 
 def _problem(path: str) -> str | None:
     try:
-        with Image.open(path) as picture:
-            picture.load()
+        with Image.open(path) as image:
+            image.load()
     except Exception as error:  # decoders answer damaged data with almost any exception
         return f"cannot open {path}: {error}"
     return None

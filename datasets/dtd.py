@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dassl.data.datasets import DATASET_REGISTRY
-from datasets._benchmark import FolderPerClass
-from datasets._published_calls import FolderCalls
+from datasets.base.benchmark import FolderPerClass
+from datasets.base.coop_compat import FolderCalls
 
 
 @DATASET_REGISTRY.register()
@@ -12,5 +12,5 @@ class DescribableTextures(FolderCalls, FolderPerClass):
     """The ten partitions in `labels/` are not the benchmark's split."""
 
     dataset_dir = "dtd"
-    picture_dir = "images"
+    image_dir = "images"
     split_file = "split_zhou_DescribableTextures.json"

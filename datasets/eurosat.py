@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dassl.data.datasets import DATASET_REGISTRY
-from datasets._benchmark import FolderPerClass
+from datasets.base.benchmark import FolderPerClass
 
 
 @DATASET_REGISTRY.register()
@@ -11,7 +11,7 @@ class EuroSAT(FolderPerClass):
     """Classes are numbered by folder and named in words."""
 
     dataset_dir = "eurosat"
-    picture_dir = "2750"
+    image_dir = "2750"
     split_file = "split_zhou_EuroSAT.json"
     renamed = {
         "AnnualCrop": "Annual Crop Land",

@@ -6,16 +6,16 @@ import random
 from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY, Datum
-from datasets._benchmark import SplitBenchmark, lines
-from datasets._splits import Split
+from datasets.base.benchmark import SplitBenchmark, lines
+from datasets.base.splits import Split
 
 
 @DATASET_REGISTRY.register()
 class FGVCAircraft(SplitBenchmark):
-    """The official split, read from its lists each time. The banner at the bottom of the pictures stays."""
+    """The official split, read from its lists each time. The banner at the bottom of the images stays."""
 
     dataset_dir = "fgvc_aircraft"
-    picture_dir = "images"
+    image_dir = "images"
 
     @classmethod
     def make_split(cls, folder: Path, rng: random.Random) -> Split:
@@ -25,7 +25,7 @@ class FGVCAircraft(SplitBenchmark):
         for part in Split._fields:
             rows = (line.split(" ", 1) for line in lines(folder / f"images_variant_{part}.txt"))
             parts[part] = [
-                Datum(folder / cls.picture_dir / f"{stem}.jpg", number[name.strip()], 0, name.strip())
+                Datum(folder / cls.image_dir / f"{stem}.jpg", number[name.strip()], 0, name.strip())
                 for stem, name in rows
             ]
         return Split(**parts)

@@ -1,4 +1,4 @@
-"""A dataset of the user's own, without code: `DATASET.ROOT` (`--root`) is the folder of its pictures.
+"""A dataset of the user's own, without code: `DATASET.ROOT` (`--root`) is the folder of its images.
 
 `docs/datasets.md` says what may be in it.
 """
@@ -12,20 +12,20 @@ from yacs.config import CfgNode
 
 from dassl.data.datasets import DATASET_REGISTRY, DatasetBase, Datum
 from dassl.data.few_shot import group_by
-from datasets._corruption import corrupt
-from datasets._few_shot import few_shot
-from datasets._manifest import Row, read_rows
-from datasets._splits import TRAIN_SHARE, VAL_SHARE, Split, SplitError, dataset_folder, subsample
+from datasets.base.corruption import corrupt
+from datasets.base.few_shot import few_shot
+from datasets.base.manifest import Row, read_rows
+from datasets.base.splits import TRAIN_SHARE, VAL_SHARE, Split, SplitError, dataset_folder, subsample
 
-SPLIT_SEED = 1  # of all runs: a seed of its own would give each run other test pictures
+SPLIT_SEED = 1  # of all runs: a seed of its own would give each run other test images
 
 
 @DATASET_REGISTRY.register()
 class Folder(DatasetBase):
-    """Pictures in class folders or in a manifest.
+    """Images in class folders or in a manifest.
 
     Parts that are not given are drawn class by class, the same for every seed: half for training, a fifth for
-    validation, the rest for testing; from the training pictures if only testing or validation is given.
+    validation, the rest for testing; from the training images if only testing or validation is given.
     """
 
     dataset_dir = ""
@@ -39,7 +39,7 @@ class Folder(DatasetBase):
 
     @classmethod
     def whole(cls, folder: Path, seed: int = SPLIT_SEED) -> Split:
-        """All pictures.
+        """All images.
 
         Raises:
             SplitError: there are none, or no place for them to be tested.
@@ -51,16 +51,16 @@ class Folder(DatasetBase):
             for part, items in zip(Split._fields, _parts(group, given, rng), strict=True):
                 getattr(split, part).extend(Datum(row.path, row.label, 0, row.classname) for row in items)
         if not split.test:
-            raise SplitError(f"No picture in {folder} is left for testing: every class has only one.")
+            raise SplitError(f"No image in {folder} is left for testing: every class has only one.")
         return split
 
 
 def _parts(group: list[Row], given: set[str], rng: random.Random) -> tuple[list[Row], list[Row], list[Row]]:
-    """The pictures of one class for training, validation and testing; a single one is for training."""
+    """The images of one class for training, validation and testing; a single one is for training."""
     train, val, test = ([row for row in group if row.part == part] for part in Split._fields)
     spare = [row for row in group if not row.part]
     if "test" not in given and "val" in given:
-        test = val  # as for ImageNet, the validation pictures are what is tested on
+        test = val  # as for ImageNet, the validation images are what is tested on
     elif "test" not in given:
         spare, train = spare + train, []
     elif "val" not in given and not spare:  # a fifth of them for validation

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dassl.data.datasets import DATASET_REGISTRY
-from datasets._benchmark import FolderPerClass
+from datasets.base.benchmark import FolderPerClass
 
 
 @DATASET_REGISTRY.register()
@@ -11,5 +11,5 @@ class Food101(FolderPerClass):
     """The lists in `meta/` are not the benchmark's split."""
 
     dataset_dir = "food-101"
-    picture_dir = "images"
+    image_dir = "images"
     split_file = "split_zhou_Food101.json"

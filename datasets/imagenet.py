@@ -11,19 +11,19 @@ from yacs.config import CfgNode
 
 from dassl.data.datasets import DATASET_REGISTRY, DatasetBase, Datum
 from dassl.data.few_shot import sample_few_shot
-from datasets._corruption import corrupt
-from datasets._few_shot import recall, remember, say_small_classes
-from datasets._imagenet import IMAGENET, all_items, class_items, folder_names, read_classnames
-from datasets._listing import list_classes
-from datasets._published_calls import ClassNameCalls
-from datasets._splits import Split, SplitError, dataset_folder, subsample
+from datasets.base.coop_compat import ClassNameCalls
+from datasets.base.corruption import corrupt
+from datasets.base.few_shot import recall, remember, say_small_classes
+from datasets.base.imagenet_family import IMAGENET, all_items, class_items, folder_names, read_classnames
+from datasets.base.listing_cache import list_classes
+from datasets.base.splits import Split, SplitError, dataset_folder, subsample
 
 
 @DATASET_REGISTRY.register()
 class ImageNet(ClassNameCalls, DatasetBase):
     """The official training set, and the official validation set for testing, which is the validation part too.
 
-    Files are taken in the order of their names, so that a seed chooses the same pictures on every file system; the
+    Files are taken in the order of their names, so that a seed chooses the same images on every file system; the
     published code takes the file system's order.
     """
 
@@ -40,7 +40,7 @@ class ImageNet(ClassNameCalls, DatasetBase):
 
     @classmethod
     def whole(cls, folder: Path, seed: int = 1) -> Split:
-        """All pictures.
+        """All images.
 
         Raises:
             SplitError: a folder is missing, or one is no class of ImageNet.
@@ -50,16 +50,16 @@ class ImageNet(ClassNameCalls, DatasetBase):
 
 
 def few_shot_train(folder: Path, shots: int, seed: int) -> list[Datum]:
-    """`shots` training pictures of each class. Only those become objects, not the whole 1.28 million."""
+    """`shots` training images of each class. Only those become objects, not the whole 1.28 million."""
     listing, names = _listed(folder, "train")
-    pictures = folder / "images" / "train"
+    images = folder / "images" / "train"
     stem = folder / "split_fewshot" / f"shot_{shots}-seed_{seed}" if seed >= 0 else None
     labels = {wnid: label for label, wnid in enumerate(listing)}
 
     def find(part: str, path: str) -> Datum:
         wnid, file = path.split("/")[-2:]
         try:
-            return Datum(pictures / wnid / file, labels[wnid], 0, names[labels[wnid]])
+            return Datum(images / wnid / file, labels[wnid], 0, names[labels[wnid]])
         except FileNotFoundError as error:
             raise KeyError(path) from error
 
@@ -68,7 +68,7 @@ def few_shot_train(folder: Path, shots: int, seed: int) -> list[Datum]:
         return chosen[0]
     rng, train = random.Random(seed if seed >= 0 else None), []
     for wnid, files in listing.items():
-        group = class_items(pictures / wnid, files, labels[wnid], names[labels[wnid]])
+        group = class_items(images / wnid, files, labels[wnid], names[labels[wnid]])
         train += sample_few_shot(group, shots, rng)
     if shots > min(map(len, listing.values())):
         say_small_classes(train, shots)
@@ -84,14 +84,14 @@ def _part(folder: Path, part: str) -> list[Datum]:
 
 def _listed(folder: Path, part: str) -> tuple[dict[str, list[str]], list[str]]:
     """The files of each class folder, and the folders' names."""
-    pictures = folder / "images" / part
-    if not pictures.is_dir():
+    images = folder / "images" / part
+    if not images.is_dir():
         raise SplitError(
-            f"There is no folder {pictures}. Is DATASET.ROOT right? `python -m datasets.prepare ImageNet` says what "
+            f"There is no folder {images}. Is DATASET.ROOT right? `python -m datasets.prepare ImageNet` says what "
             f"goes where."
         )
-    listing = list_classes(pictures, cache=folder / f".listing_{part}.json")
-    return listing, folder_names(read_classnames(folder), listing, pictures)
+    listing = list_classes(images, cache=folder / f".listing_{part}.json")
+    return listing, folder_names(read_classnames(folder), listing, images)
 
 
 def _fingerprint(listing: dict[str, Iterable[str]]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dassl.data.datasets import DATASET_REGISTRY
-from datasets._imagenet import ImageNetVariant
+from datasets.base.imagenet_family import ImageNetVariant
 
 
 @DATASET_REGISTRY.register()
@@ -11,4 +11,4 @@ class ImageNetR(ImageNetVariant):
     """200 of ImageNet's classes, numbered among themselves: the others are no possible answers."""
 
     dataset_dir = "imagenet-rendition"
-    picture_dir = "imagenet-r"
+    image_dir = "imagenet-r"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dassl.data.datasets import DATASET_REGISTRY
-from datasets._imagenet import ImageNetVariant
+from datasets.base.imagenet_family import ImageNetVariant
 
 
 @DATASET_REGISTRY.register()
@@ -11,4 +11,4 @@ class ImageNetSketch(ImageNetVariant):
     """All 1000 classes."""
 
     dataset_dir = "imagenet-sketch"
-    picture_dir = "images"
+    image_dir = "images"

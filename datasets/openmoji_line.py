@@ -1,4 +1,4 @@
-"""OpenMojiLine: OpenMoji's test pictures as black line art.
+"""OpenMojiLine: OpenMoji's test images as black line art.
 
 A second domain, as ImageNet-Sketch is to ImageNet.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 from yacs.config import CfgNode
 
 from dassl.data.datasets import DATASET_REGISTRY, DatasetBase, Datum
-from datasets._splits import Split, read_split, subsample
+from datasets.base.splits import Split, read_split, subsample
 from datasets.openmoji import FOLDER, SPLIT_FILE, openmoji_folder
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY, Datum
 from dassl.data.few_shot import group_by
-from datasets._benchmark import SplitBenchmark, read_mat
-from datasets._splits import Split, split_groups
+from datasets.base.benchmark import SplitBenchmark, read_mat
+from datasets.base.splits import Split, split_groups
 
 
 @DATASET_REGISTRY.register()
@@ -17,7 +17,7 @@ class OxfordFlowers(SplitBenchmark):
     """The official split in `setid.mat` is not the benchmark's. Names come from `cat_to_name.json`, by class from 1."""
 
     dataset_dir = "oxford_flowers"
-    picture_dir = "jpg"
+    image_dir = "jpg"
     split_file = "split_zhou_OxfordFlowers.json"
 
     @classmethod
@@ -25,7 +25,7 @@ class OxfordFlowers(SplitBenchmark):
         labels = read_mat(folder / "imagelabels.mat")["labels"][0]
         names = json.loads((folder / "cat_to_name.json").read_text(encoding="utf-8"))
         items = [
-            Datum(folder / cls.picture_dir / f"image_{number:05d}.jpg", int(label) - 1, 0, names[str(int(label))])
+            Datum(folder / cls.image_dir / f"image_{number:05d}.jpg", int(label) - 1, 0, names[str(int(label))])
             for number, label in enumerate(labels, 1)
         ]
         return split_groups(group_by(items, lambda item: item.label).values(), rng)

@@ -6,9 +6,9 @@ import random
 from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY, Datum
-from datasets._benchmark import SplitBenchmark
-from datasets._published_calls import SplitCalls
-from datasets._splits import Split, split_trainval
+from datasets.base.benchmark import SplitBenchmark
+from datasets.base.coop_compat import SplitCalls
+from datasets.base.splits import Split, split_trainval
 
 
 @DATASET_REGISTRY.register()
@@ -16,7 +16,7 @@ class OxfordPets(SplitCalls, SplitBenchmark):
     """A line of the annotations: stem of the file, class from 1, species, breed within the species."""
 
     dataset_dir = "oxford_pets"
-    picture_dir = "images"
+    image_dir = "images"
     split_file = "split_zhou_OxfordPets.json"
 
     @classmethod
@@ -31,5 +31,5 @@ class OxfordPets(SplitCalls, SplitBenchmark):
             if line.strip() and not line.startswith("#"):
                 stem, number, _, _ = line.split()
                 breed = stem.rpartition("_")[0].lower()
-                items.append(Datum(folder / cls.picture_dir / f"{stem}.jpg", int(number) - 1, 0, breed))
+                items.append(Datum(folder / cls.image_dir / f"{stem}.jpg", int(number) - 1, 0, breed))
         return items

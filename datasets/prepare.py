@@ -14,9 +14,9 @@ from typing import Any
 
 from dassl.data.datasets import DATASET_REGISTRY
 from dassl.utils.download import download_url
-from datasets._archives import ArchiveError, check_space, unpack
-from datasets._facts import HERE, chosen, read_sources
-from datasets._splits import SplitError, write_split
+from datasets.base.archives import ArchiveError, check_space, unpack
+from datasets.base.metadata import HERE, chosen, read_sources
+from datasets.base.splits import SplitError, write_split
 from safeio.atomic import atomic_write_text
 from safeio.download import DownloadError, download, file_sha256
 
@@ -54,7 +54,7 @@ def prepare(name: str, root: Path, source: dict[str, Any], make_split: bool = Fa
     split_file = getattr(builder, "split_file", "")
     if make_split and split_file and not (folder / split_file).is_file():
         try:
-            write_split(builder.whole(folder), folder / split_file, folder / builder.picture_dir)
+            write_split(builder.whole(folder), folder / split_file, folder / builder.image_dir)
             missing = [problem for problem in missing if split_file not in problem]
             print(f"{name}: drew a new split, whose results cannot be compared with published ones")
         except (SplitError, OSError) as error:

@@ -6,8 +6,8 @@ import random
 from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY, Datum
-from datasets._benchmark import SplitBenchmark, read_mat
-from datasets._splits import Split, split_trainval
+from datasets.base.benchmark import SplitBenchmark, read_mat
+from datasets.base.splits import Split, split_trainval
 
 
 @DATASET_REGISTRY.register()
@@ -25,10 +25,10 @@ class StanfordCars(SplitBenchmark):
         return Split(*split_trainval(trainval, rng), test)
 
 
-def _listed(pictures: Path, annotations: Path, names: list[str]) -> list[Datum]:
+def _listed(images: Path, annotations: Path, names: list[str]) -> list[Datum]:
     items = []
     for entry in read_mat(annotations)["annotations"][0]:
         label = int(entry["class"].item()) - 1
         *words, year = names[label].split(" ")
-        items.append(Datum(pictures / str(entry["fname"].item()), label, 0, " ".join([year, *words])))
+        items.append(Datum(images / str(entry["fname"].item()), label, 0, " ".join([year, *words])))
     return items

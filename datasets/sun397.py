@@ -6,8 +6,8 @@ import random
 from pathlib import Path, PurePosixPath
 
 from dassl.data.datasets import DATASET_REGISTRY, Datum
-from datasets._benchmark import SplitBenchmark, lines
-from datasets._splits import Split, split_trainval
+from datasets.base.benchmark import SplitBenchmark, lines
+from datasets.base.splits import Split, split_trainval
 
 
 @DATASET_REGISTRY.register()
@@ -15,7 +15,7 @@ class SUN397(SplitBenchmark):
     """The official partition 1. `/a/apartment_building/outdoor` is called `outdoor apartment_building`."""
 
     dataset_dir = "sun397"
-    picture_dir = "SUN397"
+    image_dir = "SUN397"
     split_file = "split_zhou_SUN397.json"
 
     @classmethod
@@ -31,7 +31,7 @@ class SUN397(SplitBenchmark):
     def _datum(cls, folder: Path, path: str, number: dict[str, int]) -> Datum:
         place = str(PurePosixPath(path).parent)
         name = " ".join(reversed(place.split("/")[1:]))  # without the letter
-        return Datum(folder / cls.picture_dir / path, number[place], 0, name)
+        return Datum(folder / cls.image_dir / path, number[place], 0, name)
 
 
 def _places(path: Path) -> list[str]:

@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY, Datum
-from datasets._benchmark import SplitBenchmark, lines
-from datasets._splits import Split, split_trainval
+from datasets.base.benchmark import SplitBenchmark, lines
+from datasets.base.splits import Split, split_trainval
 
 
 @DATASET_REGISTRY.register()
@@ -16,7 +16,7 @@ class UCF101(SplitBenchmark):
     """The official split 1. `ApplyEyeMakeup` is in the folder and has the name `Apply_Eye_Makeup`."""
 
     dataset_dir = "ucf101"
-    picture_dir = "UCF-101-midframes"
+    image_dir = "UCF-101-midframes"
     split_file = "split_zhou_UCF101.json"
 
     @classmethod
@@ -34,4 +34,4 @@ class UCF101(SplitBenchmark):
     def _datum(cls, folder: Path, video: str, number: dict[str, int]) -> Datum:
         action, file = video.split("/")
         name = "_".join(re.findall(r"[A-Z][^A-Z]*", action))
-        return Datum(folder / cls.picture_dir / name / file.replace(".avi", ".jpg"), number[action], 0, name)
+        return Datum(folder / cls.image_dir / name / file.replace(".avi", ".jpg"), number[action], 0, name)

@@ -1,1 +1,1 @@
-"""What is done with a finished run: predict own pictures, look inside, export, try it on a page."""
+"""What is done with a finished run: predict own images, look inside, export, try it on a page."""

@@ -10,11 +10,11 @@ from typing import Any
 from inference.predictor import Predictions, Predictor
 from safeio.atomic import atomic_write_text
 
-COLUMNS = ("picture", "rank", "class", "probability", "rule")
+COLUMNS = ("image", "rank", "class", "probability", "rule")
 
 
 def rows(predictions: Predictions) -> list[tuple[str, int, str, float, str]]:
-    """One row per picture and class, as COLUMNS says."""
+    """One row per image and class, as COLUMNS says."""
     return [
         (str(one.path), rank, name, probability, rule)
         for one in predictions
@@ -41,17 +41,17 @@ def notes(predictor: Predictor) -> list[str]:
 
 
 def as_text(predictions: Predictions) -> str:
-    """For the terminal: each picture, below it its classes."""
+    """For the terminal: each image, below it its classes."""
     lines = []
-    for picture, rank, name, probability, rule in rows(predictions):
+    for image, rank, name, probability, rule in rows(predictions):
         if rank == 1:
-            lines.append(picture)
+            lines.append(image)
         lines.append(f"  {100 * probability:5.1f} %  {name}  ({rule})")
     return "\n".join(lines)
 
 
 def write_csv(predictions: Predictions, path: str | Path) -> None:
-    """A table with a head line, in UTF-8; unreadable pictures are not in it."""
+    """A table with a head line, in UTF-8; unreadable images are not in it."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -70,7 +70,7 @@ def as_data(predictions: Predictions, predictor: Predictor) -> dict[str, Any]:
         ],
         "predictions": [
             {
-                "picture": str(one.path),
+                "image": str(one.path),
                 "top": [
                     {"class": name, "probability": probability, "rule": rule}
                     for name, probability, rule in zip(one.classes, one.probabilities, one.rules, strict=True)
@@ -78,5 +78,5 @@ def as_data(predictions: Predictions, predictor: Predictor) -> dict[str, Any]:
             }
             for one in predictions
         ],
-        "unreadable": [{"picture": str(path), "why": why} for path, why in predictions.unreadable],
+        "unreadable": [{"image": str(path), "why": why} for path, why in predictions.unreadable],
     }

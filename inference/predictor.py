@@ -1,4 +1,4 @@
-"""A trained run as a function from pictures to class names with probabilities.
+"""A trained run as a function from images to class names with probabilities.
 
 predictor = Predictor.load("output/.../seed1")
 for prediction in predictor.predict(["holiday/"]):
@@ -21,16 +21,16 @@ from torch import Tensor
 from dassl.data.transforms.transforms import build_transform
 from dassl.utils.progress import progress
 from inference.classes import ClassesError, check_classes, positions
-from inference.pictures import Unreadable, batches, find_pictures
+from inference.images import Unreadable, batches, find_images
 from inference.run_folder import TrainedRun, open_run
-from trainers._build import build_clip, build_method, method_settings
-from trainers._frozen_clip import FrozenCLIP
-from trainers._precision import Precision
+from trainers.base.build import build_clip, build_method, method_settings
+from trainers.base.frozen_clip import FrozenCLIP
+from trainers.base.precision import Precision
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a picture shows: the best classes, best first.
+    """What a image shows: the best classes, best first.
 
     Attributes:
         path: the file; classes, probabilities: the top k, the latter a share of all classes asked for.
@@ -44,7 +44,7 @@ class Prediction:
 
 
 class Predictions(list[Prediction]):
-    """A prediction for each readable picture, in the order given; `unreadable` lists the others."""
+    """A prediction for each readable image, in the order given; `unreadable` lists the others."""
 
     def __init__(self, found: Iterable[Prediction] = (), unreadable: Iterable[Unreadable] = ()):
         super().__init__(found)
@@ -128,13 +128,13 @@ class Predictor:
 
     @torch.no_grad()
     def scores(self, images: Tensor) -> Tensor:
-        """Logits (B, C) of the classes asked for, float32 on the CPU, from pictures (B, 3, S, S)."""
+        """Logits (B, C) of the classes asked for, float32 on the CPU, from images (B, 3, S, S)."""
         with self.precision.context():
             logits = self.method.logits(images.to(self.clip.device), self.class_features, self.own_seen)
         return logits.float().cpu()[:, self.columns]
 
     def predict_images(self, images: Sequence[Image.Image], topk: int = 5) -> list[Prediction]:
-        """As `predict`, from pictures in memory (RGB)."""
+        """As `predict`, from images in memory (RGB)."""
         scores = self.scores(torch.stack([self.transform(image) for image in images]))
         return [self._top(None, row, topk) for row in scores]
 
@@ -144,20 +144,20 @@ class Predictor:
         topk: int = 5,
         batch_size: int = 32,
     ) -> Predictions:
-        """Predict files, and the pictures below folders.
+        """Predict files, and the images below folders.
 
         Args:
             topk: how many classes each prediction names, best first.
-            batch_size: pictures computed at once.
+            batch_size: images computed at once.
 
         Raises:
-            inference.pictures.NoPicturesError: there is nothing to predict.
+            inference.images.NoImagesError: there is nothing to predict.
         """
         if topk < 1 or batch_size < 1:
             raise ValueError(f"topk is {topk} and batch_size {batch_size}; both must be 1 or more")
-        files = find_pictures([paths] if isinstance(paths, str | os.PathLike) else paths)
+        files = find_images([paths] if isinstance(paths, str | os.PathLike) else paths)
         found = Predictions()
-        with progress(files, "pictures") as bar:
+        with progress(files, "images") as bar:
             for readable, images, unreadable in batches(files, self.transform, batch_size):
                 if images is not None:
                     scores = self.scores(images)
@@ -167,7 +167,7 @@ class Predictor:
         return found
 
     def _top(self, path: Path | None, scores: Tensor, topk: int) -> Prediction:
-        """The best of one picture's scores (C,)."""
+        """The best of one image's scores (C,)."""
         best = scores.softmax(dim=0).topk(min(topk, len(scores)))
         chosen = best.indices.tolist()
         names, rules = ([of[i] for i in chosen] for of in (self.classes, self.rules))

@@ -20,11 +20,11 @@ from dassl.data.datasets import build_dataset
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils.checkpoint import BEST, load_checkpoint, newest_checkpoint
 from runs.record import COMPLETE, FILE_NAME, read_record
-from trainers._build import method_settings
-from trainers._clip_trainer import ClipTrainer
-from trainers._identity import check_loaded, identity
-from trainers._method import Method
-from trainers._settings import declared
+from trainers.base.build import method_settings
+from trainers.base.checkpoints import check_loaded, identity
+from trainers.base.method import Method
+from trainers.base.settings import declared
+from trainers.base.trainer import ClipTrainer
 
 FIELDS: dict[str, Any] = {"method": str, "config": dict, "classes": (list, type(None))}
 """What is needed of a record; those of older versions have no classes."""
@@ -72,7 +72,7 @@ class TrainedRun:
 
         Raises:
             RunError: there is no checkpoint.
-            trainers._identity.CheckpointMismatch: it was learned on another backbone.
+            trainers.base.checkpoints.CheckpointMismatch: it was learned on another backbone.
         """
         if not method.state_dict():  # zero-shot CLIP
             return

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 
-from reports.chart import Chart, Point, Series, points
+from reports.chart_types import Chart, Point, Series, points
 from reports.records import USUAL_PRESET, Line, Run, text_of
 from reports.scores import Score, flatten
 from reports.tables import by_protocol, method_order

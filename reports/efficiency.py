@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
-from reports import published
+from reports import reference_results
 from reports.ablations import topic_of
 from reports.records import Run, in_no_table, seeds_of
 from reports.scores import score
@@ -57,7 +57,7 @@ def efficiency(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table
         "efficiency",
         "Efficiency",
         "Of runs that train, mean over seeds. seconds: the whole run with start and test; training seconds: steps and "
-        "waiting for pictures; peak memory: torch's on a graphics card, else the process's.",
+        "waiting for images; peak memory: torch's on a graphics card, else the process's.",
         ("Protocol", "Shots", "Device", "Dataset", "Method"),
         tuple(COLUMNS),
         tuple(digits for _, digits, _ in COLUMNS.values()),
@@ -108,10 +108,10 @@ def _cell(runs: list[Run], seeds: Sequence[int] | None, metric: str, digits: int
         found = replace(found, notes=(*found.notes, *notes))
     elif not found.deviation:  # a count that is the same for every seed
         found = replace(found, deviation=None)
-    comparable = run.line.backbone == published.BACKBONE and not run.line.swept
+    comparable = run.line.backbone == reference_results.BACKBONE and not run.line.swept
     figure = None
     if comparable and run.protocol == "base2new" and run.shots == 16:
-        figure = published.efficiency(run.line.method, run.dataset, metric)
+        figure = reference_results.efficiency(run.line.method, run.dataset, metric)
     return Cell(found, figure.value, figure.source) if figure else Cell(found)
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from reports import published
-from reports.published import Figure
+from reports import reference_results
 from reports.records import Line, Run, seeds_of, takes_part
+from reports.reference_results import Figure
 from reports.scores import Score, average, harmonic, score
 
 AVERAGE = "Average"
@@ -146,7 +146,7 @@ def few_shot(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table:
             return average([of(line, name, column) for name in cells.datasets])
         return cells.score(line, dataset, "all", shots[column])
 
-    caption = "Accuracy in %, trained and tested on all classes, by pictures per class."
+    caption = "Accuracy in %, trained and tested on all classes, by images per class."
     columns = tuple(shots)
     table = Table("few_shot", "Few-shot classification", caption, ("Dataset", "Method"), columns, (2,) * len(columns))
     return _filled(table, cells, of, lambda column, dataset: ("acc", shots[column]))
@@ -193,19 +193,19 @@ def _filled(
 
 def _figure(table: str, line: Line, dataset: str, metric: str, shots: int, averaged: list[str]) -> Figure | None:
     """What a run of this line may be compared with: the published backbone and settings, the same datasets."""
-    if line.backbone != published.BACKBONE or line.swept:
+    if line.backbone != reference_results.BACKBONE or line.swept:
         return None
-    names = {published.DATASETS.get(name, name) for name in averaged}
-    whole = published.datasets_of("base2new" if table == "few_shot" else table)
+    names = {reference_results.DATASETS.get(name, name) for name in averaged}
+    whole = reference_results.datasets_of("base2new" if table == "few_shot" else table)
     if dataset == AVERAGE and names != set(whole):
         return None
-    return published.figure(table, line.method, dataset, metric, shots)
+    return reference_results.figure(table, line.method, dataset, metric, shots)
 
 
 def _cell(table: str, line: Line, dataset: str, score: Score, figure: Figure | None, metric: str) -> Cell:
     if figure is None:
         return Cell(score)
-    note = published.disagreement(line.method, dataset, metric) if table == "base2new" else ""
+    note = reference_results.disagreement(line.method, dataset, metric) if table == "base2new" else ""
     return Cell(score, figure.value, figure.source, (note,) if note else ())
 
 
@@ -250,12 +250,12 @@ def presets_side_by_side(table: Table) -> Table | None:
 
 def dataset_order(name: str) -> tuple[int, str]:
     """The papers' order, then by name."""
-    known = [*published.datasets_of("base2new"), *published.datasets_of("domain_generalization")]
-    name = published.DATASETS.get(name, name)
+    known = [*reference_results.datasets_of("base2new"), *reference_results.datasets_of("domain_generalization")]
+    name = reference_results.DATASETS.get(name, name)
     return (known.index(name) if name in known else len(known), name)
 
 
 def method_order(line: Line) -> tuple[int, Line]:
     """The papers' order, then by name."""
-    known, name = published.methods_of("base2new"), published.METHODS.get(line.method, line.method)
+    known, name = reference_results.methods_of("base2new"), reference_results.METHODS.get(line.method, line.method)
     return (known.index(name) if name in known else len(known), line)

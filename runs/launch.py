@@ -17,9 +17,9 @@ from itertools import takewhile
 from pathlib import Path
 
 from runs.joint import arguments, joined
-from runs.process import PROJECT, TRAIN
 from runs.protocol import PlanError, Run, plan
 from runs.record import is_complete, read_record
+from runs.sweep.process import PROJECT, TRAIN
 
 DECIDED = {"--seed": "give the seed behind the dataset", "--output-dir": "use --output or OUTPUT for another place"}
 USAGE = 2

@@ -1,4 +1,4 @@
-"""The main job on the embedded pictures and CLIP: some methods, base-to-new, one table."""
+"""The main job on the embedded images and CLIP: some methods, base-to-new, one table."""
 
 from __future__ import annotations
 

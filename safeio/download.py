@@ -16,7 +16,7 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from safeio.atomic import sync_folder
-from safeio.mistake import Mistake
+from safeio.errors import UserError
 
 CHUNK = 1 << 20  # bytes
 TIMEOUT = 30  # seconds without a byte
@@ -25,7 +25,7 @@ FINAL_ANSWERS = {401, 403, 404, 410}  # HTTP codes that asking again does not ch
 PAUSE = 1.0  # seconds before the first new attempt; doubles each time
 
 
-class DownloadError(Mistake, RuntimeError):
+class DownloadError(UserError, RuntimeError):
     """The file could not be fetched; the message says from where, where to, and what to do by hand."""
 
 

@@ -18,14 +18,14 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from safeio.atomic import atomic_write_json
-from safeio.mistake import Mistake
+from safeio.errors import UserError
 
 LOCK, HOLDER = ".lock", ".lock.json"
 PATIENCE = 15.0
 """Seconds to wait where the holder is dead: worker processes that outlive a kill notice it within five."""
 
 
-class FolderInUse(Mistake, RuntimeError):
+class FolderInUse(UserError, RuntimeError):
     """Another process works in the folder; the message says which, where, and since when."""
 
 

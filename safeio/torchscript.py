@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from safeio.bombs import refuse_disproportion
+from safeio.archive_limits import refuse_disproportion
 from safeio.unpickle import Inert
 
 STORAGES = {

@@ -19,15 +19,15 @@ from typing import Any, BinaryIO
 import numpy as np
 import torch
 
-from safeio.bombs import refuse_bomb, refuse_disproportion
-from safeio.mistake import MissingFile, Mistake
+from safeio.archive_limits import refuse_bomb, refuse_disproportion
+from safeio.errors import MissingFile, UserError
 
 LEGACY_STREAMS = 5  # pickles in a pre-zip file: magic number, version, system, object, storage keys
 NUMERIC_CODE = re.compile(r"[fiub][1248]")  # numpy's short names of the plain number types
 PYTHON2_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg"}  # protocol 2 keeps the old spelling
 
 
-class CheckpointError(Mistake, RuntimeError):
+class CheckpointError(UserError, RuntimeError):
     """The file cannot be read as a checkpoint; the message names it and says what to do."""
 
 

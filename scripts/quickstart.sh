@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up .venv, runs zero-shot CLIP, CoOp, MaPLe, MMRL and MMRL++ base-to-new on the embedded pictures and CLIP, prints
+# Sets up .venv, runs zero-shot CLIP, CoOp, MaPLe, MMRL and MMRL++ base-to-new on the embedded images and CLIP, prints
 # a table.
 source "$(dirname "$0")/common.sh"
 make_venv requirements.txt

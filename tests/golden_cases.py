@@ -17,7 +17,7 @@ import train
 import trainers  # noqa: F401  (registers the methods)
 from clip.tokenizer import default_tokenizer
 from dassl.engine import TRAINER_REGISTRY
-from trainers._settings import resolve
+from trainers.base.settings import resolve
 
 GOLDEN = Path(os.environ.get("GOLDEN_DIR") or Path(__file__).parent / "golden")
 FEATURES, LOGITS, LOSS, GRADIENT = 2e-5, 2e-4, 5e-5, 1e-4

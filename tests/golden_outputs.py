@@ -5,18 +5,18 @@ from __future__ import annotations
 import torch
 
 from golden_cases import FEATURES, LOGITS, Case, close
-from trainers._method import unit
+from trainers.base.method import l2_normalize
 
 
 @torch.no_grad()
 def outputs(trainer, images: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Features and logits of pictures (B, 3, S, S) and classes, as far as the method computes them."""
+    """Features and logits of images (B, 3, S, S) and classes, as far as the method computes them."""
     method = trainer.method
     if hasattr(method, "space"):
         return mmrl_outputs(method, images)
     f_0, w = method.clip.image_features(images), method.class_features()
     found = {"image_features": f_0, "logits": method.logits(images, w, torch.tensor(True))}
-    if hasattr(method, "conditional_features"):  # features of the classes for each picture
+    if hasattr(method, "conditional_features"):  # features of the classes for each image
         return found | {"text_features": method.conditional_features(f_0)}
     found |= {"image_features": method.image_features(images), "text_features": w}
     if hasattr(method, "w_0"):
@@ -40,7 +40,7 @@ def mmrl_outputs(method, images: torch.Tensor) -> dict[str, torch.Tensor]:
     text_tokens = method.deep_tokens(method.text_maps, method.text_layers)
     found["text_features_raw"] = method.clip.text.upper(method.text_start, text_tokens)
     found |= {"image_features": f_c, "text_features": w}
-    found["image_features_clip"] = unit(method.clip.visual(images))
+    found["image_features_clip"] = l2_normalize(method.clip.visual(images))
     found |= {"logits": 100 * f_c @ w.t(), "logits_rep": 100 * f_r @ w.t()}
     alpha = method.settings.ALPHA
     found["logits_fusion"] = alpha * found["logits"] + (1 - alpha) * found["logits_rep"]
@@ -55,11 +55,11 @@ def mmrl_outputs(method, images: torch.Tensor) -> dict[str, torch.Tensor]:
 
 
 def compare_outputs(trainer, images: torch.Tensor, expected: dict[str, torch.Tensor], where: str) -> None:
-    """Hold the method to each of the stored arrays; those stored before they are made unit too, if only so computed."""
+    """Hold the method to each of the stored arrays; also those stored before normalization."""
     seen = outputs(trainer, images)
     for name, value in expected.items():
         raw = name.endswith("_raw") and name not in seen
-        actual, value = (seen[name.removesuffix("_raw")], unit(value)) if raw else (seen[name], value)
+        actual, value = (seen[name.removesuffix("_raw")], l2_normalize(value)) if raw else (seen[name], value)
         limit = LOGITS if "logits" in name else 10 * FEATURES if name.endswith("_raw") and not raw else FEATURES
         close(actual, value, limit, f"{where}/{name}")
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import train
 from dassl.engine import TRAINER_REGISTRY
-from trainers._settings import resolve
+from trainers.base.settings import resolve
 
 SETTINGS = {  # the case's name: ours
     "init_beta": "INIT_BETA",

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Put = Callable[[int, Tensor], Tensor]
-"""(layer, its input) -> what goes in instead; layer 0 is the image tower's embedded input."""
+"""(layer, its input) -> what goes in instead; layer 0 is the image encoder's embedded input."""
 Add = Callable[[int, Tensor], Tensor | float]
 """(layer, what its attention reads) -> what is added to its output."""
 
@@ -55,23 +55,23 @@ class PlainCLIP:
         hidden = self.linear(self.norm(x, f"{name}.ln_2"), f"{name}.mlp.c_fc")
         return x + self.linear(hidden * torch.sigmoid(1.702 * hidden), f"{name}.mlp.c_proj"), normed
 
-    def depth(self, tower: str) -> int:
-        return sum(name.startswith(f"{tower}transformer") and name.endswith("ln_1.weight") for name in self.w)
+    def depth(self, encoder: str) -> int:
+        return sum(name.startswith(f"{encoder}transformer") and name.endswith("ln_1.weight") for name in self.w)
 
-    def run(self, tower: str, x: Tensor, put: Put, add: Add, causal: bool) -> Tensor:
-        for layer in range(1, self.depth(tower) + 1):
-            out, normed = self.block(f"{tower}transformer.resblocks.{layer - 1}", put(layer, x), causal)
+    def run(self, encoder: str, x: Tensor, put: Put, add: Add, causal: bool) -> Tensor:
+        for layer in range(1, self.depth(encoder) + 1):
+            out, normed = self.block(f"{encoder}transformer.resblocks.{layer - 1}", put(layer, x), causal)
             x = out + add(layer, normed)
         return x
 
     def text(self, embedded: Tensor, ends: Tensor, put: Put = keep, add: Add = nothing) -> Tensor:
-        """Unit features (C, E) of embedded prompts (C, T, D); `ends`: place of each end token in the last layer."""
+        """Normalized features (C, E) of embedded prompts (C, T, D); `ends`: place of each end token."""
         x = self.run("", embedded + self.w["positional_embedding"], put, add, causal=True)
         x = self.norm(x, "ln_final")[torch.arange(len(x)), ends]
         return F.normalize(x @ self.w["text_projection"], dim=-1)
 
     def image(self, images: Tensor, put: Put = keep, add: Add = nothing) -> Tensor:
-        """What leaves the image tower, (B, L, D), before the projection."""
+        """What leaves the image encoder, (B, L, D), before the projection."""
         kernel = self.w["visual.conv1.weight"]
         x = F.conv2d(images, kernel, stride=kernel.shape[-1]).flatten(2).transpose(1, 2)
         x = torch.cat([self.w["visual.class_embedding"].expand(len(x), 1, -1), x], dim=1)
@@ -79,5 +79,5 @@ class PlainCLIP:
         return self.norm(self.run("visual.", x, put, add, causal=False), "visual.ln_post")
 
     def image_features(self, images: Tensor, put: Put = keep, add: Add = nothing) -> Tensor:
-        """Unit features (B, E) of the class token."""
+        """Normalized features (B, E) of the class token."""
         return F.normalize(self.image(images, put, add)[:, 0] @ self.w["visual.proj"], dim=-1)

@@ -116,9 +116,9 @@ def behind_start(prompts: dict[int, Tensor]):
     return lambda layer, x: with_context(x, prompts[layer]) if layer in prompts else x
 
 
-def deep(q: Problem, tower: str) -> dict[int, Tensor]:
-    """Prompts of a tower by layer, from IVLP's names: block i (from 0) is layer i + 1."""
-    prefix = f"{tower}_encoder.transformer.resblocks."
+def deep(q: Problem, encoder: str) -> dict[int, Tensor]:
+    """Prompts of a encoder by layer, from IVLP's names: block i (from 0) is layer i + 1."""
+    prefix = f"{encoder}_encoder.transformer.resblocks."
     return {int(k.removeprefix(prefix).split(".")[0]) + 1: v for k, v in q.p.items() if k.startswith(prefix)}
 
 

@@ -62,8 +62,8 @@ def test_it_trains_on_half_of_the_classes_and_is_tested_on_the_other(clone):
     (trained,) = (folder for folder, record in records.items() if record["subsample_classes"] == "base")
     log = (trained / "log.txt").read_text(encoding="utf-8")
     assert re.search(r" xe \d", log) and re.search(r" size \d", log)
-    picture = next((PROJECT / "datasets" / "embedded" / "openmoji" / "images" / "face").glob("*.png"))
-    assert picture.name in python(clone, "predict.py", trained, picture)
+    image = next((PROJECT / "datasets" / "embedded" / "openmoji" / "images" / "face").glob("*.png"))
+    assert image.name in python(clone, "predict.py", trained, image)
 
 
 def test_a_setting_that_it_does_not_have_is_an_error(clone):

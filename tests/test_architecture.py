@@ -95,7 +95,7 @@ def test_imports_point_downward(layer):
 
 def test_runs_starts_without_torch():
     code = "import sys, pkgutil, importlib, runs\n"
-    code += "[importlib.import_module('runs.' + m.name) for m in pkgutil.iter_modules(runs.__path__)]\n"
+    code += "[importlib.import_module(m.name) for m in pkgutil.walk_packages(runs.__path__, 'runs.')]\n"
     code += "print(*sorted({'torch', 'clip', 'dassl', 'datasets', 'trainers'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr

@@ -35,7 +35,7 @@ def test_a_step_of_both(tmp_path):
         ("--backbone RN50", "invalid choice: 'RN50'"),
         ("--json nowhere/figures.json", "there is no folder nowhere"),
         ("--method MMLR", "Did you mean 'MMRL'"),
-        ("--method TipAdapterF", "learns from the features of training pictures"),
+        ("--method TipAdapterF", "learns from the features of training images"),
         ("--method ZeroshotCLIP", "learns nothing: there is no step"),
         ("--method CLIPAdapter --side text", "no text side that learns"),
         ("--prec fp8", "expected one of fp32, fp16, bf16, amp"),

@@ -1,4 +1,4 @@
-"""MMRL through its scripts on the embedded pictures: records, logs and the table agree."""
+"""MMRL through its scripts on the embedded images: records, logs and the table agree."""
 
 import json
 import os

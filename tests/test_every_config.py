@@ -13,7 +13,7 @@ from dassl.config import ConfigError
 from dassl.data.datasets.build import DATASET_REGISTRY
 from dassl.engine import TRAINER_REGISTRY
 from runs import protocol
-from trainers._settings import resolve
+from trainers.base.settings import resolve
 
 PROJECT = Path(__file__).parent.parent
 CONFIGS = PROJECT / "configs"

@@ -1,4 +1,4 @@
-"""Every registered method of ours through its life on a tiny random CLIP and a few pictures; no list of names here."""
+"""Every registered method of ours through its life on a tiny random CLIP and a few images; no list of names here."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from clip.model import CLIP
 from dassl.data.datasets import DATASET_REGISTRY, DatasetBase, Datum
 from dassl.engine import TRAINER_REGISTRY, build_trainer
 from dassl.utils import Logger
-from trainers._clip_trainer import ClipTrainer
-from trainers._settings import resolve
+from trainers.base.settings import resolve
+from trainers.base.trainer import ClipTrainer
 
 EVERY = [name for name in TRAINER_REGISTRY.registered_names() if issubclass(TRAINER_REGISTRY.get(name), ClipTrainer)]
 WITH_PRECISION = [name for name in EVERY if "PREC" in TRAINER_REGISTRY.get(name).defaults]
 SIDE, DEPTH = 16, 12  # pixels; the depth of ViT-B/16, so that the published layer numbers exist
-COUNTS = {"train": 2, "val": 2, "test": 3}  # pictures per class
+COUNTS = {"train": 2, "val": 2, "test": 3}  # images per class
 CLASSES = {
     "trained": ("red square", "green_field", "blue"),
     "other": ("amber", "a long violet name", "teal", "dark gray"),
@@ -32,16 +32,16 @@ CLASSES = {
 }
 
 
-class TinyPictures(DatasetBase):
+class TinyImages(DatasetBase):
     """ROOT/<class>/<part>_<number>.png, classes in alphabetical order."""
 
     def __init__(self, cfg):
         folders = sorted(Path(cfg.DATASET.ROOT).iterdir())
         train_x, val, test = (
             [
-                Datum(picture, label, 0, folder.name)
+                Datum(image, label, 0, folder.name)
                 for label, folder in enumerate(folders)
-                for picture in sorted(folder.glob(f"{part}_*.png"))
+                for image in sorted(folder.glob(f"{part}_*.png"))
             ]
             for part in COUNTS
         )
@@ -50,7 +50,7 @@ class TinyPictures(DatasetBase):
 
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory):
-    """Folder of picture sets (named as in CLASSES) and `clip.pt`; the dataset is registered while the tests run."""
+    """Folder of image sets (named as in CLASSES) and `clip.pt`; the dataset is registered while the tests run."""
     folder, rng = tmp_path_factory.mktemp("workshop"), np.random.default_rng(0)
     for kind, names in CLASSES.items():
         for name in names:
@@ -64,7 +64,7 @@ def workshop(tmp_path_factory):
         model = CLIP(32, SIDE, DEPTH, 64, 8, 77, 49408, 64, 1, DEPTH)
     torch.save(model.state_dict(), folder / "clip.pt")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(DATASET_REGISTRY._objects, TinyPictures.__name__, TinyPictures)
+        patch.setitem(DATASET_REGISTRY._objects, TinyImages.__name__, TinyImages)
         yield folder
 
 
@@ -72,7 +72,7 @@ def arguments(workshop: Path, name: str, kind: str, *options, output: Path | Non
     """A short run on the CPU: one epoch of two batches."""
     settings = {
         "MODEL.BACKBONE.NAME": workshop / "clip.pt",
-        "DATASET.NAME": TinyPictures.__name__,
+        "DATASET.NAME": TinyImages.__name__,
         "TASK": "FS",
         "USE_CUDA": False,
         "INPUT.SIZE": (SIDE, SIDE),
@@ -99,16 +99,16 @@ def precision(name: str, value: str) -> tuple[str, str]:
     return f"TRAINER.{TRAINER_REGISTRY.get(name).settings_node}.PREC", value
 
 
-def test_pictures(trainer: ClipTrainer) -> torch.Tensor:
+def test_images(trainer: ClipTrainer) -> torch.Tensor:
     return torch.cat([batch["img"] for batch in trainer.test_loader])
 
 
-test_pictures.__test__ = False
+test_images.__test__ = False
 
 
 def predictions(trainer: ClipTrainer, images: torch.Tensor | None = None) -> torch.Tensor:
-    """Class scores of the test pictures, (B, C), with what they must be in any case."""
-    images = test_pictures(trainer) if images is None else images
+    """Class scores of the test images, (B, C), with what they must be in any case."""
+    images = test_images(trainer) if images is None else images
     with trainer.fixed_classes():
         scores = trainer.model_inference(images)
     assert scores.shape == (len(images), trainer.num_classes) and scores.dtype == torch.float32
@@ -186,8 +186,8 @@ def test_nothing_learned_is_nothing_to_test(run):
             run.trainer.load_model("")
 
 
-def test_a_picture_is_judged_by_itself(run):
-    images = test_pictures(run.trainer)
+def test_a_image_is_judged_by_itself(run):
+    images = test_images(run.trainer)
     together = predictions(run.trainer, images)
     alone = predictions(run.trainer, images[:1])
     torch.testing.assert_close(alone, together[:1], rtol=1e-4, atol=1e-4)

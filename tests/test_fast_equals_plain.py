@@ -10,8 +10,8 @@ from clip import tokenize
 from clip.model import CLIP
 from clip.prefix_text import PrefixTextEncoder
 from clip.prompt_batch import PromptBatch
-from clip.text import FullTextEncoder
-from trainers._context import context_prompts, placeholders
+from clip.reference import FullTextEncoder
+from trainers.base.prompt_context import context_prompts, placeholders
 
 LAYERS, WIDTH, K = 6, 128, 5
 NAMES = {
@@ -125,7 +125,7 @@ def context_of(groups, rows):
     ids=["X", "words", "some words"],
 )
 def test_context_behind_the_start_token(model, names, groups, words, count):
-    """One for all classes, or one for each picture; words beyond the context stay as they are."""
+    """One for all classes, or one for each image; words beyond the context stay as they are."""
     prompts = with_places(model, names, words, count)
     assert prompts.prefix > len(words.split())
     check(model, prompts, context=context_of(groups, count))

@@ -24,7 +24,7 @@ def own_stdout():
 
 
 def arguments(output: Path, *options: object) -> list[str]:
-    """A short training of CoOp on the embedded pictures."""
+    """A short training of CoOp on the embedded images."""
     files = ["--dataset-config-file", "datasets/openmoji.yaml", "--config-file", "trainers/CoOp/emoji.yaml"]
     files[1::2] = [str(CONFIGS / file) for file in files[1::2]]
     words = ["--trainer", "CoOp", "--seed", 3, "--root", "none", "--output-dir", output, *files, "--train-epoch", 2]

@@ -26,8 +26,8 @@ from golden_cases import (
 )
 from golden_outputs import compare_outputs, compare_predictions
 from golden_tip_adapter import build as build_tip_adapter
-from trainers._method import unit
-from trainers._templates import dataset_template, ensemble
+from trainers.base.method import l2_normalize
+from trainers.base.templates import dataset_template, ensemble
 
 
 @pytest.fixture(params=[name for name in cases() if described(name)["trainable"]], scope="module")
@@ -57,7 +57,7 @@ def test_first_batch(case: Case):
     images, labels = case["train/images"][0], case["train/labels"][0]
     compare_outputs(trainer, images, case.group("train0"), "train0")
     for name, value in case.group("zs").items():
-        close(trainer.method.w_0, unit(value), FEATURES, f"zs/{name}")
+        close(trainer.method.w_0, l2_normalize(value), FEATURES, f"zs/{name}")
     losses = trainer.losses(images, labels)
     for name, term in losses.terms.items():
         if f"step/{name}" in case.arrays:

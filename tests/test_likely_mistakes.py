@@ -16,7 +16,7 @@ CONFIGS = Path(__file__).parent.parent / "configs"
 SMALL = ["--train-epoch", "1", "DATASET.NUM_SHOTS", "1", "DATASET.SUBSAMPLE_CLASSES", "base", "TEST.NO_TEST", "True"]
 
 
-class Mistake(NamedTuple):
+class UserError(NamedTuple):
     """What was typed beside a right command line (SAVED, TMP: folders), the exit status, and what has to be said."""
 
     words: str
@@ -25,76 +25,78 @@ class Mistake(NamedTuple):
 
 
 COMMAND_LINE = [
-    Mistake("--seeed 1", 2, ("unknown flag --seeed", "did you mean --seed?")),
-    Mistake("--shots 4", 2, ("unknown flag --shots", "DATASET.NUM_SHOTS VALUE")),
-    Mistake("--lr 0.01", 2, ("unknown flag --lr", "OPTIM.LR VALUE")),
-    Mistake("--batch-size 4", 2, ("DATALOADER.TRAIN_X.BATCH_SIZE",)),
-    Mistake("DATASET.NUM_SHOTS", 2, ("pairs KEY VALUE", "7 words")),
-    Mistake("--seed one", 2, ("--seed", "'one'")),
-    Mistake("--seed 1 --seeds 1 2", 2, ("--seed and --seeds exclude one another",)),
-    Mistake("--trainer MMLR", 2, ("'MMLR'", "Did you mean 'MMRL'?")),
-    Mistake("--from-record TMP/run.json", 2, ("there is no record", "TMP/run.json")),
-    Mistake("--dataset-config-file configs/datasets/openmojis.yaml", 2, ("no configuration file", "openmojis.yaml")),
-    Mistake("--config-file configs/trainers/CoOp/emojis.yaml", 2, ("no configuration file", "CoOp/emojis.yaml")),
-    Mistake("--output-dir TMP/file/run", 2, ("TMP/file",)),
-    Mistake("--output-dir TMP/used", 75, ("TMP/used is in use by process", "--output-dir")),
+    UserError("--seeed 1", 2, ("unknown flag --seeed", "did you mean --seed?")),
+    UserError("--shots 4", 2, ("unknown flag --shots", "DATASET.NUM_SHOTS VALUE")),
+    UserError("--lr 0.01", 2, ("unknown flag --lr", "OPTIM.LR VALUE")),
+    UserError("--batch-size 4", 2, ("DATALOADER.TRAIN_X.BATCH_SIZE",)),
+    UserError("DATASET.NUM_SHOTS", 2, ("pairs KEY VALUE", "7 words")),
+    UserError("--seed one", 2, ("--seed", "'one'")),
+    UserError("--seed 1 --seeds 1 2", 2, ("--seed and --seeds exclude one another",)),
+    UserError("--trainer MMLR", 2, ("'MMLR'", "Did you mean 'MMRL'?")),
+    UserError("--from-record TMP/run.json", 2, ("there is no record", "TMP/run.json")),
+    UserError("--dataset-config-file configs/datasets/openmojis.yaml", 2, ("no configuration file", "openmojis.yaml")),
+    UserError("--config-file configs/trainers/CoOp/emojis.yaml", 2, ("no configuration file", "CoOp/emojis.yaml")),
+    UserError("--output-dir TMP/file/run", 2, ("TMP/file",)),
+    UserError("--output-dir TMP/used", 75, ("TMP/used is in use by process", "--output-dir")),
 ]
 SETTINGS = [
-    Mistake("--config-file TMP/broken.yaml", 2, ("broken.yaml is not valid yaml",)),
-    Mistake("--config-file TMP/tag.yaml", 2, ("tag.yaml is not valid yaml", "python/object")),
-    Mistake("--config-file TMP/key.yaml", 2, ("'OPTIM.LRR' in method yaml TMP/key.yaml", "'OPTIM.LR'")),
-    Mistake("OPTIM.MAX_EPOCHS 5", 2, ("'OPTIM.MAX_EPOCHS' in command line", "'OPTIM.MAX_EPOCH'")),
-    Mistake("DATASET.NUM_SHOTS many", 2, ("DATASET.NUM_SHOTS in command line is 'many'", "a whole number")),
-    Mistake("DATASET.NUM_SHOTS 1.5", 2, ("is '1.5', expected a whole number",)),
-    Mistake("OPTIM.LR -0.1", 2, ("OPTIM.LR in command line is -0.1", "a number above 0")),
-    Mistake("OPTIM.LR 1e-3x", 2, ("OPTIM.LR in command line is '1e-3x'", "a number")),
-    Mistake("OPTIM.NAME sdg", 2, ("'sdg'", "Did you mean 'sgd'?")),
-    Mistake("OPTIM.MAX_EPOCH 0", 2, ("OPTIM.MAX_EPOCH in command line is 0", "at least 1")),
-    Mistake("OPTIM.WARMUP_EPOCH 3", 2, ("OPTIM.WARMUP_EPOCH is 3", "OPTIM.MAX_EPOCH is 1")),
-    Mistake("DATALOADER.TRAIN_X.BATCH_SIZE 0", 2, ("BATCH_SIZE in command line is 0", "at least 1")),
-    Mistake("INPUT.TRANSFORMS ('random_flop',)", 2, ("random_flop", "random_flip")),
-    Mistake("TASK B2M", 2, ("TASK is 'B2M'", "B2N")),
-    Mistake("PRESET papers", 2, ("PRESET is 'papers'", "paper")),
-    Mistake("DATASET.SUBSAMPLE_CLASSES bases", 2, ("SUBSAMPLE_CLASSES is 'bases'", "all, base, new")),
-    Mistake("TEST.ROLE new", 2, ("TEST.ROLE in command line is 'new'", "trained, transferred")),
-    Mistake("DATASET.TEMPLATE photo", 2, ("DATASET.TEMPLATE in command line is 'photo'", "{}")),
-    Mistake("TRAINER.COOP.PREC fp61", 2, ("PREC in command line is 'fp61'", "fp32, fp16, bf16, amp")),
-    Mistake("TRAINER.COOP.PREC fp16 USE_CUDA False", 1, ("PREC fp16 needs a GPU", "amp")),
+    UserError("--config-file TMP/broken.yaml", 2, ("broken.yaml is not valid yaml",)),
+    UserError("--config-file TMP/tag.yaml", 2, ("tag.yaml is not valid yaml", "python/object")),
+    UserError("--config-file TMP/key.yaml", 2, ("'OPTIM.LRR' in method yaml TMP/key.yaml", "'OPTIM.LR'")),
+    UserError("OPTIM.MAX_EPOCHS 5", 2, ("'OPTIM.MAX_EPOCHS' in command line", "'OPTIM.MAX_EPOCH'")),
+    UserError("DATASET.NUM_SHOTS many", 2, ("DATASET.NUM_SHOTS in command line is 'many'", "a whole number")),
+    UserError("DATASET.NUM_SHOTS 1.5", 2, ("is '1.5', expected a whole number",)),
+    UserError("OPTIM.LR -0.1", 2, ("OPTIM.LR in command line is -0.1", "a number above 0")),
+    UserError("OPTIM.LR 1e-3x", 2, ("OPTIM.LR in command line is '1e-3x'", "a number")),
+    UserError("OPTIM.NAME sdg", 2, ("'sdg'", "Did you mean 'sgd'?")),
+    UserError("OPTIM.MAX_EPOCH 0", 2, ("OPTIM.MAX_EPOCH in command line is 0", "at least 1")),
+    UserError("OPTIM.WARMUP_EPOCH 3", 2, ("OPTIM.WARMUP_EPOCH is 3", "OPTIM.MAX_EPOCH is 1")),
+    UserError("DATALOADER.TRAIN_X.BATCH_SIZE 0", 2, ("BATCH_SIZE in command line is 0", "at least 1")),
+    UserError("INPUT.TRANSFORMS ('random_flop',)", 2, ("random_flop", "random_flip")),
+    UserError("TASK B2M", 2, ("TASK is 'B2M'", "B2N")),
+    UserError("PRESET papers", 2, ("PRESET is 'papers'", "paper")),
+    UserError("DATASET.SUBSAMPLE_CLASSES bases", 2, ("SUBSAMPLE_CLASSES is 'bases'", "all, base, new")),
+    UserError("TEST.ROLE new", 2, ("TEST.ROLE in command line is 'new'", "trained, transferred")),
+    UserError("DATASET.TEMPLATE photo", 2, ("DATASET.TEMPLATE in command line is 'photo'", "{}")),
+    UserError("TRAINER.COOP.PREC fp61", 2, ("PREC in command line is 'fp61'", "fp32, fp16, bf16, amp")),
+    UserError("TRAINER.COOP.PREC fp16 USE_CUDA False", 1, ("PREC fp16 needs a GPU", "amp")),
 ]
 DATA = [
-    Mistake("DATASET.NAME OpenMojy", 2, ("'OpenMojy'", "Did you mean 'OpenMoji'?")),
-    Mistake("DATASET.NAME Caltech101 DATASET.ROOT TMP", 1, ("no folder TMP/caltech-101", "DATASET.ROOT")),
-    Mistake("DATASET.NAME Folder DATASET.ROOT TMP/nowhere", 1, ("TMP/nowhere",)),
-    Mistake("DATASET.NAME Folder DATASET.ROOT TMP/lacking", 1, ("manifest.csv, line 2", "no picture", "lost.png")),
-    Mistake(
+    UserError("DATASET.NAME OpenMojy", 2, ("'OpenMojy'", "Did you mean 'OpenMoji'?")),
+    UserError("DATASET.NAME Caltech101 DATASET.ROOT TMP", 1, ("no folder TMP/caltech-101", "DATASET.ROOT")),
+    UserError("DATASET.NAME Folder DATASET.ROOT TMP/nowhere", 1, ("TMP/nowhere",)),
+    UserError("DATASET.NAME Folder DATASET.ROOT TMP/lacking", 1, ("manifest.csv, line 2", "no image", "lost.png")),
+    UserError(
         "DATASET.NAME Folder DATASET.ROOT TMP/damaged DATASET.SUBSAMPLE_CLASSES all",
         1,
-        ("Cannot read the picture", "damaged/page.png"),
+        ("Cannot read the image", "damaged/page.png"),
     ),
 ]
 BACKBONE = [
-    Mistake("--backbone ViT-B/17", 2, ("'ViT-B/17'", "Did you mean ViT-B/16?")),
-    Mistake("--backbone TMP/ViT.pt", 2, ("no weights file", "TMP/ViT.pt")),
-    Mistake("--backbone TMP/page.pt", 1, ("TMP/page.pt", "of another format")),
-    Mistake("INPUT.SIZE (224,224)", 1, ("(224, 224)", "48 x 48", "INPUT.SIZE (48,48)")),
-    Mistake("--trainer MMRL TRAINER.MMRL.REP_LAYERS [11,12] TRAINER.MMRL.PREC fp32", 1, ("REP_LAYERS", "depth")),
-    Mistake("TRAINER.COOP.CTX_INIT '' TRAINER.COOP.N_CTX 75", 1, ("context of 75 (N_CTX)", "77")),
+    UserError("--backbone ViT-B/17", 2, ("'ViT-B/17'", "Did you mean ViT-B/16?")),
+    UserError("--backbone TMP/ViT.pt", 2, ("no weights file", "TMP/ViT.pt")),
+    UserError("--backbone TMP/page.pt", 1, ("TMP/page.pt", "of another format")),
+    UserError("INPUT.SIZE (224,224)", 1, ("(224, 224)", "48 x 48", "INPUT.SIZE (48,48)")),
+    UserError("--trainer MMRL TRAINER.MMRL.REP_LAYERS [11,12] TRAINER.MMRL.PREC fp32", 1, ("REP_LAYERS", "depth")),
+    UserError("TRAINER.COOP.CTX_INIT '' TRAINER.COOP.N_CTX 75", 1, ("context of 75 (N_CTX)", "77")),
 ]
 CHECKPOINTS = [
-    Mistake("--eval-only", 1, ("--model-dir", "prompt_learner/model-best.pth.tar", "model.pth.tar-<epoch>")),
-    Mistake("--eval-only --model-dir TMP", 1, ("looked for", "in TMP/prompt_learner", "was that run trained")),
-    Mistake("--eval-only --model-dir SAVED --load-epoch 7", 1, ("model.pth.tar-7", "SAVED", "'model.pth.tar-1'")),
-    Mistake("--eval-only --model-dir SAVED TRAINER.COOP.N_CTX 5", 1, ("N_CTX: 16 there, 5 here",)),
-    Mistake("--eval-only --model-dir SAVED --trainer CoCoOp TRAINER.COCOOP.PREC fp32", 1, ("CoOp there, CoCoOp here",)),
-    Mistake(
+    UserError("--eval-only", 1, ("--model-dir", "prompt_learner/model-best.pth.tar", "model.pth.tar-<epoch>")),
+    UserError("--eval-only --model-dir TMP", 1, ("looked for", "in TMP/prompt_learner", "was that run trained")),
+    UserError("--eval-only --model-dir SAVED --load-epoch 7", 1, ("model.pth.tar-7", "SAVED", "'model.pth.tar-1'")),
+    UserError("--eval-only --model-dir SAVED TRAINER.COOP.N_CTX 5", 1, ("N_CTX: 16 there, 5 here",)),
+    UserError(
+        "--eval-only --model-dir SAVED --trainer CoCoOp TRAINER.COCOOP.PREC fp32", 1, ("CoOp there, CoCoOp here",)
+    ),
+    UserError(
         "--eval-only --model-dir SAVED DATASET.SUBSAMPLE_CLASSES new TEST.ROLE trained",
         1,
         ("classes base there", "classes new here", "TEST.ROLE transferred"),
     ),
-    Mistake("--eval-only --model-dir TMP/cut", 1, ("TMP/cut/prompt_learner/model.pth.tar-1", "truncated")),
-    Mistake("--resume TMP/nowhere", 1, ("RESUME is 'TMP/nowhere'", "no checkpoints")),
-    Mistake("--resume SAVED OPTIM.LR 0.5", 1, ("OPTIM.LR: 0.002 there, 0.5 here", "--output-dir")),
-    Mistake("--resume SAVED --seed 2", 1, ("SEED: 1 there, 2 here",)),
+    UserError("--eval-only --model-dir TMP/cut", 1, ("TMP/cut/prompt_learner/model.pth.tar-1", "truncated")),
+    UserError("--resume TMP/nowhere", 1, ("RESUME is 'TMP/nowhere'", "no checkpoints")),
+    UserError("--resume SAVED OPTIM.LR 0.5", 1, ("OPTIM.LR: 0.002 there, 0.5 here", "--output-dir")),
+    UserError("--resume SAVED --seed 2", 1, ("SEED: 1 there, 2 here",)),
 ]
 ALL = [*COMMAND_LINE, *SETTINGS, *DATA, *BACKBONE, *CHECKPOINTS]
 

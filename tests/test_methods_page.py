@@ -7,7 +7,7 @@ import pytest
 
 import trainers  # noqa: F401  (registers the methods)
 from dassl.engine import TRAINER_REGISTRY
-from trainers._clip_trainer import ClipTrainer
+from trainers.base.trainer import ClipTrainer
 
 PROJECT = Path(__file__).parent.parent
 PAGE = (PROJECT / "docs" / "methods.md").read_text(encoding="utf-8")

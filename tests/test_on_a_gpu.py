@@ -1,4 +1,4 @@
-"""Whole runs on a GPU, on the embedded pictures; where there is none, these skip themselves."""
+"""Whole runs on a GPU, on the embedded images; where there is none, these skip themselves."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import trainers  # noqa: F401  (registers the methods)
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import Logger
 from predictor import Predictor
-from trainers._clip_trainer import ClipTrainer
+from trainers.base.trainer import ClipTrainer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 PROJECT = Path(__file__).parent.parent
 CONFIGS = PROJECT / "configs"
-PICTURES = PROJECT / "datasets/embedded/openmoji/images"
+IMAGES = PROJECT / "datasets/embedded/openmoji/images"
 EVERY = [name for name in TRAINER_REGISTRY.registered_names() if issubclass(TRAINER_REGISTRY.get(name), ClipTrainer)]
 
 
@@ -77,9 +77,9 @@ def test_stopped_and_continued(method, precision, tmp_path, monkeypatch):
 @pytest.mark.parametrize("method", EVERY)
 def test_a_gpu_predicts_what_a_cpu_does(method, tmp_path):
     run(method, tmp_path)
-    pictures = sorted(PICTURES.rglob("*.png"))[:32]
+    paths = sorted(IMAGES.rglob("*.png"))[:32]
     on_gpu, on_cpu = (Predictor.load(tmp_path, device=device, precision="fp32") for device in ("cuda", "cpu"))
-    images = torch.stack([on_cpu.transform(Image.open(file).convert("RGB")) for file in pictures])
+    images = torch.stack([on_cpu.transform(Image.open(file).convert("RGB")) for file in paths])
     expected = on_cpu.scores(images)
     # A GPU's convolutions are in TF32, ten bits of mantissa.
     torch.testing.assert_close(on_gpu.scores(images), expected, rtol=0, atol=5e-3 * expected.abs().max().item())

@@ -23,9 +23,9 @@ class OwnLoop(TrainerX):
 
     def build_data_loader(self):
         super().build_data_loader()
-        pictures = torch.stack([item["img"] for item in self.train_loader_x.dataset])
+        images = torch.stack([item["img"] for item in self.train_loader_x.dataset])
         labels = torch.tensor([item["label"] for item in self.train_loader_x.dataset])
-        self.train_loader_x = DataLoader(TensorDataset(pictures, labels), batch_size=2)
+        self.train_loader_x = DataLoader(TensorDataset(images, labels), batch_size=2)
 
     def build_model(self):
         self.model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, self.num_classes))
@@ -34,8 +34,8 @@ class OwnLoop(TrainerX):
         self.register_model("layer", self.model, self.optim, self.sched)
 
     def forward_backward(self, batch):
-        pictures, labels = batch
-        loss = nn.functional.cross_entropy(self.model(pictures), labels)
+        images, labels = batch
+        loss = nn.functional.cross_entropy(self.model(images), labels)
         self.model_backward_and_update(loss)
         if self.batch_idx + 1 == self.num_batches:
             self.update_lr()
@@ -86,7 +86,7 @@ TRAINERS = (OwnLoop, OwnLoading, OwnTest, SilentTest)
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Runs train.py with one of these classes on eight small pictures of two colours; returns the record."""
+    """Runs train.py with one of these classes on eight small images of two colours; returns the record."""
     for registry, *classes in ((TRAINER_REGISTRY, *TRAINERS), (EVALUATOR_REGISTRY, OwnEvaluator)):
         monkeypatch.setattr(registry, "_objects", {**registry._objects, **{c.__name__: c for c in classes}})
     for name, colour in (("amber", (230, 170, 20)), ("blue", (20, 40, 220))):

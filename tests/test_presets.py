@@ -5,11 +5,11 @@ import yaml
 
 import train
 from dassl.config import ConfigError
-from trainers import _settings
-from trainers._settings import resolve
+from trainers.base import settings
+from trainers.base.settings import resolve
 
 
-def settings(*words, method="MMRLpp"):
+def resolved(*words, method="MMRLpp"):
     config = f"configs/trainers/{method}/vit_b16_cross_datasets.yaml"
     return resolve(train.parse(["--trainer", method, "--config-file", config, "TASK", "CD", *words]))
 
@@ -17,9 +17,9 @@ def settings(*words, method="MMRLpp"):
 @pytest.mark.parametrize(("dataset", "beta"), [("OxfordPets", 0.6), ("ImageNetSketch", 0.7), ("UCF101", 0.9)])
 def test_paper_changes_beta_by_target_and_fair_does_not(dataset, beta):
     words = ["DATASET.NAME", dataset]
-    assert beta == settings(*words).cfg.TRAINER.MMRLpp.BETA  # the published value for this target
-    assert beta == settings(*words, "PRESET", "paper").cfg.TRAINER.MMRLpp.BETA
-    fair = settings(*words, "PRESET", "fair")
+    assert beta == resolved(*words).cfg.TRAINER.MMRLpp.BETA  # the published value for this target
+    assert beta == resolved(*words, "PRESET", "paper").cfg.TRAINER.MMRLpp.BETA
+    fair = resolved(*words, "PRESET", "fair")
     assert (fair.cfg.TRAINER.MMRLpp.BETA, fair.cfg.TRAINER.MMRLpp.REG_WEIGHT) == (0.9, 0.2)
     assert not any("per_dataset" in origin for origin in fair.origins.values())
     assert "preset fair" in fair.origins["TEST.FINAL_MODEL"]
@@ -37,12 +37,12 @@ def test_fair_tests_the_last_epoch_unless_told_otherwise(tmp_path):
 
 def test_an_unknown_preset_names_the_known_ones():
     with pytest.raises(ConfigError, match=r"PRESET is 'fear'.*paper, fair"):
-        settings("PRESET", "fear")
+        resolved("PRESET", "fear")
 
 
 @pytest.mark.parametrize("dataset", ["ImageNetV2", "OpenMojiLine", "DescribableTextures"])
 def test_targets_are_transferred_to_also_where_they_share_the_classes(dataset):
-    assert settings("DATASET.NAME", dataset).cfg.TEST.ROLE == "transferred"
+    assert resolved("DATASET.NAME", dataset).cfg.TEST.ROLE == "transferred"
 
 
 def test_protocols_of_a_task_must_agree(tmp_path, monkeypatch):
@@ -51,7 +51,7 @@ def test_protocols_of_a_task_must_agree(tmp_path, monkeypatch):
     for name, role in (("a", "trained"), ("b", "trained")):
         (tmp_path / "protocols" / f"{name}.yaml").write_text(yaml.safe_dump({"task": "X", "roles": {"all": role}}))
     (tmp_path / "protocols" / "c.yaml").write_text("extends: a")
-    monkeypatch.setattr(_settings, "CONFIGS", tmp_path)
+    monkeypatch.setattr(settings, "CONFIGS", tmp_path)
     words = ["--trainer", "ZeroshotCLIP", "TASK", "X"]
     assert resolve(train.parse(words)).cfg.TEST.ROLE == "trained"
     (tmp_path / "protocols" / "b.yaml").write_text("{task: X, roles: {all: transferred}}")

@@ -9,7 +9,7 @@ import pytest
 import train
 import trainers  # noqa: F401  (registers the methods)
 from runs.protocol import plan
-from trainers._settings import resolve
+from trainers.base.settings import resolve
 from trainers.tip_adapter_f import ADAM_EPSILON
 
 PROJECT = Path(__file__).parent.parent

@@ -1,6 +1,6 @@
 """A folder as the published code leaves it is evaluated by train.py as the run is that it was learned in.
 
-That the published code predicts the same with the same parameters: tests/trainers/test_published_layout.py.
+That the published code predicts the same with the same parameters: tests/trainers/base/test_published_checkpoints.py.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 
 import clip
 import train
-from clip.catalog import embedded
+from clip.pretrained import embedded
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import Logger
 from runs.record import read_record

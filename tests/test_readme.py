@@ -16,8 +16,8 @@ import pytest
 import mmrl
 import train
 import trainers  # noqa: F401  (registers the methods)
-from dassl.config.provenance import _flatten
-from trainers._settings import resolve
+from dassl.config.builder import _flatten
+from trainers.base.settings import resolve
 
 PROJECT = Path(__file__).parent.parent
 PAGES = [PROJECT / "README.md", PROJECT / "README.zh-CN.md", *sorted((PROJECT / "docs").rglob("*.md"))]

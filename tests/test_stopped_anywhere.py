@@ -14,11 +14,11 @@ import torch
 
 import train
 from dassl.data.data_manager import DataManager
-from dassl.engine import x
+from dassl.engine import batch_loop
 from dassl.engine.stop import StopRequest
 from dassl.utils import Logger
 from runs.record import RunRecord, read_record
-from trainers._clip_trainer import ClipTrainer
+from trainers.base.trainer import ClipTrainer
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
@@ -111,7 +111,7 @@ FAILURES = {
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB. GPU 0 has a total capacity of 8 GiB"),
         "CUDA out of memory. A smaller batch needs less: DATALOADER.TRAIN_X.BATCH_SIZE",
     ),
-    "no number": (x.NoNumber("Loss is infinite or NaN! Epoch 1, batch 2."), "Epoch 1, batch 2"),
+    "no number": (batch_loop.NoNumber("Loss is infinite or NaN! Epoch 1, batch 2."), "Epoch 1, batch 2"),
 }
 
 
@@ -140,7 +140,7 @@ def test_what_lies_outside_the_code_is_told_without_a_traceback(
 
 def test_going_on_with_other_versions_is_said(tmp_path, monkeypatch, capsys):
     def fail(*arguments):
-        raise x.NoNumber("no number")
+        raise batch_loop.NoNumber("no number")
 
     monkeypatch.setattr(train, "build_trainer", fail)
     assert run(tmp_path) == 1

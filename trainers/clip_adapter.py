@@ -1,6 +1,6 @@
 """CLIP-Adapter: Better Vision-Language Models with Feature Adapters (Gao et al., IJCV 2024).
 
-A bottleneck behind the frozen image tower; its output is mixed into the image feature. The text side, which the
+A bottleneck behind the frozen image encoder; its output is mixed into the image feature. The text side, which the
 paper leaves alone as well in its best variant, stays zero-shot CLIP's.
 """
 
@@ -9,9 +9,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from dassl.engine import TRAINER_REGISTRY
-from trainers._clip_trainer import ClipTrainer
-from trainers._cosine import CosineMethod
-from trainers._method import unit
+from trainers.base.cosine import CosineMethod
+from trainers.base.method import l2_normalize
+from trainers.base.trainer import ClipTrainer
 
 
 class CLIPAdapterMethod(CosineMethod):
@@ -24,19 +24,19 @@ class CLIPAdapterMethod(CosineMethod):
         width = max(1, clip.embed_dim // settings.REDUCTION)
         self.down = nn.Linear(clip.embed_dim, width, bias=False)
         self.up = nn.Linear(width, clip.embed_dim, bias=False)
-        self.w_0 = unit(clip.prompt_features(task.classnames, task.template))  # (C, E)
+        self.w_0 = l2_normalize(clip.prompt_features(task.classnames, task.template))  # (C, E)
 
     def class_features(self) -> Tensor:
         return self.w_0
 
     def adapted(self, f: Tensor) -> Tensor:
-        """ratio * adapter(f) + (1 - ratio) * f, made unit: (B, E) -> (B, E).
+        """ratio * adapter(f) + (1 - ratio) * f, normalized: (B, E) -> (B, E).
 
-        The paper adapts features before they are made unit. Without biases the result is the same: the length of f
+        The paper adapts features before they are normalized. Without biases the result is the same: the length of f
         passes through the adapter as a factor and is divided out.
         """
         ratio, f = self.settings.RATIO, f.to(self.down.weight.dtype)
-        return unit(ratio * self.up(self.down(f).relu()).relu() + (1 - ratio) * f)
+        return l2_normalize(ratio * self.up(self.down(f).relu()).relu() + (1 - ratio) * f)
 
     def similarity(self, image_features: Tensor, class_features: Tensor) -> Tensor:
         """CLIP's features (B, E), (C, E) -> logits (B, C) of the adapted ones."""

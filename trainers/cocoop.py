@@ -1,6 +1,6 @@
 """CoCoOp: Conditional Prompt Learning for Vision-Language Models (Zhou et al., CVPR 2022).
 
-CoOp's context, moved for each picture by a small network that sees the picture's feature.
+CoOp's context, moved for each image by a small network that sees the image's feature.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dassl.engine import TRAINER_REGISTRY
-from trainers._clip_trainer import ClipTrainer
-from trainers._context import context_prompts, plain_words, start_whole_context
-from trainers._method import Losses, Method, Term, unit
+from trainers.base.method import Losses, Method, Term, l2_normalize
+from trainers.base.prompt_context import context_prompts, plain_words, start_whole_context
+from trainers.base.trainer import ClipTrainer
 
 ROWS_AT_ONCE = 20_000
-"""Prompt rows that one pass through the text tower may hold when predicting: pictures are taken in groups."""
+"""Prompt rows that one pass through the text encoder may hold when predicting: images are taken in groups."""
 
 
 class CoCoOpMethod(Method):
-    """The context (N, D), and the network from a picture's feature to its shift."""
+    """The context (N, D), and the network from a image's feature to its shift."""
 
     published_names = (("ctx", "prompt_learner.ctx"), ("meta_net.", "prompt_learner.meta_net."))
 
@@ -38,15 +38,15 @@ class CoCoOpMethod(Method):
         return {"N_CTX": why} if plain_words(settings.CTX_INIT) else {}
 
     def class_features(self) -> None:
-        """Nothing can be known of the classes without the picture."""
+        """Nothing can be known of the classes without the image."""
 
     def conditional_features(self, f_0: Tensor) -> Tensor:
-        """w(x), unit text features of the context shifted for each picture: (B, E) -> (B, C, E)"""
+        """w(x), normalized text features of the context shifted for each image: (B, E) -> (B, C, E)"""
         context = self.ctx + self.meta_net(f_0.to(self.ctx.dtype))[:, None]  # (B, N, D)
-        return unit(self.clip.text.encode(self.prompts, context=context)).view(len(f_0), -1, f_0.shape[1])
+        return l2_normalize(self.clip.text.encode(self.prompts, context=context)).view(len(f_0), -1, f_0.shape[1])
 
     def conditional_logits(self, f_0: Tensor) -> Tensor:
-        """exp(logit_scale) * cosine of each picture and its own prompts: (B, E) -> (B, C)"""
+        """exp(logit_scale) * cosine of each image and its own prompts: (B, E) -> (B, C)"""
         w = self.conditional_features(f_0)
         return self.clip.logit_scale * torch.einsum("be,bce->bc", f_0, w.to(f_0.dtype))
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from dassl.engine import TRAINER_REGISTRY
-from trainers._clip_trainer import ClipTrainer
-from trainers._context import context_prompts, plain_words, start_whole_context
-from trainers._cosine import CosineMethod
-from trainers._method import unit
+from trainers.base.cosine import CosineMethod
+from trainers.base.method import l2_normalize
+from trainers.base.prompt_context import context_prompts, plain_words, start_whole_context
+from trainers.base.trainer import ClipTrainer
 
 
 class CoOpMethod(CosineMethod):
@@ -45,8 +45,8 @@ class CoOpMethod(CosineMethod):
         return start_whole_context(self.clip, self.settings.CTX_INIT, *shape)
 
     def class_features(self) -> Tensor:
-        """w, unit features (C, E) of the prompts with the context in them."""
-        return unit(self.clip.text.encode(self.prompts, context=self.ctx.flatten(0, -2)[None]))
+        """w, normalized features (C, E) of the prompts with the context in them."""
+        return l2_normalize(self.clip.text.encode(self.prompts, context=self.ctx.flatten(0, -2)[None]))
 
 
 @TRAINER_REGISTRY.register()

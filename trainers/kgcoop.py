@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dassl.engine import TRAINER_REGISTRY
-from trainers._method import Losses, Term, cosine_distance
+from trainers.base.method import Losses, Term, cosine_distance
 from trainers.coop import CoOp, CoOpMethod
 
 

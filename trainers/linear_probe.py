@@ -1,8 +1,8 @@
 """Linear probe: logistic regression on CLIP's frozen image features (Radford et al., ICML 2021; CoOp's `lpclip`).
 
-Features are those of the training pictures without augmentation, as the image tower gives them, not made unit. The
-strength of the L2 penalty is searched on the validation pictures, as CoOp does: the best power of ten, then a
-bisection of its neighbourhood; without validation pictures it is the 0.316 that CLIP's authors found for ImageNet.
+Features are those of the training images without augmentation, as the image encoder gives them, not normalized. The
+strength of the L2 penalty is searched on the validation images, as CoOp does: the best power of ten, then a
+bisection of its neighbourhood; without validation images it is the 0.316 that CLIP's authors found for ImageNet.
 
 The published code calls scikit-learn's lbfgs solver. The problem is convex, so here PyTorch's L-BFGS goes to the same
 optimum, on the run's device: classes by the thousand are then a matter of seconds.
@@ -18,8 +18,8 @@ from dassl.data.data_manager import build_data_loader
 from dassl.data.transforms.transforms import build_transform
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils.progress import print_line
-from trainers._method import Method, accuracy
-from trainers._one_pass import OnePassTrainer
+from trainers.base.method import Method, accuracy
+from trainers.base.training_free import OnePassTrainer
 
 WITHOUT_VALIDATION = 0.316
 COARSE = (6, 4, 2, 0, -2, -4, -6)
@@ -130,10 +130,10 @@ class LinearProbe(OnePassTrainer):
 
     def build_data_loader(self) -> None:
         super().build_data_loader()
-        cfg, pictures = self.cfg, self.dm.dataset.train_x
+        cfg, images = self.cfg, self.dm.dataset.train_x
         self.plain_loader = build_data_loader(
             cfg,
-            data_source=pictures,
+            data_source=images,
             batch_size=cfg.DATALOADER.TEST.BATCH_SIZE,
             tfm=build_transform(cfg, is_train=False),
             is_train=False,

@@ -1,6 +1,6 @@
 """MaPLe: Multi-modal Prompt Learning (Khattak et al., CVPR 2023).
 
-Prompts in the lower layers of the text tower; those of the image tower are linear functions of them.
+Prompts in the lower layers of the text encoder; those of the image encoder are linear functions of them.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from dassl.engine import TRAINER_REGISTRY
-from trainers._clip_trainer import ClipTrainer
-from trainers._context import context_prompts, start_context
-from trainers._cosine import CosineMethod
-from trainers._deep_prompts import check_depth, image_prompts, random_prompts, text_prompts
-from trainers._method import unit
+from trainers.base.cosine import CosineMethod
+from trainers.base.deep_prompts import check_depth, image_prompts, random_prompts, text_prompts
+from trainers.base.method import l2_normalize
+from trainers.base.prompt_context import context_prompts, start_context
+from trainers.base.trainer import ClipTrainer
 
 
 class MaPLeMethod(CosineMethod):
@@ -27,26 +27,28 @@ class MaPLeMethod(CosineMethod):
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
-        image_tower, text_tower = clip.require_vit("MaPLe").transformer, clip.model.transformer
-        deepest = min(image_tower.layers, text_tower.layers)
+        image_encoder, text_encoder = clip.require_vit("MaPLe").transformer, clip.model.transformer
+        deepest = min(image_encoder.layers, text_encoder.layers)
         depth = check_depth("PROMPT_DEPTH", settings.PROMPT_DEPTH, deepest)
         start, words = start_context(clip, settings.CTX_INIT, settings.N_CTX)
         self.ctx = nn.Parameter(start)
-        self.text_prompts = random_prompts(depth - 1, len(start), text_tower.width)
-        self.to_image = nn.Linear(text_tower.width, image_tower.width)
-        self.deeper_to_image = nn.ModuleList(nn.Linear(text_tower.width, image_tower.width) for _ in self.text_prompts)
+        self.text_prompts = random_prompts(depth - 1, len(start), text_encoder.width)
+        self.to_image = nn.Linear(text_encoder.width, image_encoder.width)
+        self.deeper_to_image = nn.ModuleList(
+            nn.Linear(text_encoder.width, image_encoder.width) for _ in self.text_prompts
+        )
         self.prompts = context_prompts(clip, task.classnames, words, len(start))
 
     def class_features(self) -> Tensor:
-        """w, unit text features (C, E)."""
+        """w, normalized text features (C, E)."""
         deeper = text_prompts(self.ctx, self.text_prompts)
-        return unit(self.clip.text.encode(self.prompts, deeper, context=self.ctx[None]))
+        return l2_normalize(self.clip.text.encode(self.prompts, deeper, context=self.ctx[None]))
 
     def image_features(self, images: Tensor) -> Tensor:
-        """f, unit features (B, E) with the mapped prompts behind the patches."""
+        """f, normalized features (B, E) with the mapped prompts behind the patches."""
         deeper = [to(p) for to, p in zip(self.deeper_to_image, self.text_prompts, strict=True)]
         prompts = image_prompts([self.to_image(self.ctx), *deeper])
-        return unit(self.clip.visual(self.clip.images(images), prompts))
+        return l2_normalize(self.clip.visual(self.clip.images(images), prompts))
 
 
 @TRAINER_REGISTRY.register()
@@ -59,6 +61,6 @@ class MaPLe(ClipTrainer):
     defaults = {
         "N_CTX": 2,
         "CTX_INIT": "a photo of a",  # the words that the context starts from; used up to four context rows
-        "PROMPT_DEPTH": 0,  # 0: by the shallower tower's depth, 9 of 12
+        "PROMPT_DEPTH": 0,  # 0: by the shallower encoder's depth, 9 of 12
         "PREC": "fp16",
     }

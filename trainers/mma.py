@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from clip.block import TokenBranch
 from dassl.config import ConfigError
 from dassl.engine import TRAINER_REGISTRY
-from trainers._clip_trainer import ClipTrainer
-from trainers._cosine import CosineMethod
-from trainers._method import Losses, unit
+from trainers.base.cosine import CosineMethod
+from trainers.base.method import Losses, l2_normalize
+from trainers.base.trainer import ClipTrainer
 
 
 class Adapter(nn.Module):
@@ -90,16 +90,16 @@ class MMAMethod(CosineMethod):
         return Branches(own, self.shared, self.settings.ADAPTER_SCALE)
 
     def class_features(self) -> Tensor:
-        """w, unit text features (C, E)."""
-        return unit(self.clip.text.upper(self.text_start, branch=self.branches(self.text_adapters)))
+        """w, normalized text features (C, E)."""
+        return l2_normalize(self.clip.text.upper(self.text_start, branch=self.branches(self.text_adapters)))
 
     def image_features(self, images: Tensor) -> Tensor:
-        """f, unit image features (B, E)."""
+        """f, normalized image features (B, E)."""
         visual = self.clip.visual
         with torch.no_grad():
             shared = visual.lower(self.clip.images(images), to=self.layers[0])
         rows = visual.upper(shared, branch=self.branches(self.image_adapters))
-        return unit(rows[:, 0] @ visual.proj)
+        return l2_normalize(rows[:, 0] @ visual.proj)
 
     def objective(self, losses: Losses) -> Tensor:
         """The loss over the adapters' scale s, for its gradients alone; what is shown is the loss.

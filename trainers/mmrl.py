@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from clip.transformer import Paused
 from dassl.config import ConfigError
 from dassl.engine import TRAINER_REGISTRY
-from trainers._clip_trainer import ClipTrainer
-from trainers._method import Losses, Method, Term, cosine_distance, unit
+from trainers.base.method import Losses, Method, Term, cosine_distance, l2_normalize
+from trainers.base.trainer import ClipTrainer
 
 LOGIT_SCALE = 100.0
 """Logits are 100 * cosine; the trained temperature is not used."""
@@ -70,7 +70,7 @@ class MMRLMethod(Method):
         self.prompts = clip.prompts(task.classnames, task.template)
         with torch.no_grad():
             self.text_start = clip.text.lower(self.prompts, to=self.text_layers[0])
-            self.w_0 = unit(clip.text.upper(self.text_start))  # (C, E)
+            self.w_0 = l2_normalize(clip.text.upper(self.text_start))  # (C, E)
 
     def make_maps(self, width: int, layers: int) -> nn.ModuleList:
         """Maps from R to some layers of an encoder of `width`, starting as copies of one."""
@@ -90,15 +90,15 @@ class MMRLMethod(Method):
         return SpaceTokens(self.space, maps, layers)
 
     def class_features(self) -> Tensor:
-        """w, unit text features (C, E)."""
-        return unit(self.clip.text.upper(self.text_start, self.deep_tokens(self.text_maps, self.text_layers)))
+        """w, normalized text features (C, E)."""
+        return l2_normalize(self.clip.text.upper(self.text_start, self.deep_tokens(self.text_maps, self.text_layers)))
 
     def image_features(self, shared: Paused) -> tuple[Tensor, Tensor]:
-        """f_c and f_r, unit features of class token and representation tokens, each (B, E)."""
+        """f_c and f_r, normalized features of class token and representation tokens, each (B, E)."""
         rows = self.clip.visual.upper(shared, self.deep_tokens(self.image_maps, self.image_layers))  # (B, 1 + K, D)
         f_c = rows[:, 0] @ self.clip.visual.proj
         f_r = rows[:, 1:].mean(dim=1) @ self.rep_projection().to(rows.dtype)
-        return unit(f_c), unit(f_r)
+        return l2_normalize(f_c), l2_normalize(f_r)
 
     @torch.no_grad()
     def lower(self, images: Tensor) -> Paused:
@@ -110,7 +110,7 @@ class MMRLMethod(Method):
         shared, w = self.lower(images), self.class_features()
         f_c, f_r = self.image_features(shared)
         with torch.no_grad():
-            f_0 = unit(self.clip.visual.upper(shared)[:, 0] @ self.clip.visual.proj)
+            f_0 = l2_normalize(self.clip.visual.upper(shared)[:, 0] @ self.clip.visual.proj)
         class_logits, rep_logits = LOGIT_SCALE * f_c @ w.t(), LOGIT_SCALE * f_r @ w.t()
         alpha, weight = self.settings.ALPHA, self.settings.REG_WEIGHT
         terms = {
@@ -130,7 +130,7 @@ class MMRLMethod(Method):
 
 
 def rep_layers(given: Sequence[int], depth: int) -> list[int]:
-    """The layers that get tokens: those given, or the upper half of a tower of `depth` layers (12: 6 to 12).
+    """The layers that get tokens: those given, or the upper half of a encoder of `depth` layers (12: 6 to 12).
 
     Raises:
         dassl.config.ConfigError: a layer that the backbone does not have, or one named twice or out of order.
@@ -139,7 +139,7 @@ def rep_layers(given: Sequence[int], depth: int) -> list[int]:
     if layers != sorted(set(layers)) or not 1 <= layers[0] <= layers[-1] <= depth:
         raise ConfigError(
             f"REP_LAYERS is {list(given)}; it must be ascending layers from 1 to {depth}, this backbone's depth "
-            "([]: the upper half of each tower)"
+            "([]: the upper half of each encoder)"
         )
     return layers
 
@@ -155,7 +155,7 @@ class MMRL(ClipTrainer):
         "ALPHA": 0.7,
         "REG_WEIGHT": 1.0,
         "N_REP_TOKENS": 5,
-        "REP_LAYERS": (),  # empty: the upper half of each tower
+        "REP_LAYERS": (),  # empty: the upper half of each encoder
         "REP_DIM": 512,
         "PREC": "fp16",
     }

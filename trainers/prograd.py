@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dassl.engine import TRAINER_REGISTRY
-from trainers._context import placeholders
-from trainers._method import Losses, Term
+from trainers.base.method import Losses, Term
+from trainers.base.prompt_context import placeholders
 from trainers.coop import CoOp, CoOpMethod
 
 

@@ -1,6 +1,6 @@
 """PromptSRC: Self-regulating Prompts (Khattak et al., ICCV 2023).
 
-IVLP held to zero-shot CLIP in both towers' features and in the logits; what is tested is a Gaussian-weighted
+IVLP held to zero-shot CLIP in both encoders' features and in the logits; what is tested is a Gaussian-weighted
 mean of the prompts over epochs.
 """
 
@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dassl.engine import TRAINER_REGISTRY
-from trainers._method import Losses, Term, unit
-from trainers._templates import ensemble
+from trainers.base.method import Losses, Term, l2_normalize
+from trainers.base.templates import ensemble
 from trainers.ivlp import IVLP, IVLPMethod
 
 
@@ -24,7 +24,7 @@ class PromptSRCMethod(IVLPMethod):
     def prepare_text(self) -> None:
         super().prepare_text()
         features = [self.clip.prompt_features(self.task.classnames, t) for t in ensemble("sixty")]
-        self.w_0 = unit(torch.stack(features).mean(dim=0))  # (C, E); the mean is of features of any length
+        self.w_0 = l2_normalize(torch.stack(features).mean(dim=0))  # (C, E); the mean is of features of any length
 
     def losses(self, images: Tensor, labels: Tensor) -> Losses:
         """Cross-entropy + weighted L1 distances of text and image features + KL of the logits, to zero-shot CLIP."""

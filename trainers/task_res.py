@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from dassl.engine import TRAINER_REGISTRY
-from trainers._clip_trainer import ClipTrainer
-from trainers._cosine import CosineMethod
-from trainers._method import unit
-from trainers._templates import ensemble
+from trainers.base.trainer import ClipTrainer
+from trainers.base.cosine import CosineMethod
+from trainers.base.method import l2_normalize
+from trainers.base.templates import ensemble
 
 
 class TaskResMethod(CosineMethod):
@@ -44,5 +44,5 @@ class TaskResMethod(CosineMethod):
             return torch.stack([clip.text.encode(batch) for batch in prompts]).mean(dim=0)
 
     def class_features(self) -> Tensor:
-        """unit(t + RESIDUAL_SCALE * x), (C, E)."""
-        return unit(self.t + self.settings.RESIDUAL_SCALE * self.residuals)
+        """l2_normalize(t + RESIDUAL_SCALE * x), (C, E)."""
+        return l2_normalize(self.t + self.settings.RESIDUAL_SCALE * self.residuals)

@@ -1,6 +1,6 @@
 """TCP: Textual-based Class-aware Prompt Tuning for Visual-Language Model (Yao, Zhang and Xu, CVPR 2024).
 
-CoOp's context up to some layer of the text tower; there tokens made from each class's zero-shot feature take
+CoOp's context up to some layer of the text encoder; there tokens made from each class's zero-shot feature take
 its place. As in KgCoOp, text features are held close to those of hand-written prompts.
 """
 
@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from clip.block import QuickGELU
 from dassl.config import ConfigError
 from dassl.engine import TRAINER_REGISTRY
-from trainers._clip_trainer import ClipTrainer
-from trainers._context import context_prompts, start_context
-from trainers._cosine import CosineMethod
-from trainers._method import Losses, Term, cosine_distance, unit
+from trainers.base.cosine import CosineMethod
+from trainers.base.method import Losses, Term, cosine_distance, l2_normalize
+from trainers.base.prompt_context import context_prompts, start_context
+from trainers.base.trainer import ClipTrainer
 from trainers.cocoop import bottleneck
 
 SCORE_WEIGHT = 8.0
@@ -54,13 +54,15 @@ class TCPMethod(CosineMethod):
         self.w_0 = clip.zero_shot_weights(task.classnames, [task.template])  # (C, E)
         self.layer = settings.CLASS_TOKENS_LAYER or depth * 2 // 3 + 1
         if not 1 <= self.layer <= depth:
-            raise ConfigError(f"CLASS_TOKENS_LAYER is {self.layer}; this backbone's text tower has layers 1 to {depth}")
+            raise ConfigError(
+                f"CLASS_TOKENS_LAYER is {self.layer}; this backbone's text encoder has layers 1 to {depth}"
+            )
 
     def class_features(self) -> Tensor:
-        """w, unit text features (C, E)."""
+        """w, normalized text features (C, E)."""
         tokens = self.meta_net(self.w_0.to(self.ctx.dtype)).view(len(self.w_0), *self.ctx.shape)
         source = ClassTokens(tokens, self.layer)
-        return unit(self.clip.text.encode(self.prompts, tokens=source, context=self.ctx[None]))
+        return l2_normalize(self.clip.text.encode(self.prompts, tokens=source, context=self.ctx[None]))
 
     def losses(self, images: Tensor, labels: Tensor) -> Losses:
         """Cross-entropy + 8 * (1 - mean cosine between text features and their teachers)."""
@@ -81,6 +83,6 @@ class TCP(ClipTrainer):
         "N_CTX": 4,
         "CTX_INIT": "",
         "TEMPLATE": "",  # of class prompts whose first tokens the context replaces; empty: they end as the dataset's
-        "CLASS_TOKENS_LAYER": 0,  # 1-based; 0: behind two thirds of the text tower's layers
+        "CLASS_TOKENS_LAYER": 0,  # 1-based; 0: behind two thirds of the text encoder's layers
         "PREC": "fp16",
     }

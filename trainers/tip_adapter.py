@@ -1,9 +1,9 @@
 """Tip-Adapter: Training-free Adaption of CLIP for Few-shot Classification (Zhang et al., ECCV 2022).
 
-The training pictures' features are the keys of a cache, their labels its values; what a test picture finds there is
+The training images' features are the keys of a cache, their labels its values; what a test image finds there is
 added to zero-shot CLIP. Nothing is trained; Tip-Adapter-F (`tip_adapter_f.py`) trains the keys.
 
-The sharpness beta and the residual ratio alpha are searched on the validation pictures. Where a dataset has none
+The sharpness beta and the residual ratio alpha are searched on the validation images. Where a dataset has none
 (ImageNet), the published code searches on the test set; here the start values then stand, unless SELECT_ON test asks
 for the published protocol.
 
@@ -22,9 +22,9 @@ from yacs.config import CfgNode
 from dassl.config import ConfigError
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils.progress import print_line
-from trainers._method import Losses, Method, Term, accuracy
-from trainers._one_pass import OnePassTrainer, every_picture
-from trainers._templates import ensemble
+from trainers.base.method import Losses, Method, Term, accuracy
+from trainers.base.templates import ensemble
+from trainers.base.training_free import OnePassTrainer, every_image
 
 LOGIT_SCALE = 100.0
 """Zero-shot logits are 100 * cosine; the trained temperature is not used."""
@@ -33,7 +33,7 @@ SMALLEST = 0.1
 
 
 class TipAdapterMethod(Method):
-    """The cache: keys (N, E), unit features of the training pictures; labels (N,); beta and alpha. Nothing learns."""
+    """The cache: keys (N, E), normalized training features; labels (N,); beta and alpha. Nothing is learned."""
 
     trains_keys = False
     rules = ("zero-shot and cache", "zero-shot")
@@ -71,7 +71,7 @@ class TipAdapterMethod(Method):
         return self.w_0
 
     def features(self, images: Tensor) -> Tensor:
-        """f_0, unit features (B, E)."""
+        """f_0, normalized features (B, E)."""
         return self.clip.image_features(images).float()
 
     def found(self, affinity: Tensor, beta: float | Tensor) -> Tensor:
@@ -141,24 +141,24 @@ class TipAdapter(OnePassTrainer):
 
     def build_data_loader(self) -> None:
         super().build_data_loader()
-        self.cache_loader = every_picture(self.train_loader_x.dataset, self.cfg)  # augmented anew at each pass
+        self.cache_loader = every_image(self.train_loader_x.dataset, self.cfg)  # augmented anew at each pass
 
     def run_epoch(self) -> None:
         self.fill_cache()
         self.search()
 
     def fill_cache(self) -> None:
-        """Keys: mean over augmentations of the features as they are, then made unit."""
+        """Keys: mean over augmentations of the features as they are, then normalized."""
         encode = lambda images: self.method.clip.visual(self.method.clip.images(images))  # noqa: E731
         passes = [self.look(self.cache_loader, encode) for _ in range(self.settings.AUGMENT_EPOCH)]
         mean = torch.stack([features for features, _ in passes]).mean(dim=0)
         self.method.fill(F.normalize(mean, dim=-1), passes[0][1])
 
     def search(self) -> None:
-        """Set beta and alpha to the best on the pictures they may be chosen on."""
+        """Set beta and alpha to the best on the images they may be chosen on."""
         loader = self.val_loader or (self.test_loader if self.settings.SELECT_ON == "test" else None)
         if loader is None:
-            print_line("There are no validation pictures: beta and alpha stay at their start values")
+            print_line("There are no validation images: beta and alpha stay at their start values")
             return
         chosen = self.method.search(*self.look(loader, self.method.features))
         self.method.beta_alpha.copy_(torch.tensor(chosen, dtype=torch.double))

@@ -1,8 +1,8 @@
 """Tip-Adapter-F: Tip-Adapter (Zhang et al., ECCV 2022) whose cached keys are trained.
 
 The published code keeps the epoch that is best on the *test* set. Here the epoch is chosen, like beta and alpha
-after it, on the validation pictures; without any, the last epoch and the start values stand. SELECT_ON test
-reproduces the published protocol: the epoch on the test set, beta and alpha on the validation pictures, or on the
+after it, on the validation images; without any, the last epoch and the start values stand. SELECT_ON test
+reproduces the published protocol: the epoch on the test set, beta and alpha on the validation images, or on the
 test set where a dataset has none.
 """
 
@@ -15,7 +15,7 @@ import torch
 from dassl.engine import TRAINER_REGISTRY, TrainerX
 from dassl.optim import build_lr_scheduler
 from dassl.utils.progress import print_line
-from trainers._method import Losses, accuracy
+from trainers.base.method import Losses, accuracy
 from trainers.tip_adapter import TipAdapter, TipAdapterMethod
 
 ADAM_EPSILON = 1e-4
@@ -23,7 +23,7 @@ ADAM_EPSILON = 1e-4
 
 
 class TipAdapterFMethod(TipAdapterMethod):
-    """The same cache; its keys start as features, are learned, and are no longer kept unit."""
+    """The same cache; its keys start as features, are learned, and are no longer kept normalized."""
 
     trains_keys = True
 
@@ -72,7 +72,7 @@ class TipAdapterF(TipAdapter):
 
     @torch.no_grad()
     def keep_best(self) -> None:
-        """Remember the keys of the first epoch that is best at the start values; without judging pictures the last."""
+        """Remember the keys of the first epoch that is best at the start values; without judging images the last."""
         result = -1.0
         if self.judge is not None:
             features, labels = self.judge

@@ -1,4 +1,4 @@
-"""VPT: prompts in the image tower alone, after Visual Prompt Tuning (Jia et al., ECCV 2022).
+"""VPT: prompts in the image encoder alone, after Visual Prompt Tuning (Jia et al., ECCV 2022).
 
 As MaPLe's and PromptSRC's authors compare with it: learned tokens behind the patches, in the deep variant fresh
 ones at each of the lower layers; text features are those of "a photo of a NAME.".
@@ -9,10 +9,10 @@ from __future__ import annotations
 from torch import Tensor
 
 from dassl.engine import TRAINER_REGISTRY
-from trainers._clip_trainer import ClipTrainer
-from trainers._cosine import CosineMethod
-from trainers._deep_prompts import check_depth, image_prompts, random_prompts
-from trainers._method import unit
+from trainers.base.cosine import CosineMethod
+from trainers.base.deep_prompts import check_depth, image_prompts, random_prompts
+from trainers.base.method import l2_normalize
+from trainers.base.trainer import ClipTrainer
 
 TEMPLATE = "a photo of a {}."
 """For every dataset, whatever its own template."""
@@ -25,9 +25,9 @@ class VPTMethod(CosineMethod):
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
-        tower = clip.require_vit(type(self).__name__.removesuffix("Method")).transformer
-        depth = check_depth("PROMPT_DEPTH_VISION", settings.PROMPT_DEPTH_VISION, tower.layers)
-        self.image_prompts = random_prompts(depth, settings.N_CTX_VISION, tower.width)
+        encoder = clip.require_vit(type(self).__name__.removesuffix("Method")).transformer
+        depth = check_depth("PROMPT_DEPTH_VISION", settings.PROMPT_DEPTH_VISION, encoder.layers)
+        self.image_prompts = random_prompts(depth, settings.N_CTX_VISION, encoder.width)
         self.prepare_text()
 
     def prepare_text(self) -> None:
@@ -35,18 +35,18 @@ class VPTMethod(CosineMethod):
         self.w_0 = self.clip.zero_shot_weights(self.task.classnames, [TEMPLATE])  # (C, E)
 
     def published_name(self, name: str) -> str:
-        tower, _, layer = name.partition("_prompts.")
+        encoder, _, layer = name.partition("_prompts.")
         if layer and name != "image_prompts.0":
-            below = int(layer) + (tower == "text")  # the text tower's first prompts are the context
-            return f"{tower}_encoder.transformer.resblocks.{below}.VPT_shallow"
+            below = int(layer) + (encoder == "text")  # the text encoder's first prompts are the context
+            return f"{encoder}_encoder.transformer.resblocks.{below}.VPT_shallow"
         return super().published_name(name)
 
     def class_features(self) -> Tensor:
         return self.w_0
 
     def image_features(self, images: Tensor) -> Tensor:
-        """f, unit features (B, E) with the prompts behind the patches."""
-        return unit(self.clip.visual(self.clip.images(images), image_prompts(self.image_prompts)))
+        """f, normalized features (B, E) with the prompts behind the patches."""
+        return l2_normalize(self.clip.visual(self.clip.images(images), image_prompts(self.image_prompts)))
 
 
 @TRAINER_REGISTRY.register()

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from dassl.engine import TRAINER_REGISTRY
-from trainers._clip_trainer import ClipTrainer
-from trainers._cosine import CosineMethod
-from trainers._templates import ensemble
+from trainers.base.cosine import CosineMethod
+from trainers.base.templates import ensemble
+from trainers.base.trainer import ClipTrainer
 
 
 class ZeroshotMethod(CosineMethod):
-    """logits = exp(logit_scale) * cosine between the picture and each class prompt."""
+    """logits = exp(logit_scale) * cosine between the image and each class prompt."""
 
     def templates(self) -> Sequence[str]:
         """The prompts whose features are averaged."""

@@ -10,13 +10,13 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from dassl.config.layers import RootNode
+from dassl.config.yaml_files import RootNode
 
 TRAIN_LOADER = {
     "SAMPLER": "RandomSampler",
     "BATCH_SIZE": 32,
     "N_DOMAIN": 0,  # RandomDomainSampler: domains in a batch, 0 for all
-    "N_INS": 16,  # RandomClassSampler: pictures per class in a batch
+    "N_INS": 16,  # RandomClassSampler: images per class in a batch
 }
 
 DEFAULTS: dict[str, Any] = {
@@ -55,7 +55,7 @@ DEFAULTS: dict[str, Any] = {
         "SOURCE_DOMAINS": (),
         "TARGET_DOMAINS": (),
         "NUM_LABELED": -1,
-        "NUM_SHOTS": -1,  # training pictures per class, below 1 for all
+        "NUM_SHOTS": -1,  # training images per class, below 1 for all
         "VAL_PERCENT": 0.1,
         "STL10_FOLD": -1,
         "CIFAR_C_TYPE": "",
@@ -64,11 +64,11 @@ DEFAULTS: dict[str, Any] = {
     },
     "DATALOADER": {
         "NUM_WORKERS": 4,
-        "K_TRANSFORMS": 1,  # augmented copies of each training picture
-        "RETURN_IMG0": False,  # add the picture without augmentation
-        "CACHE": True,  # keep evaluation crops on disk and decoded training pictures in memory
+        "K_TRANSFORMS": 1,  # augmented copies of each training image
+        "RETURN_IMG0": False,  # add the image without augmentation
+        "CACHE": True,  # keep evaluation crops on disk and decoded training images in memory
         "CACHE_GIB": 20.0,  # of evaluation crops on disk, all datasets together
-        "CACHE_MIB": 2048,  # of decoded training pictures in memory
+        "CACHE_MIB": 2048,  # of decoded training images in memory
         "TRAIN_X": dict(TRAIN_LOADER),
         "TRAIN_U": {"SAME_AS_X": True, **TRAIN_LOADER},
         "TEST": {"SAMPLER": "SequentialSampler", "BATCH_SIZE": 32},

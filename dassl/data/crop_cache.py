@@ -1,6 +1,6 @@
-"""Evaluation crops on disk: what the test transform makes of a picture, kept as uint8 (`row_pack.py`).
+"""Evaluation crops on disk: what the test transform makes of an image, kept as uint8 (`row_pack.py`).
 
-A pack holds the crops of one list of pictures under one transform, of which its name is a digest, with the libraries
+A pack holds the crops of one list of images under one transform, of which its name is a digest, with the libraries
 that compute it.
 """
 
@@ -47,13 +47,13 @@ class CachedCrops(DatasetWrapper):
 
 
 def split_transform(transform: T.Compose) -> tuple[T.Compose, T.Compose]:
-    """Picture -> crop, and crop -> tensor: what stands before `ToTensor`, and the rest."""
+    """Image -> crop, and crop -> tensor: what stands before `ToTensor`, and the rest."""
     at = next(i for i, step in enumerate(transform.transforms) if isinstance(step, T.ToTensor))
     return T.Compose(transform.transforms[:at]), T.Compose(transform.transforms[at:])
 
 
 def evaluation_wrapper(cfg: CfgNode, data_source: Sequence[Datum], transform: Callable) -> DatasetWrapper:
-    """The test pictures through the crop cache where that is possible, else plain, with a line that says why."""
+    """The test images through the crop cache where that is possible, else plain, with a line that says why."""
     plain = DatasetWrapper(cfg, data_source, transform)
     steps = getattr(transform, "transforms", ())
     fixed_size = any(isinstance(step, T.CenterCrop) for step in steps) and any(

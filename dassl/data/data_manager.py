@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 from yacs.config import CfgNode
 
-from dassl.config.layers import ConfigError
+from dassl.config.yaml_files import ConfigError
 from dassl.data.crop_cache import evaluation_wrapper
 from dassl.data.datasets.base_dataset import DatasetBase, Datum
 from dassl.data.datasets.build import build_dataset
@@ -63,7 +63,7 @@ def build_data_loader(
         worker_init_fn=leave_signals_to_the_run,
     )
     if len(loader) == 0:
-        raise ConfigError(f"{sampler_type} makes no batch of {batch_size} from {len(data_source)} pictures")
+        raise ConfigError(f"{sampler_type} makes no batch of {batch_size} from {len(data_source)} images")
     return loader
 
 
@@ -96,7 +96,7 @@ class DataManager:
         dataset: what the registry built.
         train_loader_x: labelled training batches.
         train_loader_u: unlabelled ones, None if the dataset has none.
-        val_loader: None if the dataset has no validation pictures.
+        val_loader: None if the dataset has no validation images.
         test_loader: test batches.
     """
 

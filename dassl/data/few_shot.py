@@ -1,4 +1,4 @@
-"""Choosing a few pictures per class, in a way that a seed decides completely."""
+"""Choosing a few images per class, in a way that a seed decides completely."""
 
 from __future__ import annotations
 

@@ -8,21 +8,21 @@ import torch
 from torch.utils.data import RandomSampler, Sampler, SequentialSampler
 from yacs.config import CfgNode
 
-from dassl.config.layers import ConfigError
+from dassl.config.yaml_files import ConfigError
 from dassl.data.datasets.base_dataset import Datum
 from dassl.data.few_shot import group_by
 from dassl.utils.names import check_availability
 
 
 class _GroupSampler(Sampler[int]):
-    """Batches in which every visited group has the same number of pictures. An epoch ends when one would not.
+    """Batches in which every visited group has the same number of images. An epoch ends when one would not.
 
     How long that is depends on the draw, and a loader is asked for its length before it is iterated: ``len``
     draws the next epoch's order, which the next iteration then uses.
 
     Args:
         key: what a group has in common.
-        per_group: pictures of each group in a batch.
+        per_group: images of each group in a batch.
         groups_per_batch: groups in a batch, drawn anew for each; None for all, in fixed order.
     """
 
@@ -72,34 +72,34 @@ class _GroupSampler(Sampler[int]):
 
 
 class RandomDomainSampler(_GroupSampler):
-    """Batches of ``n_domain`` random domains (all, when below 1) with equally many pictures of each."""
+    """Batches of ``n_domain`` random domains (all, when below 1) with equally many images of each."""
 
     def __init__(self, data_source: Sequence[Datum], batch_size: int, n_domain: int):
         n_domains = len({item.domain for item in data_source})
         count = n_domain if n_domain > 0 else n_domains
         if count > n_domains or batch_size % count:
             raise ConfigError(
-                f"RandomDomainSampler: a batch of {batch_size} cannot hold equally many pictures of {count} "
+                f"RandomDomainSampler: a batch of {batch_size} cannot hold equally many images of {count} "
                 f"domains (the data has {n_domains}). Change BATCH_SIZE or N_DOMAIN."
             )
         super().__init__(data_source, lambda item: item.domain, batch_size // count, count)
 
 
 class SeqDomainSampler(_GroupSampler):
-    """Batches with equally many pictures of every domain, domains in order."""
+    """Batches with equally many images of every domain, domains in order."""
 
     def __init__(self, data_source: Sequence[Datum], batch_size: int):
         n_domains = len({item.domain for item in data_source})
         if batch_size % n_domains:
             raise ConfigError(
-                f"SeqDomainSampler: a batch of {batch_size} cannot hold equally many pictures of {n_domains} "
+                f"SeqDomainSampler: a batch of {batch_size} cannot hold equally many images of {n_domains} "
                 f"domains. Change BATCH_SIZE."
             )
         super().__init__(data_source, lambda item: item.domain, batch_size // n_domains, None)
 
 
 class RandomClassSampler(_GroupSampler):
-    """Batches of random classes with ``n_ins`` pictures of each; a class with fewer repeats some."""
+    """Batches of random classes with ``n_ins`` images of each; a class with fewer repeats some."""
 
     def __init__(self, data_source: Sequence[Datum], batch_size: int, n_ins: int):
         n_classes = len({item.label for item in data_source})

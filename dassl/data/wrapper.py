@@ -1,4 +1,4 @@
-"""From a list of pictures on disk to the items of a batch."""
+"""From a list of images on disk to the items of a batch."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from dassl.utils.files import read_image
 
 Transform = Callable[[Any], Any]
 READ_AT_ONCE = 256
-"""Pictures decoded ahead while others are counted against the memory limit."""
+"""Images decoded ahead while others are counted against the memory limit."""
 
 
 class DatasetWrapper(Dataset):
-    """Reads and transforms pictures.
+    """Reads and transforms images.
 
     An item is a dictionary: ``label``, ``domain``, ``impath``, ``index`` (position in ``data_source``),
-    ``img``; from a list of transforms also ``img2``, ``img3`` ...; and ``img0``, the picture without
+    ``img``; from a list of transforms also ``img2``, ``img3`` ...; and ``img0``, the image without
     augmentation, when ``cfg.DATALOADER.RETURN_IMG0``. In training, K_TRANSFORMS > 1 makes each ``img*`` a
     list of that many draws.
 
     Args:
-        transform: from a PIL picture to a tensor (3, H, W), or several of them. None leaves the PIL picture.
+        transform: from a PIL image to a tensor (3, H, W), or several of them. None leaves the PIL image.
 
     Raises:
         ValueError: K_TRANSFORMS > 1 without a transform.
@@ -56,16 +56,16 @@ class DatasetWrapper(Dataset):
         self.decoded: dict[int, Image.Image] = {}
 
     def keep_decoded(self, mib: float) -> None:
-        """Decode the pictures now and keep as many of the first as fit into `mib` MiB; worker processes share them."""
+        """Decode the images now and keep as many of the first as fit into `mib` MiB; worker processes share them."""
         left = mib * 2**20
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             for first in range(0, len(self.data_source), READ_AT_ONCE):
                 paths = [datum.impath for datum in self.data_source[first : first + READ_AT_ONCE]]
-                for index, picture in enumerate(threads.map(read_image, paths), start=first):
-                    left -= picture.width * picture.height * 3
+                for index, image in enumerate(threads.map(read_image, paths), start=first):
+                    left -= image.width * image.height * 3
                     if left < 0:
                         return
-                    self.decoded[index] = picture
+                    self.decoded[index] = image
 
     def __len__(self) -> int:
         return len(self.data_source)
@@ -85,7 +85,7 @@ class DatasetWrapper(Dataset):
         return item
 
     def about(self, idx: int) -> dict[str, Any]:
-        """An item without its pictures."""
+        """An item without its images."""
         datum = self.data_source[idx]
         return {"label": datum.label, "domain": datum.domain, "impath": datum.impath, "index": idx}
 

@@ -20,7 +20,7 @@ from dassl.utils.checkpoint import (
     save_checkpoint,
 )
 from dassl.utils.environment import random_state, restore_random_state
-from safeio.mistake import Mistake
+from safeio.errors import UserError
 from safeio.unpickle import CheckpointError
 
 Names = str | Sequence[str] | None
@@ -148,7 +148,7 @@ class TrainerBase:
             if state.get("random_state"):
                 restore_random_state(state["random_state"])
         except (AttributeError, IndexError, LookupError, RuntimeError, TypeError, ValueError) as error:
-            if isinstance(error, Mistake):
+            if isinstance(error, UserError):
                 raise
             raise CheckpointError(
                 f"{source} does not fit what is trained here ({type(error).__name__}: {error}). It may be of another "
@@ -163,7 +163,7 @@ class TrainerBase:
             The number of completed epochs, 0 when there is nothing to continue from.
 
         Raises:
-            safeio.mistake.MissingFile: the models' newest checkpoints are of different epochs, and one lacks the
+            safeio.errors.MissingFile: the models' newest checkpoints are of different epochs, and one lacks the
                 earliest of these.
         """
         folders = {name: Path(directory) / name for name in self.get_model_names()}
@@ -184,7 +184,7 @@ class TrainerBase:
                 else the newest.
 
         Raises:
-            safeio.mistake.MissingFile: a model has no such file; the message names what was looked for.
+            safeio.errors.MissingFile: a model has no such file; the message names what was looked for.
             safeio.unpickle.CheckpointError: it is damaged, or of other parameters.
         """
         if not directory:

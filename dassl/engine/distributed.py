@@ -1,7 +1,7 @@
 """One run over several processes that torchrun has started, one GPU each.
 
 All processes do the same: they draw the same random numbers, load the same batches and keep the same parameters.
-What is shared out is what is dear, the towers' work: of each training batch a process computes its own part
+What is shared out is what is dear, the encoders' work: of each training batch a process computes its own part
 (`share`), of a test set every n-th batch (`shared_out`). The first process alone reads and writes the run's folder.
 """
 
@@ -137,7 +137,7 @@ def check_same_data(trainer: SimpleTrainer) -> None:
     mine = [(os.path.basename(datum.impath), datum.label) for datum in trainer.dm.dataset.train_x]
     if not agree_all(mine == [tuple(pair) for pair in from_first(mine)]):
         raise DistributedError(
-            "The processes have different training pictures: DATASET.ROOT has to hold the same on every machine"
+            "The processes have different training images: DATASET.ROOT has to hold the same on every machine"
         )
 
 
@@ -152,15 +152,15 @@ def agree_all(mine: bool) -> bool:
 
 
 def share(count: int) -> slice:
-    """This process's part of a batch of `count`: parts differ by one picture at most.
+    """This process's part of a batch of `count`: parts differ by one image at most.
 
     Raises:
-        DistributedError: fewer pictures than processes.
+        DistributedError: fewer images than processes.
     """
     if count < processes():
         raise DistributedError(
-            f"A batch of {count} pictures cannot be shared by {processes()} processes: start as many as a batch has "
-            "pictures, or fewer (torchrun --nproc-per-node), or raise DATALOADER.TRAIN_X.BATCH_SIZE"
+            f"A batch of {count} images cannot be shared by {processes()} processes: start as many as a batch has "
+            "images, or fewer (torchrun --nproc-per-node), or raise DATALOADER.TRAIN_X.BATCH_SIZE"
         )
     return slice(count * rank() // processes(), count * (rank() + 1) // processes())
 

@@ -15,7 +15,7 @@ from yacs.config import CfgNode
 from dassl.data.data_manager import DataManager, DatasetWrapper
 from dassl.engine.base import TrainerBase
 from dassl.engine.distributed import rank, share_models, share_progress, shared_out
-from dassl.engine.measure import Measures
+from dassl.engine.measurements import Measures
 from dassl.engine.resume import Position, remove_positions, restore_position
 from dassl.engine.stop import StopRequest
 from dassl.evaluation.build import build_evaluator
@@ -27,7 +27,7 @@ from dassl.utils.layers import count_num_param
 from dassl.utils.names import check_availability
 from dassl.utils.progress import progress
 from safeio.atomic import remove_leftovers
-from safeio.mistake import MissingFile
+from safeio.errors import MissingFile
 
 FINAL_MODELS = ("last_step", "best_val")
 
@@ -67,7 +67,7 @@ class SimpleNet(nn.Module):
         return self._fdim
 
     def forward(self, x: Tensor, return_feature: bool = False) -> Tensor | tuple[Tensor, Tensor]:
-        """Pictures (B, 3, H, W) to logits (B, C), with ``return_feature`` also features (B, fdim)."""
+        """Images (B, 3, H, W) to logits (B, C), with ``return_feature`` also features (B, fdim)."""
         features = self.backbone(x)
         if self.head is not None:
             features = self.head(features)
@@ -145,15 +145,15 @@ class SimpleTrainer(TrainerBase):
         if self.start_epoch and self.cfg.TEST.FINAL_MODEL == "best_val":
             self.best_result = self._best_result_so_far()
         share_progress(self)
-        self._keep_decoded_pictures()
+        self._keep_decoded_images()
         self.init_writer(Path(self.output_dir) / "tensorboard")
         self.time_start = time.time()
 
-    def _keep_decoded_pictures(self) -> None:
-        """Decode the training pictures once, unless each is read only once anyway."""
-        pictures = getattr(self.train_loader_x, "dataset", None)
-        if self.cfg.DATALOADER.CACHE and isinstance(pictures, DatasetWrapper) and self.max_epoch > self.start_epoch + 1:
-            pictures.keep_decoded(self.cfg.DATALOADER.CACHE_MIB)
+    def _keep_decoded_images(self) -> None:
+        """Decode the training images once, unless each is read only once anyway."""
+        images = getattr(self.train_loader_x, "dataset", None)
+        if self.cfg.DATALOADER.CACHE and isinstance(images, DatasetWrapper) and self.max_epoch > self.start_epoch + 1:
+            images.keep_decoded(self.cfg.DATALOADER.CACHE_MIB)
 
     def after_train(self) -> None:
         """Test the final model, print the time taken."""
@@ -195,20 +195,20 @@ class SimpleTrainer(TrainerBase):
         self.evaluator.reset()
         split = split or self.cfg.TEST.SPLIT
         if split == "val" and self.val_loader is None:
-            print("There are no validation pictures: evaluating on the test set")
+            print("There are no validation images: evaluating on the test set")
         if split == "val" and self.val_loader is not None:
             loader = self.val_loader
         else:
             split, loader = "test", self.test_loader
         if loader is None:
-            raise ValueError(f"The dataset {self.cfg.DATASET.NAME} has no test pictures")
+            raise ValueError(f"The dataset {self.cfg.DATASET.NAME} has no test images")
         print(f"Evaluate on the *{split}* set")
-        start, pictures = time.perf_counter(), 0
+        start, images = time.perf_counter(), 0
         share_models(self._models.values())
         for output, label in progress(shared_out(loader, self._scores), split, total=len(loader)):
             self.evaluator.process(output, label)
-            pictures += len(label)
-        self.measures.add("test", pictures, time.perf_counter() - start)
+            images += len(label)
+        self.measures.add("test", images, time.perf_counter() - start)
         results = self.evaluator.evaluate()
         self.evaluator.save_confusion(self.output_dir)
         for name, value in results.items():
@@ -221,11 +221,11 @@ class SimpleTrainer(TrainerBase):
         return self.model_inference(input), label
 
     def model_inference(self, input: Tensor) -> Tensor:
-        """Pictures (B, 3, H, W) to scores (B, C)."""
+        """Images (B, 3, H, W) to scores (B, C)."""
         return self.model(input)
 
     def parse_batch_test(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        """Pictures and labels of a batch, on the device."""
+        """Images and labels of a batch, on the device."""
         return batch["img"].to(self.device), batch["label"].to(self.device)
 
     def _best_result_so_far(self) -> float:

@@ -84,7 +84,7 @@ class Classification(EvaluatorBase):
         if not self._y_true:
             raise ValueError("Nothing to evaluate: no batch was processed since the last reset")
         if self._without_numbers:
-            share = f"{self._without_numbers:,} of {len(self._y_true):,} pictures"
+            share = f"{self._without_numbers:,} of {len(self._y_true):,} images"
             print(f"WARNING: scores of {share} are NaN, so the result says nothing of them", file=sys.stderr)
         true, predicted = np.array(self._y_true), np.array(self._y_pred)
         total, correct = len(true), int((true == predicted).sum())

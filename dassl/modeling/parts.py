@@ -15,7 +15,7 @@ NETWORK_REGISTRY = Registry("NETWORK")
 
 
 class Backbone(nn.Module):
-    """A network from pictures to feature vectors; sets ``out_features``, their length, in its constructor."""
+    """A network from images to feature vectors; sets ``out_features``, their length, in its constructor."""
 
     out_features: int
 

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from safeio.atomic import atomic_write, atomic_write_text
-from safeio.mistake import MissingFile
+from safeio.errors import MissingFile
 from safeio.unpickle import CheckpointError, load_checkpoint_file
 
 POINTER = "checkpoint"  # text file beside the checkpoints, holds the name of the newest
@@ -97,7 +97,7 @@ def find_checkpoint(folder: Path, epoch: int | None) -> Path:
     """The checkpoint after `epoch` epochs; for None the best on validation data if there is one, else the newest.
 
     Raises:
-        safeio.mistake.MissingFile: there is none; says what was looked for and what is there.
+        safeio.errors.MissingFile: there is none; says what was looked for and what is there.
     """
     if epoch is not None:
         path, sought = folder / f"{NUMBERED}{epoch}", f"{NUMBERED}{epoch}"

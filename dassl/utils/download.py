@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from safeio.archive_limits import refuse_bomb, refuse_disproportion
 from safeio.atomic import atomic_write
-from safeio.bombs import refuse_bomb, refuse_disproportion
 from safeio.download import download
 
 

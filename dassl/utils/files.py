@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from safeio.atomic import atomic_write_text
-from safeio.mistake import MissingFile, Mistake
+from safeio.errors import MissingFile, UserError
 
 
 def mkdir_if_missing(dirname: str | os.PathLike) -> None:
@@ -50,30 +50,30 @@ def write_json(obj: Any, fpath: str | os.PathLike) -> None:
     atomic_write_text(fpath, json.dumps(obj, indent=4, separators=(",", ": ")))
 
 
-class UnreadablePicture(Mistake, OSError):
-    """A file that is there is no whole picture; the message names it."""
+class UnreadableImage(UserError, OSError):
+    """A file that is there is no whole image; the message names it."""
 
 
 def read_image(path: str | os.PathLike) -> Image.Image:
-    """Read a picture as RGB, whatever its name ends in.
+    """Read a image as RGB, whatever its name ends in.
 
     Transparency is dropped, and a camera's note of how it was held is ignored, both as in published code. Of 16 bits
     the upper 8 are taken.
 
     Raises:
         FileNotFoundError: there is no such file.
-        UnreadablePicture: the file is no picture, is cut off, or claims more pixels than Pillow takes for honest
+        UnreadableImage: the file is no image, is cut off, or claims more pixels than Pillow takes for honest
             (twice Image.MAX_IMAGE_PIXELS); the message names it.
     """
     if not os.path.isfile(path):
-        raise MissingFile(f"There is no picture {os.fspath(path)}")
+        raise MissingFile(f"There is no image {os.fspath(path)}")
     try:
         with Image.open(path) as image:
             if image.mode.startswith("I;16"):  # which Pillow would clip at 255: all white
                 image = image.point(lambda value: value / 256, "L")
             return image.convert("RGB")
     except Exception as error:  # decoders answer damaged data with almost any exception
-        raise UnreadablePicture(f"Cannot read the picture {os.fspath(path)}: {error}") from error
+        raise UnreadableImage(f"Cannot read the image {os.fspath(path)}: {error}") from error
 
 
 def tolist_if_not(x: Any) -> list:

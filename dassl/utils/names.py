@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
 
-from safeio.mistake import Mistake
+from safeio.errors import UserError
 
 
-class UnknownNameError(Mistake, KeyError, ValueError):
+class UnknownNameError(UserError, KeyError, ValueError):
     """A name that is not on a list. A registry promises KeyError and a choice ValueError: this is both."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]):

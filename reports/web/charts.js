@@ -7,7 +7,7 @@ const colour = (style) => DATA.colours[style % DATA.colours.length];
 const round = (style) => Math.floor(style / DATA.colours.length) % ROUNDS;
 const short = (value) => String(Number(value.toPrecision(4)));
 
-// On a phone the picture is drawn smaller, not its letters.
+// On a phone the image is drawn smaller, not its letters.
 function frameOf(width) {
   const wide = Math.max(270, Math.min(720, width));
   return { width: wide, height: Math.round(Math.max(250, wide * 0.62)), left: 56, right: 16, top: 12, bottom: 48 };
@@ -161,20 +161,20 @@ function ticksOf(chart, x, values) {
 // One panel and its lines by name.
 function draw(chart, width) {
   const frame = frameOf(width);
-  const picture = svg("svg", { viewBox: `0 0 ${frame.width} ${frame.height}`, role: "img", "aria-label": `${chart.group} ${chart.name}` });
-  picture.style.maxWidth = `${frame.width}px`;
+  const image = svg("svg", { viewBox: `0 0 ${frame.width} ${frame.height}`, role: "img", "aria-label": `${chart.group} ${chart.name}` });
+  image.style.maxWidth = `${frame.width}px`;
   const points = chart.series.flatMap((series) => series.points);
   const xs = points.flatMap((p) => [p.x - (p.x_deviation ?? 0), p.x + (p.x_deviation ?? 0)]);
   const ys = points.flatMap((p) => [p.y - (p.deviation ?? 0), p.y + (p.deviation ?? 0)]);
   const x = scale(xs, frame.left, frame.width - frame.right, { log: chart.doubling });
   const y = scale(ys, frame.height - frame.bottom, frame.top);
-  picture.append(axes(chart, frame, x, y, ticksOf(chart, x, xs)));
-  if (chart.kind === "scatter") picture.append(sameMeans(frame, x, y));
+  image.append(axes(chart, frame, x, y, ticksOf(chart, x, xs)));
+  if (chart.kind === "scatter") image.append(sameMeans(frame, x, y));
   const lines = chart.series.map((series) => lineOf(chart, series, x, y));
-  picture.append(...lines);
+  image.append(...lines);
   if (chart.kind === "scatter") addNames(chart, frame, lines, x, y);
   const caption = chart.name ? [html("figcaption", {}, chart.name)] : [];
-  const figure = html("figure", {}, ...caption, picture, told());
+  const figure = html("figure", {}, ...caption, image, told());
   return { figure, lines: new Map(chart.series.map((series, i) => [series.label, lines[i]])) };
 }
 

@@ -1,7 +1,7 @@
 // One chosen run: its training curve, the accuracy of each class, which classes were taken for which.
 
 const HEATMAP_CLASSES = 120; // beyond, squares would be smaller than a pixel or two
-const SQUARE = 20; // units of the picture
+const SQUARE = 20; // units of the image
 const NAMED_CLASSES = 40; // beyond, names would run into one another
 
 function trainingCharts(run) {
@@ -46,8 +46,8 @@ function heatmap(run) {
   const longest = Math.max(...run.classes.map((name) => name.length));
   const room = named ? Math.min(size * 0.5, longest * letters * 0.6 + 14) : size / 100;
   const view = `${-room} ${-room} ${size + room * 1.02} ${size + room * 1.02}`;
-  const picture = svg("svg", { class: "heatmap", viewBox: view, role: "img", "aria-label": "confusion matrix" });
-  picture.append(svg("rect", { x: 0, y: 0, width: size, height: size, class: "ground" }));
+  const image = svg("svg", { class: "heatmap", viewBox: view, role: "img", "aria-label": "confusion matrix" });
+  image.append(svg("rect", { x: 0, y: 0, width: size, height: size, class: "ground" }));
   const right = run.correct.map((count, i) => [i, i, count]);
   for (const [truth, predicted, count] of [...right, ...run.pairs]) {
     if (!count) continue;
@@ -57,10 +57,10 @@ function heatmap(run) {
     const square = svg("rect", box, svg("title", {}, name));
     const hue = truth === predicted ? "--heat" : "--wrong";
     square.style.fill = `rgba(var(${hue}), ${(0.12 + 0.88 * share).toFixed(3)})`;
-    picture.append(square);
+    image.append(square);
   }
-  if (named) picture.append(...classNames(run, letters, room - 8));
-  return html("figure", {}, picture, told());
+  if (named) image.append(...classNames(run, letters, room - 8));
+  return html("figure", {}, image, told());
 }
 
 function pairTable(run) {

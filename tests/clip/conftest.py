@@ -26,7 +26,7 @@ def lively():
 
 
 @pytest.fixture(scope="session")
-def pictures():
-    """Two random coarse mosaics, `(2, 3, 224, 224)`; noise would look the same to any tower that pools."""
+def images():
+    """Two random coarse mosaics, `(2, 3, 224, 224)`; noise would look the same to any encoder that pools."""
     mosaics = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(2))
     return mosaics.repeat_interleave(28, dim=2).repeat_interleave(28, dim=3)

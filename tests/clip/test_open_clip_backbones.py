@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 
 import clip
 from clip import open_clip_models
-from clip.catalog import UnknownModelError
 from clip.open_clip_models import UnsupportedModelError, find, why_not
+from clip.pretrained import UnknownModelError
 from clip.tokenizer import tokenize
 from clip.weights import WeightsError
 
@@ -63,10 +63,10 @@ def named(tmp_path, monkeypatch):
 @torch.no_grad()
 def assert_equal(ours, theirs, side: int) -> None:
     torch.manual_seed(3)
-    mosaics = torch.randn(2, 3, 4, 4)  # coarse: noise would look the same to any tower that pools
-    pictures, texts = mosaics.repeat_interleave(side // 4, 2).repeat_interleave(side // 4, 3), tokenize(PROMPTS)
+    mosaics = torch.randn(2, 3, 4, 4)  # coarse: noise would look the same to any encoder that pools
+    images, texts = mosaics.repeat_interleave(side // 4, 2).repeat_interleave(side // 4, 3), tokenize(PROMPTS)
     for own, other in [
-        (ours.encode_image(pictures), theirs.encode_image(pictures)),
+        (ours.encode_image(images), theirs.encode_image(images)),
         (ours.encode_text(texts), theirs.encode_text(texts)),
     ]:
         assert (other[0] - other[1]).std() > 0.01, "the features must depend on the input"
@@ -195,7 +195,7 @@ def test_without_network(monkeypatch):
         clip.load("open_clip:ViT-B-16/laion2b_s34b_b88k")
 
 
-def test_pictures_that_were_squashed_are_warned_of(saved, tmp_path):
+def test_images_that_were_squashed_are_warned_of(saved, tmp_path):
     saved(MODELS["gelu"], resize_mode="squash")
     with pytest.warns(UserWarning, match="squash"):
         clip.load(f"open_clip:{tmp_path}")

@@ -1,4 +1,4 @@
-"""Both towers equal open_clip's with the same random weights, at the shapes OpenAI published."""
+"""Both encoders equal open_clip's with the same random weights, at the shapes OpenAI published."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ PROMPTS = ["a photo of a cat.", "a centered satellite photo of Annual Crop Land.
 
 @pytest.mark.parametrize("name", SHAPES)
 @torch.no_grad()
-def test_features(name, lively, pictures):
+def test_features(name, lively, images):
     torch.manual_seed(0)
     reference = lively(open_clip.model.CLIP(**SHAPES[name], text_cfg=TEXT, quick_gelu=True))
     model = from_state_dict(reference.state_dict())
     texts = tokenize(PROMPTS)
     for ours, theirs in [
-        (model.encode_image(pictures), reference.encode_image(pictures)),
+        (model.encode_image(images), reference.encode_image(images)),
         (model.encode_text(texts), reference.encode_text(texts)),
     ]:
         assert (theirs[0] - theirs[1]).std() > 0.01, "the features must depend on the input"
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
-    similarity = reference.encode_image(pictures, True) @ reference.encode_text(texts, True).T
+    similarity = reference.encode_image(images, True) @ reference.encode_text(texts, True).T
     logits = reference.logit_scale.exp() * similarity
-    torch.testing.assert_close(model(pictures, texts)[0], logits, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(model(images, texts)[0], logits, rtol=1e-4, atol=1e-4)

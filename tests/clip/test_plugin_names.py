@@ -7,7 +7,7 @@ import open_clip.model
 import pytest
 import torch
 
-from clip import catalog, clip
+from clip import clip, pretrained
 from clip.simple_tokenizer import SimpleTokenizer
 from clip.tokenizer import default_tokenizer
 from clip.weights import state_dict_from
@@ -27,8 +27,8 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "embedded").mkdir()
     arrays = {name: tensor.half().numpy() for name, tensor in model.state_dict().items()}
     np.savez_compressed(tmp_path / "embedded" / "tiny.npz", **arrays)
-    monkeypatch.setattr(catalog, "EMBEDDED", tmp_path / "embedded")
-    monkeypatch.setenv(catalog.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setattr(pretrained, "EMBEDDED", tmp_path / "embedded")
+    monkeypatch.setenv(pretrained.CACHE_VARIABLE, str(tmp_path / "cache"))
     return tmp_path
 
 
@@ -72,27 +72,27 @@ def test_only_archives_known_by_their_sums_are_handed_out_as_programs(folder, mo
     assert torch.equal(torch.load(path, weights_only=True)["weight"], program.weight)
     with pytest.raises(RuntimeError), open(path, "rb") as file:
         torch.jit.load(file)
-    known = catalog.Release("known", "https://openai/program.pt", file_sha256(folder / "program.pt"))
+    known = pretrained.Release("known", "https://openai/program.pt", file_sha256(folder / "program.pt"))
     monkeypatch.setattr(clip, "releases", lambda: {"known": known})
-    monkeypatch.setattr(catalog, "releases", lambda: {"known": known})
-    monkeypatch.setenv(catalog.CACHE_VARIABLE, str(folder))
+    monkeypatch.setattr(pretrained, "releases", lambda: {"known": known})
+    monkeypatch.setenv(pretrained.CACHE_VARIABLE, str(folder))
     assert clip._download(known.url) == str(folder / "program.pt")
 
 
 def test_names():
-    assert clip._MODELS["ViT-B/16"] == catalog.releases()["ViT-B/16"].url
+    assert clip._MODELS["ViT-B/16"] == pretrained.releases()["ViT-B/16"].url
     assert set(clip._MODELS) == set(clip.available_models())
     assert clip.tokenize("a photo of a cat").shape == (1, 77)
     assert isinstance(clip._tokenizer, SimpleTokenizer)
     assert clip._tokenizer.encode("great dane") == default_tokenizer().encode("great dane")
-    with pytest.raises(catalog.UnknownModelError, match="Did you mean RN50"):
+    with pytest.raises(pretrained.UnknownModelError, match="Did you mean RN50"):
         clip._MODELS["RN-50"]
 
 
 def test_blocks_alone_are_sequence_first(folder):
-    """As a file that loops over OpenAI's blocks calls them: position before sequence, the text tower's causal."""
+    """As a file that loops over OpenAI's blocks calls them: position before sequence, the text encoder's causal."""
     model = load_as_plugins_do("tiny").float()
-    tokens, pictures = torch.randint(1, 298, (3, 77)), torch.randn(2, 3, 16, 16)
+    tokens, images = torch.randint(1, 298, (3, 77)), torch.randn(2, 3, 16, 16)
     tokens[:, 40] = 299
     with torch.no_grad():
         x = (model.token_embedding(tokens) + model.positional_embedding).permute(1, 0, 2)
@@ -101,13 +101,13 @@ def test_blocks_alone_are_sequence_first(folder):
         x = model.ln_final(x.permute(1, 0, 2))[torch.arange(3), tokens.argmax(dim=-1)] @ model.text_projection
         torch.testing.assert_close(x, model.encode_text(tokens))
 
-        tower = model.visual
-        x = tower.conv1(pictures).flatten(2).permute(0, 2, 1)
-        x = torch.cat([tower.class_embedding.expand(2, 1, -1), x], dim=1) + tower.positional_embedding
-        x = tower.ln_pre(x).permute(1, 0, 2)
-        for block in tower.transformer.resblocks:
+        encoder = model.visual
+        x = encoder.conv1(images).flatten(2).permute(0, 2, 1)
+        x = torch.cat([encoder.class_embedding.expand(2, 1, -1), x], dim=1) + encoder.positional_embedding
+        x = encoder.ln_pre(x).permute(1, 0, 2)
+        for block in encoder.transformer.resblocks:
             x = block(x)
-        torch.testing.assert_close(tower.ln_post(x[0]) @ tower.proj, model.encode_image(pictures))
+        torch.testing.assert_close(encoder.ln_post(x[0]) @ encoder.proj, model.encode_image(images))
 
 
 def test_design_details_of_the_maple_family(folder):

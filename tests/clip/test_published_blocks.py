@@ -19,10 +19,10 @@ def test_outputs_and_gradients(causal, shape):
     publish(published)
     x, weights = torch.randn(*shape, 32, dtype=torch.double), torch.randn(*shape, 32, dtype=torch.double)
     found = []
-    for tower in (own, published):
+    for encoder in (own, published):
         start = x.clone().requires_grad_()
-        out = tower.run(start)
+        out = encoder.run(start)
         (out * weights).sum().backward()
-        found.append((out.detach(), start.grad, *(p.grad for p in tower.parameters())))
+        found.append((out.detach(), start.grad, *(p.grad for p in encoder.parameters())))
     for ours, theirs in zip(*found, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)

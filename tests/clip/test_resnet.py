@@ -1,4 +1,4 @@
-"""The ResNet tower equals stored features of OpenAI's, and open_clip's tower with the same random weights."""
+"""The ResNet encoder equals stored features of OpenAI's, and open_clip's encoder with the same random weights."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def test_golden_features_and_stages(case):
 
 
 @torch.no_grad()
-def test_rn50_as_open_clip(lively, pictures):
+def test_rn50_as_open_clip(lively, images):
     torch.manual_seed(0)
     reference = lively(Reference([3, 4, 6, 3], 1024, 32, image_size=224, width=64))
     model = ModifiedResNet((3, 4, 6, 3), 1024, 32, 224, 64).eval()
     model.load_state_dict(reference.state_dict())
-    expected = reference(pictures)
-    assert (expected[0] - expected[1]).std() > 0.01, "the features must depend on the picture"
-    torch.testing.assert_close(model(pictures), expected, rtol=1e-4, atol=1e-4)
+    expected = reference(images)
+    assert (expected[0] - expected[1]).std() > 0.01, "the features must depend on the image"
+    torch.testing.assert_close(model(images), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_gradients_as_open_clip(lively):
@@ -57,14 +57,14 @@ def test_gradients_as_open_clip(lively):
     model = ModifiedResNet((1, 1, 1, 1), 16, 4, 64, 8).eval().double()
     model.load_state_dict(reference.state_dict())
     images = torch.randn(3, 3, 64, 64, dtype=torch.float64)
-    for tower in (model, reference):
-        tower(images).square().sum().backward()
+    for encoder in (model, reference):
+        encoder(images).square().sum().backward()
     wanted = dict(reference.named_parameters())
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(parameter.grad, wanted[name].grad, msg=name)
 
 
-def test_pictures_of_another_size_are_refused():
+def test_images_of_another_size_are_refused():
     model = ModifiedResNet((1, 1, 1, 1), 16, 4, 64, 8)
     with pytest.raises(ValueError, match=r"64 x 64 pixels, not \(80, 80\)"):
         model(torch.zeros(1, 3, 80, 80))

@@ -1,4 +1,4 @@
-"""The image tower in two halves, with learned tokens and branches, against the computation in plain torch (float64)."""
+"""The image encoder in two halves, with learned tokens and branches, against plain torch in float64."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Slots:
 
     count = K
 
-    def __init__(self, at: int | None, grow_at: int, layers: tuple[int, ...], kept: float, per_picture: bool):
+    def __init__(self, at: int | None, grow_at: int, layers: tuple[int, ...], kept: float, per_image: bool):
         self.at, self.grow_at, self.kept = at, grow_at, kept
-        shape = (BATCH, K, WIDTH) if per_picture else (K, WIDTH)
+        shape = (BATCH, K, WIDTH) if per_image else (K, WIDTH)
         self.learned = {i: torch.randn(shape, dtype=torch.double, requires_grad=True) for i in layers}
 
     def tokens(self, layer: int, previous: Tensor | None) -> Tensor | None:
@@ -47,7 +47,7 @@ class Adapters:
 
 
 @pytest.fixture(scope="module")
-def tower() -> VisionTransformer:
+def encoder() -> VisionTransformer:
     torch.manual_seed(0)
     made = VisionTransformer(SIDE, PATCH, WIDTH, LAYERS, HEADS, 8).double().eval().requires_grad_(False)
     for name, parameter in made.named_parameters():
@@ -87,9 +87,9 @@ def put(x: Tensor, layer: int, slots: Slots | None) -> Tensor:
     return torch.stack(rows, 1)
 
 
-def plain(tower: VisionTransformer, images: Tensor, slots: Slots | None, adapters: Adapters | None) -> Tensor:
+def plain(encoder: VisionTransformer, images: Tensor, slots: Slots | None, adapters: Adapters | None) -> Tensor:
     """Every row of every layer: (B, all positions, D) after the last norm."""
-    w = dict(tower.state_dict())
+    w = dict(encoder.state_dict())
     x = F.conv2d(images, w["conv1.weight"], stride=PATCH).reshape(len(images), WIDTH, -1).permute(0, 2, 1)
     x = torch.cat([w["class_embedding"].repeat(len(images), 1, 1), x], 1) + w["positional_embedding"]
     x = norm(put(x, 0, slots), w, "ln_pre")
@@ -127,50 +127,50 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("towers", [VisionTransformer, FullVisionTransformer], ids=["fast", "plain"])
+@pytest.mark.parametrize("encoders", [VisionTransformer, FullVisionTransformer], ids=["fast", "plain"])
 @pytest.mark.parametrize("adapted", [False, True], ids=["tokens", "tokens and branch"])
-@pytest.mark.parametrize(("kept", "per_picture"), [(0.0, False), (0.3, True)], ids=["replaced", "mixed, per picture"])
+@pytest.mark.parametrize(("kept", "per_image"), [(0.0, False), (0.3, True)], ids=["replaced", "mixed, per image"])
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_tokens(tower, images, case, kept, per_picture, adapted, towers):
+def test_tokens(encoder, images, case, kept, per_image, adapted, encoders):
     torch.manual_seed(2)
-    slots, adapters = Slots(*case, kept, per_picture), Adapters((2, LAYERS)) if adapted else None
+    slots, adapters = Slots(*case, kept, per_image), Adapters((2, LAYERS)) if adapted else None
     start = 1 if adapted else max(1, slots.grow_at)
-    ours = tower if towers is VisionTransformer else FullVisionTransformer(tower)
+    ours = encoder if encoders is VisionTransformer else FullVisionTransformer(encoder)
     before = (slots if start > slots.grow_at else None, adapters)
     got = ours.upper(ours.lower(images, start, *before), slots, adapters)
     read = 1 + K if slots.at == 1 else 1
-    wanted = plain(tower, images, slots, adapters)[:, :read]
+    wanted = plain(encoder, images, slots, adapters)[:, :read]
     check(got, wanted, [*slots.learned.values(), *(adapters.parameters() if adapters else [])])
 
 
 @pytest.mark.parametrize("layers", [(1,), (4, LAYERS), (LAYERS,)])
-def test_branches(tower, images, layers):
-    """The layers below the first branch are the frozen tower's."""
+def test_branches(encoder, images, layers):
+    """The layers below the first branch are the frozen encoder's."""
     torch.manual_seed(3)
     adapters = Adapters(layers)
-    got = tower.upper(tower.lower(images, layers[0]), branch=adapters)
-    check(got, plain(tower, images, None, adapters)[:, :1], adapters.parameters())
+    got = encoder.upper(encoder.lower(images, layers[0]), branch=adapters)
+    check(got, plain(encoder, images, None, adapters)[:, :1], adapters.parameters())
 
 
 @pytest.mark.parametrize("to", range(1, LAYERS + 1))
 @torch.no_grad()
-def test_one_lower_half_serves_both_passes(tower, images, to):
+def test_one_lower_half_serves_both_passes(encoder, images, to):
     """A tuned pass leaves what the frozen one continues from as it was."""
     slots = Slots(1, to, (to,), 0.0, False)
-    shared = tower.lower(images, to)
-    tuned = tower.upper(shared, slots)
-    torch.testing.assert_close(tower.upper(shared), plain(tower, images, None, None)[:, :1], rtol=0, atol=1e-11)
-    torch.testing.assert_close(tuned, plain(tower, images, slots, None)[:, : 1 + K], rtol=0, atol=1e-11)
-    torch.testing.assert_close(tower.upper(shared)[:, 0] @ tower.proj, tower(images), rtol=0, atol=1e-11)
+    shared = encoder.lower(images, to)
+    tuned = encoder.upper(shared, slots)
+    torch.testing.assert_close(encoder.upper(shared), plain(encoder, images, None, None)[:, :1], rtol=0, atol=1e-11)
+    torch.testing.assert_close(tuned, plain(encoder, images, slots, None)[:, : 1 + K], rtol=0, atol=1e-11)
+    torch.testing.assert_close(encoder.upper(shared)[:, 0] @ encoder.proj, encoder(images), rtol=0, atol=1e-11)
 
 
 @torch.no_grad()
-def test_tokens_replaced_before_any_block_saw_them(tower, images):
+def test_tokens_replaced_before_any_block_saw_them(encoder, images):
     slots = Slots(None, 0, (0, 1, 2), 0.0, False)
-    got = tower.upper(tower.lower(images, 1, slots), slots)
-    torch.testing.assert_close(got, plain(tower, images, slots, None)[:, :1], rtol=0, atol=1e-11)
+    got = encoder.upper(encoder.lower(images, 1, slots), slots)
+    torch.testing.assert_close(got, plain(encoder, images, slots, None)[:, :1], rtol=0, atol=1e-11)
 
 
-def test_pictures_of_another_size_are_refused(tower):
+def test_images_of_another_size_are_refused(encoder):
     with pytest.raises(ValueError, match=r"16 x 16 pixels, not \(32, 32\).*INPUT\.SIZE"):
-        tower(torch.zeros(1, 3, 32, 32, dtype=torch.double))
+        encoder(torch.zeros(1, 3, 32, 32, dtype=torch.double))

@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 import clip
-from clip import catalog
-from clip.catalog import UnknownModelError
+from clip import pretrained
+from clip.pretrained import UnknownModelError
 from clip.weights import WeightsError, state_dict_from
 from safeio import download as downloads
 
@@ -155,7 +155,7 @@ def test_files_that_are_no_weights(tmp_path, tensors):
 def test_names():
     names = clip.available_models()
     assert {"RN50", "ViT-B/16", "ViT-L/14@336px"} <= set(names)
-    for release in catalog.releases().values():
+    for release in pretrained.releases().values():
         assert release.sha256 in release.url and len(release.sha256) == 64
     with pytest.raises(UnknownModelError, match=r"Did you mean ViT-B/16\? Available: .*RN50"):
         clip.load("vit-b-16")
@@ -166,7 +166,7 @@ def test_names():
 
 
 def test_embedded_models_load_and_are_listed():
-    for name, path in catalog.embedded().items():
+    for name, path in pretrained.embedded().items():
         assert name in clip.available_models() and clip.resolve(name) == path
         model, _ = clip.load(name)
         assert model.context_length == 77 and model.vocab_size == 49408
@@ -174,16 +174,16 @@ def test_embedded_models_load_and_are_listed():
 
 def test_cache_then_download(tmp_path, monkeypatch, tensors):
     """The cached file is used; without it and without a network the error says all that is needed."""
-    release = catalog.releases()["ViT-B/16"]
+    release = pretrained.releases()["ViT-B/16"]
     torch.save(tensors, tmp_path / "ViT-B-16.pt")
-    mine = catalog.Release("ViT-B/16", release.url, downloads.file_sha256(tmp_path / "ViT-B-16.pt"))
-    monkeypatch.setenv(catalog.CACHE_VARIABLE, str(tmp_path))
-    monkeypatch.setattr(catalog, "releases", lambda: {"ViT-B/16": mine})
+    mine = pretrained.Release("ViT-B/16", release.url, downloads.file_sha256(tmp_path / "ViT-B-16.pt"))
+    monkeypatch.setenv(pretrained.CACHE_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(pretrained, "releases", lambda: {"ViT-B/16": mine})
     assert clip.resolve("ViT-B/16") == tmp_path / "ViT-B-16.pt"
     assert clip.load("ViT-B/16")[0].visual.input_resolution == 32
 
-    unreachable = catalog.Release("ViT-B/16", "http://127.0.0.1:9/ViT-B-16.pt", "0" * 64)
-    monkeypatch.setattr(catalog, "releases", lambda: {"ViT-B/16": unreachable})
+    unreachable = pretrained.Release("ViT-B/16", "http://127.0.0.1:9/ViT-B-16.pt", "0" * 64)
+    monkeypatch.setattr(pretrained, "releases", lambda: {"ViT-B/16": unreachable})
     monkeypatch.setattr(downloads.time, "sleep", lambda _seconds: None)
     with pytest.raises(downloads.DownloadError) as caught:
         clip.load("ViT-B/16", download_root=tmp_path / "empty")

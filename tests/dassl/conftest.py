@@ -18,7 +18,7 @@ from dassl.utils import Logger
 
 HERE = Path(__file__).parent
 COLOURS = {"amber": (230, 170, 20), "blue": (20, 40, 220), "cyan": (20, 210, 210), "green": (30, 200, 30)}
-COUNTS = {"train": 6, "val": 3, "test": 4}  # pictures per class
+COUNTS = {"train": 6, "val": 3, "test": 4}  # images per class
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +36,7 @@ def golden_arrays():
 
 @pytest.fixture(scope="session")
 def data_root(tmp_path_factory):
-    """A data folder with the dataset `colours`: noisy pictures of one colour per class."""
+    """A data folder with the dataset `colours`: noisy images of one colour per class."""
     root = tmp_path_factory.mktemp("data")
     rng = np.random.default_rng(0)
     for name, colour in COLOURS.items():

@@ -21,7 +21,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path / "crops"
 
 
-def pictures(cfg) -> torch.Tensor:
+def images(cfg) -> torch.Tensor:
     return torch.cat([batch["img"] for batch in DataManager(cfg).test_loader])
 
 
@@ -30,7 +30,7 @@ def without_cache(cfg) -> torch.Tensor:
     cfg.defrost()
     cfg.DATALOADER.CACHE = False
     assert type(DataManager(cfg).test_loader.dataset) is DatasetWrapper
-    return pictures(cfg)
+    return images(cfg)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -38,26 +38,26 @@ def test_the_same_numbers(tiny_cfg, folder, workers, monkeypatch):
     tiny_cfg.defrost()
     tiny_cfg.DATALOADER.NUM_WORKERS = workers
     expected = without_cache(tiny_cfg)
-    assert torch.equal(pictures(tiny_cfg), expected)  # made
+    assert torch.equal(images(tiny_cfg), expected)  # made
     if not workers:
         monkeypatch.setattr(crop_cache, "read_image", lambda path: pytest.fail(f"{path} was read again"))
-    assert torch.equal(pictures(tiny_cfg), expected)  # read
+    assert torch.equal(images(tiny_cfg), expected)  # read
 
 
-def test_a_changed_picture_is_seen(tiny_cfg, folder):
-    pictures(tiny_cfg)
+def test_a_changed_image_is_seen(tiny_cfg, folder):
+    images(tiny_cfg)
     path = Path(DataManager(tiny_cfg).dataset.test[0].impath)
     before = path.read_bytes()
     try:
         Image.new("RGB", (40, 50), (1, 2, 3)).save(path)
-        assert torch.equal(pictures(tiny_cfg), without_cache(tiny_cfg))
+        assert torch.equal(images(tiny_cfg), without_cache(tiny_cfg))
     finally:
         path.write_bytes(before)
 
 
 @pytest.mark.parametrize("damage", ["cut", "overwritten", "removed"])
 def test_damaged_files_cost_time_only(tiny_cfg, folder, damage):
-    expected = pictures(tiny_cfg)
+    expected = images(tiny_cfg)
     for pack in folder.glob("*.crops"):
         content = pack.read_bytes()
         half = len(content) // 2
@@ -65,7 +65,7 @@ def test_damaged_files_cost_time_only(tiny_cfg, folder, damage):
             pack.unlink()
         else:
             pack.write_bytes(content[:half] + (bytes(len(content) - half) if damage == "overwritten" else b""))
-    assert torch.equal(pictures(tiny_cfg), expected)
+    assert torch.equal(images(tiny_cfg), expected)
 
 
 @pytest.mark.parametrize("damage", ["cut", "removed"])
@@ -94,9 +94,9 @@ def test_processes_that_fill_and_remove_at_the_same_time(tiny_cfg, folder):
         cfg = tiny_cfg.clone()
         for turn in range(6):
             cfg.INPUT.SIZE = (tiny_cfg.INPUT.SIZE[0] - shrink * (turn % 2),) * 2
-            found = pictures(cfg)
+            found = images(cfg)
         cfg.INPUT.SIZE = tiny_cfg.INPUT.SIZE
-        results.put((shrink, torch.equal(pictures(cfg), expected), len(found)))
+        results.put((shrink, torch.equal(images(cfg), expected), len(found)))
 
     processes = [context.Process(target=evaluate, args=(shrink,)) for shrink in (2, 4, 6)]
     for process in processes:
@@ -109,12 +109,12 @@ def test_processes_that_fill_and_remove_at_the_same_time(tiny_cfg, folder):
 
 
 def test_the_limit_holds(tiny_cfg, folder, capsys):
-    pictures(tiny_cfg)
-    before = {pack: pack.stat().st_size for pack in folder.glob("*.crops")}  # of test and validation pictures
+    images(tiny_cfg)
+    before = {pack: pack.stat().st_size for pack in folder.glob("*.crops")}  # of test and validation images
     tiny_cfg.defrost()
     tiny_cfg.DATALOADER.CACHE_GIB = sum(before.values()) / 2**30
     tiny_cfg.INPUT.SIZE = (tiny_cfg.INPUT.SIZE[0] - 2,) * 2
-    pictures(tiny_cfg)
+    images(tiny_cfg)
     after = {pack: pack.stat().st_size for pack in folder.glob("*.crops")}
     assert not before.keys() & after.keys() and len(after) == 2
     tiny_cfg.DATALOADER.CACHE_GIB = 1e-9
@@ -127,7 +127,7 @@ def test_a_full_disk_is_said_and_nothing_is_left(tiny_cfg, folder, capsys, monke
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(row_pack, "_set_aside", full)
-    assert torch.equal(pictures(tiny_cfg), without_cache(tiny_cfg))
+    assert torch.equal(images(tiny_cfg), without_cache(tiny_cfg))
     assert "No space left" in capsys.readouterr().err and not list(folder.iterdir())
 
 
@@ -140,7 +140,7 @@ def test_packs_travel_to_other_processes_by_name(tmp_path):
     assert (again.read(1) == pack.read(1)).all() and len(pickle.dumps(pack)) < 1000
 
 
-def test_training_pictures_are_decoded_once(tiny_cfg, monkeypatch):
+def test_training_images_are_decoded_once(tiny_cfg, monkeypatch):
     manager = DataManager(tiny_cfg)
     data = manager.train_loader_x.dataset
     torch.manual_seed(0)

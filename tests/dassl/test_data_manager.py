@@ -13,7 +13,7 @@ from dassl.data import DataManager, DatasetWrapper
 from dassl.data.data_manager import build_data_loader
 from dassl.data.datasets import build_dataset
 from dassl.utils import read_image, set_random_seed
-from dassl.utils.files import UnreadablePicture
+from dassl.utils.files import UnreadableImage
 
 
 class Noise:
@@ -77,7 +77,7 @@ def test_workers_get_fresh_seeds_that_the_global_seed_decides(tiny_cfg):
     assert all(len(set(column.tolist())) == 8 for column in first.t())  # no two draws alike
 
 
-def test_several_views_and_the_plain_picture(tiny_cfg):
+def test_several_views_and_the_plain_image(tiny_cfg):
     tiny_cfg.DATALOADER.K_TRANSFORMS = 3
     tiny_cfg.DATALOADER.RETURN_IMG0 = True
     tiny_cfg.INPUT.TRANSFORMS = ("random_resized_crop", "normalize")
@@ -113,7 +113,7 @@ def test_no_transform(tiny_cfg):
         DatasetWrapper(tiny_cfg, source, is_train=True)
 
 
-def test_an_unreadable_picture_is_named(tiny_cfg, tmp_path):
+def test_an_unreadable_image_is_named(tiny_cfg, tmp_path):
     bad = tmp_path / "broken.png"
     source = build_dataset(tiny_cfg).train_x[:1]
     bad.write_bytes(Path(source[0].impath).read_bytes()[:100])
@@ -123,7 +123,7 @@ def test_an_unreadable_picture_is_named(tiny_cfg, tmp_path):
     loader = build_data_loader(tiny_cfg, data_source=source, batch_size=1, is_train=False)
     with pytest.raises(OSError, match=r"broken\.png") as error:
         next(iter(loader))
-    assert type(error.value) is UnreadablePicture  # made of one text, which is how it comes over from a worker
+    assert type(error.value) is UnreadableImage  # made of one text, which is how it comes over from a worker
 
 
 def test_a_sampler_without_any_batch_is_an_error(tiny_cfg):

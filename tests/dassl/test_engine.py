@@ -107,7 +107,7 @@ def test_load_for_other_classes_drops_the_prefix(plugin, tmp_path):
 
 
 def test_interrupted_run_resumes_to_the_same_end(plugin, tmp_path, monkeypatch):
-    """Order of the pictures and their augmentation continue too, so that nothing tells the runs apart."""
+    """Order of the images and their augmentation continue too, so that nothing tells the runs apart."""
     fixed = ("TRAIN.CHECKPOINT_FREQ", "1", "DATALOADER.NUM_WORKERS", "1")
     whole, whole_log = plugin("whole", *fixed)
 

@@ -92,7 +92,7 @@ def test_scores_without_numbers_are_said(cfg, predictions, capsys):
     scores[3, 2] = scores[30] = float("nan")
     scores[5, 0] = -float("inf")  # a class ruled out
     evaluate(cfg, scores, labels)
-    assert "WARNING: scores of 2 of 40 pictures are NaN" in capsys.readouterr().err
+    assert "WARNING: scores of 2 of 40 images are NaN" in capsys.readouterr().err
 
 
 def test_topk_accuracy(predictions):

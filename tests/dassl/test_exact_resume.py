@@ -14,7 +14,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dassl.data.worker_loss import WorkerLost
+from dassl.data.loader_errors import WorkerLost
 from dassl.engine import build_trainer
 from dassl.engine import resume as resume_module
 from dassl.engine.resume import NAME, PREVIOUS, restore_position
@@ -128,7 +128,7 @@ def test_a_damaged_file_does_not_push_out_the_good_one(cfg, tmp_path):
         assert torch.equal(value, parameters(whole)[name]), name
 
 
-def test_fewer_pictures_than_when_it_began_are_told(cfg, tmp_path):
+def test_fewer_images_than_when_it_began_are_told(cfg, tmp_path):
     assert killed_after(start(cfg, tmp_path / "cut"), 3)
     again = start(cfg, tmp_path / "cut")
     again.train_loader_x = list(islice(again.train_loader_x, 1))
@@ -318,13 +318,13 @@ import torch
 from torch.utils.data import DataLoader
 from dassl.data.data_manager import leave_signals_to_the_run
 
-class Pictures(torch.utils.data.Dataset):
+class Images(torch.utils.data.Dataset):
     def __len__(self):
         return 8
     def __getitem__(self, index):
         return index
 
-batches = iter(DataLoader(Pictures(), num_workers=2, worker_init_fn=leave_signals_to_the_run))
+batches = iter(DataLoader(Images(), num_workers=2, worker_init_fn=leave_signals_to_the_run))
 next(batches)
 raise SystemExit(1)  # an error keeps them alive as long
 """

@@ -1,4 +1,4 @@
-"""Few-shot samples equal upstream's, picture by picture."""
+"""Few-shot samples equal upstream's, image by image."""
 
 import pickle
 import pickletools
@@ -102,14 +102,14 @@ class TestDatasetBase:
         assert {k: len(v) for k, v in by_label.items()} == {2: 2, 0: 1, 1: 1}
         assert {k: len(v) for k, v in by_domain.items()} == {0: 3, 1: 1}
 
-    def test_a_class_without_training_pictures_is_named(self, make):
+    def test_a_class_without_training_images_is_named(self, make):
         with pytest.raises(ValueError, match=r"label 1 \(bee\)"):
             DatasetBase(train_x=make(0, 2), test=make(0, 1, 2))
         with pytest.raises(ValueError, match=r"label 3 \(dog\)"):
             DatasetBase(train_x=make(0, 1, 2), val=make(3))
         with pytest.raises(ValueError, match="label 0"):
             DatasetBase(train_x=make(1))
-        with pytest.raises(ValueError, match="no training pictures"):
+        with pytest.raises(ValueError, match="no training images"):
             DatasetBase(train_x=[])
 
     def test_domains_are_checked(self, make):

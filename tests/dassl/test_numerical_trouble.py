@@ -6,7 +6,7 @@ import torch
 from dassl.engine import build_trainer
 
 
-def test_the_message_names_step_and_pictures(tiny_cfg):
+def test_the_message_names_step_and_images(tiny_cfg):
     trainer = build_trainer(tiny_cfg)
     step, calls = trainer.forward_backward, []
 

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, RandomSampler
 from dassl.data.samplers import build_sampler
 
 DATA = [SimpleNamespace(label=i % 5, domain=(i * i) % 3) for i in range(60)]  # domains: 0 x 20, 1 x 40
-DOMAINS = [SimpleNamespace(label=0, domain=i % 3) for i in range(32)]  # 11, 11 and 10 pictures
+DOMAINS = [SimpleNamespace(label=0, domain=i % 3) for i in range(32)]  # 11, 11 and 10 images
 
 
 def batches(sampler, size):

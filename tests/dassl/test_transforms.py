@@ -24,7 +24,7 @@ def cfg():
 
 
 @pytest.fixture
-def picture():
+def image():
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8))
 
 
@@ -39,24 +39,24 @@ def test_test_transform_equals_golden_numbers(golden, golden_arrays, cfg):
     for name in names:
         out = transform(Image.fromarray(arrays[f"{name}/uint8"]))
         off = np.abs(out.numpy() - arrays[f"{name}/dassl"])
-        older = int(PIL.__version__.split(".")[0]) < 13  # which scales tall pictures in another order
+        older = int(PIL.__version__.split(".")[0]) < 13  # which scales tall images in another order
         assert off.max() < (0.11 if older else 1e-6) and off.mean() < 5e-3
 
 
 @pytest.mark.parametrize("choice", AVAI_CHOICES)
-def test_each_training_transform_gives_the_configured_size(choice, cfg, picture):
+def test_each_training_transform_gives_the_configured_size(choice, cfg, image):
     cfg.INPUT.TRANSFORMS = (choice,)
     torch.manual_seed(0)
-    out = build_transform(cfg, is_train=True)(picture)
+    out = build_transform(cfg, is_train=True)(image)
     assert out.shape == (3, 32, 24) and out.dtype == torch.float32 and torch.isfinite(out).all()
 
 
-def test_without_augmentation_training_only_resizes(cfg, picture):
-    expected = F.to_tensor(F.resize(picture, [32, 24], INTERPOLATION_MODES["bicubic"]))
-    assert torch.equal(build_transform(cfg)(picture), expected)
+def test_without_augmentation_training_only_resizes(cfg, image):
+    expected = F.to_tensor(F.resize(image, [32, 24], INTERPOLATION_MODES["bicubic"]))
+    assert torch.equal(build_transform(cfg)(image), expected)
 
 
-def test_order_does_not_depend_on_the_config(cfg, picture, capsys):
+def test_order_does_not_depend_on_the_config(cfg, image, capsys):
     printed = []
     for choices in (AVAI_CHOICES, AVAI_CHOICES[::-1]):
         capsys.readouterr()
@@ -69,7 +69,7 @@ def test_order_does_not_depend_on_the_config(cfg, picture, capsys):
     assert steps[middle - 1 :][2:] == ["cutout", "normalize", "gaussian_noise", "instance_norm"]
 
 
-def test_random_resized_crop_and_flip_equal_torchvision(cfg, picture):
+def test_random_resized_crop_and_flip_equal_torchvision(cfg, image):
     from torchvision import transforms as T
 
     cfg.INPUT.TRANSFORMS = ("normalize", "random_flip", "random_resized_crop")
@@ -84,9 +84,9 @@ def test_random_resized_crop_and_flip_equal_torchvision(cfg, picture):
     )
     ours = build_transform(cfg)
     torch.manual_seed(5)
-    expected = [reference(picture) for _ in range(4)]
+    expected = [reference(image) for _ in range(4)]
     torch.manual_seed(5)
-    assert all(torch.equal(ours(picture), image) for image in expected)
+    assert all(torch.equal(ours(image), view) for view in expected)
 
 
 def test_no_transform_and_unknown_names(cfg):
@@ -99,12 +99,12 @@ def test_no_transform_and_unknown_names(cfg):
     assert build_transform(cfg) is None
 
 
-def test_translation_moves_the_window(picture):
+def test_translation_moves_the_window(image):
     torch.manual_seed(0)
     always = Random2DTranslation((16, 16), p=1.0)
-    views = {always(picture).tobytes() for _ in range(20)}
-    assert always(picture).size == (16, 16) and len(views) > 3
-    assert np.array_equal(Random2DTranslation((16, 20), p=0.0)(picture), F.resize(picture, [16, 20]))
+    views = {always(image).tobytes() for _ in range(20)}
+    assert always(image).size == (16, 16) and len(views) > 3
+    assert np.array_equal(Random2DTranslation((16, 20), p=0.0)(image), F.resize(image, [16, 20]))
 
 
 def test_cutout_sets_squares_to_zero():

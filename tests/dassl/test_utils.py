@@ -17,7 +17,7 @@ from torch import nn
 from dassl import utils
 from dassl.utils.download import extract_archive
 from dassl.utils.logger import speak_any_text
-from safeio import bombs
+from safeio import archive_limits
 
 
 def test_json_is_written_like_the_published_splits(tmp_path):
@@ -130,7 +130,7 @@ class TestArchives:
 
     @pytest.mark.parametrize("form", ["zip", "gztar"])
     def test_bombs_are_refused(self, tmp_path, monkeypatch, form):
-        monkeypatch.setattr(bombs, "HARMLESS", 1 << 20)
+        monkeypatch.setattr(archive_limits, "HARMLESS", 1 << 20)
         (tmp_path / "in").mkdir()
         (tmp_path / "in" / "zeros").write_bytes(bytes(8 << 20))
         archive = shutil.make_archive(str(tmp_path / "a"), form, tmp_path / "in")

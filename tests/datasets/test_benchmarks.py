@@ -19,15 +19,15 @@ import yaml
 
 import datasets  # noqa: F401  (registers the builders)
 from dassl.data.datasets import DATASET_REGISTRY, Datum
-from datasets._imagenet import CLIP_NAMES
-from datasets._splits import SplitError
+from datasets.base.imagenet_family import CLIP_NAMES
+from datasets.base.splits import SplitError
 
 PROJECT = Path(__file__).parent.parent.parent
 _spec = importlib.util.spec_from_file_location("replicas", Path(__file__).parent / "replicas.py")
 replicas = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(replicas)
 
-CASES = {  # registry name: replica, class names in the order of labels, pictures for training, validation, testing
+CASES = {  # registry name: replica, class names in the order of labels, images for training, validation, testing
     "Caltech101": ("caltech101", ["face", "leopard", "motorbike", "accordion", "airplane", "car_side"], (30, 12, 18)),
     "Food101": ("food101", ["apple_pie", "waffles"], (15, 6, 9)),
     "DescribableTextures": ("dtd", ["banded", "polka-dotted", "zigzagged"], (15, 6, 9)),
@@ -139,7 +139,7 @@ def test_a_missing_split_is_made_once_and_written(replica, capsys):
 
 
 @each("OxfordPets")
-def test_only_the_split_file_and_the_pictures_are_needed(replica):
+def test_only_the_split_file_and_the_images_are_needed(replica):
     name, root = replica
     first = build(name, root)
     for file in (root / "oxford_pets" / "annotations").iterdir():
@@ -155,7 +155,7 @@ def test_a_missing_folder_is_said(replica):
 
 
 @each("OxfordPets", "FGVCAircraft")
-def test_a_missing_picture_is_named(replica):
+def test_a_missing_image_is_named(replica):
     name, root = replica
     build(name, root)
     gone = sorted(root.glob("*/images/*.jpg"))[0]
@@ -247,7 +247,7 @@ def test_a_pickled_choice_of_another_machine_is_used(replica, monkeypatch, prefi
 
 
 @each("ImageNet")
-def test_imagenet_s_pickled_choice_has_training_pictures_alone(replica, monkeypatch, capsys):
+def test_imagenet_s_pickled_choice_has_training_images_alone(replica, monkeypatch, capsys):
     name, root = replica
     chosen = {"train": build(name, root).train_x[3::20]}
     file = root / "imagenet" / "split_fewshot" / "shot_1-seed_1.pkl"

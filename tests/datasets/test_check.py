@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 
 from datasets import check
-from datasets._facts import read_facts
+from datasets.base.metadata import read_facts
 
 
 @pytest.fixture
 def textures(tmp_path, monkeypatch):
-    """Eight pictures of two classes, and facts that say so."""
+    """Eight images of two classes, and facts that say so."""
     rows = {"train": [], "val": [], "test": []}
     (tmp_path / "dtd" / "images").mkdir(parents=True)
     for i, part in enumerate(["train", "train", "val", "test"]):
@@ -46,13 +46,13 @@ def test_other_counts(textures):
     assert row(textures)[1:6] == ["different", "2", "4", "2", "1 (not 2)"]
 
 
-def test_a_missing_picture_is_named(textures):
+def test_a_missing_image_is_named(textures):
     (textures / "dtd" / "images" / "dotted1.jpg").unlink()
     state, *_, remark = row(textures)[1:]
     assert state == "incomplete" and "dotted1.jpg" in remark
 
 
-def test_a_picture_that_does_not_open_is_found_by_looking_deep(textures):
+def test_a_image_that_does_not_open_is_found_by_looking_deep(textures):
     (textures / "dtd" / "images" / "dotted1.jpg").write_bytes(b"")
     assert row(textures)[1] == "found"
     state, *_, remark = row(textures, deep=True)[1:]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from datasets._facts import read_facts, read_sources
+from datasets.base.metadata import read_facts, read_sources
 from runs.protocol import plan
 
 PROJECT = Path(__file__).parent.parent.parent

@@ -1,4 +1,4 @@
-"""Pictures of the user's own: class folders, parts, manifests, class names, small classes."""
+"""Images of the user's own: class folders, parts, manifests, class names, small classes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from dassl.data.datasets import DATASET_REGISTRY
-from datasets._splits import SplitError
+from datasets.base.splits import SplitError
 
 
 def build(root, shots: int = -1, seed: int = 1, classes: str = "all"):
@@ -62,7 +62,7 @@ def test_small_classes(tmp_path, count, expected):
     assert tuple(sum(item.classname == "axolotl" for item in part) for part in parts) == expected
 
 
-def test_fewer_pictures_than_shots_is_said(tmp_path, capsys):
+def test_fewer_images_than_shots_is_said(tmp_path, capsys):
     fill(tmp_path, axolotl=3, bat=100)
     dataset = build(tmp_path, shots=16)
     assert len(dataset.train_x) == 2 + 16
@@ -121,7 +121,7 @@ def test_a_line_that_is_not_understood_is_named(tmp_path, line):
         build(tmp_path)
 
 
-def test_a_picture_that_is_not_there_is_named(tmp_path):
+def test_a_image_that_is_not_there_is_named(tmp_path):
     (tmp_path / "manifest.csv").write_text("path,classname\ngone.jpg,a\n")
     with pytest.raises(FileNotFoundError, match=r"line 2.*gone\.jpg"):
         build(tmp_path)

@@ -34,7 +34,7 @@ def test_importing_the_package_registers_every_file():
     assert {f"{datasets.__name__}.{file}" for file in files} <= modules
 
 
-def test_enough_classes_and_pictures():
+def test_enough_classes_and_images():
     per_class = Counter(name for part in SPLIT.values() for _, _, name in part)
     train = Counter(name for _, _, name in SPLIT["train"])
     assert len(NAMES) == 38
@@ -47,7 +47,7 @@ def test_labels_are_the_alphabet():
     assert {(label, name) for part in SPLIT.values() for _, label, name in part} == set(enumerate(NAMES))
 
 
-def test_every_picture_opens_and_none_is_left_over():
+def test_every_image_opens_and_none_is_left_over():
     named = {
         "images": {path for part in SPLIT.values() for path, _, _ in part},
         "line": {p for p, _, _ in SPLIT["test"]},
@@ -55,17 +55,17 @@ def test_every_picture_opens_and_none_is_left_over():
     for folder, paths in named.items():
         assert {str(file.relative_to(HERE / folder)) for file in (HERE / folder).rglob("*.png")} == paths
         for path in paths:
-            with Image.open(HERE / folder / path) as picture:
-                picture.load()
-                assert picture.size == (64, 64)
+            with Image.open(HERE / folder / path) as image:
+                image.load()
+                assert image.size == (64, 64)
 
 
-def test_no_picture_is_in_two_parts():
+def test_no_image_is_in_two_parts():
     owner = {}
     for part, rows in SPLIT.items():
         for path, _, _ in rows:
-            with Image.open(HERE / "images" / path) as picture:
-                digest = hashlib.sha256(picture.convert("RGB").tobytes()).digest()
+            with Image.open(HERE / "images" / path) as image:
+                digest = hashlib.sha256(image.convert("RGB").tobytes()).digest()
             assert digest not in owner, f"{path} of {part} is also {owner[digest]}"
             owner[digest] = f"{path} of {part}"
 
@@ -114,7 +114,7 @@ def test_a_folder_below_the_data_root_goes_first(tmp_path):
     assert (tmp_path / FOLDER / "split_fewshot" / "shot_2-seed_1.json").is_file()
 
 
-def test_line_art_has_the_labels_of_the_colour_pictures(tmp_path):
+def test_line_art_has_the_labels_of_the_colour_images(tmp_path):
     colour, line = build("OpenMoji", tmp_path), build("OpenMojiLine", tmp_path)
     assert [(i.label, i.classname) for i in line.test] == [(i.label, i.classname) for i in colour.test]
     assert line.classnames == colour.classnames

@@ -12,11 +12,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from datasets import _archives, prepare
-from datasets._archives import ArchiveError, unpack
-from datasets._facts import chosen, read_facts, read_sources
-from datasets._imagenet import CLIP_NAMES
-from safeio import bombs
+from datasets import prepare
+from datasets.base import archives
+from datasets.base.archives import ArchiveError, unpack
+from datasets.base.imagenet_family import CLIP_NAMES
+from datasets.base.metadata import chosen, read_facts, read_sources
+from safeio import archive_limits
 
 
 def tar_of(files: dict[str, bytes], mode: str = "w:gz", special: tarfile.TarInfo | None = None) -> bytes:
@@ -186,7 +187,7 @@ def test_damaged_and_wrong_archives_are_named(tmp_path, content):
 
 @pytest.mark.parametrize("form", [tar_of, zip_of])
 def test_bombs_leave_nothing(tmp_path, form, monkeypatch):
-    monkeypatch.setattr(bombs, "HARMLESS", 1 << 20)
+    monkeypatch.setattr(archive_limits, "HARMLESS", 1 << 20)
     (tmp_path / "a").write_bytes(form({"dtd/fine.jpg": b"x", "dtd/zeros": bytes(8 << 20)}))
     with pytest.raises(ArchiveError, match=r"a would unpack to 0\.01 GB or more"):
         unpack(tmp_path / "a", tmp_path / "out", {"dtd/": ""})
@@ -194,7 +195,7 @@ def test_bombs_leave_nothing(tmp_path, form, monkeypatch):
 
 
 def test_the_disk_is_looked_at_first(tmp_path, monkeypatch):
-    monkeypatch.setattr(_archives.shutil, "disk_usage", lambda path: SimpleNamespace(free=10))
+    monkeypatch.setattr(archives.shutil, "disk_usage", lambda path: SimpleNamespace(free=10))
     (tmp_path / "a").write_bytes(tar_of(TEXTURES))
     with pytest.raises(ArchiveError, match="Make room"):
         unpack(tmp_path / "a", tmp_path / "out", {"dtd/": ""})

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from datasets._foreign import ForeignListError, read_foreign, read_jsonl
-from datasets._manifest import read_rows
-from datasets._splits import SplitError, read_split
+from datasets.base.manifest import read_rows
+from datasets.base.published_splits import ForeignListError, read_foreign, read_jsonl
+from datasets.base.splits import SplitError, read_split
 
 QUIET = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 DEEP = b"[" * 100_000  # deeper than Python follows
@@ -25,7 +25,7 @@ ROW = st.tuples(st.sampled_from(["here.png", "/etc/passwd", "../here.png", ""]) 
 
 @pytest.fixture
 def folder(tmp_path):
-    (tmp_path / "here.png").write_bytes(b"picture")
+    (tmp_path / "here.png").write_bytes(b"image")
     return tmp_path
 
 

@@ -1,4 +1,4 @@
-"""Finished runs of every method, on a tiny random CLIP and a folder of pictures."""
+"""Finished runs of every method, on a tiny random CLIP and a folder of images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import train
 import trainers  # noqa: F401  (registers the methods)
 from clip.model import CLIP
 from dassl.engine import TRAINER_REGISTRY
-from trainers._clip_trainer import ClipTrainer
+from trainers.base.trainer import ClipTrainer
 
 SIDE, DEPTH, PROMPT_DEPTH = 16, 3, 2  # pixels, layers
 CLASSES = ("red square", "green_field", "amber", "teal")  # the first two in alphabetical order are the base classes
@@ -25,18 +25,18 @@ class Runs:
     """Trains on demand and keeps the folders.
 
     Args:
-        folder: for pictures (`pictures/`), weights (`clip.pt`) and runs.
+        folder: for images (`images/`), weights (`clip.pt`) and runs.
     """
 
     def __init__(self, folder: Path):
-        self.folder, self.pictures, self.done = folder, folder / "pictures", {}
+        self.folder, self.images, self.done = folder, folder / "images", {}
         rng = np.random.default_rng(0)
         for name in CLASSES:
-            (self.pictures / name).mkdir(parents=True)
+            (self.images / name).mkdir(parents=True)
             colour = rng.integers(0, 256, 3)
             for i in range(6):
                 pixels = np.clip(colour + rng.normal(0, 60, (20, 24, 3)), 0, 255).astype(np.uint8)
-                Image.fromarray(pixels).save(self.pictures / name / f"{i}.png")
+                Image.fromarray(pixels).save(self.images / name / f"{i}.png")
         with torch.random.fork_rng():
             torch.manual_seed(0)
             model = CLIP(32, SIDE, DEPTH, 64, 8, 77, 49408, 64, 1, DEPTH)
@@ -62,7 +62,7 @@ class Runs:
         own = {key: PROMPT_DEPTH for key in real.defaults if key.startswith("PROMPT_DEPTH")}
         own |= {"PREC": "fp32"} if "PREC" in real.defaults else {}
         settings |= {f"TRAINER.{real.settings_node}.{key}": value for key, value in own.items()}
-        words = ["--root", self.pictures, "--trainer", method, "--seed", 1, "--output-dir", output]
+        words = ["--root", self.images, "--trainer", method, "--seed", 1, "--output-dir", output]
         return [str(word) for word in (*words, *(w for pair in settings.items() for w in pair), *options)]
 
     def __call__(self, method: str, classes: str = "base", *options) -> Path:
@@ -76,8 +76,8 @@ class Runs:
         return self.done[key]
 
     def files(self) -> list[Path]:
-        """All pictures."""
-        return sorted(self.pictures.rglob("*.png"))
+        """All images."""
+        return sorted(self.images.rglob("*.png"))
 
 
 @pytest.fixture(scope="session")

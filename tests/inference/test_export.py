@@ -9,12 +9,12 @@ import torch
 from safetensors import safe_open
 
 import export
-from inference import exporting
-from inference.exporting import ExportError, load_file, old_format, write_torchscript
+from inference.export import programs
+from inference.export.programs import ExportError, load_file, old_format, write_torchscript
 from predictor import Predictor
 
 KINDS = ["MMRL", "MaPLe", "MMA", "TipAdapter", "LinearProbe"]
-"""Methods that differ in what they compute on a picture."""
+"""Methods that differ in what they compute on a image."""
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def names(tmp_path):
     return file
 
 
-def pictures(count: int) -> torch.Tensor:
+def images(count: int) -> torch.Tensor:
     return torch.randn(count, 3, 16, 16, generator=torch.Generator().manual_seed(3))
 
 
@@ -41,14 +41,14 @@ def test_a_program_gives_the_runs_logits(name, form, runs, tmp_path, capsys):
     assert "differ from the run's by" in told
     predictor, compute = Predictor.load(runs(name), device="cpu"), load_file(path)
     for count in (1, 4):
-        torch.testing.assert_close(compute(pictures(count)), predictor.scores(pictures(count)), rtol=0, atol=1e-4)
+        torch.testing.assert_close(compute(images(count)), predictor.scores(images(count)), rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["MMRL", "TipAdapter"])
 def test_trained_and_new_classes_in_one_program(name, names, runs, tmp_path, capsys):
     path, _ = exported(runs, name, "torch", tmp_path, capsys, "--classes", names)
-    expected = Predictor.load(runs(name), ["teal", "green field", "amber"], device="cpu").scores(pictures(2))
-    torch.testing.assert_close(load_file(path)(pictures(2)), expected, rtol=0, atol=1e-4)
+    expected = Predictor.load(runs(name), ["teal", "green field", "amber"], device="cpu").scores(images(2))
+    torch.testing.assert_close(load_file(path)(images(2)), expected, rtol=0, atol=1e-4)
     extra = {"about.json": ""}
     torch.export.load(path, extra_files=extra)
     about = json.loads(extra["about.json"])
@@ -64,8 +64,8 @@ def test_onnxruntime_gives_the_runs_logits(name, runs, tmp_path, capsys):
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     predictor = Predictor.load(runs(name), device="cpu")
     for count in (1, 4):
-        (given,) = session.run(["logits"], {"images": pictures(count).numpy()})
-        assert abs(given - predictor.scores(pictures(count)).numpy()).max() < 1e-4
+        (given,) = session.run(["logits"], {"images": images(count).numpy()})
+        assert abs(given - predictor.scores(images(count)).numpy()).max() < 1e-4
     about = session.get_modelmeta().custom_metadata_map
     assert json.loads(about["classes"]) == list(predictor.classes)
 
@@ -83,9 +83,9 @@ def test_a_file_that_computes_something_else_is_found_out_and_removed(runs, tmp_
     def write_another(predictor, path):
         write_torchscript(Predictor.load(runs("ZeroshotCLIP"), device="cpu"), path)
 
-    monkeypatch.setitem(exporting.WRITERS, ".pt", write_another)
+    monkeypatch.setitem(programs.WRITERS, ".pt", write_another)
     with pytest.raises(ExportError, match="differ by"):
-        exporting.write_program(Predictor.load(runs("MMRL"), device="cpu"), tmp_path / "mmrl.pt")
+        programs.write_program(Predictor.load(runs("MMRL"), device="cpu"), tmp_path / "mmrl.pt")
     assert not any(tmp_path.iterdir())
 
 
@@ -106,7 +106,7 @@ def test_learned_parameters_with_their_card(runs, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("name", "words", "parts"),
     [
-        ("CoCoOp", ["--format", "torch"], ["CoCoOp cannot be exported", "each picture", "safetensors"]),
+        ("CoCoOp", ["--format", "torch"], ["CoCoOp cannot be exported", "each image", "safetensors"]),
         ("CoCoOp", ["--format", "onnx"], ["CoCoOp cannot be exported"]),
         ("CoCoOp", ["--format", "torchscript"], ["CoCoOp cannot be exported"]),
         ("ZeroshotCLIP", ["--format", "safetensors"], ["ZeroshotCLIP learns nothing"]),

@@ -13,7 +13,7 @@ import urllib.request
 import pytest
 
 import demo
-from inference.pictures import read_picture
+from inference.images import read_image
 from predictor import Predictor
 
 
@@ -24,7 +24,7 @@ def test_a_third_run_is_refused(capsys):
 
 
 def test_without_gradio_it_says_what_to_install(monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "inference.page", None)
+    monkeypatch.setitem(sys.modules, "inference.demo.page", None)
     assert demo.main(["anywhere"]) == 2
     assert "pip install -r requirements-demo.txt" in capsys.readouterr().err
 
@@ -33,7 +33,7 @@ def test_without_gradio_it_says_what_to_install(monkeypatch, capsys):
 def page(runs):
     """Address of a page with two runs."""
     pytest.importorskip("gradio", reason="the page needs requirements-demo.txt")
-    from inference.page import build_page, serve
+    from inference.demo.page import build_page, serve
 
     made = build_page([Predictor.load(runs(method), device="cpu") for method in ("MMRL", "LinearProbe")])
     connect, reached = socket.socket.connect, []
@@ -57,11 +57,11 @@ def test_a_wrong_run_is_told(page, tmp_path, capsys):
 
 @pytest.mark.extras
 def test_it_answers_as_the_predictor(page, runs):
-    from inference.page import shares
+    from inference.demo.page import shares
 
     predictor = Predictor.load(runs("MMRL"), ["amber", "sea"], device="cpu")
     (expected,) = predictor.predict(runs.files()[0], topk=2)
-    found = shares(predictor, read_picture(runs.files()[0]), 2)
+    found = shares(predictor, read_image(runs.files()[0]), 2)
     assert list(found) == [{"sea": "sea (new)"}.get(name, name) for name in expected.classes]
     assert list(found.values()) == pytest.approx(expected.probabilities)
 
@@ -80,15 +80,15 @@ def test_only_this_machine_is_asked_and_answered(page):
 
 @pytest.mark.extras
 def test_in_a_browser(page, runs, tab, tmp_path):
-    """Drop pictures, see both methods' classes, edit the names, make a mistake in them; nothing is asked elsewhere."""
+    """Drop images, see both methods' classes, edit the names, make a mistake in them; nothing is asked elsewhere."""
     broken = tmp_path / "broken.png"
-    broken.write_text("no picture")
+    broken.write_text("no image")
     answers = "document.querySelectorAll('[data-testid=label-output-value]').length == {}"
     names = "#names textarea"
     tab.open(page)
     tab.wait_for_text("MMRL, 2 classes: 2 trained on (fused)")
-    tab.choose_files("#pictures input[type=file]", [runs.files()[0], broken])
-    tab.wait_for_text("broken.png cannot be read as a picture")
+    tab.choose_files("#images input[type=file]", [runs.files()[0], broken])
+    tab.wait_for_text("broken.png cannot be read as a image")
     tab.wait_for(answers.format(2))  # of both runs
     tab.write(names, "amber\nthe sea\na hill")
     tab.wait_for_text("MMRL, 3 classes: 1 trained on (fused), 2 new to it (class token)")

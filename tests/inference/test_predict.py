@@ -11,7 +11,7 @@ from PIL import Image
 
 import predict
 from inference.classes import ClassesError, check_classes, positions, read_classes
-from inference.pictures import NoPicturesError, batches, find_pictures, read_picture
+from inference.images import NoImagesError, batches, find_images, read_upright
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def names(tmp_path):
 
 
 def test_text_csv_and_json_say_the_same(runs, names, tmp_path, capsys):
-    words = [str(runs("MMRL")), str(runs.pictures), "--classes", str(names), "--device", "cpu", "--batch-size", "4"]
+    words = [str(runs("MMRL")), str(runs.images), "--classes", str(names), "--device", "cpu", "--batch-size", "4"]
     assert predict.main([*words, "--csv", str(tmp_path / "out.csv"), "--json"]) == 0
     told = capsys.readouterr()
     data = json.loads(told.out)
@@ -32,20 +32,20 @@ def test_text_csv_and_json_say_the_same(runs, names, tmp_path, capsys):
         {"class": "deep_sea", "trained_on": False, "rule": "class token"},
     ]
     expected = [
-        [one["picture"], str(rank), best["class"], str(best["probability"]), best["rule"]]
+        [one["image"], str(rank), best["class"], str(best["probability"]), best["rule"]]
         for one in data["predictions"]
         for rank, best in enumerate(one["top"], start=1)
     ]
     with open(tmp_path / "out.csv", newline="", encoding="utf-8") as file:
         head, *rows = csv.reader(file)
-    assert (head, rows) == (["picture", "rank", "class", "probability", "rule"], expected)
+    assert (head, rows) == (["image", "rank", "class", "probability", "rule"], expected)
     assert len(rows) == 2 * len(runs.files())
     assert predict.main(words) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == expected[0][0] and lines[1].split(" %  ")[1] == f"{expected[0][2]}  ({expected[0][4]})"
 
 
-def test_unreadable_pictures_are_skipped_and_told(runs, tmp_path, capsys):
+def test_unreadable_images_are_skipped_and_told(runs, tmp_path, capsys):
     cut, fine = tmp_path / "cut.png", tmp_path / "fine.png"
     whole = runs.files()[0].read_bytes()
     cut.write_bytes(whole[: len(whole) // 2])
@@ -54,9 +54,9 @@ def test_unreadable_pictures_are_skipped_and_told(runs, tmp_path, capsys):
     assert predict.main([*words, str(tmp_path), str(tmp_path / "gone.jpg"), "--json"]) == predict.SOME == 1
     told = capsys.readouterr()
     data = json.loads(told.out)
-    assert [one["picture"] for one in data["predictions"]] == [str(fine)]
-    assert [one["picture"] for one in data["unreadable"]] == [str(cut), str(tmp_path / "gone.jpg")]
-    assert f"skipped {cut}: Cannot read" in told.err and "There is no picture" in told.err
+    assert [one["image"] for one in data["predictions"]] == [str(fine)]
+    assert [one["image"] for one in data["unreadable"]] == [str(cut), str(tmp_path / "gone.jpg")]
+    assert f"skipped {cut}: Cannot read" in told.err and "There is no image" in told.err
     assert predict.main([*words, str(cut)]) == predict.NOTHING == 2
 
 
@@ -64,20 +64,20 @@ def test_unreadable_pictures_are_skipped_and_told(runs, tmp_path, capsys):
     ("words", "parts"),
     [
         (["{folder}", "{folder}"], ["not a run's folder"]),
-        (["{run}", "{folder}"], ["No pictures found in", ".png"]),
-        (["{run}", "{picture}", "--classes", "{folder}/none.txt"], ["no class names", "none.txt"]),
-        (["{run}", "{picture}", "--classes", "{folder}/twice.txt"], ["'a cat' and 'A_cat'", "twice.txt"]),
-        (["{run}", "{picture}", "--classes", "{folder}/nowhere.txt"], ["Cannot read class names", "nowhere.txt"]),
-        (["{run}", "{picture}", "--classes", "{folder}/long.txt"], ["77"]),
-        (["{run}", "{picture}", "--device", "tpu"], ["tpu"]),
-        (["{run}", "{picture}", "--csv", "{folder}"], ["{folder}"]),
+        (["{run}", "{folder}"], ["No images found in", ".png"]),
+        (["{run}", "{image}", "--classes", "{folder}/none.txt"], ["no class names", "none.txt"]),
+        (["{run}", "{image}", "--classes", "{folder}/twice.txt"], ["'a cat' and 'A_cat'", "twice.txt"]),
+        (["{run}", "{image}", "--classes", "{folder}/nowhere.txt"], ["Cannot read class names", "nowhere.txt"]),
+        (["{run}", "{image}", "--classes", "{folder}/long.txt"], ["77"]),
+        (["{run}", "{image}", "--device", "tpu"], ["tpu"]),
+        (["{run}", "{image}", "--csv", "{folder}"], ["{folder}"]),
     ],
 )
 def test_mistakes(words, parts, runs, tmp_path, capsys):
     (tmp_path / "none.txt").write_text("\n \n_\n")
     (tmp_path / "twice.txt").write_text("a cat\ndog\nA_cat\n")
     (tmp_path / "long.txt").write_text("very " * 100)
-    places = {"folder": tmp_path, "run": runs("MMRL"), "picture": runs.files()[0]}
+    places = {"folder": tmp_path, "run": runs("MMRL"), "image": runs.files()[0]}
     assert predict.main([word.format(**places) for word in words]) == 2
     told = capsys.readouterr()
     assert told.out == "" and "Traceback" not in told.err
@@ -85,30 +85,30 @@ def test_mistakes(words, parts, runs, tmp_path, capsys):
     assert all(part.format(**places) in message for part in parts), message
 
 
-def test_pictures_of_a_folder(tmp_path):
+def test_images_of_a_folder(tmp_path):
     for name in ("b.PNG", "a.jpg", "inner/c.webp", ".hidden/d.png", "notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    found = find_pictures([tmp_path, tmp_path / "notes.txt", tmp_path / "a.jpg"])
+    found = find_images([tmp_path, tmp_path / "notes.txt", tmp_path / "a.jpg"])
     assert [path.name for path in found] == ["a.jpg", "b.PNG", "c.webp", "notes.txt"]
-    with pytest.raises(NoPicturesError):
-        find_pictures([])
+    with pytest.raises(NoImagesError):
+        find_images([])
 
 
-def test_a_picture_is_turned_as_its_camera_says(tmp_path):
+def test_a_image_is_turned_as_its_camera_says(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: rotate by a quarter
     Image.new("RGB", (30, 20), "red").save(tmp_path / "turned.jpg", exif=exif)
-    assert read_picture(tmp_path / "turned.jpg").size == (20, 30)
+    assert read_upright(tmp_path / "turned.jpg").size == (20, 30)
     damaged = (tmp_path / "turned.jpg").read_bytes().replace(b"Exif\0\0MM", b"Exif\0\0M?")
     (tmp_path / "damaged.jpg").write_bytes(damaged)
-    assert read_picture(tmp_path / "damaged.jpg").size == (30, 20)
+    assert read_upright(tmp_path / "damaged.jpg").size == (30, 20)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 100])
 def test_batches_are_complete_and_in_order(size, runs):
     files = runs.files()[:5]
-    parts = list(batches(files, lambda picture: torch.zeros(1), size))
+    parts = list(batches(files, lambda image: torch.zeros(1), size))
     assert [path for readable, _, _ in parts for path in readable] == files
     assert all(len(readable) == len(images) <= size for readable, images, _ in parts)
 

@@ -14,13 +14,13 @@ from dassl.engine import build_trainer
 from inference.classes import ClassesError
 from inference.run_folder import RunError
 from predictor import Predictor
-from trainers._settings import resolve
+from trainers.base.settings import resolve
 
 BASE, NEW = ("amber", "green_field"), ("red square", "teal")
 
 
 def trainers_scores(runs, method: str, run, classes: str, role: str, images: torch.Tensor) -> torch.Tensor:
-    """What the method's trainer says of pictures after loading the run, as `train.py --eval-only` does."""
+    """What the method's trainer says of images after loading the run, as `train.py --eval-only` does."""
     words = runs.arguments(method, classes, runs.folder / "unused", "TEST.ROLE", role)
     trainer = build_trainer(resolve(train.parse(words)).cfg)
     trainer.load_model(run)
@@ -28,7 +28,7 @@ def trainers_scores(runs, method: str, run, classes: str, role: str, images: tor
         return trainer.model_inference(images)
 
 
-def pictures(predictor: Predictor, runs) -> torch.Tensor:
+def image_batch(predictor: Predictor, runs) -> torch.Tensor:
     return torch.stack([predictor.transform(Image.open(file)) for file in runs.files()])
 
 
@@ -40,10 +40,10 @@ def test_trained_classes(method, runs):
     run = runs(method)
     predictor = Predictor.load(run, device="cpu")
     assert predictor.classes == BASE and all(predictor.seen)
-    images = pictures(predictor, runs)
+    images = image_batch(predictor, runs)
     expected = trainers_scores(runs, method, run, "base", "trained", images)
     close(predictor.scores(images), expected)
-    found = predictor.predict([runs.pictures], topk=2, batch_size=5)
+    found = predictor.predict([runs.images], topk=2, batch_size=5)
     assert [one.path for one in found] == runs.files() and not found.unreadable
     chances = expected.softmax(dim=1)
     for one, row in zip(found, chances, strict=True):
@@ -68,7 +68,7 @@ def test_trained_and_new_classes_in_any_order(method, runs):
         assert method == "LinearProbe"
         return
     assert predictor.seen == (False, True, False, True)
-    images = pictures(predictor, runs)
+    images = image_batch(predictor, runs)
     trained = trainers_scores(runs, method, run, "base", "trained", images)
     others = trainers_scores(runs, method, run, "new", "transferred", images)
     close(predictor.scores(images), torch.stack([others[:, 1], trained[:, 1], others[:, 0], trained[:, 0]], dim=1))
@@ -79,7 +79,7 @@ def test_some_of_the_trained_classes(method, runs):
     run = runs(method, "all")
     whole = Predictor.load(run, device="cpu")
     few = whole.with_classes(["teal", "amber"])
-    images = pictures(whole, runs)
+    images = image_batch(whole, runs)
     close(few.scores(images), whole.scores(images)[:, [3, 0]])
 
 
@@ -91,7 +91,7 @@ def test_the_rules_have_names(runs):
 def test_contexts_per_class_know_their_own_classes_only(runs):
     run = runs("CoOp", "all", "TRAINER.COOP.CSC", "True")
     whole = Predictor.load(run, device="cpu")
-    images = pictures(whole, runs)
+    images = image_batch(whole, runs)
     close(whole.with_classes(["teal"]).scores(images), whole.scores(images)[:, [3]])
     with pytest.raises(ClassesError, match=r"CoOp .*others: sea\."):
         whole.with_classes(["sea"])
@@ -127,7 +127,7 @@ def test_float16_is_float32_on_a_cpu(copied, runs):
     changed(copied, config=config)
     reduced, plain = (Predictor.load(run, device="cpu") for run in (copied, runs("MMRL")))
     assert reduced.reduced and not plain.reduced
-    images = pictures(plain, runs)
+    images = image_batch(plain, runs)
     assert torch.equal(reduced.scores(images), plain.scores(images))
 
 
@@ -171,4 +171,4 @@ def test_another_backbone_is_refused(copied, runs):
 
 def test_numbers_that_make_no_sense(runs):
     with pytest.raises(ValueError, match="topk is 0"):
-        Predictor.load(runs("ZeroshotCLIP"), device="cpu").predict(runs.pictures, topk=0)
+        Predictor.load(runs("ZeroshotCLIP"), device="cpu").predict(runs.images, topk=0)

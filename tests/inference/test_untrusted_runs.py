@@ -15,8 +15,8 @@ from inference.classes import ClassesError, read_classes
 from inference.run_folder import RunError, open_run
 from runs.record import read_record
 from runs.repeat import RecordError, read_to_repeat
-from safeio.mistake import Mistake
-from trainers._settings import resolve
+from safeio.errors import UserError
+from trainers.base.settings import resolve
 
 QUIET = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 DEEP = b"[" * 100_000
@@ -48,7 +48,7 @@ def run_folder(runs, tmp_path_factory):
 def opened(folder) -> None:
     try:
         assert open_run(folder).classes
-    except (RunError, Mistake) as error:
+    except (RunError, UserError) as error:
         assert str(error)
 
 

@@ -13,10 +13,10 @@ from torch import nn
 
 import visualize
 from clip.block import Attention
-from inference.attention import attention_maps, watched, weights
-from inference.features import BEFORE, feature_sets, on_a_plane, separation
-from inference.labelled import at_most, class_folders
-from inference.pictures import NoPicturesError
+from inference.images import NoImagesError
+from inference.visualize.attention import attention_maps, watched, weights
+from inference.visualize.features import BEFORE, feature_sets, on_a_plane, separation
+from inference.visualize.labelled_images import at_most, class_folders
 from predictor import Predictor
 
 TOKENS = {"MMRL": 5, "MMRLpp": 5, "MaPLe": 2, "VPT": 8, "IVLP": 2, "CoOp": 0, "MMA": 0}
@@ -101,39 +101,39 @@ def test_clusters_stay_apart_on_a_plane(projection):
 def test_a_plane_needs_points_and_a_known_projection():
     with pytest.raises(ValueError, match=r"'umap'.*pca, tsne"):
         on_a_plane(np.eye(4), "umap")
-    with pytest.raises(ValueError, match="three pictures"):
+    with pytest.raises(ValueError, match="three images"):
         on_a_plane(np.eye(2), "pca")
     assert separation(np.eye(3), np.zeros(3)) is None
 
 
 def test_class_folders(runs, tmp_path):
-    found = class_folders(runs.pictures)
+    found = class_folders(runs.images)
     assert {name for _, name in found} == {"red square", "green_field", "amber", "teal"} and len(found) == 24
     assert len(at_most(found, 2, {"teal", "amber"})) == 4
-    with pytest.raises(NoPicturesError, match="<class>/<picture>"):
-        class_folders(runs.pictures / "teal")
+    with pytest.raises(NoImagesError, match="<class>/<image>"):
+        class_folders(runs.images / "teal")
 
 
 @pytest.mark.extras
 def test_figures_are_written(runs, tmp_path, capsys):
     pytest.importorskip("matplotlib", reason="figures need requirements-visualize.txt")
     broken = tmp_path / "broken.png"
-    broken.write_text("no picture")
+    broken.write_text("no image")
     words = [str(runs("MMRL")), str(runs.files()[0]), str(broken), "--features", "--output", str(tmp_path / "figures")]
     assert visualize.main([*words, "--projection", "pca", "--device", "cpu"]) == 1
     told = capsys.readouterr()
     files = told.out.split()
     assert [re.sub(r".*/", "", file) for file in files] == ["attention-1-0.png", "features-pca.png"]
     for file in files:
-        with Image.open(file) as picture:
-            assert min(picture.size) > 200 and len(picture.convert("RGB").getcolors(10**6)) > 50
+        with Image.open(file) as image:
+            assert min(image.size) > 200 and len(image.convert("RGB").getcolors(10**6)) > 50
     assert f"skipped {broken}" in told.err
 
 
 @pytest.mark.extras
 @pytest.mark.parametrize(
     ("words", "parts"),
-    [(["{folder}", "x.png"], ["not a run's folder"]), (["{run}", "{folder}"], ["No pictures found"])],
+    [(["{folder}", "x.png"], ["not a run's folder"]), (["{run}", "{folder}"], ["No images found"])],
 )
 def test_mistakes(words, parts, runs, tmp_path, capsys):
     pytest.importorskip("matplotlib", reason="figures need requirements-visualize.txt")
@@ -142,7 +142,7 @@ def test_mistakes(words, parts, runs, tmp_path, capsys):
 
 
 def test_without_matplotlib_it_says_what_to_install(monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "inference.drawing", None)
+    monkeypatch.setitem(sys.modules, "inference.visualize.draw", None)
     assert visualize.main(["anywhere", "x.png"]) == 2
     assert "pip install -r requirements-visualize.txt" in capsys.readouterr().err
     with pytest.raises(SystemExit):

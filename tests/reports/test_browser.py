@@ -94,10 +94,10 @@ def test_a_tapped_point_is_told(shown):
     tab = shown()
     tap = "document.querySelector('#charts .point').dispatchEvent(new MouseEvent('click', { bubbles: true }))"
     tab.run(tap)
-    assert "pictures per class 1, accuracy in % 51" in tab.run("document.querySelector('#charts .told').textContent")
+    assert "images per class 1, accuracy in % 51" in tab.run("document.querySelector('#charts .told').textContent")
 
 
-def test_a_name_hides_its_line_and_names_are_in_the_picture(shown):
+def test_a_name_hides_its_line_and_names_are_in_the_image(shown):
     tab = shown()
     press = "document.querySelector('#charts .legend button').click()"
     hidden = "document.querySelectorAll('#charts .panels g[visibility=hidden]').length"

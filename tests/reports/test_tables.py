@@ -6,8 +6,8 @@ import pytest
 
 import report
 from reports.efficiency import efficiency
-from reports.published import datasets_of
 from reports.records import find_runs
+from reports.reference_results import datasets_of
 from reports.tables import accuracy_tables, best_cells, presets_side_by_side
 
 REGISTRY = {"Flowers102": "OxfordFlowers", "DTD": "DescribableTextures"}

@@ -38,8 +38,8 @@ signal.signal(signal.SIGTERM, stopped)
 (folder / "run.json").write_text(json.dumps({"status": "running"}))
 if "fails" in fate and first:
     print("first line")
-    print("ValueError: there is no picture here", file=sys.stderr)
-    end("failed", 1, failure="ValueError: there is no picture here")
+    print("ValueError: there is no image here", file=sys.stderr)
+    end("failed", 1, failure="ValueError: there is no image here")
 if "killed" in fate and first:
     os.kill(os.getpid(), signal.SIGKILL)
 if "waits" in fate and first:

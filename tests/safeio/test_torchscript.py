@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from clip.weights import WeightsError, state_dict_from
-from safeio import bombs
+from safeio import archive_limits
 from safeio.torchscript import torchscript_weights
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit")
@@ -152,7 +152,7 @@ def test_a_cut_or_damaged_storage_is_refused(tmp_path):
 
 
 def test_few_bytes_that_claim_to_be_many_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(bombs, "HARMLESS", 1 << 20)
+    monkeypatch.setattr(archive_limits, "HARMLESS", 1 << 20)
     module = nn.Module()
     module.register_buffer("huge", torch.ones(1).expand(1 << 40))
     module.forward = lambda x: x

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from clip.weights import WeightsError, state_dict_from
-from safeio import bombs
-from safeio.bombs import refuse_bomb
+from safeio import archive_limits
+from safeio.archive_limits import refuse_bomb
 from safeio.unpickle import CheckpointError, load_checkpoint_file
 
 QUIET = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -77,7 +77,7 @@ def test_any_pickle_in_a_whole_archive(tmp_path, capsys, stream):
 @pytest.fixture
 def bomb(tmp_path, monkeypatch):
     """Some KiB that unpack to 64 MiB, where ten times less is held for harmless."""
-    monkeypatch.setattr(bombs, "HARMLESS", 6 << 20)
+    monkeypatch.setattr(archive_limits, "HARMLESS", 6 << 20)
     with zipfile.ZipFile(tmp_path / "checkpoint.pt", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data.pkl", bytes(64 << 20))
     return tmp_path / "checkpoint.pt"

@@ -14,8 +14,8 @@ import train
 import trainers  # noqa: F401  (registers the methods)
 from clip.model import CLIP
 from dassl.engine import TRAINER_REGISTRY
-from trainers._settings import resolve
-from trainers._templates import ensemble
+from trainers.base.settings import resolve
+from trainers.base.templates import ensemble
 
 
 def few_templates(name: str) -> list[str]:
@@ -80,7 +80,7 @@ class Workshop:
         return built
 
     def batch(self, clip: str, count: int, classes: int) -> dict[str, torch.Tensor]:
-        """`count` random pictures with labels."""
+        """`count` random images with labels."""
         generator = torch.Generator().manual_seed(1)
         images = torch.randn(count, 3, self.sides[clip], self.sides[clip], generator=generator)
         return {"img": images, "label": torch.randint(classes, (count,), generator=generator)}
@@ -89,7 +89,7 @@ class Workshop:
 @pytest.fixture(scope="session")
 def workshop(tmp_path_factory) -> Workshop:
     """With CLIPs in the proportions of OpenAI's, except that no two widths or depths in one are equal: a number taken
-    from the wrong tower, or written into a method, does not fit. And one with the published layer numbers."""
+    from the wrong encoder, or written into a method, does not fit. And one with the published layer numbers."""
     made = Workshop(tmp_path_factory.mktemp("clips"))
     base = {"embed_dim": 96, "image_resolution": 64, "vision_layers": 6, "vision_width": 192}
     base |= {"transformer_width": 128, "transformer_heads": 2, "transformer_layers": 5}

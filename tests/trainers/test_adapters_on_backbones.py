@@ -7,12 +7,12 @@ import train
 import trainers  # noqa: F401  (registers the methods)
 from clip.model import CLIP
 from dassl.engine import TRAINER_REGISTRY
-from trainers._frozen_clip import FrozenCLIP
-from trainers._method import Task
-from trainers._settings import resolve
+from trainers.base.frozen_clip import FrozenCLIP
+from trainers.base.method import Task
+from trainers.base.settings import resolve
 from trainers.mma import adapted_layers
 
-# Embedding, picture side, image layers, image width, patch, text width, text layers: narrower than the real ones,
+# Embedding, image side, image layers, image width, patch, text width, text layers: narrower than the real ones,
 # in proportions that let no number stand for another.
 SHAPES = {
     "ViT-B/32": (96, 32, 12, 192, 16, 128, 12),
@@ -48,14 +48,14 @@ def method_of(trainer: str, frozen: FrozenCLIP, *options, classes=CLASSES):
     return method
 
 
-def pictures(frozen: FrozenCLIP, count: int = 4) -> torch.Tensor:
+def image_batch(frozen: FrozenCLIP, count: int = 4) -> torch.Tensor:
     side = frozen.visual.input_resolution
     return torch.randn(count, 3, side, side)
 
 
 def check(method, frozen: FrozenCLIP, steps: bool = True):
     """Logits of the right shape, and if anything is learned by steps a gradient for all of it and nothing else."""
-    images, labels = pictures(frozen), torch.tensor([0, 1, 2, 1])
+    images, labels = image_batch(frozen), torch.tensor([0, 1, 2, 1])
     seen = torch.tensor(True)
     logits = method.logits(images, method.class_features(), seen)
     assert logits.shape == (4, len(CLASSES)) and logits.isfinite().all()
@@ -96,7 +96,7 @@ def test_sizes(backbone):
 
 @pytest.mark.parametrize("trainer", ["TipAdapter", "TipAdapterF"])
 def test_classes_outside_the_cache_get_zero_shot_logits(backbone, trainer):
-    method, images = method_of(trainer, backbone), pictures(backbone)
+    method, images = method_of(trainer, backbone), image_batch(backbone)
     zero_shot = 100 * backbone.image_features(images) @ method.w_0.t()
     with_cache = method.logits(images, method.w_0, torch.tensor(True))
     mixed = method.logits(images, method.w_0, torch.tensor([True, False, True]))

@@ -9,8 +9,8 @@ import torch
 
 import plain_methods as plain
 from plain_clip import PlainCLIP
-from trainers._precision import Precision
-from trainers._templates import ensemble
+from trainers.base.precision import Precision
+from trainers.base.templates import ensemble
 
 CLIP = "ViT-L-14"  # of the workshop: six layers of width 256 for images, four of 192 for text
 NAMES = ("cat", "a_long name of an animal", "ox", "big dog")
@@ -62,19 +62,19 @@ def problem_of(workshop, trainer, batch) -> plain.Problem:
     return plain.Problem(clip, settings, own, batch["img"].double(), batch["label"], names, method.task.template)
 
 
-@pytest.mark.parametrize("pictures", [3, 1])
+@pytest.mark.parametrize("images", [3, 1])
 @pytest.mark.parametrize(
     ("name", "equations", "settings"), [pytest.param(*c, id=f"{c[0]}-{i}") for i, c in enumerate(CASES)]
 )
-def test_same_gradients_and_predictions(workshop, monkeypatch, name, equations, settings, pictures):
-    """Three pictures of four classes, and one of a single class."""
+def test_same_gradients_and_predictions(workshop, monkeypatch, name, equations, settings, images):
+    """Three images of four classes, and one of a single class."""
     monkeypatch.setattr(Precision, "hold", lambda self, clip: clip.double())
-    names = NAMES if pictures > 1 else NAMES[1:2]
+    names = NAMES if images > 1 else NAMES[1:2]
     trainer = workshop.build(name, CLIP, names, **settings)
     method = trainer.method.double()
     for parameter in method.parameters():  # from start values that are nothing nothing would be learned of the rest
         parameter.data += 0.05 * torch.randn_like(parameter)
-    batch = workshop.batch(CLIP, pictures, len(names))
+    batch = workshop.batch(CLIP, images, len(names))
     problem = problem_of(workshop, trainer, batch)
 
     losses = method.losses(problem.images, problem.labels)

@@ -1,4 +1,4 @@
-"""Every prompt-learning method on towers of other shapes: nothing of a backbone may be a number in a method."""
+"""Every prompt-learning method on encoders of other shapes: nothing of a backbone may be a number in a method."""
 
 import pytest
 import torch
@@ -52,7 +52,7 @@ def test_vision_transformers(workshop, method, clip):
 
 @pytest.mark.parametrize("method", VIT_ONLY)
 def test_tokens_in_every_layer(workshop, method):
-    """In a model whose towers are of different depths."""
+    """In a model whose encoders are of different depths."""
     learn_and_transfer(workshop, method, "ViT-L-14", **settings_of(method, EVERY_LAYER))
 
 
@@ -68,13 +68,13 @@ def test_methods_inside_a_vision_transformer_refuse_a_resnet(workshop, method):
 
 
 @pytest.mark.parametrize(("method", "key"), [(m, key) for m in VIT_ONLY for key in deep_keys(m)])
-def test_prompts_deeper_than_the_tower_are_refused(workshop, method, key):
+def test_prompts_deeper_than_the_encoder_are_refused(workshop, method, key):
     wanted = settings_of(method, SHALLOW) | {key: 7}
     with pytest.raises(ValueError, match=rf"{key} is 7.*layers 1 to [46]"):
         workshop.build(method, "ViT-L-14", CLASSES, **wanted)
 
 
-def test_class_tokens_above_the_tower_are_refused(workshop):
+def test_class_tokens_above_the_encoder_are_refused(workshop):
     with pytest.raises(ValueError, match=r"CLASS_TOKENS_LAYER is 5.*layers 1 to 4"):
         workshop.build("TCP", "ViT-L-14", CLASSES, CLASS_TOKENS_LAYER=5)
 
@@ -96,12 +96,12 @@ def test_coop_wherever_the_name_stands(workshop, position, per_class):
     assert (trainer.method.ctx.grad.flatten(0, -2).abs().amax(dim=1) > 0).all(), "every context row is used"
 
 
-def test_defaults_follow_the_depth_of_each_tower(workshop):
+def test_defaults_follow_the_depth_of_each_encoder(workshop):
     """Published: of 12 layers MMRL takes 6 to 12, deep prompts 9."""
     published = workshop.build("MMRL", "twelve layers", CLASSES).method
     assert published.image_layers == published.text_layers == [6, 7, 8, 9, 10, 11, 12]
     assert len(workshop.build("IVLP", "twelve layers", CLASSES).method.text_prompts) == 9 - 1
-    for name in ("MMRL", "MMRLpp"):  # image tower of 6 layers, text tower of 4
+    for name in ("MMRL", "MMRLpp"):  # image encoder of 6 layers, text encoder of 4
         other = workshop.build(name, "ViT-L-14", CLASSES).method
         assert (other.image_layers, other.text_layers) == ([3, 4, 5, 6], [2, 3, 4])
         learn_and_transfer(workshop, name, "ViT-L-14")

@@ -18,9 +18,9 @@ import trainers  # noqa: F401  (registers the methods)
 from clip.model import CLIP
 from dassl.engine import TRAINER_REGISTRY
 from runs.protocol import plan
-from trainers._frozen_clip import FrozenCLIP
-from trainers._method import Task
-from trainers._settings import resolve
+from trainers.base.frozen_clip import FrozenCLIP
+from trainers.base.method import Task
+from trainers.base.settings import resolve
 
 PAGE = (Path(__file__).parents[2] / "docs" / "methods.md").read_text(encoding="utf-8")
 EVERYWHERE = ("CoOp", "CoCoOp", "KgCoOp", "ProGrad", "TCP", "CLIPAdapter", "TipAdapterF")

@@ -61,14 +61,14 @@ def test_by_default_nothing_is_chosen_on_the_test_set(case, tmp_path):
     assert trainer.best["epoch"] == int(np.argmax(results))
 
 
-def test_without_validation_pictures_nothing_is_chosen(case, tmp_path, capsys):
+def test_without_validation_images_nothing_is_chosen(case, tmp_path, capsys):
     trainer = build(case, "TipAdapterF", tmp_path, "val", validation=False, **{"TEST.NO_TEST": True})
     trainer.test_loader = Forbidden()
     trainer.train()
     assert trainer.best["epoch"] == case.about["config"]["train_epoch"] - 1
     assert torch.equal(trainer.method.keys.detach(), trainer.epochs[-1][1])
     assert trainer.method.beta_alpha.tolist() == [case.about["config"][f"init_{k}"] for k in ("beta", "alpha")]
-    assert "no validation pictures" in capsys.readouterr().out
+    assert "no validation images" in capsys.readouterr().out
 
 
 def test_an_interrupted_run_keeps_the_best_epoch(case, tip_f, tmp_path):

@@ -1,4 +1,4 @@
-"""A picture in a list, and the lists that make up a benchmark."""
+"""A image in a list, and the lists that make up a benchmark."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dassl.data.few_shot import group_by, sample_few_shot
 from dassl.utils.download import download_url, extract_archive
 from dassl.utils.names import check_availability
-from safeio.mistake import MissingFile
+from safeio.errors import MissingFile
 
 
 class Datum:
-    """One picture: path, label, domain, class name. Read-only.
+    """One image: path, label, domain, class name. Read-only.
 
     The attribute names with an underscore, and this module's name, are part of a file format: the published
     code keeps few-shot samples as pickles of this class.
@@ -25,7 +25,7 @@ class Datum:
         impath = os.fspath(impath)
         if not os.path.isfile(impath):
             raise MissingFile(
-                f"There is no picture {impath!r} (class {classname!r}, label {label}). "
+                f"There is no image {impath!r} (class {classname!r}, label {label}). "
                 f"Is DATASET.ROOT right, and is the data complete?"
             )
         self._impath = impath
@@ -35,7 +35,7 @@ class Datum:
 
     @classmethod
     def listed(cls, impath: str, label: int, domain: int, classname: str) -> Datum:
-        """A picture that a listing of its folder has named: not looked for again, which matters for a million."""
+        """A image that a listing of its folder has named: not looked for again, which matters for a million."""
         item = cls.__new__(cls)
         item._impath, item._label, item._domain, item._classname = impath, label, domain, classname
         return item
@@ -64,13 +64,13 @@ class DatasetBase:
     """The lists of a benchmark.
 
     Args:
-        train_x: labelled training pictures. The classes are those that occur here.
-        train_u: unlabelled training pictures.
-        val: validation pictures.
-        test: test pictures.
+        train_x: labelled training images. The classes are those that occur here.
+        train_u: unlabelled training images.
+        val: validation images.
+        test: test images.
 
     Raises:
-        ValueError: no training pictures, or a class without any; the message names it.
+        ValueError: no training images, or a class without any; the message names it.
     """
 
     dataset_dir = ""  # folder below DATASET.ROOT
@@ -141,7 +141,7 @@ class DatasetBase:
     def generate_fewshot_dataset(
         self, *data_sources: list[Datum], num_shots: int = -1, repeat: bool = False
     ) -> list[Datum] | list[list[Datum]]:
-        """``num_shots`` pictures of each class, from each list in turn, by the process-wide generator.
+        """``num_shots`` images of each class, from each list in turn, by the process-wide generator.
 
         Returns:
             One list for one source, else a list of lists; the sources themselves when ``num_shots`` is below
@@ -156,11 +156,11 @@ class DatasetBase:
         return samples[0] if len(samples) == 1 else samples
 
     def split_dataset_by_label(self, data_source: Sequence[Datum]) -> dict[int, list[Datum]]:
-        """Pictures by label."""
+        """Images by label."""
         return group_by(data_source, lambda item: item.label)
 
     def split_dataset_by_domain(self, data_source: Sequence[Datum]) -> dict[int, list[Datum]]:
-        """Pictures by domain."""
+        """Images by domain."""
         return group_by(data_source, lambda item: item.domain)
 
     def download_data(self, url: str, dst: str | os.PathLike, from_gdrive: bool = True) -> None:
@@ -170,15 +170,15 @@ class DatasetBase:
         extract_archive(dst, os.path.dirname(os.path.abspath(dst)))
 
     def _check_classes(self) -> None:
-        """A class without training pictures would shift the names of all classes after it."""
+        """A class without training images would shift the names of all classes after it."""
         if not self._train_x:
-            raise ValueError(f"{type(self).__name__} has no training pictures (train_x is empty)")
+            raise ValueError(f"{type(self).__name__} has no training images (train_x is empty)")
         trained = {item.label for item in self._train_x}
         wanted = {item.label: item.classname for item in (*(self._val or ()), *(self._test or ()))}
         empty = sorted((set(range(max(trained))) | set(wanted)) - trained)
         if empty:
             named = [f"{label} ({wanted[label]})" if label in wanted else str(label) for label in empty]
             raise ValueError(
-                f"{type(self).__name__} has classes without a training picture: label {', '.join(named)}. "
+                f"{type(self).__name__} has classes without a training image: label {', '.join(named)}. "
                 f"Every class needs one: is the data below DATASET.ROOT complete?"
             )

@@ -19,7 +19,7 @@ def random_index(stop: int) -> int:
 
 
 class Random2DTranslation:
-    """With probability ``p`` enlarge a picture by an eighth and cut out a window; otherwise just resize it.
+    """With probability ``p`` enlarge a image by an eighth and cut out a window; otherwise just resize it.
 
     Args:
         size: (height, width) of the result, in pixels.
@@ -82,7 +82,7 @@ class GaussianNoise:
 
 
 class InstanceNormalization:
-    """Mean 0 and standard deviation 1 for each channel of each picture."""
+    """Mean 0 and standard deviation 1 for each channel of each image."""
 
     def __init__(self, eps: float = 1e-8):
         self.eps = eps

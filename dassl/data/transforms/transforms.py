@@ -1,4 +1,4 @@
-"""From the names in ``INPUT.TRANSFORMS`` to what happens to a picture."""
+"""From the names in ``INPUT.TRANSFORMS`` to what happens to a image."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ AT_TEST = ("normalize", "instance_norm")  # the rest is augmentation
 
 
 def build_transform(cfg: CfgNode, is_train: bool = True, choices: Sequence[str] | None = None) -> T.Compose | None:
-    """The function from a PIL picture to a tensor (3, H, W) that ``cfg.INPUT`` describes.
+    """The function from a PIL image to a tensor (3, H, W) that ``cfg.INPUT`` describes.
 
     Args:
         is_train: with augmentation. Otherwise the shorter edge becomes max(SIZE), and the centre is cut out.
@@ -56,7 +56,7 @@ def build_transform(cfg: CfgNode, is_train: bool = True, choices: Sequence[str] 
         ValueError: unknown name of a transform or an interpolation.
     """
     if cfg.INPUT.NO_TRANSFORM:
-        print("NO_TRANSFORM: pictures stay as they are")
+        print("NO_TRANSFORM: images stay as they are")
         return None
     choices = cfg.INPUT.TRANSFORMS if choices is None else choices
     for choice in choices:

@@ -1,4 +1,4 @@
-"""What training with unlabelled pictures needs besides a network."""
+"""What training with unlabelled images needs besides a network."""
 
 from dassl.modeling.ops.utils import (
     create_onehot,

@@ -21,7 +21,7 @@ class Colours(DatasetBase):
         mkdir_if_missing(self.split_fewshot_dir)
 
         if not os.path.exists(self.split_path):
-            write_json(self.find_pictures(), self.split_path)
+            write_json(self.find_images(), self.split_path)
         train, val, test = self.read_split()
 
         num_shots = cfg.DATASET.NUM_SHOTS
@@ -42,7 +42,7 @@ class Colours(DatasetBase):
         train, val, test = self.subsample(train, val, test, subset=cfg.DATASET.SUBSAMPLE_CLASSES)
         super().__init__(train_x=train, val=val, test=test)
 
-    def find_pictures(self):
+    def find_images(self):
         split = {"train": [], "val": [], "test": []}
         for label, classname in enumerate(listdir_nohidden(self.image_dir, sort=True)):
             for name in listdir_nohidden(os.path.join(self.image_dir, classname), sort=True):

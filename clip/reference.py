@@ -1,0 +1,58 @@
+"""The plain text encoder: every prompt at full length through every layer. It is the oracle of the fast one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from clip.deep_tokens import DeepBranch, DeepTokens
+from clip.prompt_batch import PromptBatch
+from clip.transformer import Paused
+
+if TYPE_CHECKING:
+    from clip.model import CLIP
+
+
+class FullTextEncoder:
+    """Encodes class prompts the obvious way; same call as `PrefixTextEncoder`.
+
+    Args:
+        clip: the model whose text encoder is used; its parameters stay where they are.
+    """
+
+    def __init__(self, clip: CLIP):
+        self.clip = clip
+
+    def encode(
+        self,
+        prompts: PromptBatch,
+        tokens: DeepTokens | None = None,
+        branch: DeepBranch | None = None,
+        context: Tensor | None = None,
+    ) -> Tensor:
+        """Features of the prompts, (C, E), or (G, C, E) with a context of more than one group; not normalised."""
+        clip = self.clip
+        positions = torch.arange(prompts.ids.shape[1], device=prompts.ids.device)
+        groups = clip.embed_text(prompts.ids, positions, prompts.slots, context)
+        features = [self._encode(x, prompts, tokens, branch) for x in groups]
+        return features[0] if len(features) == 1 else torch.stack(features)
+
+    def lower(
+        self, prompts: PromptBatch, to: int, tokens: DeepTokens | None = None, branch: DeepBranch | None = None
+    ) -> Paused:
+        """Nothing is shared here: the whole computation is left to `upper`."""
+        return Paused(prompts, to)
+
+    def upper(self, paused: Paused, tokens: DeepTokens | None = None, branch: DeepBranch | None = None) -> Tensor:
+        """(C, E), from the first block on."""
+        return self.encode(paused.states, tokens, branch)
+
+    def _encode(self, x: Tensor, prompts: PromptBatch, tokens: DeepTokens | None, branch: DeepBranch | None) -> Tensor:
+        """(C, T, D) -> (C, E)"""
+        clip, length = self.clip, x.shape[-2]
+        x = clip.transformer.run(x, tokens=tokens, branch=branch)  # (C, T or T + K, D)
+        ends = prompts.ends + x.shape[-2] - length  # slots come into being before the end token
+        x = clip.ln_final(x[torch.arange(len(x), device=x.device), ends])
+        return x @ clip.text_projection

@@ -1,0 +1,169 @@
+"""A configuration in layers, which remembers for each value which layer set it.
+
+::
+
+    config = ConfigBuilder()
+    config.declare("TRAINER.FOO.ALPHA", 0.7)
+    config.merge_file("configs/datasets/dtd.yaml", "dataset yaml")
+    config.merge_opts(["OPTIM.LR", "1e-3"], "command line")
+    cfg = config.freeze()
+    print(config.describe())
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import yaml
+from yacs.config import CfgNode
+
+from dassl.config.coercion import ConfigValueError, coerce, decode
+from dassl.config.defaults import get_cfg_default
+from dassl.config.yaml_files import ConfigError, read_layers
+from dassl.utils.names import get_most_similar_str_to_a_from_b
+
+
+class ConfigBuilder:
+    """Fills a configuration tree layer by layer.
+
+    A key must exist, with a default whose type the new value has to have; new keys are accepted only below
+    sections that :meth:`open` has opened.
+
+    Args:
+        cfg: the tree to fill, in place; the engine's defaults when not given.
+
+    Attributes:
+        cfg: the tree.
+        origins: dotted key -> origin of its value. Keys that nobody set are not in it.
+    """
+
+    def __init__(self, cfg: CfgNode | None = None):
+        self.cfg = get_cfg_default() if cfg is None else cfg
+        self.origins: dict[str, str] = {}
+        self._open: set[str] = set()
+
+    def declare(self, key: str, default: Any) -> None:
+        """Add a key, with its sections where they are missing; ``default`` also says the type."""
+        *path, name = key.split(".")
+        setattr(self._make_section(path), name, default)
+
+    def open(self, section: str) -> None:
+        """Accept new keys below a section, such as ``TRAINER.Foo``, which is made when missing."""
+        self._make_section(section.split("."))
+        self._open.add(section)
+
+    def merge_file(self, path: str | os.PathLike, origin: str | None = None) -> None:
+        """Take over a yaml file and, before it, the files it names under ``BASE``. ``origin`` defaults to its path.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ConfigError: it is not yaml, not a mapping, or has an unknown key or a value of the wrong type.
+        """
+        for file, tree in read_layers(path):
+            self.merge_dict(tree, origin if origin and os.fspath(file) == os.fspath(path) else os.fspath(file))
+
+    def merge_opts(self, opts: Sequence[Any], origin: str) -> None:
+        """Take over ``[KEY, VALUE, KEY, VALUE, ...]``, keys dotted."""
+        if len(opts) % 2:
+            raise ConfigError(f"{origin}: expected KEY VALUE pairs, but {opts[-1]!r} at the end has no value")
+        for key, value in zip(opts[::2], opts[1::2], strict=True):
+            self.set(key, value, origin)
+
+    def merge_dict(self, tree: Mapping[str, Any], origin: str) -> None:
+        """Take over a nested dictionary."""
+        for key, value in _flatten(tree):
+            self.set(key, value, origin)
+
+    def set(self, key: str, value: Any, origin: str) -> None:
+        """Set one dotted key.
+
+        Raises:
+            ConfigError: there is no such key (the message names the nearest), or the type is wrong.
+        """
+        if isinstance(value, Mapping):
+            self.merge_dict({key: value} if value else {}, origin)
+            return
+        key = str(key)
+        known = self._has(key)
+        if not known and not self._is_open(key):
+            raise self._unknown(key, origin)
+        *path, name = key.split(".")
+        node = self._make_section(path)
+        if known and isinstance(node[name], CfgNode):
+            if value is None:  # a section in a yaml file with nothing, or only comments, below it
+                return
+            raise ConfigError(f"{key} in {origin} is a section and takes KEY: VALUE pairs, got {value!r}")
+        try:
+            setattr(node, name, coerce(value, node[name]) if known else decode(value))
+        except ConfigValueError as error:
+            raise ConfigError(f"{key} in {origin} is {value!r}, expected {error}") from error
+        self.origins[key] = origin
+
+    def freeze(self) -> CfgNode:
+        """Make the tree read-only and return it."""
+        self.cfg.freeze()
+        return self.cfg
+
+    def plain(self) -> dict[str, Any]:
+        """The tree as nested dictionaries, with lists for tuples: what JSON can hold."""
+        return _plain(self.cfg)
+
+    def describe(self) -> str:
+        """The whole tree as yaml, each value that is not a default followed by ``# origin``."""
+        return "\n".join(self._describe(self.cfg, ""))
+
+    def _describe(self, node: CfgNode, prefix: str) -> Iterator[str]:
+        indent = "  " * prefix.count(".")
+        for name, value in node.items():
+            key = prefix + name
+            if isinstance(value, CfgNode):
+                yield f"{indent}{name}:" + ("" if value else " {}")
+                yield from self._describe(value, key + ".")
+                continue
+            # A list in one line, without its brackets: safe_dump ends single values with a document mark.
+            text = yaml.safe_dump([value], default_flow_style=True, width=float("inf")).strip()[1:-1]
+            origin = f"  # {self.origins[key]}" if key in self.origins else ""
+            yield f"{indent}{name}: {text}{origin}"
+
+    def _make_section(self, path: Sequence[str]) -> CfgNode:
+        """The node at ``path``, made where it is missing."""
+        node = self.cfg
+        for name in path:
+            if name not in node:
+                setattr(node, name, CfgNode())
+            node = node[name]
+            if not isinstance(node, CfgNode):
+                raise ConfigError(f"{'.'.join(path)} cannot be a section: {name} is a value")
+        return node
+
+    def _has(self, key: str) -> bool:
+        node: Any = self.cfg
+        for name in key.split("."):
+            if not isinstance(node, CfgNode) or name not in node:
+                return False
+            node = node[name]
+        return True
+
+    def _is_open(self, key: str) -> bool:
+        return any(key.startswith(section + ".") for section in self._open)
+
+    def _unknown(self, key: str, origin: str) -> ConfigError:
+        nearest = get_most_similar_str_to_a_from_b(key, [known for known, _ in _flatten(self.cfg)])
+        return ConfigError(f"Unknown key {key!r} in {origin}; the nearest valid key is {nearest!r}")
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values of the leaves."""
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,95 @@
+"""Which values make sense, in words and as a test; and a check of a configuration that names all mistakes at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from dassl.config.builder import ConfigBuilder
+from dassl.config.yaml_files import ConfigError
+from dassl.utils.names import get_most_similar_str_to_a_from_b
+
+Values = Mapping[str, Any]
+Dependency = Callable[[Values], str | None]
+"""What several keys must be together: values by dotted key -> what is wrong, or None."""
+
+
+class Rule(NamedTuple):
+    """What a value must be: the words that follow "expected", whether one is, and the names to choose from, if any."""
+
+    expected: str
+    fits: Callable[[Any], bool]
+    choices: Collection[str] = ()
+
+
+def is_number(value: Any) -> bool:
+    """A finite one."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+NUMBER = Rule("a finite number", is_number)
+
+
+def at_least(least: float) -> Rule:
+    return Rule(f"a number of at least {least}", lambda value: is_number(value) and value >= least)
+
+
+def above(limit: float) -> Rule:
+    return Rule(f"a number above {limit}", lambda value: is_number(value) and value > limit)
+
+
+def between(least: float, most: float) -> Rule:
+    return Rule(f"a number from {least} to {most}", lambda value: is_number(value) and least <= value <= most)
+
+
+def below_one() -> Rule:
+    return Rule("a number from 0 to below 1", lambda value: is_number(value) and 0 <= value < 1)
+
+
+def one_of(*names: str) -> Rule:
+    return Rule(f"one of {', '.join(name or repr(name) for name in names)}", lambda value: value in names, names)
+
+
+def each(rule: Rule, length: int | None = None) -> Rule:
+    """A list whose members all follow a rule, of this length if one is given."""
+
+    def fits(value: Any) -> bool:
+        listed = isinstance(value, (list, tuple)) and length in (None, len(value))
+        return listed and all(map(rule.fits, value))
+
+    return Rule(f"a list{f' of {length}' if length else ''}, each {rule.expected}", fits)
+
+
+def check_ranges(builder: ConfigBuilder, rules: Mapping[str, Rule], dependencies: Collection[Dependency] = ()) -> None:
+    """Hold a configuration to rules, by dotted key; keys that it lacks, and None, are passed over.
+
+    Raises:
+        ConfigError: with a line for each wrong value: key, origin, value, what was expected.
+    """
+    values = dict(leaves(builder.cfg))
+    wrong = [
+        f"{key} in {builder.origins.get(key, 'the defaults')} is {values[key]!r}, expected {rule.expected}"
+        + _nearest(values[key], rule.choices)
+        for key, rule in rules.items()
+        if values.get(key) is not None and not rule.fits(values[key])
+    ]
+    if not wrong:
+        wrong = [message for dependency in dependencies if (message := dependency(values))]
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+
+
+def leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values of a configuration tree."""
+    for name, value in node.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _nearest(value: Any, choices: Collection[str]) -> str:
+    if not choices or not isinstance(value, str) or not value:
+        return ""
+    return f". Did you mean {get_most_similar_str_to_a_from_b(value, choices)!r}?"

@@ -1,0 +1,54 @@
+"""What a data loader says when one of its processes is killed, in words that help."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from safeio.errors import UserError
+
+DIED = re.compile(r"DataLoader worker \(pid|Pin memory thread exited")
+"""PyTorch's words, if it comes to them: often the broken connection is noticed first, with a GPU by
+the thread that pins memory for it."""
+
+SHARED_MEMORY = "unable to allocate shared memory"
+"""Also PyTorch's words, from within a process that loads images."""
+
+
+class WorkerLost(UserError, RuntimeError):
+    """A process that loads images is gone."""
+
+
+def naming_lost_workers(batches: Iterable[Any]) -> Iterator[Any]:
+    """The batches.
+
+    Raises:
+        WorkerLost: a process of the loader was killed. Errors that such a process itself met come as they are.
+    """
+    try:
+        yield from batches
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        if SHARED_MEMORY in str(error):
+            raise WorkerLost(
+                "The data loader's processes have no room to hand over their batches: /dev/shm is full or too small. "
+                "Give it more (containers: --shm-size=8g), take smaller batches, or load in the run's own process "
+                "(DATALOADER.NUM_WORKERS 0). The same command continues the run."
+            ) from error
+        met_in_worker = str(error).startswith("Caught ")  # how PyTorch hands them on
+        if met_in_worker or (isinstance(error, RuntimeError) and not is_of_lost_worker(error)):
+            raise
+        raise worker_lost(error) from error
+
+
+def is_of_lost_worker(error: RuntimeError) -> bool:
+    """Whether PyTorch says with it that a process is gone. It may do so anywhere: it is told by a signal."""
+    return DIED.match(str(error)) is not None
+
+
+def worker_lost(error: Exception) -> WorkerLost:
+    """The error that says so in full."""
+    return WorkerLost(
+        f"A data loader process was killed ({type(error).__name__}: {str(error).strip()}), often for want of memory: "
+        f"fewer processes (DATALOADER.NUM_WORKERS) or a smaller batch need less. The same command continues the run."
+    )

@@ -1,0 +1,195 @@
+"""Epochs batch by batch: TrainerX on labelled data, TrainerXU with unlabelled data beside it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from itertools import islice
+from typing import Any
+
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from dassl.data.loader_errors import WorkerLost, is_of_lost_worker, naming_lost_workers, worker_lost
+from dassl.engine.measurements import add_to_curve
+from dassl.engine.resume import save_position
+from dassl.engine.simple import SimpleTrainer
+from dassl.engine.stop import Stopped
+from dassl.utils.environment import random_state, restore_random_state
+from dassl.utils.meters import AverageMeter, MetricMeter
+from dassl.utils.names import check_availability
+from dassl.utils.progress import print_line, progress
+from safeio.errors import UserError
+from safeio.unpickle import CheckpointError
+
+COUNT_ITER = ("train_x", "train_u", "smaller_one")
+
+
+class NoNumber(UserError, FloatingPointError):
+    """A loss is infinite or NaN; the message says where, and of which images."""
+
+
+class _BatchTrainer(SimpleTrainer):
+    """The loop over ``num_batches`` batches, with its log lines.
+
+    During a step ``batch_idx`` is the position in the epoch, from 0. ``forward_backward`` calls ``update_lr``
+    itself after the last one.
+    """
+
+    def run_batches(self, batches: Iterable[tuple], num_batches: int) -> None:
+        """Call ``forward_backward(*batch)`` for each batch and report what it returns."""
+        self.set_model_mode("train")
+        self.num_batches = num_batches
+        metrics, batch_time, data_time = MetricMeter(), AverageMeter(), AverageMeter()
+        frequency, done = self.cfg.TRAIN.PRINT_FREQ, self.position.batches if self.position else 0
+        epoch_start = self.position.epoch_start if self.position else random_state()
+        images, lr = 0, self.get_current_lr()
+        bar = progress(self._remaining(batches), f"epoch {self.epoch + 1}/{self.max_epoch}", total=num_batches)
+        start = time.perf_counter()
+        with self.stop.held(), self._saving_if_a_worker_is_lost(epoch_start, lambda: done):
+            for self.batch_idx, batch in bar:
+                data_time.update(time.perf_counter() - start)
+                metrics.update(self._step(batch, metrics))
+                batch_time.update(time.perf_counter() - start)
+                done, self.unsaved_steps = self.batch_idx + 1, self.unsaved_steps + 1
+                images += _images_in(batch[0])
+                if done % frequency == 0 or num_batches < frequency:
+                    print_line(self._log_line(metrics, batch_time, data_time))
+                self._write_curves(metrics)
+                if done < num_batches:
+                    self.save_or_stop(self.epoch, done, epoch_start)
+                start = time.perf_counter()
+        if done < num_batches:  # the loader broke off because it was asked to stop
+            self.save_or_stop(self.epoch, done, epoch_start)
+        self.measures.add("train", images, batch_time.sum)
+        means = {name: meter.avg for name, meter in metrics.meters.items()}
+        add_to_curve(self.output_dir, self.epoch + 1, {**means, "lr": lr})
+
+    @contextmanager
+    def _saving_if_a_worker_is_lost(self, epoch_start: dict[str, Any], done: Callable[[], int]) -> Iterator[None]:
+        """Noticed where the next batch is waited for, the position is a good one; elsewhere a step may be half done."""
+        try:
+            yield
+        except WorkerLost:
+            if done() < self.num_batches:
+                save_position(self, self.epoch, done(), epoch_start)
+            raise
+        except RuntimeError as error:
+            if is_of_lost_worker(error):
+                raise worker_lost(error) from error
+            raise
+
+    def _step(self, batch: tuple, so_far: MetricMeter) -> dict[str, Any] | None:
+        """One training step; a loss that is no number is told with what is needed to look into it."""
+        try:
+            return self.forward_backward(*batch)
+        except FloatingPointError as error:
+            files = [path for part in batch if isinstance(part, dict) for path in part.get("impath", [])]
+            raise NoNumber(
+                f"{error} Epoch {self.epoch + 1}, batch {self.batch_idx + 1}. Last finite values (and means): "
+                f"{str(so_far) or 'none yet'}. Images of the batch: {', '.join(files)}. A lower OPTIM.LR or another "
+                f"precision may help; TRAIN.SKIP_NONFINITE True leaves such steps out and counts them."
+            ) from error
+
+    def _remaining(self, batches: Iterable[tuple]) -> Iterator[tuple[int, tuple]]:
+        """Number and batch of those not done yet. The others are drawn too: the random generators need it."""
+        position, self.position = self.position, None
+        if position is not None:
+            restore_random_state(position.epoch_start)
+        iterator, first = iter(batches), position.batches if position else 0
+        for _ in range(first):
+            if next(iterator, None) is None:
+                raise CheckpointError(
+                    f"The run was {first} batches into an epoch that has fewer now: these are not the data it began "
+                    f"with. Restore them, or train anew with another OUTPUT_DIR (--output-dir)."
+                )
+        if first:  # else the loader has not started: it draws from the generators as they were
+            restore_random_state(position.now)
+        yield from enumerate(self.stop.until_stopped(naming_lost_workers(iterator)), start=first)
+
+    def after_epoch(self) -> None:
+        super().after_epoch()
+        if self.epoch + 1 < self.max_epoch:
+            self.save_or_stop(self.epoch + 1, 0, random_state())
+        elif self.stop.signum:
+            raise Stopped(self.stop.signum)
+
+    def save_or_stop(self, epoch: int, batches: int, epoch_start: dict[str, Any]) -> None:
+        """Save the position if TRAIN.CHECKPOINT_STEPS steps are unsaved or a signal came; then leave if it did."""
+        interval, signum = self.cfg.TRAIN.CHECKPOINT_STEPS, self.stop.signum
+        if signum or 0 < interval <= self.unsaved_steps:
+            save_position(self, epoch, batches, epoch_start)
+            self.unsaved_steps = 0
+        if signum:
+            raise Stopped(signum)
+
+    def _log_line(self, metrics: MetricMeter, batch_time: AverageMeter, data_time: AverageMeter) -> str:
+        """``epoch [2/20] batch [20/25] time 0.542 (0.576) data 0.000 (0.033) loss 1.2345 (1.3456) ...``"""
+        batches_left = self.num_batches * (self.max_epoch - self.epoch) - self.batch_idx - 1
+        parts = [
+            f"epoch [{self.epoch + 1}/{self.max_epoch}]",
+            f"batch [{self.batch_idx + 1}/{self.num_batches}]",
+            f"time {batch_time.val:.3f} ({batch_time.avg:.3f})",
+            f"data {data_time.val:.3f} ({data_time.avg:.3f})",
+            str(metrics),
+            f"lr {self.get_current_lr():.4e}",
+            f"eta {timedelta(seconds=int(batch_time.avg * batches_left))}",
+        ]
+        return " ".join(part for part in parts if part)
+
+    def _write_curves(self, metrics: MetricMeter) -> None:
+        step = self.epoch * self.num_batches + self.batch_idx
+        for name, meter in metrics.meters.items():
+            self.write_scalar(f"train/{name}", meter.avg, step)
+        self.write_scalar("train/lr", self.get_current_lr(), step)
+
+
+class TrainerX(_BatchTrainer):
+    """Trains on labelled data. A method adds ``build_model`` and ``forward_backward(batch)``."""
+
+    def run_epoch(self) -> None:
+        self.run_batches(zip_lazily(self.train_loader_x), len(self.train_loader_x))
+
+    def parse_batch_train(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
+        """Images, labels and domains of a batch, on the device."""
+        return tuple(batch[key].to(self.device) for key in ("img", "label", "domain"))
+
+
+class TrainerXU(_BatchTrainer):
+    """Trains on labelled and unlabelled data. A method adds ``forward_backward(batch_x, batch_u)``.
+
+    ``cfg.TRAIN.COUNT_ITER`` says which loader's length is an epoch; the other one starts again when it is
+    through.
+    """
+
+    def run_epoch(self) -> None:
+        if self.train_loader_u is None:
+            raise ValueError(f"{type(self).__name__} needs unlabelled data; {self.cfg.DATASET.NAME} has none (train_u)")
+        count = self.cfg.TRAIN.COUNT_ITER
+        check_availability(count, COUNT_ITER, kind="TRAIN.COUNT_ITER")
+        x, u = len(self.train_loader_x), len(self.train_loader_u)
+        num_batches = {"train_x": x, "train_u": u, "smaller_one": min(x, u)}[count]
+        pairs = zip_lazily(_endless(self.train_loader_x), _endless(self.train_loader_u))
+        self.run_batches(islice(pairs, num_batches), num_batches)
+
+    def parse_batch_train(self, batch_x: dict[str, Any], batch_u: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
+        """Labelled images, their labels, and unlabelled images, on the device."""
+        return tuple(tensor.to(self.device) for tensor in (batch_x["img"], batch_x["label"], batch_u["img"]))
+
+
+def _images_in(batch: Any) -> int:
+    """How many images a batch has; a plugin's own loader may give pairs of tensors in place of a dictionary."""
+    return len(batch["label"] if isinstance(batch, Mapping) else batch[0])
+
+
+def zip_lazily(*loaders: Iterable) -> Iterator[tuple]:
+    """Their batches side by side. Loaders draw random numbers when they start: here that is when the first batch
+    is asked for, so that a resumed epoch can set the generators before."""
+    yield from zip(*loaders, strict=False)
+
+
+def _endless(loader: DataLoader) -> Iterator[dict[str, Any]]:
+    while True:
+        yield from loader

@@ -1,0 +1,1 @@
+"""What benchmarks are built on: splits, few-shot samples, listings, archives."""

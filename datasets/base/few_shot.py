@@ -1,0 +1,125 @@
+"""A few images of each class, chosen by the seed as the published code does, and kept so that it stays so.
+
+The choice of a run is kept in `<dataset folder>/split_fewshot/shot_<K>-seed_<S>.json`. A choice that somebody else's
+code left there under that name, as .pkl or as .jsonl lists, goes first: the folder then means the same to both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import random
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from dassl.data.datasets import Datum
+from dassl.data.few_shot import group_by, sample_few_shot
+from datasets.base.published_splits import ForeignListError, read_foreign
+from datasets.base.splits import Split, relative
+from safeio.atomic import atomic_write_json
+
+MOST_VAL_SHOTS = 4
+DRAWN = ("train", "val")  # the parts that few-shot runs sample, in this order
+
+
+def few_shot(split: Split, shots: int, seed: int, folder: str | os.PathLike, cache: Path | None = None) -> Split:
+    """Keep `shots` training images of each class and at most four for validation; testing stays whole.
+
+    Args:
+        split: all of it; the choice covers all classes, so that runs on either half share it.
+        shots: below 1 keeps everything. A class with fewer images gives all it has; that is said.
+        seed: below 0 draws anew each time.
+        folder: the dataset's folder, which paths in the cache are relative to.
+        cache: folder for the choice, as readable JSON. One that cannot be written is passed over: the seed
+            gives the same choice again.
+    """
+    if shots < 1:
+        return split
+    say_small_classes(split.train, shots)
+    stem = cache / f"shot_{shots}-seed_{seed}" if cache and seed >= 0 else None
+    known = {}
+    if stem and cache.is_dir():
+        known = {part: {relative(item, folder): item for item in getattr(split, part)} for part in DRAWN}
+    origin = stem and fingerprint([*split.train, *split.val], folder)
+    chosen = recall(stem, folder, origin, lambda part, path: known[part][path]) if known else None
+    if chosen is None:
+        rng = random.Random(seed if seed >= 0 else None)
+        chosen = (sample_few_shot(split.train, shots, rng), sample_few_shot(split.val, min(shots, MOST_VAL_SHOTS), rng))
+        if stem:
+            remember(stem, folder, origin, chosen)
+    return Split(*chosen, split.test)
+
+
+def say_small_classes(items: Iterable[Datum], shots: int) -> None:
+    """Print which classes have fewer images than shots; they are trained with all they have."""
+    small = [group for group in group_by(list(items), lambda item: item.label).values() if len(group) < shots]
+    if small:
+        named = ", ".join(f"{group[0].classname} ({len(group)})" for group in small[:5])
+        more = f" and {len(small) - 5} more" if len(small) > 5 else ""
+        print(f"Fewer than {shots} training images, so all of them are used: {named}{more}")
+
+
+def recall(
+    stem: Path, folder: str | os.PathLike, origin: str, find: Callable[[str, str], Datum]
+) -> tuple[list[Datum], list[Datum]] | None:
+    """The choice kept under this name; None if there is none or it is not one of this data, which is then said.
+
+    Args:
+        stem: path without an ending.
+        folder: the dataset's folder.
+        origin: fingerprint of what the choice was made from.
+        find: part and path -> image; KeyError where there is no such image in that part.
+    """
+    try:
+        foreign = read_foreign(stem, Path(folder))
+        if foreign is not None:
+            print(f"Few-shot choice read from {foreign.source}")
+            return tuple(_found(foreign.rows.get(part, []), part, find) for part in DRAWN)
+    except (ForeignListError, KeyError) as error:
+        print(f"Warning: a few-shot choice is passed over and drawn anew: {error.args[0]}")
+    file = stem.with_name(stem.name + ".json")
+    try:
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        chosen = tuple([find(part, path) for path in kept[part]] for part in DRAWN)
+        fine = kept["origin_sha256"] == origin and kept["sha256"] == [fingerprint(part, folder) for part in chosen]
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        fine = False
+    if not fine:
+        print(f"Warning: {file} is damaged, was edited or is of another split; the choice is drawn anew")
+    return chosen if fine else None
+
+
+def _found(rows: list[tuple[str, int, str]], part: str, find: Callable[[str, str], Datum]) -> list[Datum]:
+    found = []
+    for path, label, classname in rows:
+        try:
+            item = find(part, path)
+        except KeyError:
+            raise KeyError(f"{path} is not in the {part} part of this split") from None
+        if (item.label, item.classname) != (label, classname):
+            raise KeyError(f"{path} is {label} {classname!r} there, {item.label} {item.classname!r} in the split")
+        found.append(item)
+    return found
+
+
+def remember(stem: Path, folder: str | os.PathLike, origin: str, chosen: tuple[list[Datum], list[Datum]]) -> None:
+    """Write a choice; a data folder that is read-only is passed over."""
+    content = {
+        "origin_sha256": origin,
+        "sha256": [fingerprint(part, folder) for part in chosen],
+        **{name: [relative(item, folder) for item in part] for name, part in zip(DRAWN, chosen, strict=True)},
+    }
+    with contextlib.suppress(OSError):
+        atomic_write_json(stem.with_name(stem.name + ".json"), content)
+
+
+def fingerprint(items: Iterable[Datum], folder: str | os.PathLike) -> str:
+    """SHA-256 of lines `path TAB label TAB class name`, paths relative to `folder`."""
+    digest = hashlib.sha256()
+    for item in items:
+        digest.update(f"{relative(item, folder)}\t{item.label}\t{item.classname}\n".encode(errors="surrogatepass"))
+    return digest.hexdigest()

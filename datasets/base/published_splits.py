@@ -1,0 +1,112 @@
+"""Few-shot choices and lists that other code of the CoOp family wrote: pickles and lines of JSON.
+
+A pickle can run code when it is read. Here nothing in it is called but an empty record, which takes the place of
+the one class such a file needs.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path, PureWindowsPath
+from typing import Any, NamedTuple
+
+from safeio.errors import UserError
+
+LARGEST = 1 << 28  # bytes; 16 shots of 1000 classes are 3 MB
+Rows = list[tuple[str, int, str]]  # path relative to the dataset's folder, label, class name
+
+
+class Foreign(NamedTuple):
+    """What a file of somebody else's holds: rows by part."""
+
+    source: Path
+    rows: dict[str, Rows]
+
+
+class ForeignListError(UserError, ValueError):
+    """The file is not a list of images; the message names it."""
+
+
+def read_foreign(stem: Path, folder: Path) -> Foreign | None:
+    """`<stem>.pkl`, or `<stem>-train.jsonl` with `<stem>-val.jsonl`; None if there is neither.
+
+    Paths may be absolute and from another machine: what follows the dataset folder's name counts.
+
+    Raises:
+        ForeignListError: the file holds something else.
+    """
+    pickled = stem.with_name(stem.name + ".pkl")
+    if pickled.is_file():
+        parts = {part: [_row(record) for record in records] for part, records in _unpickled(pickled).items()}
+        return Foreign(pickled, {part: _rerooted(rows, folder, pickled) for part, rows in parts.items()})
+    lists = {part: stem.with_name(f"{stem.name}-{part}.jsonl") for part in ("train", "val")}
+    if lists["train"].is_file():
+        found = {part: _rerooted(read_jsonl(file), folder, file) for part, file in lists.items() if file.is_file()}
+        return Foreign(lists["train"], found)
+    return None
+
+
+def read_jsonl(path: Path) -> Rows:
+    """A list with one `{"impath": ..., "label": ..., "classname": ...}` per line.
+
+    Raises:
+        ForeignListError: a line is something else; the message says which.
+    """
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        if line.strip():
+            try:
+                entry = json.loads(line)
+                rows.append((str(entry["impath"]), int(entry["label"]), str(entry["classname"])))
+            except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+                raise ForeignListError(
+                    f"{path}, line {number}: expected an object with impath, label and classname ({error})"
+                ) from error
+    return rows
+
+
+def _rerooted(rows: Rows, folder: Path, source: Path) -> Rows:
+    """Paths relative to `folder`, whichever machine they were absolute on."""
+    found = []
+    for path, label, name in rows:
+        parts = PureWindowsPath(path).parts  # splits at both kinds of slash
+        if folder.name in parts[:-1]:
+            parts = parts[len(parts) - parts[::-1].index(folder.name) :]
+        elif PureWindowsPath(path).drive or path.startswith(("/", "\\")):
+            raise ForeignListError(f"{source} names {path}, which is not below a folder {folder.name}")
+        if ".." in parts:
+            raise ForeignListError(f"{source} names {path}, which leaves the dataset's folder")
+        found.append(("/".join(parts), label, name))
+    return found
+
+
+def _row(record: Any) -> tuple[str, int, str]:
+    state = record.__dict__
+    try:
+        return str(state["_impath"]), int(state["_label"]), str(state["_classname"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ForeignListError(f"a record holds {sorted(state)}, expected _impath, _label and _classname") from error
+
+
+def _unpickled(path: Path) -> dict[str, list[Any]]:
+    class Record:  # made anew for each file, so that no file can leave anything on it
+        pass
+
+    class Reader(pickle.Unpickler):
+        def find_class(self, module: str, name: str) -> type:
+            if name != "Datum":
+                raise pickle.UnpicklingError(f"it asks for {module}.{name}, which a few-shot choice does not need")
+            return Record
+
+    if path.stat().st_size > LARGEST:
+        raise ForeignListError(f"{path} has {path.stat().st_size:,} bytes, too many for a few-shot choice")
+    try:
+        with open(path, "rb") as file:
+            content = Reader(file).load()
+    except Exception as error:  # a damaged pickle can raise anything
+        raise ForeignListError(f"{path} cannot be read: {error}") from error
+    lists = content.values() if isinstance(content, dict) else ()
+    if not lists or not all(isinstance(part, list) and all(type(r) is Record for r in part) for part in lists):
+        raise ForeignListError(f"{path} is no few-shot choice: expected lists of images under train and val")
+    return content

@@ -1,0 +1,167 @@
+"""What the benchmarks share: reading, making and writing a split, taking half of the classes.
+
+Every choice is the published code's, number for number, given the same seed. The order of a list decides
+what is drawn from it, so nothing here sorts.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from yacs.config import CfgNode
+
+from dassl.data.datasets import Datum
+from dassl.data.few_shot import group_by
+from safeio.atomic import atomic_write_text
+from safeio.errors import UserError
+
+VAL_SHARE = 0.2  # of a class, where a benchmark comes without a validation part
+TRAIN_SHARE = 0.5  # of a class, where it comes without any split
+
+
+class Split(NamedTuple):
+    """The three parts of a benchmark, as lists of images."""
+
+    train: list[Datum]
+    val: list[Datum]
+    test: list[Datum]
+
+
+class SplitError(UserError, RuntimeError):
+    """A split file is missing or malformed; the message names it and what was expected."""
+
+
+def dataset_folder(cfg: CfgNode, name: str) -> Path:
+    """Folder `name` below `DATASET.ROOT`; `~` is expanded."""
+    return Path(cfg.DATASET.ROOT).expanduser().absolute() / name
+
+
+def read_split(path: str | os.PathLike, images: str | os.PathLike) -> Split:
+    """Read a split file of the CoOp family.
+
+    It is a JSON object of three lists, `train`, `val` and `test`, of `[path, label, class name]`.
+
+    Args:
+        path: the file.
+        images: folder that the paths in it are relative to.
+
+    Raises:
+        SplitError: there is no such file, or it holds something else.
+        FileNotFoundError: a image it names is missing.
+    """
+    path, images = Path(path), os.fspath(images)
+    if not path.is_file():
+        raise SplitError(f"There is no split file {path}. Is DATASET.ROOT right, and is the data complete?")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        rows = {
+            part: [(str(file), int(label), str(name)) for file, label, name in content[part]] for part in Split._fields
+        }
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        raise SplitError(
+            f"{path} is no split file: expected an object of lists train, val and test, "
+            f"each of [path, label, class name] ({type(error).__name__}: {error})."
+        ) from error
+    return Split(**{part: _data(entries, images) for part, entries in rows.items()})
+
+
+def _data(entries: Iterable[tuple[str, int, str]], images: str) -> list[Datum]:
+    return [Datum(os.path.join(images, path), label, 0, name) for path, label, name in entries]
+
+
+def write_split(split: Split, path: str | os.PathLike, images: str | os.PathLike) -> None:
+    """Write what `read_split` reads, byte for byte as the published files are."""
+    content = {
+        part: [[relative(item, images), item.label, item.classname] for item in items]
+        for part, items in split._asdict().items()
+    }
+    atomic_write_text(path, json.dumps(content, indent=4, separators=(",", ": ")))
+
+
+def split_trainval(items: list[Datum], rng: Any, val_share: float = VAL_SHARE) -> tuple[list[Datum], list[Datum]]:
+    """Take a share of each class, a fifth, for validation.
+
+    Args:
+        rng: a ``random.Random``, or the module ``random`` for the process-wide generator.
+
+    Returns:
+        What is left for training, and the validation part; classes in order of first appearance.
+
+    Raises:
+        ValueError: a class is too small to give a single image.
+    """
+    train, val = [], []
+    for group in group_by(items, lambda item: item.label).values():
+        count = round(val_share * len(group))
+        if not count:
+            raise ValueError(
+                f"class {group[0].classname!r} has {len(group)} images, too few for {val_share:.0%} of them"
+            )
+        order = list(group)
+        rng.shuffle(order)
+        val += order[:count]
+        train += order[count:]
+    return train, val
+
+
+def split_groups(
+    groups: Iterable[list[Datum]], rng: Any, train_share: float = TRAIN_SHARE, val_share: float = VAL_SHARE
+) -> Split:
+    """Half of each class for training, a fifth for validation, the rest for testing.
+
+    Args:
+        rng: as in `split_trainval`.
+
+    Raises:
+        ValueError: a class is too small to give each part a image.
+    """
+    parts = Split([], [], [])
+    for group in groups:
+        train, val = round(train_share * len(group)), round(val_share * len(group))
+        if not (train and val and len(group) > train + val):
+            named = repr(group[0].classname) if group else "without a name"
+            raise ValueError(f"class {named} has {len(group)} images, too few for training, validation and testing")
+        order = list(group)
+        rng.shuffle(order)
+        parts.train.extend(order[:train])
+        parts.val.extend(order[train : train + val])
+        parts.test.extend(order[train + val :])
+    return parts
+
+
+def subsample(split: Split, classes: str) -> Split:
+    """As `subsample_lists`, of the parts of a split."""
+    return Split(*subsample_lists(split, classes))
+
+
+def subsample_lists(lists: Sequence[list[Datum]], classes: str) -> Sequence[list[Datum]]:
+    """Keep the first half of the classes (`base`), the second (`new`) or `all`, numbered from 0.
+
+    Of n classes in the first list, the training part, the base half has ceil(n / 2).
+
+    Raises:
+        ValueError: `classes` is something else.
+    """
+    if classes not in ("all", "base", "new"):
+        raise ValueError(f"DATASET.SUBSAMPLE_CLASSES is {classes!r}; it must be one of all, base, new")
+    if classes == "all":
+        return lists
+    labels = sorted({item.label for item in lists[0]})
+    middle = math.ceil(len(labels) / 2)
+    kept = labels[:middle] if classes == "base" else labels[middle:]
+    number = {label: position for position, label in enumerate(kept)}
+    return [[_relabelled(item, number) for item in part if item.label in number] for part in lists]
+
+
+def _relabelled(item: Datum, number: dict[int, int]) -> Datum:
+    return Datum.listed(item.impath, number[item.label], 0, item.classname)
+
+
+def relative(item: Datum, images: str | os.PathLike) -> str:
+    """Path of a image below a folder, with forward slashes."""
+    return str(PurePosixPath(Path(item.impath).relative_to(images)))

@@ -1,0 +1,1 @@
+"""Trained runs as programs for other runtimes."""

@@ -1,0 +1,90 @@
+"""The learned parameters alone, with a card that says what they are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save
+
+from inference.export.programs import ExportError
+from inference.predictor import Predictor
+from safeio.atomic import atomic_write, atomic_write_text
+
+LICENCE_NOTE = (
+    "These parameters were learned from the images of the dataset named above, on top of the frozen weights of the "
+    "backbone named above, which are not in this file. The licences of both still hold for what is done with them; "
+    "whoever passes this file on has to look them up and name them here."
+)
+
+
+def write_learned(predictor: Predictor, path: Path) -> str:
+    """The parameters as safetensors, and beside them the card (`<name>.md`).
+
+    Returns:
+        A sentence that says where the card is.
+
+    Raises:
+        ExportError: the method learns nothing.
+    """
+    state = predictor.run.state_dict
+    if not state:
+        raise ExportError(f"{predictor.run.record['method']} learns nothing: there are no parameters to export")
+    header = {key: value if isinstance(value, str) else json.dumps(value) for key, value in facts(predictor).items()}
+    with atomic_write(path) as file:
+        file.write(save({name: value.contiguous() for name, value in state.items()}, metadata=header))
+    atomic_write_text(path.with_suffix(".md"), card(predictor, path.name))
+    return f"Its card is {path.with_suffix('.md')}"
+
+
+def facts(predictor: Predictor) -> dict[str, Any]:
+    """What the card says, in order."""
+    run, cfg = predictor.run, predictor.run.cfg
+    return {
+        "method": run.record["method"],
+        "backbone": cfg.MODEL.BACKBONE.NAME,
+        "dataset": cfg.DATASET.NAME,
+        "shots": run.record.get("shots", cfg.DATASET.NUM_SHOTS),
+        "seed": run.record.get("seed", cfg.SEED),
+        "template": predictor.method.task.template,
+        "settings": dict(predictor.method.settings),
+        "metrics": run.record.get("metrics", {}),
+        "classes": list(run.classes),
+    }
+
+
+def card(predictor: Predictor, file: str) -> str:
+    """The card as Markdown."""
+    told, run = facts(predictor), predictor.run
+    count = sum(value.numel() for value in run.state_dict.values())
+    metrics = [f"| {name} | {value:.2f} |" for name, value in told["metrics"].items()]
+    lines = [
+        f"# {told['method']} on {told['dataset']}",
+        "",
+        f"`{file}`: {count:,} learned numbers in {len(run.state_dict)} tensors, read with `safetensors`.",
+        "",
+        f"- Method: {told['method']} with {_listed(told['settings'])}",
+        f"- Backbone: {told['backbone']}, frozen, not included",
+        f"- Data: {told['dataset']}, {told['shots']} shots, classes: {run.record.get('subsample_classes', 'all')}, "
+        f"seed {told['seed']}",
+        f"- Class prompts: `{told['template']}`",
+        "",
+        "## Metrics",
+        "",
+        "Of the run itself, on its own test images, in %:" if metrics else "The run has none on record.",
+        "",
+        *(["| metric | value |", "|---|---|", *metrics, ""] if metrics else []),
+        f"## Classes ({len(run.classes)})",
+        "",
+        ", ".join(run.classes),
+        "",
+        "## Licence",
+        "",
+        LICENCE_NOTE,
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _listed(settings: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in settings.items()) or "no settings of its own"

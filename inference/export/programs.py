@@ -1,0 +1,172 @@
+"""A predictor as one program in a file: ONNX, `torch.export`, or TorchScript."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from inference.predictor import Predictor
+from trainers.cocoop import CoCoOpMethod
+
+INPUT, OUTPUT = "images", "logits"
+"""Names of the tensors of an exported program: (B, 3, S, S), normalised images, to (B, C)."""
+
+ABOUT = "about.json"
+
+TOLERANCE = 1e-4
+"""How far the logits of a file may be from the run's."""
+
+
+class ExportError(ValueError):
+    """What cannot be exported, and what can be done instead."""
+
+
+class AdaptedEncoder(nn.Module):
+    """Normalised images (B, 3, S, S) to logits (B, C): image encoder with all that was learned, class matrix within."""
+
+    def __init__(self, predictor: Predictor):
+        super().__init__()
+        self.encoder, self.method = predictor.clip.visual, predictor.method
+        self.register_buffer("class_features", predictor.class_features)
+        self.register_buffer("columns", predictor.columns.to(predictor.own_seen.device))
+        self.seen = predictor.own_seen.tolist()
+        _ = predictor.clip.logit_scale  # computed now: within the graph it must be a number
+
+    def forward(self, images: Tensor) -> Tensor:
+        seen = torch.tensor(self.seen, device=images.device)  # made here, it is a constant that methods may branch on
+        return self.method.logits(images, self.class_features, seen).float()[:, self.columns]
+
+
+def encoder(predictor: Predictor) -> AdaptedEncoder:
+    """What is exported.
+
+    Raises:
+        ExportError: the method's text depends on the image, or the computation is not in float32.
+    """
+    if isinstance(predictor.method, CoCoOpMethod):
+        raise ExportError(
+            f"{predictor.run.record['method']} cannot be exported as a program: its class prompts are made anew for "
+            "each image, so there is no class matrix to put into the file. Possible is --format safetensors"
+        )
+    if predictor.precision.name != "fp32":
+        raise ExportError(f"A program is exported in float32, not in {predictor.precision.name}")
+    return AdaptedEncoder(predictor).eval()
+
+
+def example(predictor: Predictor) -> tuple[Tensor]:
+    """Arguments to record the computation with: two empty images."""
+    side = predictor.clip.visual.input_resolution
+    return (torch.zeros(2, 3, side, side, device=predictor.clip.device),)
+
+
+def program(predictor: Predictor) -> ExportedProgram:
+    """The computation as a graph, for any number of images; errors as of `encoder`."""
+    batch = {0: Dim("batch", min=1)}
+    with torch.no_grad():
+        return torch.export.export(encoder(predictor), example(predictor), dynamic_shapes=(batch,), strict=False)
+
+
+def about(predictor: Predictor) -> dict[str, str]:
+    """What a user of the file must know, as JSON: names in the order of the logits, how to prepare images."""
+    settings = predictor.run.cfg.INPUT
+    told = {
+        "method": predictor.run.record["method"],
+        "classes": list(predictor.classes),
+        "rules": list(predictor.rules),
+        "image": "RGB in 0..1, shorter edge resized to size, centre cut out, (x - mean) / std by channel",
+        "size": list(settings.SIZE),
+        "interpolation": settings.INTERPOLATION,
+        "mean": list(settings.PIXEL_MEAN),
+        "std": list(settings.PIXEL_STD),
+    }
+    return {key: json.dumps(value) for key, value in told.items()}
+
+
+def write_torch(predictor: Predictor, path: Path) -> None:
+    """A program for `torch.export.load(path).module()`; `about` is in its extra file about.json."""
+    torch.export.save(program(predictor), path, extra_files={ABOUT: json.dumps(about(predictor))})
+
+
+def write_torchscript(predictor: Predictor, path: Path) -> None:
+    """A program for `torch.jit.load`, in C++ too; `about` is in its extra file about.json."""
+    with torch.no_grad(), old_format():
+        traced = torch.jit.trace(encoder(predictor), example(predictor), check_trace=False)  # check_result looks closer
+        torch.jit.save(traced, path, _extra_files={ABOUT: json.dumps(about(predictor))})
+
+
+@contextlib.contextmanager
+def old_format() -> Iterator[None]:
+    """Without PyTorch's advice to leave TorchScript, and the tracer's doubts about sizes, which do not vary here."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=FutureWarning, message=r"`torch\.jit")
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+        yield
+
+
+def write_onnx(predictor: Predictor, path: Path) -> None:
+    """A program for onnxruntime and others, with `about` as its metadata."""
+    graph = program(predictor)
+    with contextlib.redirect_stdout(io.StringIO()):  # the exporter tells its steps
+        made = torch.onnx.export(graph, dynamo=True, input_names=[INPUT], output_names=[OUTPUT], verbose=False)
+    made.model.metadata_props.update(about(predictor))
+    made.save(path)
+
+
+def load_file(path: Path) -> Callable[[Tensor], Tensor]:
+    """An exported program as a function from images (B, 3, S, S) to logits (B, C)."""
+    if path.suffix == ".pt2":
+        return torch.export.load(path).module()
+    if path.suffix == ".pt":
+        with old_format():
+            return torch.jit.load(path)
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return lambda images: torch.from_numpy(session.run([OUTPUT], {INPUT: images.numpy()})[0])
+
+
+def check_result(predictor: Predictor, path: Path) -> str:
+    """Compute a file and the predictor on the same images of noise, three and one.
+
+    Returns:
+        A sentence with the largest difference.
+
+    Raises:
+        ExportError: it is more than TOLERANCE, relative to the largest logit where that is above one.
+    """
+    side = predictor.clip.visual.input_resolution
+    images = torch.randn(3, 3, side, side, generator=torch.Generator().manual_seed(0))
+    expected, compute = predictor.scores(images), load_file(path)
+    found = [(compute(images), expected), (compute(images[:1]), expected[:1])]
+    difference = max((given - wanted).abs().max().item() for given, wanted in found)
+    if not difference <= TOLERANCE * max(1.0, expected.abs().max().item()):
+        raise ExportError(f"{path} does not compute what the run does: its logits differ by {difference:.2g}")
+    return f"Its logits differ from the run's by {difference:.1e} at most, the largest being {expected.abs().max():.1f}"
+
+
+WRITERS = {".onnx": write_onnx, ".pt2": write_torch, ".pt": write_torchscript}
+
+
+def write_program(predictor: Predictor, path: Path) -> str:
+    """Write the program that the file's suffix says and compute it once; one that computes something else is removed.
+
+    Returns:
+        The sentence of `check_result`.
+
+    Raises:
+        ExportError: as `encoder` and `check_result`.
+    """
+    WRITERS[path.suffix](predictor, path)
+    try:
+        return check_result(predictor, path)
+    except ExportError:
+        path.unlink()
+        raise

@@ -1,0 +1,94 @@
+"""Where the class token and the learned tokens of the image encoder look, layer by layer.
+
+The blocks use a fused attention that keeps no weights. While `attention_maps` watches, each block's weights are
+computed once more beside it, from the same input. Learned tokens go through every layer meanwhile, also where the next
+layer replaces them; predictions stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from clip.block import Attention
+from clip.deep_tokens import DeepBranch, DeepTokens
+from clip.vision import VisionTransformer
+from inference.predictor import Predictor
+
+
+@dataclass
+class AttentionMaps:
+    """Shares of attention on the patches, by layer (1-based).
+
+    Attributes:
+        class_token: (B, side, side) of each layer; learned: (B, K, side, side), of the layers that have learned tokens.
+    """
+
+    class_token: dict[int, Tensor] = field(default_factory=dict)
+    learned: dict[int, Tensor] = field(default_factory=dict)
+
+
+def weights(attention: Attention, x: Tensor) -> Tensor:
+    """Mean over heads of the attention weights: normed input (B, L, D) -> (B, L, L), float32; rows sum to one."""
+    q, k, _ = (attention.split_heads(part).float() for part in attention.query_key_value(x))
+    return (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(dim=-1).mean(dim=1)
+
+
+@contextmanager
+def watched(visual: VisionTransformer) -> Iterator[AttentionMaps]:
+    """Collect the maps of one pass through a encoder."""
+    maps, transformer = AttentionMaps(), visual.transformer
+    side = round((len(visual.positional_embedding) - 1) ** 0.5)
+    at: int | None = None  # where the learned tokens stand; None: behind the patches
+
+    def run(
+        x: Tensor,
+        first: int,
+        last: int,
+        tokens: DeepTokens | None = None,
+        branch: DeepBranch | None = None,
+        read: int | None = None,
+    ) -> Tensor:
+        nonlocal at
+        at = None if tokens is None else tokens.at
+        return transformer.run(x, first, last, tokens, branch, read)
+
+    def see(layer: int, attention: Attention, x: Tensor) -> None:
+        of_all = weights(attention, x)
+        count = x.shape[1] - 1 - side**2
+        start = 1 + count if at == 1 else 1  # of the patches
+        on_patches = of_all[..., start : start + side**2].unflatten(-1, (side, side)).cpu()
+        maps.class_token[layer] = on_patches[:, 0]
+        if count:
+            first = 1 if at == 1 else 1 + side**2
+            maps.learned[layer] = on_patches[:, first : first + count]
+
+    hooks = [
+        block.attn.register_forward_pre_hook(lambda attention, args, layer=layer: see(layer, attention, args[0]))
+        for layer, block in enumerate(transformer.resblocks, start=1)
+    ]
+    visual.run = run  # type: ignore[method-assign]
+    try:
+        yield maps
+    finally:
+        del visual.run
+        for hook in hooks:
+            hook.remove()
+
+
+def attention_maps(predictor: Predictor, images: Tensor) -> tuple[AttentionMaps, AttentionMaps]:
+    """Of frozen CLIP and of the method, from images (B, 3, S, S).
+
+    Raises:
+        ValueError: the image encoder is no vision transformer.
+    """
+    visual = predictor.clip.require_vit("A image of the attention")
+    with watched(visual) as before, torch.no_grad(), predictor.precision.context():
+        predictor.clip.image_features(images.to(predictor.clip.device))
+    with watched(visual) as after:
+        predictor.scores(images)
+    return before, after

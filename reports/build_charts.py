@@ -1,0 +1,88 @@
+"""Curves and points as data, for the page and for figures alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import groupby
+
+from reports.ablations import ablations
+from reports.chart_types import Chart, Point, Series, points
+from reports.records import USUAL_PRESET, Run
+from reports.scores import Score
+from reports.tables import Table, base2new, few_shot
+
+
+def charts(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> list[Chart]:
+    """All that these runs give: few-shot curves, base against new, ablations. A method looks the same in all."""
+    plain = [run for run in runs if not run.line.swept]
+    return _styled([*few_shot_curves(plain, seeds), *base_against_new(plain, seeds), *ablations(runs, seeds)])
+
+
+def _styled(charts: Sequence[Chart]) -> list[Chart]:
+    """With a style for each method; those in charts with few lines come first, so that they differ in colour there."""
+    methods = [chart for chart in charts if not chart.of_one_method]
+    in_order = sorted(methods, key=lambda chart: ("ablation", "few_shot", "scatter").index(chart.kind))
+    known = {label: i for i, label in enumerate(dict.fromkeys(s.label for chart in in_order for s in chart.series))}
+    return [
+        replace(
+            chart,
+            series=[
+                replace(series, style=i if chart.of_one_method else known[series.label])
+                for i, series in enumerate(chart.series)
+            ],
+        )
+        for chart in charts
+    ]
+
+
+def few_shot_curves(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> list[Chart]:
+    """Accuracy over shots, a chart for each dataset and their average, where there is more than one number of shots."""
+    table = few_shot(runs, seeds)
+    shots = [int(column.removesuffix("-shot")) for column in table.columns]
+    if len(shots) < 2:
+        return []
+    return [
+        Chart(
+            "few_shot",
+            dataset,
+            "",
+            "images per class",
+            "accuracy in %",
+            [Series(label, points(zip(shots, scores, strict=True))) for label, scores in rows if _any(scores)],
+            doubling=True,
+        )
+        for dataset, rows in _by_dataset(table)
+    ]
+
+
+def base_against_new(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> list[Chart]:
+    """A point for each method, a chart for each dataset and their average."""
+    found = []
+    for dataset, rows in _by_dataset(base2new(runs, seeds)):
+        series = [Series(label, [point]) for label, (base, new, _) in rows if (point := _point(base, new))]
+        if series:
+            found.append(Chart("scatter", dataset, "", "base accuracy in %", "new accuracy in %", series))
+    return found
+
+
+def _point(base: Score, new: Score) -> Point | None:
+    if base.mean is None or new.mean is None:
+        return None
+    incomplete = base.incomplete or new.incomplete
+    return Point(base.mean, new.mean, new.deviation, min(base.seeds, new.seeds), incomplete, base.deviation)
+
+
+def _by_dataset(table: Table) -> list[tuple[str, list[tuple[str, list[Score]]]]]:
+    """(dataset, [(what tells the row apart, its scores)]); the usual preset needs no word."""
+    rows = [(labels[0], _label(table, labels), [cell.score for cell in cells]) for labels, cells in table.rows]
+    return [(name, [row[1:] for row in of]) for name, of in groupby(rows, key=lambda row: row[0])]
+
+
+def _label(table: Table, labels: Sequence[str]) -> str:
+    told = zip(table.labels[1:], labels[1:], strict=True)
+    return " ".join(word for head, word in told if word and (head, word) != ("Preset", USUAL_PRESET))
+
+
+def _any(scores: Iterable[Score]) -> bool:
+    return any(score.mean is not None for score in scores)

@@ -1,0 +1,106 @@
+"""One self-contained HTML page: sortable tables, charts, details of runs. It asks nothing of any server."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from reports.build_charts import charts
+from reports.chart_types import COLOURS
+from reports.details import details
+from reports.records import Run, in_no_table
+from reports.render.text import BEST, Footnotes, below, compared_columns, number, own_number
+from reports.tables import Cell, Table, best_cells
+
+WEB = Path(__file__).parents[1] / "web"
+SCRIPTS = ("dom.js", "tables.js", "charts.js", "details.js")
+
+
+def as_html(runs: Sequence[Run], tables: Sequence[Table], root: Path, seeds: Sequence[int] | None = None) -> str:
+    """The page. What comes from records is escaped, and the page's policy runs no script but its own.
+
+    Args:
+        root: the folder that the runs' folders are relative to, for their details.
+    """
+    shown, left_out = details(runs, root)
+    script = "\n".join((WEB / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    environment = Environment(
+        loader=FileSystemLoader(WEB), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.policies["json.dumps_kwargs"] = {}  # keys stay in their order
+    return environment.get_template("page.html").render(
+        tables=[_for_template(table) for table in tables],
+        runs=runs,
+        complete=sum(run.complete for run in runs),
+        summary=_summary(runs),
+        unfinished=[run for run in runs if not run.complete],
+        left_out=left_out,
+        outside=[run for run in runs if in_no_table(run)],
+        data={"charts": [asdict(chart) for chart in charts(runs, seeds)], "runs": shown, "colours": COLOURS},
+        style=Markup((WEB / "style.css").read_text(encoding="utf-8")),
+        script=Markup(f"\n{script}"),
+        script_sum=base64.b64encode(hashlib.sha256(f"\n{script}".encode()).digest()).decode(),
+    )
+
+
+def _summary(runs: Sequence[Run]) -> str:
+    """Of how many methods, datasets and seeds, on which backbones."""
+    counted: dict[str, set] = {
+        "method": {run.line.method for run in runs},
+        "dataset": {run.dataset for run in runs},
+        "seed": {run.seed for run in runs},
+    }
+    told = [f"{len(names)} {name}{'' if len(names) == 1 else 's'}" for name, names in counted.items()]
+    return ", ".join([*told, *sorted({run.line.backbone for run in runs} - {""})])
+
+
+def _for_template(table: Table) -> dict[str, Any]:
+    """Heads and rows with the value to sort by beside the text to show."""
+    footnotes, compared, best = Footnotes(), compared_columns(table), best_cells(table)
+    rows = [
+        {"labels": labels, "cells": _cells(table, cells, compared, footnotes, {j for row, j in best if row == i})}
+        for i, (labels, cells) in enumerate(table.rows)
+    ]
+    return {
+        "name": table.name,
+        "title": table.title,
+        "labels": table.labels,
+        "columns": [
+            {"head": head, "kind": kind}
+            for column, both in zip(table.columns, compared, strict=True)
+            for head, kind in ((column, "own"), (table.beside, "other"), ("difference", "difference"))[
+                : 3 if both else 1
+            ]
+        ],
+        "rows": rows,
+        "notes": [*below(table, footnotes), *([BEST] if best else [])],
+    }
+
+
+def _cells(
+    table: Table, cells: Sequence[Cell], compared: Sequence[bool], footnotes: Footnotes, best: set[int]
+) -> list[dict[str, Any]]:
+    shown = []
+    for i, (cell, digits, both) in enumerate(zip(cells, table.digits, compared, strict=True)):
+        text, rest = own_number(cell, digits, footnotes.marks(cell)), ""
+        if cell.score.mean is not None:
+            text, _, rest = text.partition(" ")
+        told = "; ".join(filter(None, (cell.score.incomplete, *cell.score.notes, *cell.notes)))
+        kind = "own incomplete" if cell.score.incomplete else "own"
+        own = {"text": text, "rest": rest, "value": cell.score.mean, "told": told, "kind": kind, "best": i in best}
+        shown.append(own)
+        if both:
+            difference = number(cell.difference, digits, sign=True)
+            way = {"+": "up", "-": "down"}.get(difference[:1], "")
+            shown.append(
+                {"text": number(cell.beside, digits), "value": cell.beside, "told": cell.source, "kind": "other"}
+            )
+            shown.append({"text": difference, "value": cell.difference, "told": "", "kind": f"difference {way}"})
+    return [{"rest": "", "best": False, **cell} for cell in shown]

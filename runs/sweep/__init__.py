@@ -1,0 +1,1 @@
+"""Runs of a grid, handed to executors in dependency order."""

@@ -1,0 +1,90 @@
+"""Runs on this machine: one after the other, or several at a time with a graphics card or a share of one each."""
+
+from __future__ import annotations
+
+import os
+import queue
+import subprocess
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from runs.sweep.process import start, when_free
+
+
+class LocalExecutor:
+    """As many runs at a time as there are workers.
+
+    Args:
+        workers: runs at a time.
+        gpus: indices or names for CUDA_VISIBLE_DEVICES, dealt out to the workers in turn: with more workers than
+            cards they share. Empty: each run sees what this process sees.
+
+    Attributes:
+        width: runs at a time.
+        room: how many runs it wants to be given ahead.
+    """
+
+    def __init__(self, workers: int = 1, gpus: Sequence[str] = ()):
+        self.width = workers
+        self.room: int | None = workers
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="run")
+        self._environments: queue.SimpleQueue[dict[str, str]] = queue.SimpleQueue()
+        for index in range(workers):
+            self._environments.put(environment(index, workers, gpus))
+        self._running: set[subprocess.Popen] = set()
+        self._lock, self._stopping = threading.Lock(), False
+
+    def submit(self, command: Sequence[str], folder: Path) -> Future[int | None]:
+        """Run it when a worker is free; the result is its exit status, None if it was not started."""
+        return self._pool.submit(self._run, list(command), folder)
+
+    def stop(self) -> None:
+        """Start nothing more and ask what runs to save and end; a second time, to end at once."""
+        with self._lock:
+            self._stopping = True
+            for process in self._running:
+                process.terminate()
+
+    def close(self) -> None:
+        """Wait for what still runs, and let the threads go."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _run(self, command: list[str], folder: Path) -> int | None:
+        env = self._environments.get()
+        try:
+            return when_free(lambda: self._attempt(command, folder, env))
+        finally:
+            self._environments.put(env)
+
+    def _attempt(self, command: list[str], folder: Path, env: dict[str, str]) -> int | None:
+        with self._lock:
+            if self._stopping:
+                return None
+            process = start(command, folder, env)
+            self._running.add(process)
+        status = process.wait()
+        with self._lock:
+            self._running.discard(process)
+        return status
+
+
+def environment(index: int, workers: int, gpus: Sequence[str]) -> dict[str, str]:
+    """What a worker sets for its runs: its card, and its share of the processor's cores."""
+    env = {"CUDA_VISIBLE_DEVICES": gpus[index % len(gpus)]} if gpus else {}
+    if workers > 1 and "OMP_NUM_THREADS" not in os.environ:
+        env["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
+    return env
+
+
+def visible_gpus() -> list[str]:
+    """The cards that a run would see: CUDA_VISIBLE_DEVICES, else what the driver lists, else none."""
+    if (named := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [name.strip() for name in named.split(",") if name.strip()]
+    command = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
+    try:
+        listed = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return listed.split()

@@ -1,0 +1,64 @@
+"""One run as a process of its own: started, stopped, and what it said last."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from runs.protocol import CONFIGS
+
+PROJECT = CONFIGS.parent
+PACKAGE = __name__.removesuffix("runs.sweep.process")  # empty in a clone, `mmrl.` where installed
+TRAIN = ("-m", f"{PACKAGE}train") if PACKAGE else (str(PROJECT / "train.py"),)
+"""What Python is given to run train.py, from any working folder."""
+CONSOLE = "console.txt"
+"""All that the newest attempt printed, tracebacks included, in the run's folder."""
+IN_USE = 75
+"""Exit status of train.py where another process works in the folder."""
+PATIENCE = 30.0
+"""Seconds that a process whose driver was killed is given to save and leave."""
+
+
+def start(command: Sequence[str], folder: Path, env: Mapping[str, str] | None = None) -> subprocess.Popen:
+    """Start a run; it stops when the process that calls this is gone.
+
+    Args:
+        command: what comes behind `python`: TRAIN and its arguments.
+        folder: the run's, where its output is kept.
+        env: environment variables on top of this process's.
+
+    The run is in a session of its own, so that a Ctrl-C reaches it only from who started it, once.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / CONSOLE, "wb") as console:
+        return subprocess.Popen(
+            [sys.executable, str(PROJECT / "runs" / "sweep" / "exit_with_parent.py"), str(os.getpid()), *command],
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=console,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def when_free(attempt: Callable[[], int | None], patience: float = PATIENCE) -> int | None:
+    """The exit status of an attempt, repeated for a while where another process is still in the folder."""
+    deadline = time.monotonic() + patience
+    while (status := attempt()) == IN_USE and time.monotonic() < deadline:
+        time.sleep(1)
+    return status
+
+
+def last_line(folder: Path) -> str:
+    """The last line that is not empty of what a run printed; empty where there is none."""
+    try:
+        with open(folder / CONSOLE, encoding="utf-8", errors="replace") as lines:
+            found = deque((line.strip() for line in lines if line.strip()), maxlen=1)
+    except OSError:
+        return ""
+    return found[0] if found else ""

@@ -1,0 +1,141 @@
+"""How far a sweep is and an estimate of what is left: a live line on a terminal, elsewhere at the end of each run's."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+
+from tqdm import tqdm
+
+from runs.protocol import Run
+from runs.record import COMPLETE, FAILED, read_record
+from runs.sweep.scheduler import State
+
+
+class Estimate:
+    """Seconds left, from what runs of the same kind took: same method, stage, dataset; else method and stage; else any.
+
+    Args:
+        output: where records of complete runs are, which count too.
+
+    Attributes:
+        start: seconds from handing out a run to the beginning of its record, at best: later ones may have queued.
+    """
+
+    def __init__(self, output: Path):
+        self.output, self.start = output, 0.0
+        self._seconds: dict[tuple[str, ...], list[float]] = defaultdict(list)
+
+    def learn(self, run: Run, waited: float | None = None) -> float | None:
+        """Take over what a complete run took, by its record, which is returned.
+
+        Args:
+            waited: seconds from handing it out to its end, if it was run now.
+        """
+        seconds = (read_record(self.output / run.folder) or {}).get("timing", {}).get("seconds")
+        if seconds is not None:
+            for kind in self._kinds(run):
+                self._seconds[kind].append(seconds)
+            if waited is not None:
+                self.start = min(self.start or waited - seconds, waited - seconds)
+        return seconds
+
+    def of(self, run: Run) -> float | None:
+        """Expected seconds of one run, None while nothing has ended."""
+        return next((fmean(self._seconds[kind]) for kind in self._kinds(run) if kind in self._seconds), None)
+
+    def left(self, runs: Sequence[Run], width: int) -> float | None:
+        """Seconds for these runs, `width` at a time."""
+        expected = [seconds + self.start for seconds in map(self.of, runs) if seconds is not None]
+        return None if len(expected) < len(runs) else sum(expected) / max(1, min(width, len(runs)))
+
+    @staticmethod
+    def _kinds(run: Run) -> list[tuple[str, ...]]:
+        stage = "test" if run.model_folder else "train"
+        return [(run.trainer, stage, run.dataset), (run.trainer, stage), ()]
+
+
+class Progress:
+    """Shows a sweep's runs as they start and end.
+
+    Args:
+        runs: all of the sweep; states: where each stands.
+        width: runs at a time.
+        retry_failed: whether what failed earlier is run.
+
+    Attributes:
+        left: what is to be run, without what depends on a run that is not complete and will not be.
+    """
+
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        states: Mapping[str, State],
+        output: Path,
+        width: int,
+        retry_failed: bool = False,
+    ):
+        self.estimate, self.width = Estimate(output), width
+        complete = [run for run in runs if states[run.folder].status == COMPLETE]
+        self.left = {run.folder: run for run in runs if run not in complete}
+        self.running: dict[str, float] = {}
+        self.total, self.done, self.failed = len(runs), len(complete), 0
+        for run in complete:
+            self.estimate.learn(run)
+        for run in runs:
+            if states[run.folder].status == FAILED and not retry_failed:
+                self._give_up(run)
+        self.bar = tqdm(
+            total=self.total,
+            initial=self.done,
+            bar_format="{desc}{n_fmt}/{total_fmt} |{bar:24}| {elapsed}{postfix}",
+            disable=None,  # only on a terminal
+            dynamic_ncols=True,
+            leave=False,
+        )
+
+    def started(self, run: Run) -> None:
+        self.running[run.folder] = time.monotonic()
+        self.tick()
+
+    def ended(self, run: Run, state: State) -> None:
+        seconds = time.monotonic() - self.running.pop(run.folder)
+        said = state.why
+        if state.status == COMPLETE:
+            del self.left[run.folder]
+            self.done += 1
+            seconds = self.estimate.learn(run, seconds) or seconds  # without waiting for a place
+            metrics = (read_record(self.estimate.output / run.folder) or {}).get("metrics", {})
+            said = f"{metrics['accuracy']:.1f} %" if "accuracy" in metrics else ""
+        else:
+            self._give_up(run)
+        self.bar.n = self.done  # shown by tick, together with the new estimate
+        where = f"  [{self.done}/{self.total}, {self._ahead()}]" if self.bar.disable else ""
+        self.bar.write(f"{state.status:<11} {seconds:7.1f} s  {run.folder}  {said}".rstrip() + where)
+        self.tick()
+
+    def tick(self) -> None:
+        """Bring the live line up to date."""
+        trouble = f", {self.failed} not complete" if self.failed else ""
+        running = min(len(self.running), self.width)  # a cluster holds a queue of its own
+        self.bar.set_postfix_str(f"{self._ahead()}, {running} running{trouble}")
+
+    def close(self) -> None:
+        """Remove the live line."""
+        self.bar.close()
+
+    def _give_up(self, run: Run) -> None:
+        self.failed += 1
+        self.left = {k: other for k, other in self.left.items() if run.folder not in (k, other.model_folder)}
+
+    def _ahead(self) -> str:
+        seconds = self.estimate.left(list(self.left.values()), self.width)
+        return f"about {'?' if seconds is None else tqdm.format_interval(max(0, seconds - self._spent()))} left"
+
+    def _spent(self) -> float:
+        """Seconds that the running ones have already had, as shared by the workers."""
+        now = time.monotonic()
+        return sum(now - began for began in list(self.running.values())[: self.width]) / self.width

@@ -1,0 +1,99 @@
+"""Runs on a cluster: Ray places them, and repeats on another machine what was lost with one.
+
+All machines see the project, the data and the output folder under the same paths, and have the same environment.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from concurrent.futures import Future
+from pathlib import Path
+
+from runs.protocol import PlanError
+from runs.sweep.process import PACKAGE, PROJECT, start, when_free
+
+LOST_MACHINES = 5
+"""How often a run is begun again elsewhere, each time from where it was saved last."""
+
+
+class RayExecutor:
+    """Every run is a Ray task, which starts a process on its machine.
+
+    Args:
+        address: of the cluster, `auto` for the one that this machine belongs to; None: a cluster of this machine only.
+        gpus, cpus: what a run takes; a fraction of a card shares it.
+
+    Attributes:
+        width: runs at a time on the machines there are now; room: None, since Ray keeps the queue.
+
+    Raises:
+        PlanError: Ray is not installed, there is no cluster at the address, or no machine has what a run takes.
+    """
+
+    room: int | None = None
+
+    def __init__(self, address: str | None = None, gpus: float = 0, cpus: float = 1):
+        try:
+            import ray
+        except ImportError as error:
+            raise PlanError("--executor ray needs Ray: pip install -r requirements-ray.txt") from error
+        self.ray = ray
+        paths = {} if PACKAGE else {"env_vars": {"PYTHONPATH": str(PROJECT)}}  # what is installed is found without
+        try:
+            ray.init(address=address, runtime_env=paths, log_to_driver=False, include_dashboard=None)
+        except ConnectionError as error:
+            raise PlanError(f"There is no Ray cluster at {address}: {error}") from error
+        self.width = self._places(gpus, cpus)
+        self._task = ray.remote(num_gpus=gpus, num_cpus=cpus, max_retries=LOST_MACHINES)(run_here)
+        self._tasks: list = []
+
+    def submit(self, command: Sequence[str], folder: Path) -> Future[int | None]:
+        """Run it where there is room; the result is its exit status, None if it was taken back."""
+        task = self._task.remote(list(command), str(folder))
+        answer: Future[int | None] = Future()
+        self._tasks.append(task)
+        task.future().add_done_callback(lambda ended: self._pass_on(ended, answer))
+        return answer
+
+    def _pass_on(self, ended: Future, answer: Future) -> None:
+        error = ended.exception()
+        if error is None or isinstance(error, self.ray.exceptions.TaskCancelledError):
+            answer.set_result(None if error else ended.result())
+        else:
+            answer.set_exception(error)
+
+    def stop(self) -> None:
+        """Cancel what waits and ask what runs to save and end."""
+        for task in self._tasks:
+            self.ray.cancel(task)
+
+    def close(self) -> None:
+        """Leave the cluster."""
+        self.ray.shutdown()
+
+    def _places(self, gpus: float, cpus: float) -> int:
+        machines = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
+        wanted = {name: amount for name, amount in (("GPU", gpus), ("CPU", cpus)) if amount}
+        places = sum(int(min(machine.get(name, 0) / amount for name, amount in wanted.items())) for machine in machines)
+        if not places:
+            self.close()
+            raise PlanError(f"No machine of the cluster has {wanted}; see --gpus-per-run and --cpus-per-run.")
+        return places
+
+
+def run_here(command: Sequence[str], folder: str) -> int | None:
+    """One run on this machine."""
+    return when_free(lambda: _attempt(command, Path(folder)))
+
+
+def _attempt(command: Sequence[str], folder: Path) -> int:
+    """A cancelled run is asked to save and end, which is waited for."""
+    process = start(command, folder)
+    while True:
+        try:
+            return process.wait(timeout=1)  # Ray's KeyboardInterrupt gets through only between two calls
+        except subprocess.TimeoutExpired:
+            continue
+        except KeyboardInterrupt:
+            process.terminate()

@@ -1,0 +1,28 @@
+"""Errors that are for whoever gave the command, file or setting: the message says all, a traceback nothing more."""
+
+from __future__ import annotations
+
+import errno
+
+DISK = {
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG, errno.EMFILE
+}  # fmt: skip
+"""What the system answers where a disk is full, read-only, not ours or broken, or a limit is reached."""
+
+
+class UserError(Exception):
+    """Base beside a built-in one (`class PlanError(UserError, ValueError)`); train.py prints the message alone."""
+
+
+class MissingFile(UserError, FileNotFoundError):
+    """A file or folder that was named is not there; the message says what was looked for."""
+
+
+def for_people(error: BaseException) -> str | None:
+    """What to say of an error whose cause lies outside the code, such as a full disk; None: it needs a traceback."""
+    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):  # the first is PyTorch's, of a GPU
+        reason = str(error).split(". ")[0] or "out of memory"
+        return f"{reason}. A smaller batch needs less: DATALOADER.TRAIN_X.BATCH_SIZE, DATALOADER.TEST.BATCH_SIZE."
+    if isinstance(error, UserError) or (isinstance(error, OSError) and error.errno in DISK):
+        return str(error)
+    return None

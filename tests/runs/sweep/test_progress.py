@@ -1,0 +1,79 @@
+"""What a sweep shows: where it stands and how long it will take, by what runs of the same kind took."""
+
+import pytest
+
+from runs.protocol import Run
+from runs.record import COMPLETE, FAILED, FILE_NAME
+from runs.sweep.progress import Estimate, Progress
+from runs.sweep.scheduler import State
+from safeio.atomic import atomic_write_json
+
+
+@pytest.fixture
+def finish(tmp_path):
+    """Leaves the record of a complete run that took so many seconds."""
+
+    def write(run, seconds):
+        content = {"status": COMPLETE, "timing": {"seconds": seconds}, "metrics": {"accuracy": 61.25}}
+        atomic_write_json(tmp_path / run.folder / FILE_NAME, content)
+
+    return write
+
+
+def run_of(folder, trainer="MMRL", dataset="dtd", model_folder=None):
+    return Run(trainer, dataset, 1, "vit_b16", folder, model_folder, {})
+
+
+def test_a_run_is_expected_to_take_what_the_nearest_ones_took(tmp_path, finish):
+    estimate = Estimate(tmp_path)
+    assert estimate.of(run_of("new")) is None and estimate.left([run_of("new")], 1) is None
+    for folder, trainer, dataset, model, seconds in (
+        ("a", "MMRL", "dtd", None, 100),
+        ("b", "MMRL", "dtd", None, 300),
+        ("c", "MMRL", "ucf101", None, 800),
+        ("d", "MMRL", "dtd", "a", 20),
+        ("e", "CoOp", "dtd", None, 30),
+    ):
+        run = run_of(folder, trainer, dataset, model)
+        finish(run, seconds)
+        estimate.learn(run)
+    expected = {"same": 200, "other dataset": 400, "other method": 250}
+    for asked, run in (
+        ("same", run_of("new")),
+        ("other dataset", run_of("new", dataset="eurosat")),
+        ("other method", run_of("new", trainer="MaPLe")),
+    ):
+        assert estimate.of(run) == pytest.approx(expected[asked]), asked
+    assert estimate.left([run_of(f"new{i}") for i in range(6)], 3) == pytest.approx(400)
+    assert estimate.left([run_of("new")], 3) == pytest.approx(200)
+
+
+def test_starting_a_process_counts_waiting_for_a_place_does_not(tmp_path, finish):
+    estimate = Estimate(tmp_path)
+    for folder, waited in (("a", 16.0), ("b", 14.0), ("queued", 90.0)):
+        finish(run_of(folder), 10)
+        estimate.learn(run_of(folder), waited)
+    assert estimate.left([run_of("new")], 1) == pytest.approx(14)
+
+
+def test_what_cannot_be_run_is_not_waited_for(tmp_path, finish, capsys):
+    runs = [
+        run_of("a"),
+        run_of("b"),
+        run_of("b-test", model_folder="b"),
+        run_of("old"),
+        run_of("old-test", model_folder="old"),
+    ]
+    states = dict.fromkeys([run.folder for run in runs], State("missing")) | {"old": State(FAILED)}
+    progress = Progress(runs, states, tmp_path, 1)
+    assert set(progress.left) == {"a", "b", "b-test"}
+    progress = Progress(runs[:3], states, tmp_path, 1)
+    for run in runs[:2]:
+        progress.started(run)
+    finish(runs[0], 5)
+    progress.ended(runs[0], State(COMPLETE))
+    progress.ended(runs[1], State(FAILED, "ValueError: no image"))
+    progress.close()
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("complete") and "61.2 %" in first and "[1/3, about 00:" in first
+    assert "ValueError: no image" in second and "[1/3, about 00:00 left]" in second

@@ -1,0 +1,111 @@
+"""Every setting's range, checked before data is read: what is refused, in which words, and that none is forgotten."""
+
+from __future__ import annotations
+
+import pytest
+
+import train
+from dassl.config import ConfigError
+from dassl.config.validators import leaves
+from dassl.engine import TRAINER_REGISTRY
+from dassl.engine.config_rules import RULES
+from trainers.base.settings import declared, resolve
+from trainers.base.settings_ranges import OF_METHODS, OF_THE_HARNESS
+
+TEXT_LISTS = {"DATASET.SOURCE_DOMAINS", "DATASET.TARGET_DOMAINS", "OPTIM.NEW_LAYERS", "SWEPT"}
+FREE_NUMBERS = {"VERSION"}
+
+
+def ranged(keys, rules) -> set[str]:
+    """Keys of numbers and lists that have no rule."""
+    return {key for key, value in keys if not isinstance(value, (bool, str)) and key not in rules}
+
+
+def test_every_number_and_list_has_a_range():
+    keys = [(key, value) for key, value in leaves(declared().cfg) if not key.startswith("TRAINER.")]
+    assert ranged(keys, RULES | OF_THE_HARNESS) == TEXT_LISTS | FREE_NUMBERS
+    for name in TRAINER_REGISTRY.registered_names():
+        assert not ranged(getattr(TRAINER_REGISTRY.get(name), "defaults", {}).items(), OF_METHODS), name
+
+
+def test_every_range_is_of_a_setting_and_holds_its_default():
+    values = dict(leaves(declared().cfg))
+    assert RULES.keys() | OF_THE_HARNESS.keys() <= values.keys()
+    decided = {"TEST.ROLE"}  # empty until the protocol decides
+    wrong = {k for k, rule in (RULES | OF_THE_HARNESS).items() if k not in decided and not rule.fits(values[k])}
+    assert not wrong
+    settings = [TRAINER_REGISTRY.get(n).defaults for n in TRAINER_REGISTRY.registered_names()]
+    assert OF_METHODS.keys() <= {key for of_one in settings for key in of_one}
+    assert all(OF_METHODS[key].fits(value) for of_one in settings for key, value in of_one.items() if key in OF_METHODS)
+
+
+def refused(*words: object) -> str:
+    with pytest.raises(ConfigError) as error:
+        resolve(train.parse([str(word) for word in ("--trainer", "MMRL", *words)]))
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("OPTIM.LR", 0, "a number above 0"),
+        ("OPTIM.LR", -0.1, "a number above 0"),
+        ("OPTIM.LR", "1e999", "a number above 0"),
+        ("OPTIM.NAME", "adamW", "Did you mean 'adamw'?"),
+        ("OPTIM.LR_SCHEDULER", "cosin", "Did you mean 'cosine'?"),
+        ("OPTIM.MAX_EPOCH", 0, "at least 1"),
+        ("OPTIM.WEIGHT_DECAY", -1, "at least 0"),
+        ("OPTIM.MOMENTUM", 1.0, "from 0 to below 1"),
+        ("DATALOADER.TRAIN_X.BATCH_SIZE", 0, "at least 1"),
+        ("DATALOADER.TEST.BATCH_SIZE", -5, "at least 1"),
+        ("DATALOADER.TRAIN_X.SAMPLER", "Random", "Did you mean 'RandomSampler'?"),
+        ("DATALOADER.NUM_WORKERS", -1, "at least 0"),
+        ("INPUT.SIZE", "(224,)", "a list of 2"),
+        ("INPUT.SIZE", "(0, 224)", "at least 1"),
+        ("INPUT.PIXEL_STD", "[0.2, 0.2, 0]", "above 0"),
+        ("INPUT.INTERPOLATION", "cubic", "Did you mean 'bicubic'?"),
+        ("INPUT.TRANSFORMS", "('random_flop',)", "random_flip"),
+        ("INPUT.RRCROP_SCALE", "(1.0, 0.1)", "0 < first <= second <= 1"),
+        ("INPUT.GB_K", 4, "an odd number"),
+        ("DATASET.NUM_SHOTS", -5, "at least -1"),
+        ("DATASET.TEMPLATE", "a photo", "one {} for the class name"),
+        ("DATASET.LABEL_NOISE", 1.5, "from 0 to 1"),
+        ("TRAIN.PRINT_FREQ", 0, "at least 1"),
+        ("TRAIN.CHECKPOINT_STEPS", -1, "at least 0"),
+        ("TEST.SPLIT", "train", "one of val, test"),
+        ("TEST.FINAL_MODEL", "best", "Did you mean 'best_val'?"),
+        ("TEST.ROLE", "new", "one of trained, transferred"),
+        ("SEED", 2**40, "from"),
+        ("TRAINER.MMRL.PREC", "fp8", "one of fp32, fp16, bf16, amp"),
+        ("TRAINER.MMRL.ALPHA", 1.2, "from 0 to 1"),
+        ("TRAINER.MMRL.N_REP_TOKENS", 0, "from 1 to 75"),
+        ("TRAINER.MMRL.REP_LAYERS", "[0, 1]", "numbered from 1"),
+        ("TRAINER.MMRL.REG_WEIGHT", -1, "at least 0"),
+    ],
+)
+def test_out_of_range(key, value, expected):
+    said = refused(key, value)
+    assert said.startswith(f"{key} in command line is ") and expected in said
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (("OPTIM.SGD_NESTEROV", True, "OPTIM.MOMENTUM", 0), ["SGD_NESTEROV", "MOMENTUM is 0"]),
+        (("OPTIM.STAGED_LR", True), ["STAGED_LR", "NEW_LAYERS"]),
+        (("OPTIM.WARMUP_EPOCH", 3, "--train-epoch", 2), ["WARMUP_EPOCH is 3", "MAX_EPOCH is 2", "--train-epoch"]),
+        (("DATALOADER.K_TRANSFORMS", 2, "INPUT.NO_TRANSFORM", True), ["K_TRANSFORMS is 2", "NO_TRANSFORM"]),
+        (("TRAINER.MMADAPTER.ADAPTER_START", 5, "TRAINER.MMADAPTER.ADAPTER_END", 2), ["ADAPTER_START is 5"]),
+    ],
+)
+def test_values_that_exclude_one_another(words, parts):
+    said = refused(*words)
+    assert all(part in said for part in parts), said
+
+
+def test_all_mistakes_are_named_at_once_and_nothing_is_started(tmp_path, capsys):
+    words = ["--output-dir", str(tmp_path / "run"), "OPTIM.LR", "-1", "OPTIM.NAME", "sdg", "--trainer", "CoOp"]
+    assert train.main(words) == 2
+    said = capsys.readouterr().err
+    assert "OPTIM.LR" in said and "'sdg'" in said and "'sgd'" in said
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,61 @@
+"""Learned prompts for the lower layers of a encoder: fresh ones up to some depth, above it they flow on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from dassl.config import ConfigError
+
+EMBEDDED = 0
+"""The layer number of the image encoder's embedded input, before its first norm."""
+
+
+class LayerPrompts:
+    """Deep tokens (`clip.deep_tokens`) that are replaced at some layers and flow on at the others.
+
+    Args:
+        by_layer: prompts (K, D) by the 1-based layer at whose input they stand, EMBEDDED for the embedded input.
+        count: K.
+        at: position of the first; None: behind the last.
+    """
+
+    def __init__(self, by_layer: Mapping[int, Tensor], count: int, at: int | None):
+        self.by_layer, self.count, self.at = by_layer, count, at
+        self.grow_at = EMBEDDED if EMBEDDED in by_layer else None  # None: a context holds their places
+
+    def tokens(self, layer: int, previous: Tensor | None) -> Tensor | None:
+        return self.by_layer.get(layer)
+
+    def replaced_at(self, layer: int) -> bool:
+        return layer in self.by_layer
+
+
+def image_prompts(prompts: Sequence[Tensor]) -> LayerPrompts:
+    """Prompts behind the patches: the first at the embedded input, each further one at layer 2, 3, ..."""
+    layers = [EMBEDDED, *range(2, len(prompts) + 1)]
+    return LayerPrompts(dict(zip(layers, prompts, strict=True)), len(prompts[0]), at=None)
+
+
+def text_prompts(context: Tensor, deeper: Sequence[Tensor]) -> LayerPrompts:
+    """Prompts in the places of a context behind the start token: replaced at layer 2, 3, ..."""
+    return LayerPrompts(dict(enumerate(deeper, start=2)), len(context), at=1)
+
+
+def random_prompts(layers: int, count: int, width: int) -> nn.ParameterList:
+    """Prompts (K, D) for some layers, normal with deviation 0.02."""
+    return nn.ParameterList(torch.empty(count, width).normal_(std=0.02) for _ in range(layers))
+
+
+def check_depth(key: str, depth: int, layers: int) -> int:
+    """The depth, if the encoder has that many layers; 0 is three quarters of them (9 of 12, as published).
+
+    Raises:
+        dassl.config.ConfigError: it has not, or the depth is negative.
+    """
+    depth = depth or max(1, 3 * layers // 4)
+    if not 1 <= depth <= layers:
+        raise ConfigError(f"{key} is {depth}; this backbone's encoder has layers 1 to {layers} (0: by its depth)")
+    return depth

@@ -1,0 +1,101 @@
+"""The frozen CLIP that all methods build on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from clip.model import CLIP
+from clip.prefix_text import PrefixTextEncoder
+from clip.prompt_batch import PromptBatch
+from clip.resnet import ModifiedResNet
+from clip.tokenizer import tokenize
+from clip.vision import VisionTransformer
+from dassl.config import ConfigError
+
+_shared: dict[str, CLIP] | None = None
+
+
+@contextmanager
+def shared_weights() -> Iterator[None]:
+    """Runs that are built in this block hold the same frozen weights once."""
+    global _shared
+    _shared = {}
+    try:
+        yield
+    finally:
+        _shared = None
+
+
+def share(key: str, load: Callable[[], CLIP]) -> CLIP:
+    """What `load` gives; within `shared_weights` only the first call of a key loads."""
+    if _shared is None:
+        return load()
+    if key not in _shared:
+        _shared[key] = load()
+    return _shared[key]
+
+
+class FrozenCLIP:
+    """A CLIP whose weights do not train, with its two encoders at hand.
+
+    Not a module: a method may keep it without owning its parameters.
+
+    Attributes:
+        visual: the image encoder; text: the prefix-sharing text encoder.
+        embed_dim: E; logit_scale: the trained temperature, exp of the stored value.
+    """
+
+    def __init__(self, model: CLIP, device: torch.device):
+        self.model = model.to(device).requires_grad_(False).eval()
+        self.device = device
+        self.visual: VisionTransformer | ModifiedResNet = model.visual
+        self.text = PrefixTextEncoder(model)
+        self.embed_dim = model.text_projection.shape[1]
+
+    @cached_property
+    def logit_scale(self) -> float:
+        return float(self.model.logit_scale.exp())
+
+    def images(self, images: Tensor) -> Tensor:
+        """Images in the type the image encoder takes."""
+        return images.to(self.model.dtype)
+
+    @torch.no_grad()
+    def image_features(self, images: Tensor) -> Tensor:
+        """f_0, normalized features (B, E) of images (B, 3, S, S), as CLIP sees them."""
+        features = self.visual(self.images(images))
+        return features / features.norm(dim=-1, keepdim=True)
+
+    def prompts(self, classnames: Sequence[str], template: str) -> PromptBatch:
+        """Tokenised class prompts; underscores in names become spaces."""
+        texts = [template.format(name.replace("_", " ")) for name in classnames]
+        return PromptBatch(tokenize(texts, context_length=self.model.context_length), device=self.device)
+
+    @torch.no_grad()
+    def prompt_features(self, classnames: Sequence[str], template: str) -> Tensor:
+        """Text features (C, E) of the class prompts, not normalised."""
+        return self.text.encode(self.prompts(classnames, template))
+
+    @torch.no_grad()
+    def zero_shot_weights(self, classnames: Sequence[str], templates: Sequence[str]) -> Tensor:
+        """Normalized text features (C, E): the mean over templates of normalized features, normalized again."""
+        features = [F.normalize(self.prompt_features(classnames, t), dim=-1) for t in templates]
+        return F.normalize(torch.stack(features).mean(dim=0), dim=-1)
+
+    def require_vit(self, method: str) -> VisionTransformer:
+        """The image encoder, where `method` works inside a vision transformer.
+
+        Raises:
+            dassl.config.ConfigError: the backbone is a ResNet.
+        """
+        if not isinstance(self.visual, VisionTransformer):
+            raise ConfigError(
+                f"{method} works inside a vision transformer: choose a ViT in MODEL.BACKBONE.NAME, no ResNet"
+            )
+        return self.visual

@@ -1,0 +1,144 @@
+"""What a method is: what it learns, its named losses, its logits. Everything else is `trainers/base/trainer.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from yacs.config import CfgNode
+
+from trainers.base.frozen_clip import FrozenCLIP
+from trainers.base.published_checkpoints import check_frozen, learned
+
+
+class Term(NamedTuple):
+    """One named part of a loss: the plain value, and its weight in the sum."""
+
+    value: Tensor
+    weight: float = 1.0
+
+
+class Losses(NamedTuple):
+    """What a training step computes.
+
+    Attributes:
+        terms: named parts; the loss is their weighted sum, the log shows each unweighted.
+        logits: (B, C), for the training accuracy in the log.
+    """
+
+    terms: dict[str, Term]
+    logits: Tensor
+
+    def total(self) -> Tensor:
+        """The scalar to minimise."""
+        first, *others = [term.weight * term.value for term in self.terms.values()]
+        return sum(others, first)
+
+
+@dataclass(frozen=True)
+class Task:
+    """The classes a method is to tell apart, in label order, and how they are put into words."""
+
+    classnames: tuple[str, ...]
+    template: str
+    dataset: str
+
+
+class Method(nn.Module):
+    """A method owns exactly what it learns.
+
+    Its parameters are what the optimiser gets and what a checkpoint holds. The frozen CLIP is kept outside of
+    them, in `clip`. Subclasses create parameters in `__init__` and implement `losses` and `logits`.
+
+    Attributes:
+        published_names: (own prefix, prefix in checkpoints of the published code) of every parameter.
+        transfers: whether what is learned can predict classes it was not learned on.
+        summed: called with gradients, before they are combined or used; where several processes share a batch, it
+            replaces them by their sums over the processes.
+        rules: names of the prediction rules for classes it was trained on and for others.
+    """
+
+    published_names: tuple[tuple[str, str], ...] = ()
+    transfers: bool = True
+    summed: Callable[[Sequence[Tensor]], None] = staticmethod(lambda gradients: None)
+    rules: tuple[str, str] = ("one rule", "one rule")
+
+    @classmethod
+    def tied_to_classes(cls, settings: CfgNode) -> bool:
+        """Whether parts of what is learned belong to single classes, in the order it was trained on."""
+        return False
+
+    @classmethod
+    def unread(cls, settings: CfgNode) -> dict[str, str]:
+        """Settings that change nothing beside the others' values: name -> why."""
+        return {}
+
+    def __init__(self, settings: CfgNode, clip: FrozenCLIP, task: Task):
+        super().__init__()
+        self.settings, self.clip, self.task = settings, clip, task
+
+    def class_features(self) -> Any:
+        """What prediction needs of the classes alone; an evaluation computes it once."""
+        raise NotImplementedError(f"{type(self).__name__} must implement class_features()")
+
+    def losses(self, images: Tensor, labels: Tensor) -> Losses:
+        """Loss terms of a batch: images (B, 3, S, S), labels (B,)."""
+        raise NotImplementedError(f"{type(self).__name__} has nothing to train")
+
+    def objective(self, losses: Losses) -> Tensor:
+        """The scalar whose gradients are the step's."""
+        return losses.total()
+
+    def backward(self, losses: Losses, scale: Callable[[Tensor], Tensor] = lambda loss: loss) -> None:
+        """Set the parameters' gradients; `scale` multiplies a loss as half precision needs it."""
+        scale(self.objective(losses)).backward()
+        self.summed([p.grad for p in self.parameters() if p.grad is not None])
+
+    def logits(self, images: Tensor, class_features: Any, seen: Tensor) -> Tensor:
+        """Class scores (B, C).
+
+        Args:
+            images: (B, 3, S, S).
+            class_features: what `class_features()` returned.
+            seen: bool, one for all classes or (C,): whether the method was trained on the class. Methods with
+                one prediction rule ignore it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement logits()")
+
+    def published_name(self, name: str) -> str:
+        """The name of parameter `name` in checkpoints written by the published code."""
+        for own, published in self.published_names:
+            if name.startswith(own):
+                return published + name[len(own) :]
+        return name
+
+    def load_state_dict(self, state_dict: Mapping[str, Tensor], strict: bool = True, assign: bool = False) -> Any:
+        """Load own checkpoints, and those of the published code, which hold frozen parts as well.
+
+        Raises:
+            RuntimeError: a parameter is missing or of another shape; the message names them all.
+            trainers.base.checkpoints.CheckpointMismatch: the frozen parts are of another CLIP.
+        """
+        names = {self.published_name(name): name for name, _ in self.named_parameters()}
+        if (found := learned(state_dict, names)) is not None:
+            check_frozen(state_dict, self.clip)
+            state_dict = found | {name: state_dict[name] for name, _ in self.named_buffers() if name in state_dict}
+        return super().load_state_dict(state_dict, strict, assign)
+
+
+def l2_normalize(x: Tensor) -> Tensor:
+    """Scale the last dimension to length one; zero stays an error to be seen (NaN), as in the published code."""
+    return x / x.norm(dim=-1, keepdim=True)
+
+
+def cosine_distance(x: Tensor, target: Tensor) -> Tensor:
+    """1 - mean cosine between rows: (N, E), (N, E) -> scalar."""
+    return 1 - F.cosine_similarity(x, target, dim=-1).mean()
+
+
+def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Share of right predictions in percent: (B, C), (B,) -> scalar."""
+    return (logits.argmax(dim=1) == labels).float().mean() * 100

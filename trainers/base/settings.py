@@ -1,0 +1,191 @@
+"""From a command line to a run's settings, each value with its origin.
+
+Later layers win: engine and method defaults, dataset yaml, method yaml, published per-dataset values, command
+line.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dassl.config import ConfigBuilder, ConfigError
+from dassl.config.validators import leaves
+from dassl.engine import TRAINER_REGISTRY
+from trainers.base.settings_ranges import check_settings
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+HARNESS_DEFAULTS = {
+    "DETERMINISTIC": False,  # on a GPU: the same numbers in every run, slower; a CPU gives them anyway
+    "TRAIN.CUDA_GRAPHS": True,  # on a GPU: steps and predictions of one shape are recorded and replayed
+    "TASK": "B2N",  # the kind of protocol: base-to-new (B2N), few-shot (FS), cross-dataset (CD)
+    "PROTOCOL": "",  # for the record: the protocol that the run belongs to, and its stage
+    "STAGE": "",
+    "PRESET": "paper",  # of configs/presets.yaml: published values per dataset, or one value for all
+    "SWEPT": (),  # for the record: keys whose values a sweep varies
+    "DATASET.LABEL_NOISE": 0.0,  # share of the training images that get another class's label
+    "DATASET.IMBALANCE": 1.0,  # largest class of the few-shot set over the smallest, at least 1
+    "DATASET.SUBSAMPLE_CLASSES": "all",  # all, base or new
+    "MODEL.BACKBONE.RESIZE_POSITIONS": False,  # whether INPUT.SIZE may be another than the backbone's
+    "DATASET.TEMPLATE": "",  # a {} for the class name; empty: configs/templates.yaml
+    "TEST.ROLE": "",  # trained or transferred; empty: what the protocol says of these classes
+}
+FLAGS = {
+    "root": "DATASET.ROOT",
+    "output_dir": "OUTPUT_DIR",
+    "resume": "RESUME",
+    "seed": "SEED",
+    "source_domains": "DATASET.SOURCE_DOMAINS",
+    "target_domains": "DATASET.TARGET_DOMAINS",
+    "transforms": "INPUT.TRANSFORMS",
+    "backbone": "MODEL.BACKBONE.NAME",
+    "head": "MODEL.HEAD.NAME",
+    "train_epoch": "OPTIM.MAX_EPOCH",
+}
+
+
+def declared() -> ConfigBuilder:
+    """Every key that there is, at its default: the engine's, the harness's, every method's."""
+    builder = ConfigBuilder()
+    for key, value in HARNESS_DEFAULTS.items():
+        builder.declare(key, value)
+    for name in TRAINER_REGISTRY.registered_names():
+        trainer = TRAINER_REGISTRY.get(name)
+        for key, value in getattr(trainer, "defaults", {}).items():
+            builder.declare(f"TRAINER.{trainer.settings_node}.{key}", value)
+    return builder
+
+
+def keys_like(flag: str) -> str:
+    """The settings that an unknown flag may mean: `--lr` OPTIM.LR, `--shots` DATASET.NUM_SHOTS; none: empty."""
+    word = flag.strip("-").partition("=")[0].replace("-", "_").upper()
+    keys = [key for key, _ in leaves(declared().cfg) if not key.startswith("TRAINER.")]
+    same = [key for key in keys if key.rpartition(".")[2] == word]
+    akin = [key for key in keys if word.removesuffix("S") in key.rpartition(".")[2].removesuffix("S").split("_")]
+    return " or ".join((same or akin)[:3])
+
+
+def resolve(args: argparse.Namespace) -> ConfigBuilder:
+    """The settings of a run, frozen.
+
+    Args:
+        args: what train.py's parser returns: flags (None where not given), trailing KEY VALUE pairs in `opts`, in
+            `record` a run's record to take the settings from (or None).
+
+    Raises:
+        ConfigError: an unknown key, or a value of the wrong type or out of range, with its origin and what is valid.
+    """
+    builder = declared()
+    if args.record:
+        _merge_record(builder, args.record, f"record {args.from_record}")
+    else:
+        _merge_files(builder, args)
+    for flag, key in FLAGS.items():
+        if getattr(args, flag) is not None:
+            builder.set(key, getattr(args, flag), "command line")
+    if args.no_cache:
+        builder.set("DATALOADER.CACHE", False, "command line")
+    if args.deterministic:
+        builder.set("DETERMINISTIC", True, "command line")
+    builder.merge_opts(args.opts, "command line")
+    _decide_role(builder)
+    check_settings(builder)
+    builder.freeze()
+    return builder
+
+
+def _merge_record(builder: ConfigBuilder, record: Mapping[str, Any], origin: str) -> None:
+    """All settings of a run that was, into a folder beside its; no yaml of today is read."""
+    config = record["config"]
+    _choose_trainer(builder, config["TRAINER"]["NAME"], origin)
+    builder.merge_dict(config, origin)
+    builder.set("OUTPUT_DIR", config["OUTPUT_DIR"].rstrip("/") + "-again", "default of --from-record")
+
+
+def _merge_files(builder: ConfigBuilder, args: argparse.Namespace) -> None:
+    """The yaml files that a command line names, and what follows from them."""
+    if args.trainer:
+        _choose_trainer(builder, args.trainer, "command line")
+    if args.dataset_config_file:
+        builder.merge_file(_find(args.dataset_config_file), f"dataset yaml {args.dataset_config_file}")
+    if args.config_file:
+        builder.merge_file(_find(args.config_file), f"method yaml {args.config_file}")
+    _merge_preset(builder, dict(zip(args.opts[::2], args.opts[1::2], strict=False)))
+
+
+def _choose_trainer(builder: ConfigBuilder, name: str, origin: str) -> None:
+    builder.set("TRAINER.NAME", name, origin)
+    if not hasattr(TRAINER_REGISTRY.get(name), "defaults"):
+        builder.open("TRAINER")  # a plugin file that declares no settings brings them in its yaml
+
+
+def _find(file: str) -> Path:
+    """A yaml file where it is named or, `configs/...` of ours, from any working folder."""
+    here, ours = Path(file), CONFIGS.parent / file
+    return ours if ours.is_file() and not here.is_file() else here
+
+
+def _read(file: Path) -> dict[str, Any]:
+    return yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
+def _merge_preset(builder: ConfigBuilder, pairs: Mapping[str, Any]) -> None:
+    """What a preset adds, and whether the published per-dataset values apply."""
+    presets, name = _read(CONFIGS / "presets.yaml"), pairs.get("PRESET", builder.cfg.PRESET)
+    if name not in presets:
+        raise ConfigError(f"PRESET is {name!r}; it must be one of {', '.join(presets)}")
+    for key, value in presets[name].get("options", {}).items():
+        builder.set(key, value, f"preset {name}, configs/presets.yaml")
+    if presets[name]["per_dataset"]:
+        _merge_per_dataset(builder, pairs)
+
+
+def _merge_per_dataset(builder: ConfigBuilder, pairs: Mapping[str, Any]) -> None:
+    """Published per-dataset hyper-parameters, chosen by method, task and dataset."""
+    cfg = builder.cfg
+    trainer, dataset = cfg.TRAINER.NAME, pairs.get("DATASET.NAME", cfg.DATASET.NAME)
+    file = CONFIGS / "trainers" / trainer / "per_dataset.yaml"
+    if not trainer or not file.is_file():
+        return
+    values = _read(file).get(pairs.get("TASK", cfg.TASK), {}).get(dataset, {})
+    node = TRAINER_REGISTRY.get(trainer).settings_node
+    for key, value in values.items():
+        builder.set(f"TRAINER.{node}.{key}", value, f"per-dataset value, configs/trainers/{trainer}/per_dataset.yaml")
+
+
+def _decide_role(builder: ConfigBuilder) -> None:
+    """Where TEST.ROLE is not given, take what the protocol's data says of the classes tested on.
+
+    Protocols that extend another leave that to it; of one TASK there may be several, if they say the same.
+    """
+    cfg = builder.cfg
+    by_task: dict[str, dict[str, Any]] = {}
+    for file in sorted((CONFIGS / "protocols").glob("*.yaml")):
+        protocol = _read(file)
+        if "extends" not in protocol:
+            by_task.setdefault(protocol["task"], {})[file.name] = protocol
+    if cfg.TASK not in by_task:
+        raise ConfigError(f"TASK is {cfg.TASK!r}; it must be one of {', '.join(by_task)}")
+    classes = cfg.DATASET.SUBSAMPLE_CLASSES
+    if classes not in ("all", "base", "new"):
+        raise ConfigError(f"DATASET.SUBSAMPLE_CLASSES is {classes!r}; it must be one of all, base, new")
+    if cfg.TEST.ROLE:
+        return
+    roles = {name: _role(protocol, cfg.DATASET.NAME, classes) for name, protocol in by_task[cfg.TASK].items()}
+    role, *others = set(roles.values())
+    if others:
+        said = ", ".join(f"{name}: {role}" for name, role in roles.items())
+        raise ConfigError(f"Protocols of TASK {cfg.TASK} disagree on {cfg.DATASET.NAME} ({said}); set TEST.ROLE.")
+    builder.set("TEST.ROLE", role, f"roles of configs/protocols/{', '.join(roles)}")
+
+
+def _role(protocol: Mapping[str, Any], dataset: str, classes: str) -> str:
+    """What the classes are to the method: by half of the classes, or by whether the dataset is a source."""
+    if "source_names" in protocol:
+        classes = "source" if dataset in protocol["source_names"] else "target"
+    return protocol["roles"][classes]

@@ -1,0 +1,44 @@
+"""Prompt templates, read from configs/templates.yaml."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from dassl.config import ConfigError
+
+TABLE = Path(__file__).parents[2] / "configs" / "templates.yaml"
+
+
+@cache
+def _table() -> dict:
+    return yaml.safe_load(TABLE.read_text(encoding="utf-8"))
+
+
+def dataset_template(dataset: str) -> str:
+    """The published template of a dataset (registry name), or the general one."""
+    return _table()["datasets"].get(dataset, _table()["default"])
+
+
+def ensemble(name: str) -> list[str]:
+    """The templates of a prompt ensemble."""
+    return list(_table()["ensembles"][name])
+
+
+def check_template(template: str) -> str:
+    """A template that has exactly one place for the class name.
+
+    Raises:
+        dassl.config.ConfigError: there is none, or a brace that is not a place for the name.
+    """
+    try:
+        fine = template.count("{}") == 1 and template.format("name")
+    except (IndexError, KeyError, ValueError):
+        fine = False
+    if not fine:
+        raise ConfigError(
+            f"DATASET.TEMPLATE is {template!r}; it needs one {{}} for the class name: 'a photo of a {{}}.'"
+        )
+    return template

@@ -1,0 +1,230 @@
+"""The life of a CLIP method in the engine's terms: load, precision, step, test, save. Written once for all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+from yacs.config import CfgNode
+
+from dassl.config import ConfigError
+from dassl.engine import TrainerX
+from dassl.optim import build_lr_scheduler, build_optimizer
+from dassl.utils import load_pretrained_weights
+from dassl.utils.checkpoint import BEST, NUMBERED
+from trainers.base.build import build_clip, build_method, method_settings
+from trainers.base.checkpoints import check_loaded, check_resumed, identity
+from trainers.base.frozen_clip import FrozenCLIP
+from trainers.base.method import Losses, Method, accuracy
+from trainers.base.precision import PRECISIONS, Precision
+from trainers.base.templates import check_template, dataset_template
+from trainers.steps.cuda_graph import GraphedStep, Graphs
+from trainers.steps.plain import PlainStep, StepComputer
+
+ROLES = ("trained", "transferred")
+"""What the classes of a test set are to the method: those it was trained on, or others (TEST.ROLE)."""
+
+
+class ClipTrainer(TrainerX):
+    """Trains and tests one `Method`; a subclass names it and its settings.
+
+    Attributes:
+        method_class: what is trained.
+        settings_node: name of the method's node under cfg.TRAINER; empty: it has no settings of its own.
+        defaults: the settings and their default values.
+        checkpoint_folder: folder of the checkpoints inside the run's, as the published code names it.
+        computer: computes the steps.
+    """
+
+    method_class: type[Method]
+    settings_node: str = ""
+    defaults: dict[str, Any] = {}
+    checkpoint_folder: str = "method"
+    computer: StepComputer = PlainStep()
+
+    @property
+    def settings(self) -> CfgNode:
+        """The method's own settings."""
+        return method_settings(self.cfg, self.settings_node)
+
+    @cached_property
+    def precision(self) -> Precision:
+        return Precision(self.settings.get("PREC", "fp32"), self.device)
+
+    @cached_property
+    def frozen(self) -> FrozenCLIP:
+        """The backbone."""
+        return build_clip(self.cfg, self.precision, self.device)
+
+    def check_cfg(self, cfg: CfgNode) -> None:
+        node = cfg.TRAINER[self.settings_node] if self.settings_node else {}
+        precision = node.get("PREC", "fp32")
+        if precision not in PRECISIONS:
+            raise ConfigError(
+                f"TRAINER.{self.settings_node}.PREC is {precision!r}; it must be one of {', '.join(PRECISIONS)}"
+            )
+        if cfg.TEST.ROLE not in ROLES:
+            raise ConfigError(f"TEST.ROLE is {cfg.TEST.ROLE!r}; it must be one of {', '.join(ROLES)}")
+        check_template(cfg.DATASET.TEMPLATE or dataset_template(cfg.DATASET.NAME))
+
+    def build_data_loader(self) -> None:
+        """The backbone before the data: what it and the settings cannot do together is told without reading any."""
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            self.of_classes(["thing"])
+        super().build_data_loader()
+
+    def of_classes(self, names: Sequence[str]) -> Method:
+        """The method at its start values."""
+        return build_method(self.cfg, self.method_class, self.settings_node, self.frozen, self.precision, names)
+
+    def build_model(self) -> None:
+        cfg = self.cfg
+        self.scaler = self.precision.scaler
+        self.method = self.of_classes(self.dm.dataset.classnames)
+        if cfg.TEST.ROLE == "transferred" and not self.method.transfers:
+            raise ConfigError(
+                f"{cfg.TRAINER.NAME} with these settings learns something for each class it is trained on and "
+                "cannot predict others (TEST.ROLE transferred): test it on its own classes only"
+            )
+        self.class_features, self.replays, self.skipped_steps = None, None, 0
+        if not self.learns:
+            return
+        if cfg.MODEL.INIT_WEIGHTS:
+            load_pretrained_weights(self.method, cfg.MODEL.INIT_WEIGHTS)
+        self.optim = build_optimizer(self.method, cfg.OPTIM)
+        self.sched = build_lr_scheduler(self.optim, cfg.OPTIM)
+        self.register_model(self.checkpoint_folder, self.method, self.optim, self.sched)
+        if self.graphs:
+            self.computer = GraphedStep(self)
+
+    @property
+    def graphs(self) -> bool:
+        """Whether CUDA graphs are tried."""
+        return self.cfg.TRAIN.CUDA_GRAPHS and self.device.type == "cuda"
+
+    @property
+    def learns(self) -> bool:
+        """Whether there is anything to train."""
+        return next(self.method.parameters(), None) is not None
+
+    def losses(self, images: Tensor, labels: Tensor) -> Losses:
+        """The method's losses in the run's precision."""
+        return self.computer.losses(self, images, labels)
+
+    def forward_backward(self, batch: dict) -> dict[str, float]:
+        images, labels = self.parse_batch_train(batch)
+        losses = self.losses(images, labels)
+        total = losses.total()
+        skipped = self.cfg.TRAIN.SKIP_NONFINITE and not torch.isfinite(total)
+        if skipped:
+            self.skip()
+        else:
+            self.detect_anomaly(total)
+            self.optim.zero_grad()
+            self.backward_and_step(losses)
+        if self.batch_idx + 1 == self.num_batches:
+            self.finish_epoch()
+        if skipped:
+            return {}
+        terms = losses.terms if len(losses.terms) > 1 else {}
+        return {
+            "loss": total.item(),
+            "acc": accuracy(losses.logits.detach(), labels).item(),
+            **{name: term.value.item() for name, term in terms.items()},
+        }
+
+    def skip(self) -> None:
+        """Count a step that is left out.
+
+        Raises:
+            FloatingPointError: what was learned is itself no number any more, so that every later step would be too.
+        """
+        self.skipped_steps += 1
+        lost = [name for name, parameter in self.method.named_parameters() if not torch.isfinite(parameter).all()]
+        if lost:
+            raise FloatingPointError(
+                f"Loss is infinite or NaN, and so are learned parameters ({', '.join(lost[:3])}): leaving steps out "
+                f"(TRAIN.SKIP_NONFINITE) cannot mend that."
+            )
+
+    def finish_epoch(self) -> None:
+        """What the last step of an epoch does besides."""
+        self.update_lr()
+
+    def backward_and_step(self, losses: Losses) -> None:
+        """Gradients and one optimiser step, scaled where the precision asks for it."""
+        self.computer.backward(self, losses)
+        self.scaler.step(self.optim)
+        self.scaler.update()
+
+    def parse_batch_train(self, batch: dict) -> tuple[Tensor, Tensor]:
+        return batch["img"].to(self.device), batch["label"].to(self.device)
+
+    def about(self) -> dict[str, Any]:
+        return identity(self.cfg, self.settings, self.method.clip, self.method.task.classnames)
+
+    def check_about(self, about: dict[str, Any], source: str, resuming: bool) -> None:
+        if about and resuming:
+            check_resumed(about, self.about(), source)
+        elif about:
+            check_loaded(about, self.about(), self.cfg.TEST.ROLE, self.method.transfers, source)
+
+    def checkpoint_state(self, name: str, epoch: int, val_result: float | None = None) -> dict[str, Any]:
+        return super().checkpoint_state(name, epoch, val_result) | {"skipped_steps": self.skipped_steps}
+
+    def restore_state(self, name: str, state: dict[str, Any]) -> int:
+        self.skipped_steps = int(state.get("skipped_steps", 0))
+        return super().restore_state(name, state)
+
+    def train(self) -> None:
+        if self.learns:
+            super().train()
+        else:
+            self.test()
+
+    def load_model(self, directory: str | os.PathLike, epoch: int | None = None) -> None:
+        """As in the engine; without a folder there would be nothing to test but the start values.
+
+        Raises:
+            dassl.config.ConfigError: no folder is given, and there is something to load.
+        """
+        if self.learns and not directory:
+            raise ConfigError(
+                f"{self.cfg.TRAINER.NAME} is tested with what it learned: --model-dir must name a finished run's "
+                f"folder with {self.checkpoint_folder}/{BEST} or {self.checkpoint_folder}/{NUMBERED}<epoch>"
+            )
+        super().load_model(directory, epoch)
+
+    def test(self, split: str | None = None) -> float:
+        with self.fixed_classes():
+            return super().test(split)
+
+    @contextmanager
+    def fixed_classes(self) -> Iterator[None]:
+        """Compute what prediction needs of the classes once, for as long as nothing is trained."""
+        self.set_model_mode("eval")
+        with torch.no_grad(), self.precision.context():
+            self.class_features = self.method.class_features()
+        self.replays = Graphs("prediction", lambda images: [self.scores(images)]) if self.graphs else None
+        try:
+            yield
+        finally:
+            self.class_features = self.replays = None
+
+    @torch.no_grad()
+    def model_inference(self, images: Tensor) -> Tensor:
+        """Class scores (B, C) by the prediction rule that TEST.ROLE asks for."""
+        replayed = self.replays(images) if self.replays else None
+        return self.scores(images) if replayed is None else replayed[0].clone()
+
+    def scores(self, images: Tensor) -> Tensor:
+        """As `model_inference`, computed plainly."""
+        seen = torch.full((), self.cfg.TEST.ROLE == "trained", device=self.device)
+        with self.precision.context():
+            features = self.method.class_features() if self.class_features is None else self.class_features
+            return self.method.logits(images, features, seen).float()

@@ -1,0 +1,80 @@
+"""The training step of one run over several processes: each computes its part of the batch, the sums are the batch's.
+
+A loss is a mean over the batch's images, or does not depend on them. So with n of N images in a process, its loss
+times n / N, summed over the processes, is the loss of the batch, and so for gradients; parts need not be equal. A
+method that combines gradients of several losses sums each before (`Method.summed`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from dassl.engine.distributed import (
+    DistributedError,
+    SharedStop,
+    check_same_data,
+    share,
+    share_models,
+    share_random_state,
+    sum_over_processes,
+    whole_batch,
+)
+from trainers.base.method import Losses, Term
+from trainers.base.trainer import ClipTrainer
+from trainers.steps.plain import PlainStep
+
+
+class SharedStep:
+    """The steps of a run that is trained by several processes."""
+
+    def __init__(self) -> None:
+        self.alone, self.steps, self.sums = PlainStep(), 0, 0
+
+    def losses(self, trainer: ClipTrainer, images: Tensor, labels: Tensor) -> Losses:
+        """The whole batch's numbers; the gradients of the terms are those of this process's part."""
+        if not self.steps:
+            share_models([trainer.method])
+        self.steps += 1
+        own, count = share(len(labels)), len(labels)
+        found = self.alone.losses(trainer, images[own], labels[own])
+        part = (own.stop - own.start) / count
+        values = [part * term.value for term in found.terms.values()]
+        totals = [value.detach().float() for value in values]
+        sum_over_processes(totals)
+        terms = {
+            name: Term(value + (total.to(value.dtype) - value.detach()), term.weight)
+            for (name, term), value, total in zip(found.terms.items(), values, totals, strict=True)
+        }
+        return Losses(terms, whole_batch(found.logits, count))
+
+    def backward(self, trainer: ClipTrainer, losses: Losses) -> None:
+        before, trainer.method.summed = self.sums, self.summed
+        trainer.method.backward(losses, trainer.scaler.scale)
+        if self.sums == before:
+            raise DistributedError(
+                f"{type(trainer.method).__name__}.backward does not call self.summed with its gradients, so it cannot "
+                "train over several processes (docs/distributed.md): start it without torchrun"
+            )
+
+    def summed(self, gradients: Sequence[Tensor]) -> None:
+        """In place, over the processes."""
+        self.sums += 1
+        sum_over_processes(gradients)
+
+
+def share_run(trainer: ClipTrainer) -> None:
+    """Make a trainer that is just built one of several processes'.
+
+    Raises:
+        DistributedError: it does not train by steps of ours, or the processes have different data.
+    """
+    if not isinstance(trainer, ClipTrainer):
+        raise DistributedError(
+            f"{type(trainer).__name__} brings a training step of its own, which is not shared out: start it without "
+            "torchrun"
+        )
+    check_same_data(trainer)
+    share_random_state()
+    trainer.computer, trainer.stop = SharedStep(), SharedStop()
