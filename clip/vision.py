@@ -49,6 +49,11 @@ class VisionTransformer(nn.Module):
         """The last matrix, (D, E), as it stands in checkpoints."""
         return self.proj
 
+    @property
+    def pooled_width(self) -> int:
+        """D, the length of what `pool` returns."""
+        return len(self.proj)
+
     def embed(self, images: Tensor, tokens: DeepTokens | None = None) -> Tensor:
         """(B, 3, S, S) -> (B, 1 + patches, D), the input of the first block; `tokens` may grow at layer 0."""
         side = self.input_resolution

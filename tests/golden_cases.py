@@ -27,6 +27,7 @@ OPTIMISER = {  # the case's name: the engine's, where they differ
     "momentum": "MOMENTUM",
     "dampening": "SGD_DAMPNING",
     "nesterov": "SGD_NESTEROV",
+    "eps": "ADAM_EPS",
     **{
         key: key.upper()
         for key in (
@@ -48,12 +49,18 @@ def cases(methods: Collection[str] = ()) -> list[str]:
     return [file.stem for file in sorted(GOLDEN.glob("*.json")) if described(file.stem).get("method") in wanted]
 
 
+def weights_file(name: str) -> Path:
+    """CLIP weights in the folder of the cases or, for cases that came without, in the project's own."""
+    here = GOLDEN / name
+    return here if here.is_file() else Path(__file__).parent / "golden" / name
+
+
 class Case:
     """One case: its description, arrays, and CLIP weights."""
 
     def __init__(self, name: str):
         self.name, self.about = name, described(name)
-        self.weights = GOLDEN / self.about["clip"] if "clip" in self.about else None
+        self.weights = weights_file(self.about["clip"]) if "clip" in self.about else None
         with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as arrays:
             self.arrays = {key: torch.from_numpy(arrays[key]) for key in arrays.files}
 
@@ -123,7 +130,8 @@ class Case:
 
 def optimiser_options(optimiser: dict[str, Any]) -> dict[str, Any]:
     """The case's optimiser under the engine's keys."""
-    options = {f"OPTIM.{OPTIMISER[key]}": value for key, value in optimiser.items() if key in OPTIMISER}
+    known = {key: value for key, value in optimiser.items() if key in OPTIMISER}
+    options = {f"OPTIM.{OPTIMISER[key]}": value for key, value in known.items() if not str(value).startswith("stat/")}  # measured ones
     if "betas" in optimiser:
         options |= dict(zip(("OPTIM.ADAM_BETA1", "OPTIM.ADAM_BETA2"), optimiser["betas"], strict=True))
     return options

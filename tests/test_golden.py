@@ -199,7 +199,7 @@ def test_tip_adapter(cache_case: Case, tmp_path):
     close(method.keys.t(), case["cache/keys"], FEATURES, "keys")
     assert torch.equal(F.one_hot(method.labels, len(method.w_0)).float(), case["cache/values"])
     for part in ("val", "test"):
-        close(method.features(case[f"{part}/images"]), case[f"{part}/features"], FEATURES, f"features ({part})")
+        close(method.unit_features(case[f"{part}/images"]), case[f"{part}/features"], FEATURES, f"features ({part})")
         zero_shot = method.logits(case[f"{part}/images"], method.w_0, torch.tensor(False))
         close(zero_shot, case[f"tip/{part}_clip_logits"], LOGITS, f"zero-shot logits ({part})")
     close(trainer.model_inference(case["val/images"]), case["tip/val_logits_init"], LOGITS, "before the search")

@@ -8,12 +8,18 @@ As in the published code, the features are not made unit before the residual is 
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 
+from clip.substitute import with_weights
+from dassl.config import ConfigError
 from dassl.engine import TRAINER_REGISTRY
+from dassl.utils.checkpoint import load_checkpoint
 from trainers.base.trainer import ClipTrainer
 from trainers.base.cosine import CosineMethod
+from trainers.base.frozen_clip import FrozenCLIP
 from trainers.base.method import l2_normalize
 from trainers.base.templates import ensemble
 
@@ -40,9 +46,44 @@ class TaskResMethod(CosineMethod):
         clip, task = self.clip, self.task
         others = ensemble("seven") if task.dataset == "ImageNet" else []
         prompts = [*(clip.prompts(task.classnames, template, spaces=False) for template in others), self.prompts]
-        with enhanced(clip, self.settings.ENHANCED_BASE):
+        with with_weights(clip.model, enhanced_base(self.settings.ENHANCED_BASE, clip)):
             return torch.stack([clip.text.encode(batch) for batch in prompts]).mean(dim=0)
 
     def class_features(self) -> Tensor:
         """l2_normalize(t + RESIDUAL_SCALE * x), (C, E)."""
         return l2_normalize(self.t + self.settings.RESIDUAL_SCALE * self.residuals)
+
+
+def enhanced_base(file: str, clip: FrozenCLIP) -> dict[str, Tensor]:
+    """The text projection (D, E) in a checkpoint, by its name in CLIP; nothing for "none".
+
+    The published file holds it transposed, as `weight` (E, D). The published code reads it in half precision only and
+    otherwise takes CLIP's own without a word; here it is read in every precision.
+
+    Raises:
+        dassl.config.ConfigError: there is no such file, or it holds no projection of this CLIP.
+    """
+    if file in ("", "none"):
+        return {}
+    own, key = clip.model.text_projection, "TRAINER.TaskRes.ENHANCED_BASE"
+    if not Path(file).is_file():
+        raise ConfigError(f"{key} names {file}, which is not a file; 'none' is the regular base")
+    weight = load_checkpoint(file).get("weight")
+    if not isinstance(weight, Tensor) or weight.t().shape != own.shape:
+        shape = tuple(own.t().shape)
+        raise ConfigError(f"{key} names {file}, which holds no `weight` of shape {shape}, this backbone's projection")
+    return {"text_projection": weight.t().to(own)}
+
+
+@TRAINER_REGISTRY.register()
+class TaskRes(ClipTrainer):
+    """Trains TaskRes with the engine's optimiser and schedule."""
+
+    method_class = TaskResMethod
+    settings_node = "TaskRes"
+    checkpoint_folder = "prompt_learner"
+    defaults = {
+        "RESIDUAL_SCALE": 0.5,
+        "ENHANCED_BASE": "none",  # or a file with the text projection of an enhanced base
+        "PREC": "fp32",
+    }

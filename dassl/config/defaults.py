@@ -88,6 +88,7 @@ DEFAULTS: dict[str, Any] = {
         "RMSPROP_ALPHA": 0.99,
         "ADAM_BETA1": 0.9,
         "ADAM_BETA2": 0.999,
+        "ADAM_EPS": 1e-8,  # of adam, amsgrad, radam and adamw, beside the root of the second moment
         "STAGED_LR": False,  # all but NEW_LAYERS learn at LR * BASE_LR_MULT
         "NEW_LAYERS": (),
         "BASE_LR_MULT": 0.1,

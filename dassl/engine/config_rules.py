@@ -77,6 +77,7 @@ RULES: dict[str, Rule] = {
     "OPTIM.RMSPROP_ALPHA": below_one(),
     "OPTIM.ADAM_BETA1": below_one(),
     "OPTIM.ADAM_BETA2": below_one(),
+    "OPTIM.ADAM_EPS": at_least(0),
     "OPTIM.BASE_LR_MULT": at_least(0),
     "OPTIM.LR_SCHEDULER": one_of(*AVAI_SCHEDS),
     "OPTIM.STEPSIZE": each(at_least(-1)),

@@ -12,14 +12,14 @@ from yacs.config import CfgNode
 from dassl.utils.names import check_availability
 
 
-def _betas(optim: CfgNode) -> tuple[float, float]:
-    return optim.ADAM_BETA1, optim.ADAM_BETA2
+def _adam(optim: CfgNode) -> dict[str, Any]:
+    return {"betas": (optim.ADAM_BETA1, optim.ADAM_BETA2), "eps": optim.ADAM_EPS}
 
 
 # Each makes the optimiser's own arguments; learning rate and weight decay go to all of them.
 OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], Callable[[CfgNode], dict[str, Any]]]] = {
-    "adam": (torch.optim.Adam, lambda o: {"betas": _betas(o)}),
-    "amsgrad": (torch.optim.Adam, lambda o: {"betas": _betas(o), "amsgrad": True}),
+    "adam": (torch.optim.Adam, _adam),
+    "amsgrad": (torch.optim.Adam, lambda o: {**_adam(o), "amsgrad": True}),
     "sgd": (
         torch.optim.SGD,
         lambda o: {"momentum": o.MOMENTUM, "dampening": o.SGD_DAMPNING, "nesterov": o.SGD_NESTEROV},
@@ -27,8 +27,8 @@ OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], Callable[[CfgNode], dic
     "rmsprop": (torch.optim.RMSprop, lambda o: {"momentum": o.MOMENTUM, "alpha": o.RMSPROP_ALPHA}),
     # Liu et al., On the Variance of the Adaptive Learning Rate and Beyond, decay the weights, not the
     # gradient.
-    "radam": (torch.optim.RAdam, lambda o: {"betas": _betas(o), "decoupled_weight_decay": True}),
-    "adamw": (torch.optim.AdamW, lambda o: {"betas": _betas(o)}),
+    "radam": (torch.optim.RAdam, lambda o: {**_adam(o), "decoupled_weight_decay": True}),
+    "adamw": (torch.optim.AdamW, _adam),
 }
 AVAI_OPTIMS = list(OPTIMIZERS)
 

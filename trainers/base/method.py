@@ -80,6 +80,10 @@ class Method(nn.Module):
         super().__init__()
         self.settings, self.clip, self.task = settings, clip, task
 
+    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
+        """What the optimiser gets, in groups that may have rates of their own; `lr` is the run's (OPTIM.LR)."""
+        return [{"params": list(self.parameters())}]
+
     def class_features(self) -> Any:
         """What prediction needs of the classes alone; an evaluation computes it once."""
         raise NotImplementedError(f"{type(self).__name__} must implement class_features()")

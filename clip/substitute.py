@@ -1,0 +1,37 @@
+"""Compute with other weights in a model's places, for a while: low-rank updates, tuned norms or biases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from torch import Tensor, nn
+
+
+@contextmanager
+def with_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[None]:
+    """Let a model compute with some parameters replaced; gradients reach what the replacements are made of.
+
+    Args:
+        model: any module, for example a CLIP or one of its encoders.
+        weights: by the parameter's name in the model, tensors of its shape.
+
+    Raises:
+        KeyError: the model has no parameter of a name.
+        ValueError: a tensor is of another shape than the parameter.
+    """
+    places = {}
+    for name, tensor in weights.items():
+        owner, _, leaf = name.rpartition(".")
+        module = model.get_submodule(owner)
+        own = module._parameters[leaf]
+        if own is None or own.shape != tensor.shape:
+            raise ValueError(f"{name} is {own if own is None else tuple(own.shape)}, not {tuple(tensor.shape)}")
+        places[name] = module, leaf, own
+    try:
+        for name, (module, leaf, _) in places.items():
+            module._parameters[leaf] = weights[name]
+        yield
+    finally:
+        for module, leaf, own in places.values():
+            module._parameters[leaf] = own
