@@ -13,31 +13,33 @@ import sys
 from collections.abc import Sequence
 
 from inference.classes import read_classes
-from inference.output import as_data, as_text, notes, write_csv
-from inference.predictor import Predictor
+from runs.command_line import CommandParser, add_backbone, add_device
 
 ALL, SOME, NOTHING = 0, 1, 2
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw, allow_abbrev=False)
+    example = "python predict.py output/few_shot/openmoji/shots_16/MMRL/emoji/seed1 image.png --topk 3"
+    parser = CommandParser(description=__doc__, example=example)
     parser.add_argument("run", metavar="RUN_DIR", help="folder of the run that trained")
     parser.add_argument("images", nargs="+", help="image files, or folders of images")
-    parser.add_argument("--topk", type=int, default=5, help="classes named for each image (5)")
+    parser.add_argument("--topk", type=int, default=5, help="classes named for each image")
     parser.add_argument("--classes", metavar="FILE", help="class names to choose among, one per line; trained or new")
     parser.add_argument("--csv", metavar="FILE", help="write a table")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
-    parser.add_argument("--batch-size", type=int, default=32, help="images computed at once (32)")
-    parser.add_argument("--device", help="cpu or cuda; a GPU if there is one")
-    parser.add_argument("--backbone", help="weights of the CLIP, if they are not where the run found them")
+    parser.add_argument("--batch-size", type=int, default=32, help="images computed at once")
+    add_device(parser)
+    add_backbone(parser)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     args = make_parser().parse_args(arguments)
+    from inference.output import as_data, as_text, notes, write_csv  # load torch
+    from inference.predictor import Predictor
+
     try:
         classes = read_classes(args.classes) if args.classes else None
         predictor = Predictor.load(args.run, classes, args.device, args.backbone)

@@ -8,6 +8,7 @@ python report.py output --figures figures/
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from reports.records import Run, find_runs, in_no_table, unreadable
 from reports.render.latex import as_latex
 from reports.render.text import as_csv, as_markdown, as_terminal, figures_as_markdown
 from reports.tables import Table, accuracy_tables, presets_side_by_side
+from runs.command_line import CommandParser, add_seeds
 from runs.record import FILE_NAME
 from safeio.atomic import atomic_write_text
 
@@ -30,17 +32,16 @@ FORMATS: dict[str, Callable[[Sequence[Table]], str]] = {
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    parser.add_argument("output", type=Path, metavar="OUTPUT_DIR", help="folder with runs below it")
+    parser = CommandParser(description=__doc__, example="python report.py output --format html")
+    default = Path(os.environ.get("OUTPUT") or "output")
+    parser.add_argument("output", type=Path, nargs="?", default=default, metavar="OUTPUT_DIR", help="folder of runs")
     parser.add_argument("--format", choices=[*FORMATS, "html"], help="default: table")
     parser.add_argument("--out", type=Path, help="file for the result (html: OUTPUT_DIR/report.html; others: printed)")
     parser.add_argument("--figures", type=Path, metavar="DIR", help="draw plots there; markdown shows them")
     parser.add_argument("--methods", nargs="+", help="only these, by registry name")
     parser.add_argument("--datasets", nargs="+", help="only these, by registry name; the average is over them")
     parser.add_argument("--preset", help="only this one; without it rows say which they are of")
-    parser.add_argument("--seeds", nargs="+", type=int, help="seeds a cell needs to be complete (the protocol's)")
+    add_seeds(parser, "seeds a cell needs to be complete (the protocol's)")
     return parser
 
 

@@ -7,7 +7,6 @@ python sweep.py base2new --methods MMRL --datasets dtd --set TRAINER.MMRL.N_REP_
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import shlex
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from runs.alike import without_effect
+from runs.command_line import CommandParser, add_output, add_root, add_seeds, settings_apart
 from runs.presets import presets
 from runs.protocol import PlanError, Run, protocols
 from runs.record import COMPLETE
@@ -26,20 +26,19 @@ from runs.sweep.process import TRAIN
 from runs.sweep.progress import Progress
 from runs.sweep.scheduler import MISSING, Drive, Executor, State, state_of
 
+EXAMPLE = "python sweep.py base2new --methods MMRL MMRL++ --datasets openmoji --seeds 1 2 3"
 WRONG = 2
 """Exit status for a wrong command line; nothing has been started."""
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line; docs/sweeps.md explains it."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser(description=__doc__, example=EXAMPLE, usage="%(prog)s PROTOCOL [options] [KEY=VALUE ...]")
     parser.add_argument("protocol", help=", ".join(protocols()))
     what = parser.add_argument_group("what is run")
     what.add_argument("--methods", nargs="+", default=[], help="registry names, or all; an ablation has its own")
     what.add_argument("--datasets", nargs="+", default=[], help="names of configs/datasets, or all (the protocol's)")
-    what.add_argument("--seeds", nargs="+", type=int, default=[], help="instead of the protocol's")
+    add_seeds(what, "instead of the protocol's", default=[])
     what.add_argument("--shots", nargs="+", type=int, default=[], help="instead of the protocol's")
     what.add_argument("--preset", nargs="+", default=["paper"], help=f"one or more of: {', '.join(presets())}")
     what.add_argument("--set", nargs="+", default=[], action="extend", metavar="KEY=VALUE,VALUE", help="values to try")
@@ -48,8 +47,8 @@ def make_parser() -> argparse.ArgumentParser:
     how = parser.add_argument_group("how")
     how.add_argument("--dry-run", action="store_true", help="print the plan and where it stands")
     how.add_argument("--print-commands", action="store_true", help="print a command per run that is not complete")
-    how.add_argument("--root", default=os.environ.get("DATA") or "./data", help="folder of the datasets (DATA)")
-    how.add_argument("--output", type=Path, default=Path(os.environ.get("OUTPUT") or "output"), help="(OUTPUT)")
+    add_root(how)
+    add_output(how)
     how.add_argument("--executor", choices=["local", "ray"], default="local")
     how.add_argument("--workers", type=int, default=1, help="local: runs at a time")
     how.add_argument("--gpus", nargs="+", help="local: cards for the workers in turn; all that are visible")
@@ -62,7 +61,12 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; 0: all is complete, 1: something is missing, 2: wrong words, 130 or 143: stopped."""
     parser = make_parser()
-    args = parser.parse_args(arguments)
+    try:
+        words, settings = settings_apart(sys.argv[1:] if arguments is None else arguments, owners=("--set",))
+    except PlanError as error:
+        parser.error(str(error))
+    args = parser.parse_args(words)
+    args.set += [f"{key}={value}" for key, value in zip(settings[::2], settings[1::2], strict=True)]
     if args.workers < 1:
         parser.error("--workers must be at least 1")
     try:

@@ -1,7 +1,7 @@
 """One run: settings, trainer, training or testing, record. CoOp's command line.
 
 python train.py --root DATA --trainer MMRL --dataset-config-file configs/datasets/imagenet.yaml \
-    --config-file configs/trainers/MMRL/vit_b16_imagenet.yaml --output-dir OUT --seed 1 [KEY VALUE ...]
+    --config-file configs/trainers/MMRL/vit_b16_imagenet.yaml --output-dir OUT --seed 1 [KEY=VALUE ...]
 """
 
 from __future__ import annotations
@@ -17,6 +17,11 @@ from functools import partial, reduce
 from operator import getitem
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from runs.train_arguments import parse_words
+
+if __name__ == "__main__":  # --help and a wrong option are answered before the seconds that torch takes
+    parse_words()
 
 import torch
 
@@ -49,40 +54,9 @@ IN_USE = 75
 """Exit status where another process has the output folder: the usual one of a failure that passes by itself."""
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """CoOp's and MMRL's flags; None where a flag is not given."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--root", help="folder that holds the datasets")
-    parser.add_argument("--output-dir", help="folder of this run")
-    parser.add_argument("--resume", help="folder to resume from")
-    parser.add_argument("--seed", type=int, help="0 or more seeds every random generator")
-    parser.add_argument("--seeds", type=int, nargs="+", help="train these in one pass, each in OUTPUT_DIR/seed<number>")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE,VALUE", help="with --seeds: also each of these values"
-    )
-    parser.add_argument("--source-domains", nargs="+")
-    parser.add_argument("--target-domains", nargs="+")
-    parser.add_argument("--transforms", nargs="+", help="training transforms")
-    parser.add_argument("--config-file", default="", help="yaml of the method")
-    parser.add_argument("--dataset-config-file", default="", help="yaml of the dataset")
-    parser.add_argument("--trainer", default="", help="registry name of the method")
-    parser.add_argument("--backbone", help="name of a CLIP or path of its weights")
-    parser.add_argument("--head")
-    parser.add_argument("--eval-only", action="store_true", help="test the checkpoint in --model-dir")
-    parser.add_argument("--model-dir", default="", help="run whose checkpoint is tested")
-    parser.add_argument("--load-epoch", type=int, help="epoch of that checkpoint")
-    parser.add_argument("--no-cache", action="store_true", help="no evaluation crops on disk, no images in memory")
-    parser.add_argument("--from-record", help="repeat the run that left this run.json, by default into FOLDER-again")
-    parser.add_argument("--deterministic", action="store_true", help="on a GPU the same numbers in every run; slower")
-    parser.add_argument("--no-train", action="store_true", help="build everything, train nothing")
-    parser.add_argument("--train-epoch", type=int, help="number of epochs")
-    return parser
-
-
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Flags in any order; what is left over are KEY VALUE pairs."""
-    parser = make_parser()
-    args, args.opts = parser.parse_known_args(arguments)
+    parser, args = parse_words(arguments)
     for word in args.opts:
         if word.startswith("--"):
             known = [flag for action in parser._actions for flag in action.option_strings]
@@ -107,6 +81,14 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
             parser.error(str(error))
         vars(args).update(args.record["flags"])
     return args
+
+
+def check_named(builder: ConfigBuilder) -> None:
+    """Raise ConfigError where no method or no dataset is named."""
+    if not builder.cfg.TRAINER.NAME:
+        raise ConfigError("No method is named: give --trainer NAME, for example MMRL")
+    if not builder.cfg.DATASET.NAME:
+        raise ConfigError("No dataset is named: give --dataset-config-file configs/datasets/NAME.yaml or DATASET.NAME")
 
 
 def record_fields(builder: ConfigBuilder, args: argparse.Namespace) -> dict:
@@ -206,6 +188,7 @@ def one(args: argparse.Namespace, prepare: Prepare = lambda trainer: None, stop:
     with ExitStack() as until_done:
         try:
             builder = resolve(args)
+            check_named(builder)
             compute_as((args.record or {}).get("machine") or {})
             until_done.enter_context(sole_use(builder.cfg.OUTPUT_DIR))
             record = RunRecord(builder.cfg.OUTPUT_DIR, record_fields(builder, args))

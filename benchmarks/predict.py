@@ -22,7 +22,7 @@ from PIL import Image
 from benchmarks._command import add_method, at_least, command, run
 from benchmarks._measure import hardware, in_turn, median_ms
 from benchmarks._trainers import build_trainer, class_names, random_weights
-from predictor import Predictor
+from inference.predictor import Predictor
 from runs.record import RunRecord
 
 

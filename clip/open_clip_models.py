@@ -161,7 +161,7 @@ def _config_of(architecture: str) -> dict[str, Any]:
     if find_spec("open_clip") is None:
         raise UnknownModelError(
             f"The architecture {architecture!r} is looked up in open_clip_torch, which is not installed: "
-            f"pip install -r requirements-open-clip.txt, or give a folder with {CONFIG} beside the weights."
+            f"pip install -e '.[open-clip]', or give a folder with {CONFIG} beside the weights."
         )
     import open_clip  # optional, and slow to import
 

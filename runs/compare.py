@@ -6,35 +6,48 @@ All methods that have a base-to-new protocol, or the named ones. A run whose rec
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from runs.command_line import CommandParser, add_output, add_root
 from runs.launch import USAGE, check_flags, execute, leading_numbers
-from runs.protocol import PlanError, Run, load_protocol, methods, plan, protocols_of, stages_of
+from runs.protocol import PlanError, Run, choose, find_dataset, load_protocol, methods, plan, protocols_of, stages_of
 from runs.table import as_text, base2new_row
 from safeio.atomic import atomic_write_json
 
 PROTOCOL = "base2new"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what the command line asks for; the exit status says if a run failed."""
-    parser = argparse.ArgumentParser(prog="runs.compare", description=__doc__, allow_abbrev=False)
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser; a seed and train.py's arguments follow the dataset."""
+    parser = CommandParser(
+        prog="runs.compare",
+        description=__doc__,
+        usage="%(prog)s DATASET [SEED] [options] [KEY=VALUE ...]",
+        example="mmrl compare openmoji 1 --methods CoOp MMRL",
+    )
     parser.add_argument("dataset", help="a name of configs/datasets")
     parser.add_argument("--methods", nargs="+", help="instead of all")
-    parser.add_argument("--output", type=Path, default=Path(os.environ.get("OUTPUT") or "output"))
-    options, extra = parser.parse_known_args(arguments)
-    chosen = options.methods or [name for name in methods() if PROTOCOL in protocols_of(name)]
+    add_output(parser)
+    add_root(parser)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what the command line asks for; the exit status says if a run failed."""
+    options, extra = make_parser().parse_known_args(arguments)
     try:
+        able = [name for name in methods() if PROTOCOL in protocols_of(name)]
+        chosen = [choose("method", name, able) for name in options.methods or able]
+        options.dataset = find_dataset(options.dataset)
         seeds, extra = leading_numbers(extra, "the seed")
         if len(seeds) > 1:
             raise PlanError(f"one seed makes a table, not {len(seeds)}: {seeds}")
         check_flags(extra)
         seed = seeds[0] if seeds else 1
         results = options.output / "compare" / f"{options.dataset}-seed{seed}.json"
-        complete = compare(chosen, options.dataset, seed, options.output, results, os.environ.get("DATA"), extra)
+        complete = compare(chosen, options.dataset, seed, options.output, results, options.root, extra)
     except PlanError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 
+from runs.command_line import CommandParser, add_output, add_root
 from runs.joint import arguments, joined
 from runs.protocol import PlanError, Run, plan
 from runs.record import is_complete, read_record
@@ -26,19 +27,30 @@ USAGE = 2
 """Exit status of train.py where the command line or a setting is wrong and nothing was started."""
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Run what the command line asks for; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="runs.launch", description=__doc__, allow_abbrev=False)
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser; seeds and train.py's arguments follow the dataset."""
+    parser = CommandParser(
+        prog="runs.launch",
+        description=__doc__,
+        usage="%(prog)s PROTOCOL STAGE METHOD DATASET [SEED ...] [options] [KEY=VALUE ...]",
+        example="mmrl launch base2new train MMRL openmoji 1 --shots 4",
+    )
     parser.add_argument("protocol")
     parser.add_argument("stage")
     parser.add_argument("trainer")
     parser.add_argument("dataset", help="a name of configs/datasets")
     parser.add_argument("--cfg", default=os.environ.get("CFG") or None, help="a file of configs/trainers/TRAINER")
-    parser.add_argument("--shots", nargs="+", default=[], help="instead of the protocol's")
+    parser.add_argument("--shots", nargs="+", default=[], metavar="N", help="instead of the protocol's")
     parser.add_argument("--together", action="store_true", help="train the seeds in one process, in one pass")
-    parser.add_argument("--output", type=Path, default=Path(os.environ.get("OUTPUT") or "output"))
-    options, extra = parser.parse_known_args(words)
-    root = os.environ.get("DATA") or "./data"
+    add_output(parser)
+    add_root(parser)
+    return parser
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run what the command line asks for; returns the exit status."""
+    options, extra = make_parser().parse_known_args(words)
+    root = options.root
     try:
         shots, pairs = leading_numbers(options.shots, "--shots")
         seed, extra = leading_numbers(extra, "the seed")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from safeio.names import find_name, nearest_name
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
@@ -58,16 +59,16 @@ class Run:
 
 
 def choose(kind: str, name: str, among: Iterable[str]) -> str:
-    """`name` if it is among the known ones.
+    """Return the known name that is spelled so, in any capitals and with any separators.
 
     Raises:
         PlanError: it is not; the message lists them and names the nearest.
     """
     names = sorted(among)
-    if name in names:
-        return name
-    near = difflib.get_close_matches(name, names, 1)
-    hint = f" Did you mean {near[0]}?" if near else ""
+    if (found := find_name(name, names)) is not None:
+        return found
+    near = nearest_name(name, names)
+    hint = f" Did you mean {near}?" if near else ""
     raise PlanError(f"There is no {kind} {name!r}.{hint} There are: {', '.join(names)}.")
 
 
@@ -131,6 +132,20 @@ def datasets() -> list[str]:
     return sorted(path.stem for path in (CONFIGS / "datasets").glob("*.yaml"))
 
 
+def find_dataset(name: str) -> str:
+    """Return the config's name of a dataset, given by that or by its registry name (DescribableTextures).
+
+    Raises:
+        PlanError: there is none; the message names the nearest.
+    """
+    known = datasets()
+    if find_name(name, known) is None:
+        registered = {read(CONFIGS / "datasets" / f"{each}.yaml")["DATASET"]["NAME"]: each for each in known}
+        if (found := find_name(name, registered)) is not None:
+            return registered[found]
+    return choose("dataset", name, known)
+
+
 def plan(
     protocol: str,
     stage: str,
@@ -152,7 +167,7 @@ def plan(
         PlanError: something of that name does not exist.
     """
     data = load_protocol(protocol)
-    trainer, dataset = choose("method", trainer, methods()), choose("dataset", dataset, datasets())
+    trainer, dataset = choose("method", trainer, methods()), find_dataset(dataset)
     stages = data["stages"]
     step = stages[choose(f"stage of {protocol}", stage, stages)]
     settings = _settings(protocol, trainer)

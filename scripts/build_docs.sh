@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
 # Builds the documentation into ./site; arguments go to mkdocs. To read it while writing: mkdocs serve.
 source "$(dirname "$0")/common.sh"
-make_venv requirements-docs.txt
+make_venv docs
 NO_MKDOCS_2_WARNING=1 exec "$PYTHON" -m mkdocs build --strict "$@"

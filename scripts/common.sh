@@ -3,20 +3,21 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # The project's own environment if there is one, else whatever Python is active.
-PYTHON=python3
+PYTHON=$(command -v python || command -v python3)
 [ -x .venv/bin/python ] && PYTHON=.venv/bin/python
 
-# make_venv REQUIREMENTS: create .venv and install; done again only when the file changes.
+# make_venv [EXTRA,...]: create .venv and install the project into it with these extras of pyproject.toml; done again only
+# when the requirements change.
 make_venv() {
-    local stamp=.venv/installed-$1
+    local extras=${1:+[$1]} stamp=.venv/installed-${1:-core}
     if [ ! -x .venv/bin/python ]; then
         echo "Creating .venv ..."
-        "${BOOTSTRAP_PYTHON:-python3}" -m venv .venv
+        "${BOOTSTRAP_PYTHON:-$PYTHON}" -m venv .venv
     fi
-    if ! cat requirements*.txt | cmp -s - "$stamp"; then
-        echo "Installing $1 (some minutes the first time) ..."
-        .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$1"
-        cat requirements*.txt > "$stamp"
+    if ! cat pyproject.toml requirements.txt | cmp -s - "$stamp"; then
+        echo "Installing mmrl$extras (some minutes the first time) ..."
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check -e ".$extras"
+        cat pyproject.toml requirements.txt > "$stamp"
     fi
     PYTHON=.venv/bin/python
 }

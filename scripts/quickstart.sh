@@ -2,5 +2,5 @@
 # Sets up .venv, runs zero-shot CLIP, CoOp, MaPLe, MMRL and MMRL++ base-to-new on the embedded images and CLIP, prints
 # a table.
 source "$(dirname "$0")/common.sh"
-make_venv requirements.txt
+make_venv
 exec "$PYTHON" -m runs.quickstart "$@"

@@ -3,7 +3,7 @@
 # command there, away from the clone. OpenAI releases its clip in a repository only; clip-anytorch is that code on the
 # package index. What the wheel requires comes from .venv, so that torch is not installed twice.
 source "$(dirname "$0")/common.sh"
-make_venv requirements-test.txt
+make_venv test
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -18,3 +18,12 @@ $pip install "$work"/mmrl-*.whl clip-anytorch datasets
 $pip install --no-deps "setuptools<70"  # OpenAI's code imports pkg_resources.packaging, which later ones lack
 cd "$work"
 "$work/env/bin/python" -I "$OLDPWD/tools/check_wheel.py" "$work"/mmrl-*.whl
+
+cd "$OLDPWD"
+"$PYTHON" -m venv "$work/editable"
+site=$("$work/editable/bin/python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
+echo "$heavy" > "$site/heavy.pth"
+"$work/editable/bin/python" -m pip --quiet --disable-pip-version-check install -e .
+cd "$work"
+"$work/editable/bin/mmrl" config MMRL openmoji > /dev/null
+"$work/editable/bin/python" -c 'import mmrl; mmrl.load; import trainers; print("The editable installation is fine.")'

@@ -29,7 +29,7 @@ COMMAND_LINE = [
     UserError("--shots 4", 2, ("unknown flag --shots", "DATASET.NUM_SHOTS VALUE")),
     UserError("--lr 0.01", 2, ("unknown flag --lr", "OPTIM.LR VALUE")),
     UserError("--batch-size 4", 2, ("DATALOADER.TRAIN_X.BATCH_SIZE",)),
-    UserError("DATASET.NUM_SHOTS", 2, ("pairs KEY VALUE", "7 words")),
+    UserError("DATASET.NUM_SHOTS", 2, ("DATASET.NUM_SHOTS has no value", "KEY=VALUE")),
     UserError("--seed one", 2, ("--seed", "'one'")),
     UserError("--seed 1 --seeds 1 2", 2, ("--seed and --seeds exclude one another",)),
     UserError("--trainer MMLR", 2, ("'MMLR'", "Did you mean 'MMRL'?")),

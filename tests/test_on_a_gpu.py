@@ -14,7 +14,7 @@ import train
 import trainers  # noqa: F401  (registers the methods)
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import Logger
-from predictor import Predictor
+from inference.predictor import Predictor
 from trainers.base.trainer import ClipTrainer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -13,10 +13,13 @@ from typing import NamedTuple
 
 import pytest
 
-import mmrl
 import train
 import trainers  # noqa: F401  (registers the methods)
 from dassl.config.builder import _flatten
+from mmrl.__main__ import parser_of
+from mmrl.__main__ import split as split_command
+from mmrl.commands import COMMANDS
+from runs import train_arguments
 from trainers.base.settings import resolve
 
 PROJECT = Path(__file__).parent.parent
@@ -37,8 +40,10 @@ class Command(NamedTuple):
 
     @property
     def program(self) -> str:
-        """What is run: a script's path, a Python file, or a module's dotted name."""
+        """What is run: a script's path, a Python file, a module's dotted name, or `mmrl COMMAND`."""
         rest = self.words[1:]
+        if rest[:2] == ("-m", "mmrl"):
+            return f"mmrl {split_command(rest[2:])[0] or ' '.join(rest[2:3])}".strip()
         return rest[1] if rest[0] == "-m" else rest[0]
 
     def __str__(self) -> str:
@@ -84,9 +89,7 @@ def commands(page: Path) -> list[Command]:
         while words and re.fullmatch(r"[A-Za-z_]\w*=.*", words[0]):
             words.pop(0)
         if len(words) > 1 and words[0] == "mmrl" and re.fullmatch("[a-z]+", words[1]):
-            name, rest = mmrl.split(words[1:])
-            assert name, f"{page.name}: there is no command {line}"
-            words = ["python", "-m", mmrl.COMMANDS[name][0], *rest]
+            words = ["python", "-m", *words]
         if len(words) > 1 and re.fullmatch(r"bash|sh|(.*/)?python[\d.]*", words[0]) and "..." not in words[1]:
             found.append(Command(str(page.relative_to(PROJECT)), tuple(words)))
     return found
@@ -100,6 +103,12 @@ PYTHON = [c for c in ALL if c not in SCRIPTS and c.program != "pip" and not c.pr
 @cache
 def help_of(program: str) -> str:
     """What `--help` prints; empty for a program without flags."""
+    if program.split()[0] == "mmrl":
+        command = program[5:]
+        if command not in COMMANDS:
+            return "--version"
+        also = train_arguments.make_parser().format_help() if command == "train" else ""  # it takes CoOp's options too
+        return parser_of(command).format_help() + also
     module = None if program.endswith(".py") else program
     file = PROJECT / (program if module is None else f"{program.replace('.', '/')}.py")
     if not file.is_file():  # a package of the environment, such as pytest
@@ -143,6 +152,8 @@ def test_python_entry_points_exist_and_explain_themselves(command):
     program = command.program
     if program.endswith(".py"):
         assert (PROJECT / program).is_file()
+    elif program.split()[0] == "mmrl":
+        assert re.match("mmrl( help| -.*)?$", program) or split_command(program.split()[1:])[0], f"no command {program}"
     elif program.split(".")[0] in {path.name for path in PROJECT.iterdir()}:
         assert (PROJECT / f"{program.replace('.', '/')}.py").is_file()
     help_of(program)

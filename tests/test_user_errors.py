@@ -129,7 +129,7 @@ def test_an_interrupted_run_is_on_record(monkeypatch, tmp_path, capsys):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(train, "run", interrupted)
-    assert train.main(["--trainer", "MMRL", "--output-dir", str(tmp_path)]) == 130
+    assert train.main(["--trainer", "MMRL", "DATASET.NAME", "OpenMoji", "--output-dir", str(tmp_path)]) == 130
     record = read_record(tmp_path)
     assert (record["status"], record["failure"].split(":")[0]) == ("interrupted", "KeyboardInterrupt")
     assert "same command" in capsys.readouterr().err
@@ -139,8 +139,10 @@ def test_an_interrupted_run_is_on_record(monkeypatch, tmp_path, capsys):
     ("words", "parts"),
     [
         (["--trainer", "MMLR"], ["'MMLR'", "'MMRL'"]),
+        ([], ["No method is named", "--trainer"]),
+        (["--trainer", "mmrl++"], ["No dataset is named"]),
         (["--config-file", "nowhere.yaml"], ["nowhere.yaml"]),
-        (["--output-dir", f"{__file__}/run"], [Path(__file__).name]),
+        (["--trainer", "MMRL", "DATASET.NAME", "OpenMoji", "--output-dir", f"{__file__}/run"], [Path(__file__).name]),
         (["TASK", "B2M"], ["TASK", "'B2M'", "B2N"]),
         (["OPTIM.MAX_EPOCHS", "1"], ["'OPTIM.MAX_EPOCHS'", "'OPTIM.MAX_EPOCH'"]),
     ],
@@ -155,7 +157,8 @@ def test_train_says_what_is_wrong_with_its_arguments(words, parts, tmp_path, cap
 def test_a_folder_in_use_is_left_alone(tmp_path, capsys):
     with sole_use(tmp_path):
         there = sorted(tmp_path.iterdir())
-        assert train.main(["--trainer", "MMRL", "--output-dir", str(tmp_path)]) == train.IN_USE
+        words = ["--trainer", "MMRL", "DATASET.NAME", "OpenMoji", "--output-dir", str(tmp_path)]
+        assert train.main(words) == train.IN_USE
         assert sorted(tmp_path.iterdir()) == there
     said = capsys.readouterr().err
     assert said.startswith("error: ") and f"process {os.getpid()} on" in said and "--output-dir" in said

@@ -1,7 +1,7 @@
 """Build hook: a wheel in which everything lies below one package, `mmrl`. Why and how: docs/packaging.md.
 
-What is at the root of a clone (packages, configs/, entry points) goes into mmrl/, and imports of it are rewritten:
-`from clip import clip` becomes `from mmrl.clip import clip`. So no bare name reaches a user's site-packages.
+What is at the root of a clone (packages, configs/, scripts) goes into mmrl/, beside what is there, and imports of it
+are rewritten: `from clip import clip` becomes `from mmrl.clip import clip`. So a user's site-packages get no bare name.
 """
 
 from __future__ import annotations
@@ -14,17 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
-from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 PACKAGE = "mmrl"
 DATA = ("configs",)  # folders that are no package and go into the wheel
-ENTRY = f"{PACKAGE}.py"  # becomes __main__.py, so that `python -m mmrl` is the same command in a clone and installed
-INIT = f'''"""Few-shot vision-language learning: MMRL, MMRL++ and others. `mmrl --help` lists the commands."""
-
-from importlib.metadata import version
-
-__version__ = version("{PACKAGE}")
-'''
 
 
 class NotImportable(SyntaxError):
@@ -33,7 +25,8 @@ class NotImportable(SyntaxError):
 
 def names_of(root: Path) -> set[str]:
     """What a clone at `root` makes importable: packages, and the modules beside them."""
-    return {path.parent.name for path in root.glob("*/__init__.py")} | {path.stem for path in root.glob("*.py")}
+    packages = {path.parent.name for path in root.glob("*/__init__.py")}
+    return (packages | {path.stem for path in root.glob("*.py")}) - {PACKAGE}
 
 
 def below(package: str, source: str, names: Iterable[str], place: str = "<source>") -> str:
@@ -66,43 +59,23 @@ def lay_out(root: Path, target: Path) -> None:
         path = file.relative_to(root)
         if "__pycache__" in path.parts:
             continue
-        copy = target / ("__main__.py" if path.name == ENTRY and len(path.parts) == 1 else path)
+        copy = target / (path.relative_to(PACKAGE) if path.parts[0] == PACKAGE else path)
         copy.parent.mkdir(parents=True, exist_ok=True)
         if file.suffix == ".py":
             copy.write_text(below(PACKAGE, file.read_text(encoding="utf-8"), names, str(path)), encoding="utf-8")
         else:
             shutil.copyfile(file, copy)
-    (target / "__init__.py").write_text(INIT, encoding="utf-8")
-
-
-def requirements(file: Path) -> list[str]:
-    """The requirements of a file; lines that name other files are left out."""
-    lines = (line.split("#")[0].strip() for line in file.read_text(encoding="utf-8").splitlines())
-    return [line for line in lines if line and not line.startswith("-")]
 
 
 class Layout(BuildHookInterface):
     """Lays the wheel out."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        if self.target_name != "wheel":
+        if self.target_name != "wheel" or version == "editable":
             return
-        if version == "editable":
-            raise RuntimeError("A clone needs no installation: run its scripts, or `python -m mmrl`, where it is.")
         self.folder = Path(tempfile.mkdtemp())
         lay_out(Path(self.root), self.folder)
         build_data["force_include"][str(self.folder)] = PACKAGE
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         shutil.rmtree(getattr(self, "folder", ""), ignore_errors=True)
-
-
-class Requirements(MetadataHookInterface):
-    """requirements.txt and requirements-EXTRA.txt are the only lists of what is needed."""
-
-    def update(self, metadata: dict[str, Any]) -> None:
-        root = Path(self.root)
-        files = sorted(root.glob("requirements-*.txt"))
-        metadata["dependencies"] = requirements(root / "requirements.txt")
-        extras = {file.stem.removeprefix("requirements-"): requirements(file) for file in files}
-        metadata["optional-dependencies"] = extras

@@ -19,7 +19,7 @@ METHOD = ("--trainer", "CoOp", "--config-file", "configs/trainers/CoOp/emoji.yam
 TRAIN = ("train", *DATASET, *METHOD, "--output-dir")
 TOGETHER = """
 import clip, datasets
-from mmrl.predictor import Predictor
+from mmrl import Predictor
 from mmrl.trainers._method import Method
 import mmrl.datasets, mmrl.clip
 words = ["a photo of a cat.", "naïve café & 38 emojis"]

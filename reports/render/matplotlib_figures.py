@@ -58,7 +58,7 @@ def draw(runs: Sequence[Run], folder: Path, seeds: Sequence[int] | None = None) 
         import matplotlib.figure  # noqa: F401
     except ModuleNotFoundError:
         raise ModuleNotFoundError(
-            "--figures needs matplotlib: pip install -r requirements-figures.txt (--format html draws without it)."
+            "--figures needs matplotlib: pip install -e '.[figures]' (--format html draws without it)."
         ) from None
     drawn = charts(runs, seeds)
     if not drawn:

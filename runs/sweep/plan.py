@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from runs.presets import file_under, load_preset
-from runs.protocol import PlanError, Run, choose, datasets, load_protocol, methods, plan, protocols_of, stages_of
+from runs.protocol import PlanError, Run, choose, find_dataset, load_protocol, methods, plan, protocols_of, stages_of
 from runs.sweep.grid import Grid, concerns, folder_of, variants
 
 ALL = "all"
@@ -83,7 +83,7 @@ def _methods(request: Request, data: Mapping[str, Any]) -> list[str]:
 def _datasets(request: Request, data: Mapping[str, Any]) -> list[str]:
     """Names to test on; a source stands for its targets where the protocol says so."""
     named = list(request.datasets or [ALL])
-    named = list(data["datasets"]) if named == [ALL] else [choose("dataset", name, datasets()) for name in named]
+    named = list(data["datasets"]) if named == [ALL] else [find_dataset(name) for name in named]
     targets = data.get("targets", {})
     return list(dict.fromkeys(target for name in named for target in targets.get(name, [name])))
 

@@ -37,7 +37,7 @@ class RayExecutor:
         try:
             import ray
         except ImportError as error:
-            raise PlanError("--executor ray needs Ray: pip install -r requirements-ray.txt") from error
+            raise PlanError("--executor ray needs Ray: pip install -e '.[ray]'") from error
         self.ray = ray
         paths = {} if PACKAGE else {"env_vars": {"PYTHONPATH": str(PROJECT)}}  # what is installed is found without
         try:

@@ -8,10 +8,10 @@ import pytest
 import torch
 from safetensors import safe_open
 
-import export
+from inference.commands import export
 from inference.export import programs
 from inference.export.programs import ExportError, load_file, old_format, write_torchscript
-from predictor import Predictor
+from inference.predictor import Predictor
 
 KINDS = ["MMRL", "MaPLe", "MMA", "TipAdapter", "LinearProbe"]
 """Methods that differ in what they compute on a image."""
@@ -58,8 +58,8 @@ def test_trained_and_new_classes_in_one_program(name, names, runs, tmp_path, cap
 @pytest.mark.extras
 @pytest.mark.parametrize("name", ["MMRL", "VPT", "TipAdapter", "LinearProbe"])
 def test_onnxruntime_gives_the_runs_logits(name, runs, tmp_path, capsys):
-    onnxruntime = pytest.importorskip("onnxruntime", reason="ONNX needs requirements-export.txt")
-    pytest.importorskip("onnxscript", reason="ONNX needs requirements-export.txt")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="ONNX needs the extra export")
+    pytest.importorskip("onnxscript", reason="ONNX needs the extra export")
     path, _ = exported(runs, name, "onnx", tmp_path, capsys)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     predictor = Predictor.load(runs(name), device="cpu")

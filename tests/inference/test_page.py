@@ -1,6 +1,6 @@
 """The page of demo.py: what it answers, that it stays on this machine, and how it looks to a browser.
 
-Most of it needs requirements-demo.txt, the last a Chromium as well.
+Most of it needs the extra demo, the last a Chromium as well.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import urllib.request
 
 import pytest
 
-import demo
+from inference.commands import demo
 from inference.images import read_image
-from predictor import Predictor
+from inference.predictor import Predictor
 
 
 def test_a_third_run_is_refused(capsys):
@@ -26,13 +26,13 @@ def test_a_third_run_is_refused(capsys):
 def test_without_gradio_it_says_what_to_install(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "inference.demo.page", None)
     assert demo.main(["anywhere"]) == 2
-    assert "pip install -r requirements-demo.txt" in capsys.readouterr().err
+    assert "pip install -e '.[demo]'" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
 def page(runs):
     """Address of a page with two runs."""
-    pytest.importorskip("gradio", reason="the page needs requirements-demo.txt")
+    pytest.importorskip("gradio", reason="the page needs the extra demo")
     from inference.demo.page import build_page, serve
 
     made = build_page([Predictor.load(runs(method), device="cpu") for method in ("MMRL", "LinearProbe")])

@@ -12,8 +12,8 @@ from PIL import Image
 import train
 from dassl.engine import build_trainer
 from inference.classes import ClassesError
+from inference.predictor import Predictor
 from inference.run_folder import RunError
-from predictor import Predictor
 from trainers.base.settings import resolve
 
 BASE, NEW = ("amber", "green_field"), ("red square", "teal")

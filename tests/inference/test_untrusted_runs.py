@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-import train
 from dassl.config import ConfigError
 from inference.classes import ClassesError, read_classes
 from inference.run_folder import RunError, open_run
+from runs import train_arguments
 from runs.record import read_record
 from runs.repeat import RecordError, read_to_repeat
 from safeio.errors import UserError
@@ -54,7 +54,7 @@ def opened(folder) -> None:
 
 def repeated(folder) -> None:
     """As far as to the settings."""
-    parser = train.make_parser()
+    parser = train_arguments.make_parser()
     args = parser.parse_args([])
     args.opts = []
     try:

@@ -11,13 +11,13 @@ import torch
 from PIL import Image
 from torch import nn
 
-import visualize
 from clip.block import Attention
+from inference.commands import visualize
 from inference.images import NoImagesError
+from inference.predictor import Predictor
 from inference.visualize.attention import attention_maps, watched, weights
 from inference.visualize.features import BEFORE, feature_sets, on_a_plane, separation
 from inference.visualize.labelled_images import at_most, class_folders
-from predictor import Predictor
 
 TOKENS = {"MMRL": 5, "MMRLpp": 5, "MaPLe": 2, "VPT": 8, "IVLP": 2, "CoOp": 0, "MMA": 0}
 
@@ -116,7 +116,7 @@ def test_class_folders(runs, tmp_path):
 
 @pytest.mark.extras
 def test_figures_are_written(runs, tmp_path, capsys):
-    pytest.importorskip("matplotlib", reason="figures need requirements-visualize.txt")
+    pytest.importorskip("matplotlib", reason="figures need the extra figures")
     broken = tmp_path / "broken.png"
     broken.write_text("no image")
     words = [str(runs("MMRL")), str(runs.files()[0]), str(broken), "--features", "--output", str(tmp_path / "figures")]
@@ -136,7 +136,7 @@ def test_figures_are_written(runs, tmp_path, capsys):
     [(["{folder}", "x.png"], ["not a run's folder"]), (["{run}", "{folder}"], ["No images found"])],
 )
 def test_mistakes(words, parts, runs, tmp_path, capsys):
-    pytest.importorskip("matplotlib", reason="figures need requirements-visualize.txt")
+    pytest.importorskip("matplotlib", reason="figures need the extra figures")
     assert visualize.main([word.format(run=runs("MMRL"), folder=tmp_path) for word in words]) == 2
     assert all(part in capsys.readouterr().err for part in parts)
 
@@ -144,6 +144,6 @@ def test_mistakes(words, parts, runs, tmp_path, capsys):
 def test_without_matplotlib_it_says_what_to_install(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "inference.visualize.draw", None)
     assert visualize.main(["anywhere", "x.png"]) == 2
-    assert "pip install -r requirements-visualize.txt" in capsys.readouterr().err
+    assert "pip install -e '.[figures]'" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         visualize.main(["anywhere"])

@@ -10,6 +10,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+import tomllib
 
 pytest.importorskip("hatchling")
 
@@ -73,31 +74,37 @@ def test_no_module_of_ours_is_named_in_a_string(package):
 
 
 def test_data_and_commands_are_there(package):
-    assert (package / "__main__.py").is_file() and not (package / "mmrl.py").exists()
+    assert (package / "__main__.py").is_file() and (package / "commands").is_dir() and not (package / "mmrl").exists()
     for path in ("configs/protocols/base2new.yaml", "clip/bpe_simple_vocab_16e6.txt.gz", "datasets/embedded/openmoji"):
         assert (package / path).exists()
     assert not list(package.rglob("*.pyc")) and not (package / "tests").exists()
 
 
-def test_requirements_come_from_the_files():
-    metadata = {}
-    build_wheel.Requirements(str(PROJECT), {}).update(metadata)
-    assert any(re.match(r"torch>=", line) for line in metadata["dependencies"])
-    assert any(line.startswith("pytest") for line in metadata["optional-dependencies"]["test"])
-    groups = [metadata["dependencies"], *metadata["optional-dependencies"].values()]
-    lines = [line for group in groups for line in group]
-    assert not [line for line in lines if "#" in line or line.startswith("-")]
+def test_extras_name_packages_that_scripts_and_messages_name():
+    """Every `pip install -e '.[NAME]'` that is written somewhere is an extra of pyproject.toml."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    assert any(re.match(r"torch>=", line) for line in (PROJECT / "requirements.txt").read_text().splitlines())
+    inner = {name for lines in extras.values() for line in lines for name in _extras_of(line)}
+    files = [path for pattern in ("*.md", "*.py", "*.sh") for path in PROJECT.rglob(pattern)]
+    named = {
+        name
+        for path in files
+        if not MADE & set(path.relative_to(PROJECT).parts) and ".venv" not in path.parts
+        for found in re.findall(r"""['"]\.\[([a-z,-]+)\]['"]|make_venv ([a-z,-]+)$""", path.read_text("utf-8"), re.M)
+        for name in "".join(found).split(",")
+    }
+    assert {"demo", "test"} <= named and not (named | inner) - set(extras)
 
 
-def test_an_editable_installation_is_refused():
-    hook = build_wheel.Layout(str(PROJECT), {}, None, None, "", "wheel")
-    with pytest.raises(RuntimeError, match="clone needs no installation"):
-        hook.initialize("editable", {"force_include": {}})
+def _extras_of(line: str) -> list[str]:
+    found = re.match(r"mmrl\[(.*)\]", line)
+    return found[1].split(",") if found else []
 
 
 def test_one_version_and_one_licence():
     project = (PROJECT / "pyproject.toml").read_text(encoding="utf-8")
-    version = re.search(r'^version = "(.+)"', project, re.M)[1]
+    version = re.search(r'^__version__ = "(.+)"', (PROJECT / "mmrl/__init__.py").read_text(encoding="utf-8"), re.M)[1]
     assert f"\nversion: {version}\n" in (PROJECT / "CITATION.cff").read_text(encoding="utf-8")
     assert version in (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert (PROJECT / "LICENSE").read_text(encoding="utf-8").startswith("MIT License")

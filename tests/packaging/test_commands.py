@@ -1,51 +1,191 @@
-"""`python -m mmrl COMMAND`: which file is called with which arguments."""
+"""`mmrl COMMAND`: what is called with which arguments, what is said of a slip, and the lists."""
 
 from __future__ import annotations
 
-import importlib
+import subprocess
 import sys
-from types import SimpleNamespace
+import time
+from pathlib import Path
 
 import pytest
 
 import mmrl
+from mmrl.__main__ import main
+from mmrl.commands import COMMANDS, list_names
+from mmrl.commands.completion import whole_parser
+from runs import protocol
+from runs.command_line import settings_apart
+from runs.protocol import PlanError, choose, find_dataset
+from safeio.names import find_name, nearest_name
+
+PROJECT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def called(monkeypatch) -> list:
-    """(module, arguments) of every command that is called; none of them does anything."""
-    found = []
-
-    def module(name: str) -> SimpleNamespace:
-        return SimpleNamespace(main=lambda arguments: found.append((name, arguments)) or 3)
-
-    monkeypatch.setattr(mmrl, "import_module", module)
-    monkeypatch.setattr(sys, "argv", ["mmrl"])
-    return found
+def call(words, capsys) -> tuple[int, str, str]:
+    """Return the exit status of a command, what it printed, and its errors."""
+    try:
+        status = main(words)
+    except SystemExit as end:  # argparse
+        status = end.code
+    shown = capsys.readouterr()
+    return status, shown.out, shown.err
 
 
-@pytest.mark.parametrize("command", mmrl.COMMANDS)
-def test_every_command_has_a_main(command):
-    assert callable(importlib.import_module(mmrl.COMMANDS[command][0]).main)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_with_an_example(command, capsys):
+    status, out, _ = call(["help", *command.split()], capsys)
+    assert status == 0 and out.startswith("usage: ") and "example:\n" in out
+    status, out, _ = call([*command.split(), "--help"], capsys)
+    assert status == 0 and "example:\n" in out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_unknown_option_ends_with_status_2(command, capsys):
+    if command in ("launch", "compare"):
+        pytest.skip("hands unknown options to train.py")
+    status, _, err = call([*command.split(), "--outptu", "x"], capsys)
+    assert status == 2 and "error: " in err and "Traceback" not in err
+
+
+def test_help_is_quick():
+    """Nothing heavy is imported to explain a command."""
+    code = "import sys; from mmrl.__main__ import main\nfor c in {!r}: main(['help', *c.split()])\n"
+    code += "heavy = {{'torch', 'numpy', 'PIL', 'sklearn', 'matplotlib'}} & set(sys.modules); assert not heavy, heavy"
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", code.format(list(COMMANDS))], cwd=PROJECT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert time.perf_counter() - start < 5  # all of them, on a machine that may be busy
+
+
+@pytest.mark.parametrize("script", ["train.py", "sweep.py", "report.py", "predict.py"])
+def test_a_script_explains_itself_without_torch(script):
+    command = [sys.executable, "-X", "importtime", script, "--help"]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("usage: ")
+    assert not [line for line in done.stderr.splitlines() if line.split("|")[-1].strip() in ("torch", "numpy")]
 
 
 @pytest.mark.parametrize(
-    ("words", "module", "rest"),
+    ("words", "status", "said"),
     [
-        (["train", "--seed", "1"], "train", ["--seed", "1"]),
-        (["data", "check", "all"], "datasets.check", ["all"]),
-        (["report", "data"], "report", ["data"]),
+        ([], 2, "mmrl train"),
+        (["--help"], 0, "data check"),
+        (["--version"], 0, f"mmrl {mmrl.__version__}"),
+        (["help"], 0, "mmrl help COMMAND"),
+        (["trian"], 2, "did you mean 'train'?"),
+        (["data"], 2, "data prepare, data check"),
+        (["data", "chekc"], 2, "data prepare, data check"),
+        (["help", "data"], 0, "data prepare"),
+        (["help", "mmrl++"], 0, "TRAINER.MMRLpp.NAME=VALUE"),
+        (["help", "MMLR"], 2, "did you mean MMRL?"),
+        (["list", "method"], 0, "MMRLpp"),
+        (["list", "datsets"], 2, "did you mean datasets?"),
+        (["train", "MMLR", "openmoji"], 2, "Did you mean MMRL?"),
+        (["train", "MMRL", "openmojy"], 2, "Did you mean openmoji?"),
+        (["train", "MMRL", "openmoji", "--sede", "1"], 2, "did you mean --seed?"),
+        (["train", "MMRL", "openmoji", "OPTIM.LR"], 2, "OPTIM.LR has no value"),
+        (["train", "MMRL", "openmoji", "--device", "tpu"], 2, "cpu or cuda"),
+        (["train", "MMRL", "openmoji", "--protocol", "base2now"], 2, "Did you mean base2new?"),
+        (["test", "MMRL"], 2, "mmrl test METHOD DATASET"),
+        (["test", "MMRL", "openmoji", "--protocol", "few_shot"], 2, "tests where it trains"),
+        (["test", "MMRL", "openmoji", "--output", "nowhere"], 2, "train it first"),
+        (["sweep", "base2new", "--methods", "MMLR"], 2, "Did you mean MMRL?"),
+        (["config", "MMRL", "openmoji", "OPTIM.LRR=1"], 2, "OPTIM.LRR"),
     ],
 )
-def test_a_command_gets_its_words_and_its_status_is_returned(words, module, rest, called):
-    assert mmrl.main(words) == 3
-    assert called == [(module, rest)]
-    assert sys.argv[0] == "mmrl " + " ".join(words[: len(words) - len(rest)])
+def test_what_is_said(words, status, said, capsys):
+    found, out, err = call(words, capsys)
+    assert found == status and said in out + err, out + err
+    assert "Traceback" not in err
 
 
-@pytest.mark.parametrize(("words", "status"), [([], 2), (["--help"], 0), (["data"], 2), (["trian"], 2)])
-def test_other_words_show_the_list(words, status, called, capsys):
-    assert mmrl.main(words) == status and not called
-    shown = "".join(capsys.readouterr())
-    assert all(command in shown for command in mmrl.COMMANDS)
-    assert not words or words[0] == "--help" or f"'{words[0]}'" in shown
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("MMRL++", "MMRLpp"), ("mmrlpp", "MMRLpp"), ("Tip-Adapter-F", "TipAdapterF"), ("coop", "CoOp")]
+)
+def test_methods_are_found_in_the_papers_spelling(typed, meant):
+    assert choose("method", typed, protocol.methods()) == meant
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("DTD", "dtd"), ("DescribableTextures", "dtd"), ("FGVC-Aircraft", "fgvc_aircraft"), ("SUN397", "sun397")],
+)
+def test_datasets_are_found_by_both_names(typed, meant):
+    assert find_dataset(typed) == meant
+
+
+def test_no_two_names_are_spelled_alike():
+    for names in (protocol.methods(), protocol.datasets(), protocol.protocols()):
+        assert all(find_name(name.upper(), names) == name for name in names)
+    assert nearest_name("MMRL++", ["MMRL", "MMRLpp"]) == "MMRLpp" and find_name("", ["MMRL"]) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "others", "settings"),
+    [
+        ("--seeds 1 2 OPTIM.LR 0.1", "--seeds 1 2", "OPTIM.LR 0.1"),
+        ("--seeds 1 2 OPTIM.LR=0.1 --root x", "--seeds 1 2 --root x", "OPTIM.LR 0.1"),
+        ("--transforms random_flip TASK FS", "--transforms random_flip", "TASK FS"),
+        ("--set OPTIM.LR=1,2 --seeds 1", "--set OPTIM.LR=1,2 --seeds 1", ""),
+        ("--trainer MMRL INPUT.SIZE=(48,48)", "--trainer MMRL", "INPUT.SIZE (48,48)"),
+        ("TRAINER.COOP.CTX_INIT=a=b", "", "TRAINER.COOP.CTX_INIT a=b"),
+    ],
+)
+def test_settings_are_no_values_of_options(words, others, settings):
+    assert settings_apart(words.split(), ("--set",)) == (others.split(), settings.split())
+
+
+def test_a_setting_without_a_value_is_refused():
+    with pytest.raises(PlanError, match=r"OPTIM\.LR has no value"):
+        settings_apart(["--seed", "1", "OPTIM.LR"])
+
+
+def test_the_lists_name_everything_once():
+    assert [name for name, _ in list_names.methods()] and set(dict(list_names.methods())) == set(protocol.methods())
+    assert set(dict(list_names.datasets())) == set(protocol.datasets())
+    assert set(dict(list_names.protocols())) == set(protocol.protocols())
+    for rows in (list_names.methods(), list_names.datasets(), list_names.backbones(), list_names.protocols()):
+        assert all(text.strip() and "\n" not in text for _, text in rows)
+
+
+def test_config_shows_settings_with_origins(capsys):
+    status, out, _ = call(["config", "mmrl++", "DTD", "--protocol", "base2new", "OPTIM.MAX_EPOCH=7"], capsys)
+    assert status == 0 and "command line" in out and "configs/datasets/dtd.yaml" in out
+    status, everything, _ = call(["config", "mmrl++", "DTD", "--all"], capsys)
+    assert status == 0 and len(everything.splitlines()) > len(out.splitlines())
+
+
+def test_doctor_finds_the_embedded_weights(tmp_path, capsys):
+    status, out, _ = call(["doctor", "--root", str(tmp_path)], capsys)
+    assert status == 0 and "embedded" in out and f"no benchmark in {tmp_path}" in out and mmrl.__version__ in out
+
+
+def test_the_shell_completes_commands_options_and_names():
+    completers = pytest.importorskip("argcomplete").completers
+    assert completers
+    finder = pytest.importorskip("argcomplete").CompletionFinder(whole_parser())
+    assert {"train", "test", "data"} <= set(finder._get_completions([], "", "", None))
+    assert "--shots" in {
+        word.strip() for word in finder._get_completions(["mmrl", "train", "MMRL", "dtd"], "--sh", "", None)
+    }
+
+
+TINY = ["OPTIM.MAX_EPOCH=1", "DATALOADER.NUM_WORKERS", "0", "USE_CUDA", "False"]
+
+
+def test_train_test_and_once_more(tmp_path, monkeypatch, capsys):
+    """One line trains; the same line again repeats nothing; other settings need another place."""
+    words = ["CoOp", "openmoji", "--shots", "1", "--output", str(tmp_path), *TINY]
+    status, out, err = call(["train", *words, "--protocol", "base2new"], capsys)
+    assert status == 0 and "accuracy" in out and "mmrl predict" in out, err
+    status, out, _ = call(["train", *words, "--protocol", "BASE2NEW"], capsys)
+    assert status == 0 and "complete: skipped" in out
+    status, _, err = call(["train", *words, "--protocol", "base2new", "OPTIM.LR=0.5"], capsys)
+    assert status == 2 and "OPTIM.LR 0.002, not 0.5" in err
+    status, out, err = call(["test", *words], capsys)
+    assert status == 0 and "test_new" in out, err
+    (run,) = [file.parent for file in tmp_path.rglob("train_base/**/run.json")]
+    status, out, err = call(["test", str(run), "--on", "openmoji_line"], capsys)
+    assert status == 0 and "on openmoji_line: accuracy" in out, err

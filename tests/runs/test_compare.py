@@ -86,7 +86,7 @@ def test_an_interrupt_stops_everything(started, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["openmoji", "--methods", "MaPLE"], "Did you mean MaPLe?"),
+        (["openmoji", "--methods", "MaPel"], "Did you mean MaPLe?"),
         (["openmojis"], "Did you mean openmoji?"),
         (["openmoji", "1", "2"], "one seed"),
         (["openmoji", "one"], "'one' stands where the seed is expected"),

@@ -16,6 +16,7 @@ import yaml
 from dassl.config import ConfigBuilder, ConfigError
 from dassl.config.validators import leaves
 from dassl.engine import TRAINER_REGISTRY
+from safeio.names import find_name
 from trainers.base.settings_ranges import check_settings
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -119,6 +120,7 @@ def _merge_files(builder: ConfigBuilder, args: argparse.Namespace) -> None:
 
 
 def _choose_trainer(builder: ConfigBuilder, name: str, origin: str) -> None:
+    name = find_name(name, TRAINER_REGISTRY.registered_names()) or name
     builder.set("TRAINER.NAME", name, origin)
     if not hasattr(TRAINER_REGISTRY.get(name), "defaults"):
         builder.open("TRAINER")  # a plugin file that declares no settings brings them in its yaml

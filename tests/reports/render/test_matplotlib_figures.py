@@ -27,7 +27,7 @@ def study(make):
 
 @pytest.mark.extras
 def test_png_and_pdf_of_every_chart(make, tmp_path, capsys):
-    pytest.importorskip("matplotlib", reason="plots need requirements-figures.txt")
+    pytest.importorskip("matplotlib", reason="plots need the extra figures")
     study(make)
     assert report.main([str(make.root), "--figures", str(tmp_path / "figures")]) == 0
     made = sorted((tmp_path / "figures").iterdir())
@@ -57,12 +57,12 @@ def test_without_matplotlib_the_message_names_the_file_to_install(make, tmp_path
     study(make)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert report.main([str(make.root), "--figures", str(tmp_path / "figures")]) == 2
-    assert "requirements-figures.txt" in capsys.readouterr().err and not (tmp_path / "figures").exists()
+    assert "'.[figures]'" in capsys.readouterr().err and not (tmp_path / "figures").exists()
 
 
 @pytest.mark.extras
 def test_nothing_to_draw_is_said(make, tmp_path, capsys):
-    pytest.importorskip("matplotlib", reason="plots need requirements-figures.txt")
+    pytest.importorskip("matplotlib", reason="plots need the extra figures")
     make()
     assert report.main([str(make.root), "--figures", str(tmp_path)]) == 2
     assert "nothing to draw" in capsys.readouterr().err

@@ -11,7 +11,7 @@ from runs.protocol import PlanError
 from runs.sweep.progress import Progress
 from runs.sweep.scheduler import Drive
 
-pytest.importorskip("ray", reason="requirements-ray.txt")
+pytest.importorskip("ray", reason="'.[ray]'")
 pytestmark = pytest.mark.extras
 MACHINE = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
 PATIENCE = 60

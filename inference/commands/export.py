@@ -1,9 +1,9 @@
 """A trained run as a file for other programs.
 
-python export.py RUN_DIR --format onnx [--output FILE] [--classes names.txt]    adapted image encoder and class matrix
-python export.py RUN_DIR --format torch ...                                     the same, for torch.export.load
-python export.py RUN_DIR --format torchscript ...                               the same, for torch.jit.load and C++
-python export.py RUN_DIR --format safetensors ...                               learned parameters and a model card
+mmrl export RUN_DIR --format onnx [--output FILE] [--classes names.txt]    adapted image encoder and class matrix
+mmrl export RUN_DIR --format torch ...                                     the same, for torch.export.load
+mmrl export RUN_DIR --format torchscript ...                               the same, for torch.jit.load and C++
+mmrl export RUN_DIR --format safetensors ...                               learned parameters and a model card
 
 See docs/predict.md.
 """
@@ -16,21 +16,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from inference.classes import read_classes
-from inference.predictor import Predictor
+from runs.command_line import CommandParser, add_backbone
 
 SUFFIXES = {"onnx": ".onnx", "torch": ".pt2", "torchscript": ".pt", "safetensors": ".safetensors"}
-MISSING = "ONNX needs a package that is not installed: pip install -r requirements-export.txt"
+MISSING = "ONNX needs a package that is not installed: pip install -e '.[export]'"
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw, allow_abbrev=False)
+    example = "mmrl export output/few_shot/openmoji/shots_16/MMRL/emoji/seed1 --format onnx"
+    parser = CommandParser(prog="mmrl export", description=__doc__, example=example)
     parser.add_argument("run", metavar="RUN_DIR", help="folder of the run that trained")
     parser.add_argument("--format", required=True, choices=SUFFIXES)
     parser.add_argument("--output", type=Path, help="the file (RUN_DIR/export/METHOD.SUFFIX)")
     parser.add_argument("--classes", metavar="FILE", help="class names of a program, one per line; trained or new")
-    parser.add_argument("--backbone", help="weights of the CLIP, if they are not where the run found them")
+    add_backbone(parser)
     return parser
 
 
@@ -40,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         from inference.export.model_card import write_learned
         from inference.export.programs import write_program
+        from inference.predictor import Predictor
 
         classes = read_classes(args.classes) if args.classes else None
         predictor = Predictor.load(args.run, classes, device="cpu", backbone=args.backbone, precision="fp32")

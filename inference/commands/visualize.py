@@ -1,7 +1,7 @@
 """See what a method learned: where its tokens look, and how its features lie.
 
-python visualize.py RUN_DIR image_or_folder ...         attention of class token and learned tokens, layer by layer
-python visualize.py RUN_DIR --features [CLASS_FOLDERS]    image features before and after, on a plane
+python -m mmrl visualize RUN_DIR image_or_folder ...         attention of class token and learned tokens, layer by layer
+python -m mmrl visualize RUN_DIR --features [CLASS_FOLDERS]    image features before and after, on a plane
 
 Writes PNGs into RUN_DIR/figures or --output. See docs/predict.md.
 """
@@ -13,15 +13,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from inference.predictor import Predictor
+from runs.command_line import CommandParser, add_backbone, add_device
 
-MISSING = "visualize.py draws with matplotlib, which is not installed: pip install -r requirements-visualize.txt"
+MISSING = "mmrl visualize draws with matplotlib, which is not installed: pip install -e '.[figures]'"
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw, allow_abbrev=False)
+    example = "mmrl visualize output/few_shot/openmoji/shots_16/MMRL/emoji/seed1 image.png"
+    parser = CommandParser(prog="mmrl visualize", description=__doc__, example=example)
     parser.add_argument("run", metavar="RUN_DIR", help="folder of the run that trained")
     parser.add_argument("images", nargs="*", help="images to draw the attention on")
     parser.add_argument(
@@ -34,8 +34,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--projection", default="tsne", help="tsne (default) or pca")
     parser.add_argument("--per-class", type=int, default=15, help="images of each class on the map (15)")
     parser.add_argument("--output", type=Path, help="folder of the figures (RUN_DIR/figures)")
-    parser.add_argument("--device", help="cpu or cuda; a GPU if there is one")
-    parser.add_argument("--backbone", help="weights of the CLIP, if they are not where the run found them")
+    add_device(parser)
+    add_backbone(parser)
     return parser
 
 
@@ -46,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not args.images and args.features is None:
         parser.error("name images, or ask for --features")
     try:
+        from inference.predictor import Predictor
         from inference.visualize.draw import draw_attention, draw_features
     except ModuleNotFoundError as error:
         print(f"error: {MISSING} ({error})", file=sys.stderr)

@@ -1,6 +1,6 @@
 """Try a run in the browser, or two side by side.
 
-python demo.py RUN_DIR [RUN_DIR] [--classes names.txt] [--port 7860]
+python -m mmrl demo RUN_DIR [RUN_DIR] [--classes names.txt] [--port 7860]
 
 The page is served to this machine only. See docs/predict.md.
 """
@@ -12,20 +12,20 @@ import sys
 from collections.abc import Sequence
 
 from inference.classes import read_classes
-from inference.predictor import Predictor
+from runs.command_line import CommandParser, add_backbone, add_device
 
-MISSING = "demo.py shows its page with Gradio, which is not installed: pip install -r requirements-demo.txt"
+MISSING = "mmrl demo shows its page with Gradio, which is not installed: pip install -e '.[demo]'"
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw, allow_abbrev=False)
+    example = "mmrl demo output/few_shot/openmoji/shots_16/MMRL/emoji/seed1"
+    parser = CommandParser(prog="mmrl demo", description=__doc__, example=example)
     parser.add_argument("runs", nargs="+", metavar="RUN_DIR", help="folder of a run that trained; two to compare")
     parser.add_argument("--classes", metavar="FILE", help="class names to begin with, one per line")
     parser.add_argument("--port", type=int, help="port of the page (the first free one from 7860 on)")
-    parser.add_argument("--device", help="cpu or cuda; a GPU if there is one")
-    parser.add_argument("--backbone", help="weights of the CLIP, if they are not where the run found them")
+    add_device(parser)
+    add_backbone(parser)
     return parser
 
 
@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"one run, or two to compare, not {len(args.runs)}")
     try:
         from inference.demo.page import build_page, serve
+        from inference.predictor import Predictor
     except ModuleNotFoundError as error:
         print(f"error: {MISSING} ({error})", file=sys.stderr)
         return 2

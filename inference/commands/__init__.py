@@ -1,0 +1,1 @@
+"""The commands on trained runs: `mmrl demo`, `mmrl export`, `mmrl visualize`."""

@@ -1,0 +1,50 @@
+"""Show the settings that a run of METHOD on DATASET would have, and where each comes from; nothing is started."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from mmrl.commands.names import add_dataset, add_method
+from mmrl.commands.train import add_run_options, options_of
+from runs.command_line import CommandParser, fail, settings_apart
+from runs.protocol import plan
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser."""
+    parser = CommandParser(
+        prog="mmrl config",
+        description=__doc__,
+        usage="mmrl config METHOD DATASET [options] [KEY=VALUE ...]",
+        example="mmrl config MMRL dtd --protocol base2new",
+    )
+    add_method(parser)
+    add_dataset(parser)
+    parser.add_argument("--stage", default="train", help="stage of the protocol")
+    parser.add_argument("--all", action="store_true", help="show settings at their defaults too")
+    add_run_options(parser)
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command line; return the exit status."""
+    words, settings = settings_apart(arguments)
+    args = make_parser().parse_args(words)
+    (run, *_) = plan(args.protocol, args.stage, args.method, args.dataset, args.seeds[:1], [args.shots], args.cfg)
+    import train
+    from dassl.config import ConfigError
+    from dassl.config.validators import leaves
+
+    try:
+        builder = train.resolve(train.parse(run.arguments(args.output, args.root, [*options_of(args), *settings])))
+    except (ConfigError, KeyError) as error:
+        return fail(error.args[0])
+    if args.all:
+        print(builder.describe())
+        return 0
+    values = dict(leaves(builder.cfg))
+    rows = [(key, str(values[key]), origin) for key, origin in sorted(builder.origins.items()) if key in values]
+    widths = [min(48, max(len(row[column]) for row in rows)) for column in (0, 1)]
+    print("\n".join(f"{key:{widths[0]}}  {value:{widths[1]}}  {origin}" for key, value, origin in rows))
+    return 0

@@ -1,0 +1,25 @@
+"""Fetch benchmarks and lay them out: download what has a public source, say what to fetch by hand for the rest."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from runs.command_line import CommandParser, add_root
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser."""
+    parser = CommandParser(prog="mmrl data prepare", description=__doc__, example="mmrl data prepare dtd --root data")
+    parser.add_argument("names", nargs="+", metavar="DATASET", help="a benchmark, or all; `mmrl list datasets`")
+    add_root(parser)
+    parser.add_argument("--make-split", action="store_true", help="draw a split where the published one is missing")
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command line; return the exit status."""
+    args = make_parser().parse_args(arguments)
+    from datasets import prepare  # loads torch
+
+    return prepare.main([*args.names, "--root", str(args.root), *(["--make-split"] if args.make_split else [])])

@@ -1,0 +1,82 @@
+"""List what there is, one line each: methods, datasets, backbones or protocols."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import csv
+from collections.abc import Callable, Iterator, Sequence
+
+from runs import protocol
+from runs.command_line import CommandParser
+from safeio.names import find_name, nearest_name
+
+ROOT = protocol.CONFIGS.parent
+
+
+def methods() -> Iterator[tuple[str, str]]:
+    """Yield each method with the first line of its file."""
+    known = set(protocol.methods())
+    for file in sorted((ROOT / "trainers").glob("*.py")):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        names = [node.name for node in tree.body if isinstance(node, ast.ClassDef) and node.decorator_list]
+        line = (ast.get_docstring(tree) or "").split("\n\n")[0].replace("\n", " ")
+        yield from ((name, line) for name in names if name in known)
+
+
+def datasets() -> Iterator[tuple[str, str]]:
+    """Yield each dataset with its numbers of classes and images."""
+    with open(ROOT / "datasets" / "facts.csv", newline="", encoding="utf-8") as table:
+        facts = {row["config"]: row for row in csv.DictReader(table)}
+    for name in protocol.datasets():
+        registered = protocol.read(protocol.CONFIGS / "datasets" / f"{name}.yaml").get("DATASET", {}).get("NAME", name)
+        row = facts.get(name)
+        parts = [f"{int(row[key] or 0):,} {key}" for key in ("classes", "train", "test")] if row else []
+        yield name, ", ".join([registered, *parts])
+
+
+def backbones() -> Iterator[tuple[str, str]]:
+    """Yield each CLIP by name and where its weights come from."""
+    for file in sorted((ROOT / "clip" / "embedded").glob("*.npz")):
+        yield file.stem, "small, in this package: needs no download"
+    with open(ROOT / "clip" / "models.csv", newline="", encoding="utf-8") as table:
+        yield from ((row["name"], "OpenAI's weights, downloaded once") for row in csv.DictReader(table))
+    yield "open_clip:ARCH/TAG", "any model of open_clip (extra open-clip)"
+    yield "PATH", "a weights file of OpenAI's or open_clip's"
+
+
+def protocols() -> Iterator[tuple[str, str]]:
+    """Yield each protocol with the first line of its file."""
+    for name in protocol.protocols():
+        first = (protocol.CONFIGS / "protocols" / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[0]
+        yield name, first.lstrip("# ")
+
+
+KINDS: dict[str, Callable[[], Iterator[tuple[str, str]]]] = {
+    "methods": methods,
+    "datasets": datasets,
+    "backbones": backbones,
+    "protocols": protocols,
+}
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser."""
+    parser = CommandParser(prog="mmrl list", description=__doc__, example="mmrl list methods")
+    action = parser.add_argument("kind", metavar="KIND", help=", ".join(KINDS))
+    action.completer = lambda **_: list(KINDS)  # type: ignore[attr-defined]
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command line; return the exit status."""
+    parser = make_parser()
+    word = parser.parse_args(arguments).kind
+    kind = find_name(word, KINDS) or find_name(f"{word}s", KINDS)
+    if kind is None:
+        near = nearest_name(word, KINDS)
+        parser.error(f"there is no list of {word!r}" + (f", did you mean {near}?" if near else f": {', '.join(KINDS)}"))
+    rows = list(KINDS[kind]())
+    width = max(len(name) for name, _ in rows)
+    print("\n".join(f"{name:{width}}  {text}" for name, text in rows))
+    return 0

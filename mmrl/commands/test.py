@@ -1,0 +1,90 @@
+"""Test what was trained: a run's folder on its own or another dataset, or a method's runs as a protocol says.
+
+`mmrl test METHOD DATASET` runs the test stage of --protocol on the runs that `mmrl train` left. `mmrl test RUN_DIR`
+tests one run, with `--on DATASET` on another dataset, whose classes are new to it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmrl.commands.names import add_dataset
+from mmrl.commands.train import add_run_options, carry_out
+from runs.command_line import CommandParser, fail, settings_apart
+from runs.protocol import CONFIGS, PlanError, choose, datasets, load_protocol, plan, read
+from runs.record import FILE_NAME, read_record
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser."""
+    parser = CommandParser(
+        prog="mmrl test",
+        description=__doc__,
+        usage="mmrl test METHOD DATASET [options] [KEY=VALUE ...]\n       mmrl test RUN_DIR [--on DATASET]",
+        example="mmrl test MMRL openmoji --protocol base2new --seed 1",
+    )
+    parser.add_argument("method", metavar="METHOD|RUN_DIR", help="a method, or the folder of a run that trained")
+    add_dataset(parser, nargs="?")
+    parser.add_argument("--on", metavar="DATASET", help="with RUN_DIR: another dataset to test on")
+    parser.add_argument("--into", type=Path, metavar="DIR", help="with RUN_DIR: folder of the test, RUN_DIR-on-DATASET")
+    add_run_options(parser)
+    parser.set_defaults(protocol="base2new")
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command line; return the exit status."""
+    words, settings = settings_apart(arguments)
+    parser = make_parser()
+    args = parser.parse_args(words)
+    if (Path(args.method) / FILE_NAME).is_file():
+        return test_run(Path(args.method), args.on or args.dataset, args, settings)
+    if args.dataset is None:
+        return fail(f"{args.method} is no folder of a run; to test a method, name a dataset: mmrl test METHOD DATASET")
+    if "test" not in load_protocol(args.protocol)["stages"]:
+        raise PlanError(f"{args.protocol} tests where it trains: `mmrl train` has the result. Try --protocol base2new.")
+    runs = plan(args.protocol, "test", args.method, args.dataset, args.seeds, [args.shots], args.cfg)
+    for run in runs:
+        if run.model_folder and not (args.output / run.model_folder / FILE_NAME).is_file():
+            return fail(
+                f"there is no trained run in {args.output / run.model_folder}: train it first, with "
+                f"`mmrl train {run.trainer} DATASET --protocol {args.protocol} --seed {run.seed}`"
+            )
+    return carry_out(runs, args, settings)
+
+
+def test_run(folder: Path, dataset: str | None, args: argparse.Namespace, settings: Sequence[str]) -> int:
+    """Test one run with its own settings; on another dataset, its classes count as new to the method."""
+    import train
+
+    record = read_record(folder) or {}
+    into = args.into or folder.with_name(f"{folder.name}-on-{dataset or 'own'}")
+    words = ["--from-record", str(folder), "--output-dir", str(into)]
+    if dataset:
+        chosen = choose("dataset", dataset, datasets())
+        pairs = dict(_leaves(read(CONFIGS / "datasets" / f"{chosen}.yaml")))
+        pairs |= {"DATASET.SUBSAMPLE_CLASSES": "all", "DATASET.ROOT": args.root}
+        if pairs["DATASET.NAME"] != record.get("config", {}).get("DATASET", {}).get("NAME"):
+            pairs["TEST.ROLE"] = "transferred"
+        words += [str(word) for pair in pairs.items() for word in pair]
+    if args.backbone:
+        words += ["--backbone", args.backbone]
+    parsed = train.parse([*words, *settings])
+    parsed.eval_only, parsed.model_dir, parsed.load_epoch = True, str(folder), None
+    status = train.one(parsed)
+    if status == 0:
+        accuracy = (read_record(into) or {}).get("metrics", {}).get("accuracy")
+        print(f"\n{folder}" + (f" on {dataset}" if dataset else "") + f": accuracy {accuracy:.1f} %\nfolder: {into}")
+    return status
+
+
+def _leaves(node: dict[str, Any], above: str = "") -> list[tuple[str, Any]]:
+    """Return the (KEY, value) pairs of a yaml file."""
+    return [
+        pair
+        for key, value in node.items()
+        for pair in (_leaves(value, f"{above}{key}.") if isinstance(value, dict) else [(f"{above}{key}", value)])
+    ]

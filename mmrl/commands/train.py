@@ -1,0 +1,154 @@
+"""Train a method on a dataset and test it.
+
+Settings of the run come from the method's published ones for the protocol; KEY=VALUE changes any of them. A run that is
+complete is not repeated. CoOp's options (--trainer, --config-file, ...) are accepted too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from mmrl.commands.names import add_dataset, add_method, add_protocol
+from runs import launch
+from runs.command_line import (
+    CommandParser,
+    add_backbone,
+    add_device,
+    add_output,
+    add_root,
+    add_seeds,
+    settings_apart,
+)
+from runs.protocol import PlanError, Run, plan
+from runs.record import is_complete, read_record
+
+COOP = ("--trainer", "--config-file", "--dataset-config-file", "--from-record")
+"""Options of train.py that say what to run: a command line with one of them is train.py's."""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser."""
+    parser = CommandParser(
+        prog="mmrl train",
+        description=__doc__,
+        usage="mmrl train METHOD DATASET [options] [KEY=VALUE ...]",
+        example="mmrl train MMRL openmoji --shots 16 --seed 1 OPTIM.MAX_EPOCH=10",
+    )
+    add_method(parser)
+    add_dataset(parser)
+    add_run_options(parser)
+    return parser
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Add what `train` and `test` share."""
+    add_protocol(parser, "few_shot")
+    parser.add_argument("--shots", type=int, default=16, metavar="N", help="training images of each class")
+    add_seeds(parser, "one or more seeds", default=[1])
+    add_root(parser)
+    add_output(parser)
+    add_backbone(parser)
+    add_device(parser)
+    parser.add_argument("--cfg", default=os.environ.get("CFG") or None, help="another config of the method; or set CFG")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command line; return the exit status."""
+    if any(word.partition("=")[0] in COOP for word in arguments):
+        import train
+
+        return train.main(arguments)
+    words, settings = settings_apart(arguments)
+    args = make_parser().parse_args(words)
+    runs = plan(args.protocol, "train", args.method, args.dataset, args.seeds, [args.shots], args.cfg)
+    return carry_out(runs, args, settings)
+
+
+def carry_out(runs: Sequence[Run], args: argparse.Namespace, settings: Sequence[str]) -> int:
+    """Run what is not complete, each in this process if it is the only one; return the exit status."""
+    extra = [*options_of(args), *settings]
+    waiting = [run for run in runs if not _already_complete(run, args, settings)]
+    if len(waiting) == 1:
+        import train
+
+        (run,) = waiting
+        status = train.main(run.arguments(args.output, args.root, extra))
+        if status == 0:
+            _say(run, args)
+        return status
+    failed = [run for each in waiting for run in launch.execute([each], args.output, args.root, extra)]
+    for run in waiting:
+        if run not in failed:
+            _say(run, args)
+    return 1 if failed else 0
+
+
+def options_of(args: argparse.Namespace) -> list[str]:
+    """Return train.py's words for --backbone and --device."""
+    words = ["--backbone", args.backbone] if args.backbone else []
+    if args.device:
+        if args.device.split(":")[0] not in ("cpu", "cuda"):
+            raise PlanError(f"--device is {args.device!r}; it must be cpu or cuda")
+        words += ["USE_CUDA", str(args.device.startswith("cuda"))]
+    return words
+
+
+def _already_complete(run: Run, args: argparse.Namespace, settings: Sequence[str]) -> bool:
+    """Return whether a run is done.
+
+    Raises:
+        PlanError: it is, with other values of the settings that are asked for now.
+    """
+    folder = args.output / run.folder
+    if not is_complete(folder):
+        return False
+    record = read_record(folder) or {}
+    wanted = dict(zip(settings[::2], settings[1::2], strict=True))
+    if args.backbone:
+        wanted["MODEL.BACKBONE.NAME"] = args.backbone
+    for key, value in wanted.items():
+        there: Any = record.get("config", {})
+        for part in key.split("."):
+            there = there.get(part) if isinstance(there, dict) else None
+        if not _same(there, value):
+            raise PlanError(
+                f"{folder} holds a complete run with {key} {there}, not {value}. Choose another --output, or remove it."
+            )
+    print(f"{folder} is complete: skipped")
+    _say(run, args)
+    return True
+
+
+def _same(there: Any, wanted: str) -> bool:
+    """Return whether a recorded value is what the command line says."""
+    import yaml
+
+    def plain(value: Any) -> Any:
+        return [plain(each) for each in value] if isinstance(value, list | tuple) else value
+
+    try:
+        read = yaml.safe_load(wanted.replace("(", "[").replace(")", "]"))
+    except yaml.YAMLError:
+        read = wanted
+    return plain(there) == plain(read) or str(there) == wanted or _number(there) == _number(wanted) is not None
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _say(run: Run, args: argparse.Namespace) -> None:
+    """Print the result of a run and what can be done with it."""
+    folder = args.output / run.folder
+    record = read_record(folder) or {}
+    accuracy = record.get("metrics", {}).get("accuracy")
+    shown = "no accuracy" if accuracy is None else f"accuracy {accuracy:.1f} %"
+    print(f"\n{run.trainer} on {run.dataset}, seed {run.seed}: {shown}\nfolder: {folder}")
+    if run.model_folder is None:
+        print(f"next:   mmrl predict {folder} IMAGE ...")

@@ -1,0 +1,122 @@
+"""Options and settings as every command reads them: one spelling, one meaning, defaults in the help."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from runs.protocol import PlanError
+from safeio.names import nearest_name
+
+KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)+")
+TOP_KEYS = {"DETERMINISTIC", "OUTPUT_DIR", "PRESET", "PROTOCOL", "RESUME", "SEED", "STAGE", "SWEPT", "TASK", "USE_CUDA"}
+TOP_KEYS |= {"VERBOSE", "VERSION"}
+"""Keys of settings without a section."""
+
+
+class _Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    """Text as it is written; behind each option its default, where it has one that says something."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default in (None, False, "", argparse.SUPPRESS) or action.default == []:
+            return action.help
+        return super()._get_help_string(action)
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser whose help shows defaults and whose errors name the nearest option.
+
+    Args:
+        example: a command line that works, shown below the options.
+    """
+
+    def __init__(self, *args: object, example: str = "", **kwargs: object):
+        kwargs.setdefault("formatter_class", _Help)
+        kwargs.setdefault("allow_abbrev", False)
+        if example:
+            kwargs["epilog"] = f"example:\n  {example}"
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+
+    def parse_args(self, args=None, namespace=None):
+        parsed, left = self.parse_known_args(args, namespace)
+        if left:
+            self.error_unknown(left[0])
+        return parsed
+
+    def error_unknown(self, word: str) -> NoReturn:
+        """End with the nearest option to a word that no option takes."""
+        options = [option for action in self._actions for option in action.option_strings]
+        near = nearest_name(word.partition("=")[0], options) if word.startswith("-") else None
+        kind = "option" if word.startswith("-") else "word"
+        self.error(f"unknown {kind} {word}" + (f", did you mean {near}?" if near else ""))
+
+
+def add_output(parser: argparse._ActionsContainer) -> None:
+    """Add --output, the folder below which every run has its own."""
+    default = Path(os.environ.get("OUTPUT") or "output")
+    parser.add_argument("--output", type=Path, default=default, metavar="DIR", help="folder of all runs; or set OUTPUT")
+
+
+def add_root(parser: argparse._ActionsContainer) -> None:
+    """Add --root, the folder of the datasets."""
+    default = os.environ.get("DATA") or "./data"
+    parser.add_argument("--root", default=default, metavar="DIR", help="folder of the datasets; or set DATA")
+
+
+def add_seeds(parser: argparse._ActionsContainer, text: str, default: Sequence[int] | None = None) -> None:
+    """Add --seed and --seeds, which are the same option."""
+    parser.add_argument("--seed", "--seeds", dest="seeds", type=int, nargs="+", metavar="N", default=default, help=text)
+
+
+def add_backbone(parser: argparse._ActionsContainer) -> None:
+    """Add --backbone."""
+    parser.add_argument("--backbone", metavar="NAME", help="a CLIP by name, or the path of its weights")
+
+
+def add_device(parser: argparse._ActionsContainer) -> None:
+    """Add --device."""
+    parser.add_argument("--device", help="cpu or cuda; a GPU if there is one")
+
+
+def settings_apart(words: Sequence[str], owners: Collection[str] = ()) -> tuple[list[str], list[str]]:
+    """Split a command line into words for the parser and settings, so that no option takes a setting for its value.
+
+    Args:
+        owners: options whose values look like settings themselves, such as --set; all up to the next option is theirs.
+
+    Returns:
+        The other words, and KEY, VALUE, KEY, VALUE ... for `KEY VALUE` and `KEY=VALUE` alike.
+
+    Raises:
+        PlanError: a key without a value.
+    """
+    others: list[str] = []
+    settings: list[str] = []
+    waiting, option = iter(words), ""
+    for word in waiting:
+        option = word.partition("=")[0] if word.startswith("--") else option
+        key, equals, value = word.partition("=")
+        if option in owners or not _is_key(key):
+            others.append(word)
+        elif equals:
+            settings += [key, value]
+        elif (following := next(waiting, None)) is None:
+            raise PlanError(f"{key} has no value: settings are given as KEY=VALUE or KEY VALUE.")
+        else:
+            settings += [key, following]
+    return others, settings
+
+
+def _is_key(word: str) -> bool:
+    return word in TOP_KEYS or KEY.fullmatch(word) is not None
+
+
+def fail(message: object) -> int:
+    """Print an error for people; return the exit status of a wrong command line."""
+    print(f"error: {message}", file=sys.stderr)
+    return 2

@@ -1,0 +1,139 @@
+"""Text of unknown origin as plain text of LaTeX, CSV, HTML, Markdown and the terminal.
+
+Class names, folder names and error messages come from files. One function for each format keeps them from being read
+as commands of that format.
+"""
+
+from __future__ import annotations
+
+import html as _html
+import unicodedata
+
+SPECIAL_IN_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"{\char34}",  # the default font encoding lacks \textquotedbl
+    # Behind the end of a table's row, a bracket begins a length and a star is part of the command.
+    "[": "{[}",
+    "]": "{]}",
+    "*": "{*}",
+    "`": r"\textasciigrave{}",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "·": r"$\cdot$",
+    "−": r"$-$",
+    "Δ": r"$\Delta$",
+    "α": r"$\alpha$",
+    "β": r"$\beta$",
+    "λ": r"$\lambda$",
+    "τ": r"$\tau$",
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
+    "→": r"$\rightarrow$",
+    "°": r"$^{\circ}$",
+    "µ": r"$\mu$",
+    "μ": r"$\mu$",
+    "…": r"\dots{}",
+    "–": "--",
+    "—": "---",
+    "‘": "`",
+    "’": "'",
+    "“": "``",
+    "”": "''",
+    "ß": r"\ss{}",
+    "æ": r"\ae{}",
+    "Æ": r"\AE{}",
+    "ø": r"\o{}",
+    "Ø": r"\O{}",
+    "ł": r"\l{}",
+    "Ł": r"\L{}",
+    "œ": r"\oe{}",
+    "Œ": r"\OE{}",
+    "ı": r"\i{}",
+    "\u00a0": "~",
+    "\u202f": r"\,",
+    "\u00ad": r"\-",
+}
+ACCENTS_OF_LATEX = {
+    "\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0304": "=", "\u0306": "u", "\u0307": ".",
+    "\u0308": '"', "\u030a": "r", "\u030b": "H", "\u030c": "v", "\u0323": "d", "\u0327": "c",
+}  # fmt: skip
+"""Combining character -> LaTeX's accent command."""
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""Spreadsheets run a cell that begins with one of these (the last four: full-width forms) as a formula."""
+
+
+def for_latex(text: str) -> str:
+    """Return text that pdfLaTeX prints as it is, whatever font encoding the document has.
+
+    Characters that it has no command for are printed as their code point, ``[U+4E2D]``.
+    """
+    return "".join(map(_latex_character, text))
+
+
+def _latex_character(character: str) -> str:
+    if character in SPECIAL_IN_LATEX:
+        return SPECIAL_IN_LATEX[character]
+    if " " <= character <= "~":
+        return character
+    if character.isspace():
+        return " "
+    parts = unicodedata.normalize("NFD", character)
+    if len(parts) == 2 and parts[0].isascii() and parts[0].isalpha() and parts[1] in ACCENTS_OF_LATEX:
+        letter = rf"\{parts[0]}" + "{}" if parts[0] in "ij" else parts[0]
+        return rf"\{ACCENTS_OF_LATEX[parts[1]]}{{{letter}}}"
+    return f"{{[}}U+{ord(character):04X}{{]}}"
+
+
+def for_csv(text: str) -> str:
+    """Return text that a spreadsheet shows instead of running: a formula gets an apostrophe in front.
+
+    Quotes and separators are the csv module's work. Numbers do not pass through here.
+    """
+    text = text.replace("\0", "")
+    return f"'{text}" if text.lstrip(" \u00a0").startswith(FORMULA) or text.startswith(FORMULA) else text
+
+
+def for_html(text: str) -> str:
+    """Return text without markup, for the content of an element and for an attribute's value."""
+    return _html.escape(for_terminal(text), quote=True)
+
+
+def for_markdown(text: str) -> str:
+    """Return text that ends no table cell and starts no markup, HTML, link or list, on one line."""
+    text = " ".join(for_terminal(text).split())
+    for character in "\\|`*_<>[]#":
+        text = text.replace(character, f"\\{character}" if character not in "<>" else f"&#{ord(character)};")
+    return text
+
+
+def for_terminal(text: str) -> str:
+    r"""Return text that moves no cursor, sets no colour and changes no direction of writing.
+
+    Line breaks and tabs stay. Other control characters are shown by their escape: ESC is ``\x1b``.
+    """
+    return "".join(_terminal_character(character) for character in text)
+
+
+def _terminal_character(character: str) -> str:
+    if character in "\n\t" or not _is_control(character):
+        return character
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _is_control(character: str) -> bool:
+    """Return true for control characters, lone surrogates, and format characters other than joiners of emoji and
+    scripts that need them."""
+    category = unicodedata.category(character)
+    return (
+        category in ("Cc", "Cs")
+        or (category == "Cf" and character not in "\u00ad\u200c\u200d")
+        or (category in ("Zl", "Zp"))
+    )
