@@ -1,4 +1,4 @@
-"""Compute with other weights in a model's places, for a while: low-rank updates, tuned norms or biases."""
+"""Let a model compute with other weights for a while, or add to its attentions: low-rank updates, norms, biases."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from torch import Tensor, nn
+
+from clip.block import Attention, Update
 
 
 @contextmanager
@@ -35,3 +37,15 @@ def with_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[No
     finally:
         for module, leaf, own in places.values():
             module._parameters[leaf] = own
+
+
+@contextmanager
+def with_updates(updates: Mapping[Attention, Update]) -> Iterator[None]:
+    """Let attentions add to their projections; for what no weight can express, such as dropout on a low-rank path."""
+    try:
+        for attention, update in updates.items():
+            attention.update = update
+        yield
+    finally:
+        for attention in updates:
+            attention.update = None

@@ -1,4 +1,4 @@
-"""Golden cases of methods on frozen features, whose images the real trainers take from the case instead of a dataset."""
+"""Golden cases of methods on frozen features, whose images the real trainers take from the case, not from a dataset."""
 
 from __future__ import annotations
 

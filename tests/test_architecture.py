@@ -22,8 +22,18 @@ MAY_IMPORT = {  # of ours; a package may always import itself
     "report": {"reports", "runs", "safeio"},
     "sweep": {"runs", "safeio", "train", "dassl"},
     "mmrl": {
-        "safeio", "clip", "dassl", "datasets", "trainers", "runs", "reports", "inference",
-        "train", "sweep", "report", "predict",  # its commands are those scripts
+        "safeio",
+        "clip",
+        "dassl",
+        "datasets",
+        "trainers",
+        "runs",
+        "reports",
+        "inference",
+        "train",
+        "sweep",
+        "report",
+        "predict",  # its commands are those scripts
     },
     "train": {"safeio", "clip", "dassl", "datasets", "trainers", "runs"},
     "predict": {"inference", "runs"},

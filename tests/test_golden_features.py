@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from golden_features import build
 
 from golden_cases import FEATURES, LOGITS, LOSS, PARAMETERS, Case, cases, close, parameters
-from golden_features import build
 from trainers.base.method import l2_normalize
 from trainers.gda_clip import ALPHAS, class_means, of_others
 

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.deep_prompts import check_depth, random_prompts, text_prompts
-from trainers.base.method import l2_normalize
 from trainers.base.prompt_context import context_prompts, start_context
 from trainers.vpt import VPT, VPTMethod
 
@@ -28,10 +27,10 @@ class IVLPMethod(VPTMethod):
         self.text_prompts = random_prompts(depth - 1, len(start), encoder.width)
         self.prompts = context_prompts(clip, self.task.classnames, words, len(start))
 
-    def class_features(self) -> Tensor:
-        """w, normalized text features (C, E)."""
+    def class_output(self) -> Tensor:
+        """Text features (C, E)."""
         deeper = text_prompts(self.ctx, self.text_prompts)
-        return l2_normalize(self.clip.text.encode(self.prompts, deeper, context=self.ctx[None]))
+        return self.clip.text.encode(self.prompts, deeper, context=self.ctx[None])
 
 
 @TRAINER_REGISTRY.register()

@@ -3,7 +3,7 @@
 Each class's text feature gets a learned residual; both encoders stay as they are. The text features may come from an
 enhanced base: a text projection that somebody trained before, read from a file.
 
-As in the published code, the features are not made unit before the residual is added, and underscores in class names stay.
+As in the published code, the residual is added to features of any length, and underscores in class names stay.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from clip.substitute import with_weights
 from dassl.config import ConfigError
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils.checkpoint import load_checkpoint
-from trainers.base.trainer import ClipTrainer
 from trainers.base.cosine import CosineMethod
 from trainers.base.frozen_clip import FrozenCLIP
-from trainers.base.method import l2_normalize
 from trainers.base.templates import ensemble
+from trainers.base.trainer import ClipTrainer
 
 
 class TaskResMethod(CosineMethod):
@@ -49,9 +48,9 @@ class TaskResMethod(CosineMethod):
         with with_weights(clip.model, enhanced_base(self.settings.ENHANCED_BASE, clip)):
             return torch.stack([clip.text.encode(batch) for batch in prompts]).mean(dim=0)
 
-    def class_features(self) -> Tensor:
-        """l2_normalize(t + RESIDUAL_SCALE * x), (C, E)."""
-        return l2_normalize(self.t + self.settings.RESIDUAL_SCALE * self.residuals)
+    def class_output(self) -> Tensor:
+        """t + RESIDUAL_SCALE * x, (C, E)."""
+        return self.t + self.settings.RESIDUAL_SCALE * self.residuals
 
 
 def enhanced_base(file: str, clip: FrozenCLIP) -> dict[str, Tensor]:

@@ -63,7 +63,8 @@ class FeatureTrainer(ClipTrainer):
     def encoded(self, loader: Any) -> tuple[Tensor, Tensor]:
         """Rows (n, D) and labels (n,) of all images of a loader, in its order."""
         with self.precision.context():
-            seen = [(self.method.pooled(images).float(), labels) for images, labels in map(self.parse_batch_test, loader)]
+            batches = map(self.parse_batch_test, loader)
+            seen = [(self.method.pooled(images).float(), labels) for images, labels in batches]
         rows, labels = zip(*seen, strict=True)
         return torch.cat(rows), torch.cat(labels)
 

@@ -11,6 +11,7 @@ from dassl.config.validators import (
     Values,
     above,
     at_least,
+    below_one,
     between,
     check_ranges,
     each,
@@ -23,6 +24,7 @@ from dassl.engine.config_rules import DEPENDENCIES
 from dassl.engine.config_rules import RULES as OF_THE_ENGINE
 from dassl.evaluation import EVALUATOR_REGISTRY
 from dassl.utils.names import unknown_name_message
+from trainers.base.low_rank import ENCODERS, POSITIONS, PROJECTIONS
 from trainers.base.precision import PRECISIONS
 from trainers.base.templates import check_template
 from trainers.base.trainer import ROLES
@@ -60,7 +62,15 @@ OF_METHODS = {  # by the setting's name: methods that share a name mean the same
     "SEARCH_SCALE": each(above(0), 2),
     "SEARCH_STEP": each(at_least(1), 2),
     **dict.fromkeys(("AUGMENT_EPOCH", "AUG_VIEWS", "ALPHA_EVERY"), at_least(1)),
-    "RESIDUAL_SCALE": NUMBER,
+    **dict.fromkeys(("RESIDUAL_SCALE", "LR_EXP"), NUMBER),
+    **dict.fromkeys(("R", "N_ITERS"), at_least(1)),
+    "PARAMS": each(one_of(*PROJECTIONS)),
+    "POSITION": one_of(*POSITIONS),
+    "ENCODER": one_of(*ENCODERS),
+    "DROPOUT": below_one(),
+    "N_ITERS_FRAC": between(0, 1),
+    "WEIGHT": between(0, 1),
+    "PEFT": one_of("ln", "lora", "bitfit"),
     "MODE": one_of("few_shot", "base2new"),
     "TEMPLATE": TEMPLATE,
     "TEMPLATES": each(TEMPLATE),
