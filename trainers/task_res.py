@@ -48,6 +48,9 @@ class TaskResMethod(CosineMethod):
         with with_weights(clip.model, enhanced_base(self.settings.ENHANCED_BASE, clip)):
             return torch.stack([clip.text.encode(batch) for batch in prompts]).mean(dim=0)
 
+    def image_output(self, images: Tensor) -> Tensor:
+        return super().image_output(images).to(self.residuals.dtype)
+
     def class_output(self) -> Tensor:
         """t + RESIDUAL_SCALE * x, (C, E)."""
         return self.t + self.settings.RESIDUAL_SCALE * self.residuals

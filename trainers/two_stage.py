@@ -90,7 +90,7 @@ class TwoStageMethod(Method):
 
     def similarity(self, f: Tensor, w: Tensor) -> Tensor:
         """exp(logit_scale) * cosine: (B, E), (C, E) -> (B, C)"""
-        return self.clip.logit_scale * l2_normalize(f) @ w.t()
+        return self.clip.logit_scale * l2_normalize(f).to(w.dtype) @ w.t()
 
     @torch.no_grad()
     def begin_second_stage(self) -> None:

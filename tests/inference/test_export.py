@@ -13,7 +13,7 @@ from inference.export import programs
 from inference.export.programs import ExportError, load_file, old_format, write_torchscript
 from inference.predictor import Predictor
 
-KINDS = ["MMRL", "MaPLe", "MMA", "TipAdapter", "LinearProbe"]
+KINDS = ["MMRL", "MaPLe", "MMA", "TipAdapter", "LinearProbe", "CLIPLoRA", "TwoStage", "GDACLIP", "ProLIP", "LPpp", "DePTCoOp"]
 """Methods that differ in what they compute on a image."""
 
 
