@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from golden_features import build
 
 from golden_cases import Case, cases
-from golden_features import build
 from trainers.base.method import over_trained
 
 STOP = 3

@@ -9,7 +9,6 @@ and the view's number alone: it is the same in every process and draws nothing f
 from __future__ import annotations
 
 import random
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -25,6 +24,7 @@ from yacs.config import CfgNode
 from dassl.data.data_manager import leave_signals_to_the_run
 from dassl.data.row_pack import GIB, RowPack, cache_folder, digest, open_pack
 from dassl.data.wrapper import DatasetWrapper
+from dassl.utils.progress import print_line
 from trainers.base.frozen_clip import FrozenCLIP
 from trainers.base.precision import Precision
 
@@ -70,7 +70,7 @@ class FeatureCache:
             pack = RowPack(path, len(images), (self.clip.visual.pooled_width,), np.float32)
             return open_pack(pack, int(self.cfg.DATALOADER.CACHE_GIB * GIB))
         except OSError as error:
-            print(f"Features are not cached in {folder}: {error}", file=sys.stderr)
+            print_line(f"Features are not cached in {folder}: {error}")
             return None
 
     @torch.no_grad()
