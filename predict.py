@@ -12,7 +12,6 @@ import json
 import sys
 from collections.abc import Sequence
 
-from inference.classes import read_classes
 from runs.command_line import CommandParser, add_backbone, add_device
 
 ALL, SOME, NOTHING = 0, 1, 2
@@ -37,7 +36,8 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     args = make_parser().parse_args(arguments)
-    from inference.output import as_data, as_text, notes, write_csv  # load torch
+    from inference.classes import read_classes  # these load torch
+    from inference.output import as_data, as_text, notes, write_csv
     from inference.predictor import Predictor
 
     try:

@@ -10,24 +10,23 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from reports.efficiency import efficiency
+from reports.efficiency import cost, efficiency
 from reports.records import Run, find_runs, in_no_table, unreadable
-from reports.render.latex import as_latex
+from reports.render.latex import Style, as_latex
 from reports.render.text import as_csv, as_markdown, as_terminal, figures_as_markdown
-from reports.tables import Table, accuracy_tables, presets_side_by_side
+from reports.table_types import ALL_COLUMNS, COLUMNS, Table
+from reports.tables import accuracy_tables, presets_side_by_side
 from runs.command_line import CommandParser, add_seeds
+from runs.names import find_dataset, find_method
 from runs.record import FILE_NAME
 from safeio.atomic import atomic_write_text
 
-FORMATS: dict[str, Callable[[Sequence[Table]], str]] = {
-    "table": as_terminal,
-    "markdown": as_markdown,
-    "latex": as_latex,
-    "csv": as_csv,
-}
+FORMATS = ("table", "markdown", "latex", "csv", "html")
+LAYOUTS = {"records": ALL_COLUMNS, "paper": ("accuracy",)}
+"""Name -> parts of a cell that it shows unless --columns says which."""
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -35,11 +34,21 @@ def make_parser() -> argparse.ArgumentParser:
     parser = CommandParser(description=__doc__, example="python report.py output --format html")
     default = Path(os.environ.get("OUTPUT") or "output")
     parser.add_argument("output", type=Path, nargs="?", default=default, metavar="OUTPUT_DIR", help="folder of runs")
-    parser.add_argument("--format", choices=[*FORMATS, "html"], help="default: table")
+    parser.add_argument("--format", choices=FORMATS, help="default: table")
+    parser.add_argument(
+        "--layout",
+        choices=LAYOUTS,
+        help="paper: as papers print it, datasets as blocks or columns; records (default): every detail",
+    )
+    parser.add_argument("--columns", nargs="+", choices=COLUMNS, help="parts of a cell (paper: accuracy; records: all)")
+    parser.add_argument(
+        "--cite", action="store_true", help="latex: \\cite the methods, by the keys of configs/names.yaml"
+    )
+    parser.add_argument("--cost-by-dataset", action="store_true", help="efficiency by dataset too, not by method alone")
     parser.add_argument("--out", type=Path, help="file for the result (html: OUTPUT_DIR/report.html; others: printed)")
     parser.add_argument("--figures", type=Path, metavar="DIR", help="draw plots there; markdown shows them")
-    parser.add_argument("--methods", nargs="+", help="only these, by registry name")
-    parser.add_argument("--datasets", nargs="+", help="only these, by registry name; the average is over them")
+    parser.add_argument("--methods", nargs="+", help="only these, by registry name or as papers write them")
+    parser.add_argument("--datasets", nargs="+", help="only these, in either spelling; the average is over them")
     parser.add_argument("--preset", help="only this one; without it rows say which they are of")
     add_seeds(parser, "seeds a cell needs to be complete (the protocol's)")
     return parser
@@ -76,7 +85,9 @@ def chosen(runs: list[Run], args: argparse.Namespace) -> list[Run]:
         wanted = getattr(args, option)
         if wanted is None:
             continue
-        names, there = {wanted} if isinstance(wanted, str) else set(wanted), {read(run) for run in runs}
+        there = {read(run) for run in runs}
+        meant = {"methods": find_method, "datasets": find_dataset}.get(option, lambda name, _: name)
+        names = {meant(name, there) for name in ([wanted] if isinstance(wanted, str) else wanted)}
         if unknown := sorted(names - there):
             raise ValueError(f"--{option}: no run has {', '.join(unknown)}; there are {', '.join(sorted(there))}.")
         runs = [run for run in runs if read(run) in names]
@@ -85,11 +96,12 @@ def chosen(runs: list[Run], args: argparse.Namespace) -> list[Run]:
     return runs
 
 
-def all_tables(runs: Sequence[Run], seeds: Sequence[int] | None) -> list[Table]:
+def all_tables(runs: Sequence[Run], seeds: Sequence[int] | None, by_dataset: bool = False) -> list[Table]:
     """Every table that these runs have something for."""
     tables = accuracy_tables(runs, seeds)
     beside = [made for table in tables if (made := presets_side_by_side(table))]
-    return [table for table in (*tables, *beside, efficiency(runs, seeds)) if table.rows]
+    costs = [cost(runs, seeds), *([efficiency(runs, seeds)] if by_dataset else [])]
+    return [table for table in (*tables, *beside, *costs) if table.rows]
 
 
 def draw_figures(runs: list[Run], args: argparse.Namespace) -> list[Path]:
@@ -102,9 +114,20 @@ def draw_figures(runs: list[Run], args: argparse.Namespace) -> list[Path]:
     return drawn
 
 
+def as_text(tables: Sequence[Table], args: argparse.Namespace) -> str:
+    """Return the tables in the format, layout and columns that the command line asks for."""
+    layout = args.layout or "records"
+    shown = frozenset(args.columns or LAYOUTS[layout])
+    if args.format == "csv":
+        return as_csv(tables)
+    if args.format == "latex":
+        return as_latex(tables, layout, Style(shown, args.cite))
+    return (as_markdown if args.format == "markdown" else as_terminal)(tables, layout, shown)
+
+
 def write(runs: list[Run], args: argparse.Namespace, drawn: Sequence[Path] = ()) -> None:
     """The report in the format asked for, to a file or the terminal; Markdown shows the figures that were drawn."""
-    tables = all_tables(runs, args.seeds)
+    tables = all_tables(runs, args.seeds, args.cost_by_dataset)
     if args.format == "html":
         from reports.render.html import as_html
 
@@ -112,7 +135,7 @@ def write(runs: list[Run], args: argparse.Namespace, drawn: Sequence[Path] = ())
         atomic_write_text(path, as_html(runs, tables, args.output, args.seeds))
         print(path)
         return
-    text = FORMATS[args.format or "table"](tables)
+    text = as_text(tables, args)
     if args.format == "markdown" and drawn:
         text = figures_as_markdown(drawn, args.out.parent if args.out else Path()) + text
     if args.out:

@@ -39,6 +39,7 @@ from dassl.utils.logger import Labelled, speak_any_text
 from runs.protocol import PlanError
 from runs.record import RunRecord, set_aside_log
 from runs.repeat import OUTCOME, SURROUNDINGS, RecordError, code_version, read_to_repeat, say_differences
+from runs.sources import in_words, unverified
 from runs.sweep.grid import apart, parse_grid
 from safeio.errors import for_people
 from safeio.lock import FolderInUse, sole_use
@@ -114,7 +115,22 @@ def record_fields(builder: ConfigBuilder, args: argparse.Namespace) -> dict:
         "code": code_version(),
         "config": plain,
         "origins": builder.origins,
+        "unverified": unverified_settings(args, builder),
     }
+
+
+def unverified_settings(args: argparse.Namespace, builder: ConfigBuilder) -> dict[str, str]:
+    """Return the settings of a method's own config file that nothing published says, with the reasons.
+
+    What the command line gives is the user's own and not among them.
+    """
+    cfg, file = builder.cfg, Path(args.config_file)
+    if args.record:
+        return args.record.get("unverified") or {}
+    if file.parent.name != cfg.TRAINER.NAME or file.stem == "emoji":  # a file of the user's, or the demonstration's
+        return {}
+    found = unverified(cfg.TRAINER.NAME, cfg.TASK, cfg.DATASET.NAME, file.stem)
+    return {key: why for key, why in found.items() if builder.origins.get(key) != "command line"}
 
 
 def run(
@@ -174,6 +190,8 @@ def print_settings(args: argparse.Namespace, builder: ConfigBuilder) -> None:
         print(f"{key}: {getattr(args, key)}")
     print("************\n** Config **\n************")
     print(builder.describe())
+    if found := unverified_settings(args, builder):
+        print(f"unverified: {in_words(found)}")
     print("Collecting env info ...")
     print(f"** System info **\n{collect_env_info()}\n")
 

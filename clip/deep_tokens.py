@@ -45,10 +45,14 @@ class DeepTokens(Protocol):
 
 
 class DeepBranch(Protocol):
-    """A per-token addition to the output of chosen blocks."""
+    """A per-token addition to the output of chosen blocks.
+
+    Layer 0 is the embedding stage: token embeddings before their positions in the text encoder, what the first norm
+    gives in the image encoder.
+    """
 
     def at_layer(self, layer: int) -> TokenBranch | None:
-        """The branch of block `layer` (1-based), or None."""
+        """The branch of block `layer` (1-based), or None; at layer 0 it reads, and adds to, the embedding stage."""
 
 
 def branch_at(branch: DeepBranch | None, layer: int) -> TokenBranch | None:

@@ -23,6 +23,6 @@ class FullVisionTransformer(VisionTransformer):
 
     def upper(self, paused: Paused, tokens: DeepTokens | None = None, branch: DeepBranch | None = None) -> Tensor:
         """(B, 1, D), or (B, 1 + K, D) as in `VisionTransformer.upper`, from the images on."""
-        x = self.transformer.run(self.embed(paused.states, tokens), tokens=tokens, branch=branch)
+        x = self.transformer.run(self.embed(paused.states, tokens, branch), tokens=tokens, branch=branch)
         read = 1 + tokens.count if tokens is not None and tokens.at == 1 else 1
         return self.ln_post(x)[:, :read]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from clip.architecture import OF_A_FILE, Architecture
-from clip.block import Attention, LayerNorm, QuickGELU
+from clip.block import Attention, LayerNorm, QuickGELU, TokenBranch
 from clip.prompt_batch import PromptBatch
 from clip.reference import FullTextEncoder
 from clip.resnet import ModifiedResNet
@@ -99,7 +99,12 @@ class CLIP(nn.Module):
         return self.visual.conv1.weight.dtype
 
     def embed_text(
-        self, ids: Tensor, positions: Tensor, slots: Tensor | None = None, context: Tensor | None = None
+        self,
+        ids: Tensor,
+        positions: Tensor,
+        slots: Tensor | None = None,
+        context: Tensor | None = None,
+        branch: TokenBranch | None = None,
     ) -> Tensor:
         """Token plus positional embedding, learned rows in the place of some tokens.
 
@@ -107,6 +112,7 @@ class CLIP(nn.Module):
             ids: (..., T) token ids; positions: (T,), where they stand.
             slots: (..., T), which row of the context stands in a token's place, -1 where the token stays.
             context: (G, N, D), learned rows for each of G groups.
+            branch: what a method adds to the rows, before the positions.
 
         Returns:
             (G, ..., T, D), G = 1 without context.
@@ -114,6 +120,7 @@ class CLIP(nn.Module):
         words = self.token_embedding(ids).to(self.dtype)[None]
         if context is not None:
             words = torch.where((slots >= 0)[..., None], context.to(words.dtype)[:, slots.clamp(min=0)], words)
+        words = words if branch is None else words + branch(words)
         return words + self.positional_embedding[positions].to(self.dtype)
 
     def encode_image(self, image: Tensor) -> Tensor:

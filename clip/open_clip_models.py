@@ -36,8 +36,9 @@ class UnsupportedModelError(UserError, ValueError):
 
 
 def is_open_clip(name: str) -> bool:
-    """Whether a backbone's name is one of open_clip's."""
-    return name.startswith(PREFIX)
+    """Return True for one of open_clip's names, or a folder that open_clip_torch has written."""
+    folder = Path(name).expanduser()
+    return name.startswith(PREFIX) or ((folder / CONFIG).is_file() and any((folder / file).is_file() for file in FILES))
 
 
 def find(name: str) -> tuple[Path, Architecture]:

@@ -50,19 +50,20 @@ class PrefixTextEncoder:
     def __init__(self, clip: CLIP):
         self.clip = clip
 
-    def embed(self, prompts: PromptBatch, context: Tensor | None = None) -> Paused:
+    def embed(self, prompts: PromptBatch, context: Tensor | None = None, branch: DeepBranch | None = None) -> Paused:
         """The prompts at the input of the first block; `context` (G, N, D) fills their slots, group by group."""
-        shared = prompts.prefix
+        shared, added = prompts.prefix, branch_at(branch, 0)
         positions = torch.arange(shared, device=prompts.ids.device)
-        prefix = self.clip.embed_text(prompts.ids[0, :shared], positions, prompts.slots[0, :shared], context)
-        suffix = self.clip.embed_text(prompts.suffix_ids, prompts.suffix_positions, prompts.suffix_slots, context)
+        prefix = self.clip.embed_text(prompts.ids[0, :shared], positions, prompts.slots[0, :shared], context, added)
+        rows = (prompts.suffix_ids, prompts.suffix_positions, prompts.suffix_slots)
+        suffix = self.clip.embed_text(*rows, context, added)
         return Paused(PromptStates(prompts, prefix[:, None], suffix), 1)
 
     def lower(
         self, prompts: PromptBatch, to: int, tokens: DeepTokens | None = None, branch: DeepBranch | None = None
     ) -> Paused:
         """Run the encoder up to the input of block `to` (1-based)."""
-        states = self.embed(prompts).states
+        states = self.embed(prompts, branch=branch).states
         for layer in range(1, to):
             states = self._step(states, layer, tokens, branch)
         return Paused(states, to)
@@ -86,7 +87,7 @@ class PrefixTextEncoder:
         context: Tensor | None = None,
     ) -> Tensor:
         """Features of the prompts, (C, E), or (G, C, E) with a context of more than one group; not normalised."""
-        return self.upper(self.embed(prompts, context), tokens, branch)
+        return self.upper(self.embed(prompts, context, branch), tokens, branch)
 
     def _step(
         self, states: PromptStates, layer: int, tokens: DeepTokens | None, branch: DeepBranch | None

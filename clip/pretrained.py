@@ -86,6 +86,13 @@ def unknown(name: str) -> str | None:
         return None
     if name.startswith("open_clip:"):
         return f"{name}: the code that asks for this file knows OpenAI's conventions only, not open_clip's."
+    if Path(name).expanduser().is_dir():
+        held = sorted(path.name for path in Path(name).expanduser().iterdir())[:5]
+        return (
+            f"{name} is a folder, but of no layout that is read: Hugging Face's has config.json with model.safetensors "
+            f"or pytorch_model.bin, open_clip's open_clip_config.json. It holds {', '.join(held) or 'nothing'}. Give "
+            f"such a folder, or a weights file."
+        )
     if Path(name).suffix in FILE_SUFFIXES:
         return f"There is no weights file {name}. Give an existing file or one of: {', '.join(names)}."
     folded = {known.lower().replace("/", "-"): known for known in names}  # so that vit-b-16 finds ViT-B/16

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from clip.deep_tokens import DeepBranch, DeepTokens
+from clip.deep_tokens import DeepBranch, DeepTokens, branch_at
 from clip.prompt_batch import PromptBatch
 from clip.transformer import Paused
 
@@ -35,7 +35,7 @@ class FullTextEncoder:
         """Features of the prompts, (C, E), or (G, C, E) with a context of more than one group; not normalised."""
         clip = self.clip
         positions = torch.arange(prompts.ids.shape[1], device=prompts.ids.device)
-        groups = clip.embed_text(prompts.ids, positions, prompts.slots, context)
+        groups = clip.embed_text(prompts.ids, positions, prompts.slots, context, branch_at(branch, 0))
         features = [self._encode(x, prompts, tokens, branch) for x in groups]
         return features[0] if len(features) == 1 else torch.stack(features)
 

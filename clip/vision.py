@@ -54,7 +54,7 @@ class VisionTransformer(nn.Module):
         """D, the length of what `pool` returns."""
         return len(self.proj)
 
-    def embed(self, images: Tensor, tokens: DeepTokens | None = None) -> Tensor:
+    def embed(self, images: Tensor, tokens: DeepTokens | None = None, branch: DeepBranch | None = None) -> Tensor:
         """(B, 3, S, S) -> (B, 1 + patches, D), the input of the first block; `tokens` may grow at layer 0."""
         side = self.input_resolution
         if images.shape[-2:] != (side, side):
@@ -65,13 +65,14 @@ class VisionTransformer(nn.Module):
         x = self.conv1(images).flatten(2).transpose(1, 2)  # (B, patches, D)
         x = torch.cat([self.class_embedding.to(x.dtype).expand(x.shape[0], 1, -1), x], dim=1)
         x = x + self.positional_embedding.to(x.dtype)
-        return self.ln_pre(write_tokens(x, 0, tokens))
+        x, added = self.ln_pre(write_tokens(x, 0, tokens)), branch_at(branch, 0)
+        return x if added is None else x + added(x)
 
     def lower(
         self, images: Tensor, to: int, tokens: DeepTokens | None = None, branch: DeepBranch | None = None
     ) -> Paused:
         """Run the encoder up to the input of block `to` (1-based)."""
-        x = drop_replaced(self.embed(images, tokens), 1, tokens)
+        x = drop_replaced(self.embed(images, tokens, branch), 1, tokens)
         return Paused(self.run(x, 1, to - 1, tokens, branch), to)
 
     def upper(self, paused: Paused, tokens: DeepTokens | None = None, branch: DeepBranch | None = None) -> Tensor:

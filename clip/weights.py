@@ -14,6 +14,9 @@ import torch
 from torch import Tensor
 
 from clip.architecture import OF_A_FILE, OF_OPENAI, Architecture
+from clip.hugging_face import find as find_hugging_face
+from clip.hugging_face import is_hugging_face, weights_files
+from clip.layouts import LayoutError, named_tensors, openai_layout
 from clip.model import CLIP, convert_weights, from_state_dict
 from clip.open_clip_models import find, is_open_clip
 from clip.pos_embed import resize_positions
@@ -23,9 +26,6 @@ from safeio.archive_limits import refuse_bomb
 from safeio.errors import MissingFile, UserError
 from safeio.torchscript import torchscript_weights
 from safeio.unpickle import CheckpointError, is_torchscript, load_checkpoint_file
-
-# Stored beside the weights, but not part of them: shapes in OpenAI's archives, a causal mask in open_clip's.
-NOT_WEIGHTS = {"input_resolution", "context_length", "vocab_size", "attn_mask"}
 
 
 class WeightsError(UserError, RuntimeError):
@@ -42,8 +42,8 @@ def load(
     """A CLIP in evaluation mode, and the transform its image encoder expects.
 
     Args:
-        name_or_path: one of `clip.available_models`, a weights file (see `state_dict_from`), or one of open_clip's
-            names (see `clip.open_clip_models.find`).
+        name_or_path: one of `clip.available_models`, a weights file or folder (see `state_dict_from`), one of
+            open_clip's names (see `clip.open_clip_models.find`), or one of the Hugging Face hub, `hf:OWNER/NAME`.
         device: where to put it. As with OpenAI's loader, matrices are float32 on the CPU, elsewhere float16.
         jit: kept for callers of OpenAI's loader; only False is possible.
         download_root: cache folder, see `clip.pretrained.cache_folder`.
@@ -74,32 +74,37 @@ def load(
 def _locate(name: str, root: str | os.PathLike | None) -> tuple[Path, Architecture]:
     if is_open_clip(name):
         return find(name)
+    if name not in available_models() and is_hugging_face(name):
+        return find_hugging_face(name)
     return resolve(name, root), OF_OPENAI if name in available_models() else OF_A_FILE
 
 
 def state_dict_from(path: str | os.PathLike) -> dict[str, Tensor]:
-    """Weights of a CLIP under OpenAI's parameter names, on the CPU, in the types they are stored in.
+    """Read the weights of a CLIP under OpenAI's parameter names, on the CPU, in the types they are stored in.
 
-    Reads OpenAI's TorchScript archives, files of `torch.save` (a state dict, or a training checkpoint
-    that holds one as `state_dict`), safetensors, and `.npz` of plain arrays. Wrappers' `module.`
-    prefixes and open_clip's `text.` layout are undone. Which activation a model was trained with, and how
-    many heads it has, is not in such a file: see `clip.architecture`.
+    Reads OpenAI's TorchScript archives, files of `torch.save` (a state dict, or a training checkpoint that holds one),
+    safetensors, `.npz` of plain arrays, and folders of a Hugging Face `CLIPModel`, in one file or several. Names are
+    brought to OpenAI's by `clip.layouts`. Which activation a model was trained with, and how many heads it has, is not
+    in such a file: see `clip.architecture`.
 
     Raises:
         FileNotFoundError: there is no such file.
         WeightsError: the file is damaged or holds no named tensors.
     """
     path = Path(path)
-    if not path.is_file():
+    if path.is_dir():
+        files = weights_files(path)
+    elif path.is_file():
+        files = [path]
+    else:
         raise MissingFile(f"There is no weights file {path}.")
-    content = _read(path)
-    content = content.get("state_dict", content)
-    tensors = {}
-    if isinstance(content, Mapping):
-        tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
+    tensors = {name: value for file in files for name, value in named_tensors(_read(file)).items()}
     if not tensors:
         raise WeightsError(f"{path} holds no named tensors, so it is no state dict of a CLIP.")
-    return _openai_names(tensors)
+    try:
+        return openai_layout(tensors)
+    except LayoutError as error:
+        raise WeightsError(f"{path}: {error}") from error
 
 
 def _read(path: Path) -> Mapping:
@@ -127,14 +132,3 @@ def _is_npz(path: Path) -> bool:
         return False
     with zipfile.ZipFile(path) as archive:
         return all(name.endswith(".npy") for name in archive.namelist())
-
-
-def _openai_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    for wrapper in ("module.", "_orig_mod."):  # data-parallel and compiled models save themselves under these
-        if all(name.startswith(wrapper) for name in tensors):
-            tensors = {name.removeprefix(wrapper): value for name, value in tensors.items()}
-    tensors = {name.removeprefix("text."): value for name, value in tensors.items()}
-    tensors = {name: value for name, value in tensors.items() if name not in NOT_WEIGHTS}
-    if "logit_scale" in tensors and tensors["logit_scale"].numel() == 1:
-        tensors["logit_scale"] = tensors["logit_scale"].reshape(())  # open_clip can keep it as a vector
-    return tensors

@@ -1,7 +1,8 @@
-"""Look whether benchmarks are complete: `python -m datasets.check [NAME ...|all] --root DATA [--deep]`.
+"""Look whether data is complete: `python -m datasets.check [NAME ...|all|folder] --root DATA [--deep]`.
 
-Prints a row per dataset: what was found against the expected numbers, and the first thing that is wrong. Nothing is
-written but the listings of ImageNet's folders.
+Prints a row per benchmark: what was found against the expected numbers, and the first thing that is wrong. For
+own images (`folder`) prints how they are read: parts, classes, names, files left out. Nothing is written but the
+listings of ImageNet's folders, and the contact sheet.
 """
 
 from __future__ import annotations
@@ -9,17 +10,24 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
+import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from PIL import Image
 from tabulate import tabulate
 
 from dassl.data.datasets import DATASET_REGISTRY
 from dassl.utils.progress import progress
 from datasets.base.metadata import chosen, read_facts
 from datasets.base.splits import Split, SplitError
+from datasets.own.divide import divide, rule_of
+from datasets.own.inspect import contact_sheet, inspect
+from datasets.own.read import own_name, read_table
+from datasets.own.report import describe
+from datasets.own.table import ALLOWABLE
+from safeio.errors import UserError
+from safeio.images import image_problem
 
 AT_ONCE = 1024  # images handed to the threads together
 
@@ -27,18 +35,54 @@ AT_ONCE = 1024  # images handed to the threads together
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; 0 if everything looked at is as expected, else 1."""
     parser = argparse.ArgumentParser(prog="datasets.check", description=__doc__)
-    parser.add_argument("names", nargs="*", default=["all"], metavar="NAME", help="a benchmark, or all")
+    parser.add_argument(
+        "names", nargs="*", default=["all"], metavar="NAME", help="a benchmark, all, or folder: own images"
+    )
     parser.add_argument("--root", type=Path, default=Path("data"), help="folder that holds the datasets (./data)")
-    parser.add_argument("--deep", action="store_true", help="open every image")
+    parser.add_argument("--deep", action="store_true", help="open every image; of own images also find duplicates")
+    own = parser.add_argument_group("own images (NAME folder; --root is their folder, or a list of them)")
+    own.add_argument("--sheet", type=Path, metavar="PNG", help="contact sheet of --deep (./NAME-contact-sheet.png)")
+    own.add_argument(
+        "--allow", nargs="+", default=[], choices=ALLOWABLE, help="faults that are accepted (DATASET.ALLOW)"
+    )
+    own.add_argument("--val-share", type=float, default=-1.0, help="as DATASET.VAL_SHARE")
     options = parser.parse_args(arguments)
+    root = options.root.expanduser().absolute()
+    if [name.lower() for name in options.names] == ["folder"]:
+        return check_own(root, options.deep, options.sheet, options.allow, options.val_share)
     try:
         names = chosen(options.names or ["all"])
     except ValueError as error:
-        parser.error(str(error))
-    root = options.root.expanduser().absolute()
+        parser.error(f"{error} Own images are called folder, and checked alone.")
     rows = [check(name, root, options.deep) for name in names]
     print(tabulate(rows, headers=["dataset", "state", "classes", "train", "val", "test", "remark"]))
     return 0 if all(row[1] == "found" for row in rows) else 1
+
+
+def check_own(
+    root: Path, deep: bool = False, sheet: Path | None = None, allow: Sequence[str] = (), val_share: float = -1.0
+) -> int:
+    """Print how own images are read and, `deep`, what is wrong with them; 0 if nothing is.
+
+    Args:
+        root: folder or list of the images.
+        sheet: file of the contact sheet that `deep` writes, in the working folder by default.
+    """
+    try:
+        table = read_table(root, allow)
+        split = divide(table, val_share)
+    except (UserError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(describe(table, split, rule_of(table, val_share)))
+    if not deep:
+        return 0
+    findings = inspect(split)
+    print(*findings.lines(), sep="\n")
+    file = contact_sheet(split, sheet or Path(f"{own_name(root)}-contact-sheet.png"))
+    print(f"contact sheet, a few images of each class and part: {file}")
+    leaks = findings.exact if "leaks" not in allow else []
+    return 1 if findings.unreadable or leaks else 0
 
 
 def check(name: str, root: Path, deep: bool = False) -> list[str]:
@@ -77,16 +121,7 @@ def _in_turn(pool: ThreadPoolExecutor, paths: list[str]) -> Iterable[str | None]
     """Problems in the order of paths; a block at a time, so that the first one ends the work soon."""
     waiting = iter(paths)
     while block := list(itertools.islice(waiting, AT_ONCE)):
-        yield from pool.map(_problem, block)
-
-
-def _problem(path: str) -> str | None:
-    try:
-        with Image.open(path) as image:
-            image.load()
-    except Exception as error:  # decoders answer damaged data with almost any exception
-        return f"cannot open {path}: {error}"
-    return None
+        yield from pool.map(image_problem, block)
 
 
 if __name__ == "__main__":

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
-from dassl.utils.files import read_image
+from safeio.errors import UserError
+from safeio.images import image_suffixes, is_image_name, read_image
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".avif"}
-"""Files of a folder that are taken for images; a file that is named itself is always tried."""
+Item = TypeVar("Item", Path, "Path | Image.Image")
 
 
-class NoImagesError(ValueError):
+class NoImagesError(UserError, ValueError):
     """Nothing to look at; the message names where was looked."""
 
 
@@ -41,14 +42,15 @@ def find_images(paths: Iterable[str | os.PathLike]) -> list[Path]:
         found.update(dict.fromkeys(_below(path) if path.is_dir() else [path]))
     if not found:
         named = ", ".join(map(str, given)) or "an empty list"
-        raise NoImagesError(f"No images found in {named}: looked for files ending in {', '.join(sorted(SUFFIXES))}")
+        looked = ", ".join(sorted(image_suffixes()))
+        raise NoImagesError(f"No images found in {named}: looked for files ending in {looked}")
     return list(found)
 
 
 def _below(folder: Path) -> list[Path]:
     def wanted(path: Path) -> bool:
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        return path.suffix.lower() in SUFFIXES and not hidden and path.is_file()
+        return is_image_name(path) and not hidden and path.is_file()
 
     return sorted(path for path in folder.rglob("*") if wanted(path))
 
@@ -59,40 +61,39 @@ def read_upright(path: str | os.PathLike) -> Image.Image:
     Raises:
         OSError: the file is missing or is no readable image.
     """
-    image = read_image(path)
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # Pillow answers damaged EXIF data with almost any exception; the image itself is whole
-        return image
+    return read_image(path, upright=True)
 
 
 def batches(
-    paths: Sequence[Path], transform: Callable[[Image.Image], Tensor], size: int
-) -> Iterator[tuple[list[Path], Tensor | None, list[Unreadable]]]:
-    """Up to `size` files at a time; the next are read while the caller computes.
+    items: Iterable[Item], transform: Callable[[Image.Image], Tensor], size: int
+) -> Iterator[tuple[list[Item], Tensor | None, list[Unreadable]]]:
+    """Yield up to `size` files or images in memory at a time; the next are read while the caller computes.
 
     Yields:
-        Paths of the n readable ones, their tensor (n, 3, S, S) or None if there is none, the unreadable ones.
+        The n readable ones, their tensor (n, 3, S, S) or None if there is none, the unreadable ones.
     """
 
-    def read(path: Path) -> Tensor:
-        return transform(read_upright(path))
+    def read(item: Item) -> Tensor:
+        return transform(item if isinstance(item, Image.Image) else read_upright(item))
 
+    left = iter(items)
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as threads:
-        waiting: list[tuple[Path, Future]] = []
-        for first in range(0, len(paths) + size, size):
-            ahead = [(path, threads.submit(read, path)) for path in paths[first : first + size]]
+        waiting: list[tuple[Item, Future]] = []
+        while True:
+            ahead = [(item, threads.submit(read, item)) for item in itertools.islice(left, size)]
             if waiting:
                 yield _gathered(waiting)
             waiting = ahead
+            if not ahead:
+                return
 
 
-def _gathered(waiting: Sequence[tuple[Path, Future]]) -> tuple[list[Path], Tensor | None, list[Unreadable]]:
+def _gathered(waiting: Sequence[tuple[Item, Future]]) -> tuple[list[Item], Tensor | None, list[Unreadable]]:
     readable, tensors, unreadable = [], [], []
-    for path, future in waiting:
+    for item, future in waiting:
         try:
             tensors.append(future.result())
-            readable.append(path)
+            readable.append(item)
         except OSError as error:
-            unreadable.append(Unreadable(path, str(error)))
+            unreadable.append(Unreadable(Path(str(item)), str(error)))
     return readable, torch.stack(tensors) if tensors else None, unreadable

@@ -10,10 +10,12 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -21,34 +23,18 @@ from torch import Tensor
 from dassl.data.transforms.transforms import build_transform
 from dassl.utils.progress import progress
 from inference.classes import ClassesError, check_classes, positions
-from inference.images import Unreadable, batches, find_images
+from inference.evaluation import Evaluation
+from inference.images import NoImagesError, Unreadable, batches
+from inference.inputs import Source, sources
+from inference.predictions import Prediction, Predictions
 from inference.run_folder import TrainedRun, open_run
+from inference.visualize.features import feature_sets
+from inference.visualize.labelled_images import class_folders
+from runs.record import FILE_NAME
+from safeio.atomic import atomic_write_json
 from trainers.base.build import build_clip, build_method, method_settings
 from trainers.base.frozen_clip import FrozenCLIP
 from trainers.base.precision import Precision
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a image shows: the best classes, best first.
-
-    Attributes:
-        path: the file; classes, probabilities: the top k, the latter a share of all classes asked for.
-        rules: name of the rule that scored each of them.
-    """
-
-    path: Path | None
-    classes: tuple[str, ...]
-    probabilities: tuple[float, ...]
-    rules: tuple[str, ...]
-
-
-class Predictions(list[Prediction]):
-    """A prediction for each readable image, in the order given; `unreadable` lists the others."""
-
-    def __init__(self, found: Iterable[Prediction] = (), unreadable: Iterable[Unreadable] = ()):
-        super().__init__(found)
-        self.unreadable = list(unreadable)
 
 
 class Predictor:
@@ -56,39 +42,61 @@ class Predictor:
 
     Attributes:
         run: the run's folder, read.
-        classes: names asked for; seen: for each whether the method was trained on it; rules: what scores it.
+        classes: names asked for; can be set to others. seen: for each whether the method was trained on it; rules: what
+            scores it.
         method: the method, built for the names of its own list; precision: of the computation.
     """
 
     def __init__(self, run: TrainedRun, classes: Sequence[str] | None, clip: FrozenCLIP, precision: Precision):
         self.run, self.clip, self.precision = run, clip, precision
-        self.classes = run.classes if classes is None else check_classes(classes)
+        with contextlib.redirect_stdout(io.StringIO()):  # it describes itself, for the log of a training
+            self.transform: Callable[[Image.Image], Tensor] = build_transform(run.cfg, is_train=False)  # type: ignore
+        self._choose(classes)
+
+    def _choose(self, classes: Sequence[str] | None) -> None:
+        """Build the method for these classes, the trained ones where None."""
+        run, clip = self.run, self.clip
+        names = run.classes if classes is None else check_classes(classes)
         kind, node = run.trainer.method_class, run.trainer.settings_node
-        labels = list(range(len(run.classes))) if classes is None else positions(self.classes, run.classes)
-        new = [name for name, label in zip(self.classes, labels, strict=True) if label is None]
+        labels = list(range(len(run.classes))) if classes is None else positions(names, run.classes)
+        new = [name for name, label in zip(names, labels, strict=True) if label is None]
         if kind.tied_to_classes(method_settings(run.cfg, node)):
             own = [*run.classes, *new]
             fresh = iter(range(len(run.classes), len(own)))
-            self.columns = torch.tensor([next(fresh) if label is None else label for label in labels])
+            columns = torch.tensor([next(fresh) if label is None else label for label in labels])
             own_seen = [True] * len(run.classes) + [False] * len(new)
         else:
-            own, own_seen = list(self.classes), [label is not None for label in labels]
-            self.columns = torch.arange(len(own))
-        self.seen = tuple(label is not None for label in labels)
-        self.own_seen = torch.tensor(own_seen, device=clip.device)
-        self.method = build_method(run.cfg, kind, node, clip, precision, own)
-        if new and not self.method.transfers:
+            own, own_seen = list(names), [label is not None for label in labels]
+            columns = torch.arange(len(own))
+        method = build_method(run.cfg, kind, node, clip, self.precision, own)
+        if new and not method.transfers:
             raise ClassesError(
                 f"{run.record['method']} as trained in {run.folder} learns something for each class and cannot predict "
                 f"others: {', '.join(new[:5])}. Ask for some of its own: {', '.join(run.classes[:5])} ..."
             )
-        run.restore(self.method)
-        self.method.requires_grad_(False).eval()
-        self.rules = tuple(self.method.rules[0 if seen else 1] for seen in self.seen)
-        with contextlib.redirect_stdout(io.StringIO()):  # it describes itself, for the log of a training
-            self.transform: Callable[[Image.Image], Tensor] = build_transform(run.cfg, is_train=False)  # type: ignore
-        with torch.no_grad(), precision.context():
-            self.class_features = self.method.class_features()
+        run.restore(method)
+        method.requires_grad_(False).eval()
+        with torch.no_grad(), self.precision.context():
+            self.class_features = method.class_features()
+        self._classes, self.columns, self.method = names, columns, method
+        self.seen = tuple(label is not None for label in labels)
+        self.own_seen = torch.tensor(own_seen, device=clip.device)
+        self.rules = tuple(method.rules[0 if seen else 1] for seen in self.seen)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names to choose among; set others to predict new classes."""
+        return self._classes
+
+    @classes.setter
+    def classes(self, names: Sequence[str]) -> None:
+        self._choose(names)
+
+    def __repr__(self) -> str:
+        named = ", ".join(self.classes[:3]) + (" ..." if len(self.classes) > 3 else "")
+        return (
+            f"<{self.run.record['method']} on {self.run.cfg.MODEL.BACKBONE.NAME}, {len(self.classes)} classes: {named}>"
+        )
 
     @property
     def reduced(self) -> bool:
@@ -138,33 +146,104 @@ class Predictor:
         scores = self.scores(torch.stack([self.transform(image) for image in images]))
         return [self._top(None, row, topk) for row in scores]
 
-    def predict(
-        self,
-        paths: str | os.PathLike | Iterable[str | os.PathLike],
-        topk: int = 5,
-        batch_size: int = 32,
-    ) -> Predictions:
-        """Predict files, and the images below folders.
+    def predict(self, inputs: Any, topk: int = 5, batch_size: int = 32) -> Predictions:
+        """Return the best classes of images.
 
         Args:
+            inputs: paths, folders, PIL images, arrays, tensors (`inference.inputs.sources`), one or many, or a
+                generator of them.
             topk: how many classes each prediction names, best first.
             batch_size: images computed at once.
 
         Raises:
-            inference.images.NoImagesError: there is nothing to predict.
+            UserError: nothing to predict, or nothing of it can be read. What cannot be read beside other images is
+                listed in `unreadable` of what is returned.
         """
         if topk < 1 or batch_size < 1:
             raise ValueError(f"topk is {topk} and batch_size {batch_size}; both must be 1 or more")
-        files = find_images([paths] if isinstance(paths, str | os.PathLike) else paths)
         found = Predictions()
-        with progress(files, "images") as bar:
-            for readable, images, unreadable in batches(files, self.transform, batch_size):
-                if images is not None:
-                    scores = self.scores(images)
-                    found += [self._top(path, row, topk) for path, row in zip(readable, scores, strict=True)]
-                found.unreadable += unreadable
-                bar.update(len(readable) + len(unreadable))
+        for items, scores, unreadable in self._in_batches(inputs, batch_size, self.scores):
+            paths = (item if isinstance(item, Path) else None for item in items)
+            found += [self._top(path, row, topk) for path, row in zip(paths, scores, strict=True)]
+            found.unreadable += unreadable
+        if not found:
+            first = found.unreadable[0].why if found.unreadable else "the generator gave nothing"
+            raise NoImagesError(f"Nothing could be predicted: {first}")
         return found
+
+    def predict_proba(self, inputs: Any, batch_size: int = 32) -> np.ndarray:
+        """Return probabilities (N, C), columns as in `classes`.
+
+        Raises:
+            UserError: an image cannot be read; every row has to be there.
+        """
+        return np.concatenate(
+            [scores.softmax(dim=1).numpy() for scores in self._all_read(inputs, batch_size, self.scores)]
+        )
+
+    def embed(self, inputs: Any, batch_size: int = 32) -> np.ndarray:
+        """Return unit image features (N, E): the method's, of the class token where it has several; else CLIP's.
+
+        Raises:
+            UserError: an image cannot be read.
+        """
+
+        def features(images: Tensor) -> np.ndarray:
+            return list(feature_sets(self, images).values())[:2][-1]
+
+        return np.concatenate(list(self._all_read(inputs, batch_size, features)))
+
+    def evaluate(self, images: Any, labels: Sequence[str] | None = None, batch_size: int = 32) -> Evaluation:
+        """Return how well images are classified.
+
+        Args:
+            images: a folder with a folder of images for each class; or images, with their `labels`.
+
+        Raises:
+            UserError: a class that is not in `classes`, or an image that cannot be read.
+        """
+        if labels is None:
+            images, labels = zip(*class_folders(Path(images)), strict=True)
+        known = positions(list(labels), self.classes)
+        if strange := sorted({name for name, label in zip(labels, known, strict=True) if label is None}):
+            raise ClassesError(
+                f"{', '.join(strange[:5])}: not among the model's classes. Set model.classes, or leave these images out"
+            )
+        scores = self.predict_proba(list(images), batch_size)
+        return Evaluation.of(np.array(known), scores.argmax(axis=1), self.classes)
+
+    def save(self, folder: str | os.PathLike) -> Path:
+        """Copy what `mmrl.load` needs into a folder, and return its path.
+
+        Raises:
+            FileExistsError: the folder holds something.
+        """
+        target = Path(folder)
+        if target.exists() and any(target.iterdir()):
+            raise FileExistsError(f"{target} is not empty: choose another folder")
+        target.mkdir(parents=True, exist_ok=True)
+        atomic_write_json(target / FILE_NAME, dict(self.run.record))
+        if self.run.source is not None:
+            (target / self.run.source.parent.name).mkdir()
+            shutil.copyfile(self.run.source, target / self.run.source.parent.name / self.run.source.name)
+        return target
+
+    def _in_batches(
+        self, inputs: Any, batch_size: int, compute: Callable[[Tensor], Any]
+    ) -> Iterator[tuple[list[Source], Any, list[Unreadable]]]:
+        """Yield what was read, what was computed of it, and what could not be read."""
+        given = sources(inputs)
+        with progress(given, "images", total=len(given) if isinstance(given, Sequence) else None) as bar:
+            for items, images, unreadable in batches(given, self.transform, batch_size):
+                yield items, () if images is None else compute(images), unreadable
+                bar.update(len(items) + len(unreadable))
+
+    def _all_read(self, inputs: Any, batch_size: int, compute: Callable[[Tensor], Any]) -> Iterator[Any]:
+        for items, computed, unreadable in self._in_batches(inputs, batch_size, compute):
+            if unreadable:
+                raise NoImagesError(f"{unreadable[0].why}; every image is needed here")
+            if items:
+                yield computed
 
     def _top(self, path: Path | None, scores: Tensor, topk: int) -> Prediction:
         """The best of one image's scores (C,)."""

@@ -20,6 +20,7 @@ from dassl.data.datasets import build_dataset
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils.checkpoint import BEST, load_checkpoint, newest_checkpoint
 from runs.record import COMPLETE, FILE_NAME, read_record
+from safeio.errors import UserError
 from trainers.base.build import method_settings
 from trainers.base.checkpoints import check_loaded, identity
 from trainers.base.method import Method
@@ -32,7 +33,7 @@ SHOWN = 5
 """How many folders a message names."""
 
 
-class RunError(ValueError):
+class RunError(UserError, ValueError):
     """A folder that cannot be predicted with; the message says what is missing and what to give instead."""
 
 

@@ -2,8 +2,13 @@
 
     import mmrl
 
-    model = mmrl.load("output/few_shot/openmoji/shots_16/MMRL/emoji/seed1")
+    model = mmrl.fit("images/", method="MMRL", shots=16)  # a folder of images for each class
     model.predict("new.jpg")
+    model.save("my-run")
+
+    model = mmrl.load("my-run")
+    mmrl.zero_shot("images/", ["cat", "dog"])
+    mmrl.results("output")
 
 `python -m mmrl help` lists the commands. Each name below is imported when it is first used, so `import mmrl` is quick.
 """
@@ -19,19 +24,45 @@ __version__ = "0.1.0"
 
 prefer_clone()
 
-_HOME = dict.fromkeys(("load", "Prediction", "Predictions", "Predictor", "UserError"), "mmrl.learning")
-"""Each public name: the module that it is in."""
+_HOME = {"MMRLClassifier": f"{__name__}.estimator", "methods": f"{__name__}.records", "results": f"{__name__}.records"}
+"""Public names that are not in `mmrl.learning`."""
 
-__all__ = ["Prediction", "Predictions", "Predictor", "UserError", "__version__", "load"]
+__all__ = [
+    "Evaluation",
+    "MMRLClassifier",
+    "Prediction",
+    "Predictions",
+    "Predictor",
+    "UserError",
+    "__version__",
+    "fit",
+    "load",
+    "methods",
+    "results",
+    "zero_shot",
+    "zero_shot_model",
+]
 
 if TYPE_CHECKING:
-    from mmrl.learning import Prediction, Predictions, Predictor, UserError, load
+    from mmrl.estimator import MMRLClassifier
+    from mmrl.learning import (
+        Evaluation,
+        Prediction,
+        Predictions,
+        Predictor,
+        UserError,
+        fit,
+        load,
+        zero_shot,
+        zero_shot_model,
+    )
+    from mmrl.records import methods, results
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(_HOME)}")
-    return getattr(importlib.import_module(_HOME[name]), name)
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+    return getattr(importlib.import_module(_HOME.get(name, f"{__name__}.learning")), name)
 
 
 def __dir__() -> list[str]:

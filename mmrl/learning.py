@@ -1,14 +1,186 @@
-"""Load what was trained."""
+"""Train on your own images, load what was trained, classify without training."""
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
 import os
-from collections.abc import Sequence
+import random
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
+import torch
+from yacs.config import CfgNode
+
+import train
+from clip.pretrained import embedded
+from dassl.config import ConfigError
+from dassl.data.datasets import DATASET_REGISTRY, DatasetBase, Datum
+from dassl.data.few_shot import sample_few_shot
+from dassl.engine import TRAINER_REGISTRY
+from dassl.utils import Logger
+from inference.classes import check_classes
+from inference.evaluation import Evaluation
+from inference.inputs import sources
 from inference.predictor import Prediction, Predictions, Predictor
+from inference.run_folder import TrainedRun
+from runs.protocol import CONFIGS, Run, choose, methods, plan, protocols_of
+from runs.record import COMPLETE
 from safeio.errors import UserError
+from trainers.base.build import build_clip
+from trainers.base.precision import Precision
 
-__all__ = ["Prediction", "Predictions", "Predictor", "UserError", "load"]
+__all__ = [
+    "Evaluation",
+    "Prediction",
+    "Predictions",
+    "Predictor",
+    "UserError",
+    "fit",
+    "load",
+    "zero_shot",
+    "zero_shot_model",
+]
+
+BACKBONE = "ViT-B/16"
+"""The CLIP where none is named: the papers'."""
+EMBEDDED_LIKE = "openmoji"
+"""The dataset whose configs are made for the CLIPs inside the package."""
+LISTING = "labels.json"
+
+
+class FitError(UserError, RuntimeError):
+    """A training that could not be done; the message is train.py's."""
+
+
+@DATASET_REGISTRY.register()
+class LabelledImages(DatasetBase):
+    """Images that were handed over in memory: files below DATASET.ROOT, listed with their labels."""
+
+    def __init__(self, cfg: CfgNode):
+        folder = Path(cfg.DATASET.ROOT)
+        listed = json.loads((folder / LISTING).read_text(encoding="utf-8"))
+        items = [Datum(folder / file, label, 0, listed["classes"][label]) for file, label in listed["files"]]
+        chosen = items
+        if cfg.DATASET.NUM_SHOTS > 0:
+            chosen = sample_few_shot(items, cfg.DATASET.NUM_SHOTS, random.Random(max(0, cfg.SEED)))
+        super().__init__(train_x=chosen, test=items)
+
+
+def fit(
+    images: Any,
+    labels: Sequence[str] | None = None,
+    method: str = "MMRL",
+    shots: int | None = 16,
+    backbone: str | None = None,
+    epochs: int | None = None,
+    seed: int = 1,
+    output: str | os.PathLike | None = None,
+    device: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    verbose: bool = False,
+) -> Predictor:
+    """Train a method on your own images and return the model.
+
+    Args:
+        images: a folder with a folder of images for each class; or images (paths, PIL images, arrays, tensors).
+        labels: a class name for each of the images; not for a folder.
+        method: in any spelling, `mmrl.methods()` lists them.
+        shots: training images of each class; None takes all. Of a folder, a part is kept for testing, and the result
+            is in `model.run.record["metrics"]`; of images with labels, all may be trained on and none is tested.
+        backbone: a CLIP by name or the path of its weights; ViT-B/16 by default, whose weights are fetched once. The
+            small ones inside the package (`mmrl list backbones`) need no network.
+        epochs: instead of the method's own number.
+        seed: of every random choice.
+        output: folder of the run; a temporary one by default, `model.save(folder)` keeps it.
+        device: cpu or cuda; a GPU if there is one by default.
+        settings: any keys of the configuration, such as {"OPTIM.LR": 0.002}.
+        verbose: print the log.
+
+    Raises:
+        UserError: no such method, images that cannot be read, settings that do not fit, or the training failed.
+    """
+    name = choose("method", method, methods())
+    folder = Path(output or tempfile.mkdtemp(prefix="mmrl-"))
+    extra: dict[str, Any] = {}
+    if labels is None:
+        if not isinstance(images, str | os.PathLike):
+            raise FitError("Images in memory need labels: mmrl.fit(images, labels)")
+        if not Path(images).is_dir():
+            raise FitError(f"There is no folder {images}; expected one with a folder of images for each class")
+        root = str(images)
+    else:
+        root = str(_written(images, labels, folder / "images"))
+        extra |= {"DATASET.NAME": "LabelledImages", "TEST.NO_TEST": True}
+    run, fitting = _run_of(name, backbone or BACKBONE, shots, seed, device)
+    extra = {**fitting, **extra}
+    words = [*run.arguments(folder, root, []), "--output-dir", str(folder)]
+    words += ["--backbone", backbone] if backbone else []
+    words += ["--train-epoch", str(epochs)] if epochs else []
+    for key, value in {**extra, **(settings or {})}.items():
+        words += [key, str(value)]
+    _train(words, verbose)
+    return load(folder, device=device)
+
+
+def _run_of(method: str, backbone: str, shots: int | None, seed: int, device: str | None) -> tuple[Run, dict[str, Any]]:
+    """Return the few-shot run whose configs fit the backbone, and settings for images of the user's own."""
+    like = EMBEDDED_LIKE if backbone in embedded() else "folder"
+    (run,) = plan("few_shot", "train", method, like, [seed], [shots or 0])
+    on_cpu = (device or ("cuda" if torch.cuda.is_available() else "cpu")) == "cpu"
+    settings = {"DATASET.NAME": "Folder", "DATASET.NUM_SHOTS": shots or -1, "DATASET.SUBSAMPLE_CLASSES": "all"}
+    settings |= {"USE_CUDA": not on_cpu, "PROTOCOL": "", "STAGE": ""}
+    trainer = TRAINER_REGISTRY.get(method)
+    if on_cpu and "PREC" in getattr(trainer, "defaults", {}):
+        settings[f"TRAINER.{trainer.settings_node}.PREC"] = "fp32"
+    return run, settings
+
+
+def _written(images: Any, labels: Sequence[str], folder: Path) -> Path:
+    """Write images with their labels as files, and return the folder."""
+    labels = [str(label) for label in labels]
+    found = list(sources(images))
+    if len(found) != len(labels):
+        raise FitError(f"There are {len(found)} images and {len(labels)} labels; each image needs one")
+    names = sorted(set(labels))
+    check_classes(names, "the labels")
+    if len(names) < 2:
+        raise FitError(f"All images are of the class {names[0]!r}: there must be two classes or more")
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for index, (source, label) in enumerate(zip(found, labels, strict=True)):
+        if isinstance(source, Path):
+            files.append((str(source.absolute()), names.index(label)))
+        else:
+            source.save(folder / f"{index}.png")
+            files.append((f"{index}.png", names.index(label)))
+    (folder / LISTING).write_text(json.dumps({"classes": names, "files": files}), encoding="utf-8")
+    return folder
+
+
+def _train(words: Sequence[str], verbose: bool) -> None:
+    """Run train.py's command line here.
+
+    Raises:
+        FitError: it failed; the message is what it said.
+    """
+    console, errors = (sys.stdout if verbose else io.StringIO()), io.StringIO()
+    with contextlib.redirect_stdout(console), contextlib.redirect_stderr(errors):
+        try:
+            status = train.main(words)
+        except SystemExit as end:
+            status = int(end.code or 0)
+        finally:
+            while isinstance(sys.stdout, Logger):
+                sys.stdout.close()
+                sys.stdout = sys.stdout.console
+    if status:
+        said = [line for line in errors.getvalue().splitlines() if "error: " in line]
+        raise FitError(said[-1].partition("error: ")[2] if said else f"training ended with status {status}")
 
 
 def load(
@@ -29,3 +201,40 @@ def load(
         UserError: no run's folder, or one without a checkpoint; or class names that cannot be used.
     """
     return Predictor.load(run, classes, device, backbone)
+
+
+def zero_shot_model(
+    names: Sequence[str], backbone: str = BACKBONE, device: str | None = None, template: str = "a photo of a {}."
+) -> Predictor:
+    """Return CLIP as it is, for these classes; nothing is trained.
+
+    Args:
+        names: of the classes; backbone: a CLIP by name or the path of its weights; template: {} is the class name.
+
+    Raises:
+        UserError: names that cannot be used, or no such CLIP.
+    """
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    config = protocols_of("ZeroshotCLIP")["few_shot"]["cfg"]
+    file = config[EMBEDDED_LIKE] if backbone in embedded() else config["default"]
+    words = ["--trainer", "ZeroshotCLIP", "--config-file", str(CONFIGS / f"trainers/ZeroshotCLIP/{file}.yaml")]
+    words += ["--backbone", backbone, "DATASET.TEMPLATE", template]
+    try:
+        builder = train.resolve(train.parse(words))
+    except (ConfigError, KeyError) as error:
+        raise FitError(error.args[0]) from error
+    record = {"method": "ZeroshotCLIP", "config": builder.plain(), "status": COMPLETE, "metrics": {}}
+    record["classes"] = list(check_classes(names))
+    trainer = TRAINER_REGISTRY.get("ZeroshotCLIP")
+    run = TrainedRun(Path(), record, builder.cfg, trainer, tuple(record["classes"]), None, {}, {})
+    precision = Precision("fp32", place)
+    return Predictor(run, None, build_clip(builder.cfg, precision, place), precision)
+
+
+def zero_shot(images: Any, names: Sequence[str], backbone: str = BACKBONE, **options: Any) -> Predictions:
+    """Classify images with CLIP as it is; see `zero_shot_model` for the options.
+
+    Raises:
+        UserError: nothing can be read, or names that cannot be used.
+    """
+    return zero_shot_model(names, backbone, **options).predict(images)

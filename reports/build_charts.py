@@ -10,7 +10,8 @@ from reports.ablations import ablations
 from reports.chart_types import Chart, Point, Series, points
 from reports.records import USUAL_PRESET, Run
 from reports.scores import Score
-from reports.tables import Table, base2new, few_shot
+from reports.table_types import Table
+from reports.tables import base2new, few_shot
 
 
 def charts(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> list[Chart]:
@@ -60,7 +61,7 @@ def base_against_new(runs: Sequence[Run], seeds: Sequence[int] | None = None) ->
     """A point for each method, a chart for each dataset and their average."""
     found = []
     for dataset, rows in _by_dataset(base2new(runs, seeds)):
-        series = [Series(label, [point]) for label, (base, new, _) in rows if (point := _point(base, new))]
+        series = [Series(label, [point]) for label, (base, new, *_) in rows if (point := _point(base, new))]
         if series:
             found.append(Chart("scatter", dataset, "", "base accuracy in %", "new accuracy in %", series))
     return found

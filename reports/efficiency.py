@@ -6,13 +6,16 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import groupby
+from statistics import fmean
 from typing import Any
 
 from reports import reference_results
 from reports.ablations import topic_of
-from reports.records import Run, in_no_table, seeds_of
-from reports.scores import score
-from reports.tables import Cell, Table, dataset_order, method_order, with_rows
+from reports.records import Line, Run, in_no_table, seeds_of
+from reports.scores import Score, score
+from reports.table_types import Cell, Table
+from reports.tables import dataset_order, method_order, with_rows
+from runs.names import dataset_name
 
 Read = Callable[[Run], Any]
 
@@ -41,21 +44,22 @@ COLUMNS: dict[str, tuple[str, int, Read]] = {
 OTHER_MACHINES = (
     "Published times and memory are of other machines (see the sources), so their differences compare machines too."
 )
+RATES = ("train_images_per_second", "test_images_per_second", "peak_memory_mib")
 PROTOCOLS = {"base2new": "base-to-new", "few_shot": "few-shot", "cross_dataset": "cross-dataset"}
 
 
 def efficiency(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table:
-    """By protocol, shots, device, dataset and method: runs that trained."""
+    """Return a row for each protocol, number of shots, device, dataset and method: the details of `cost`."""
     trained = sorted((run for run in runs if run.trained and run.complete and not in_no_table(run)), key=_order)
     rows = []
     for _, group in groupby(trained, key=_order):
         runs_of_row = list(group)
         run = runs_of_row[0]
-        first = (PROTOCOLS[run.protocol], str(run.shots), _device(run), run.dataset)
+        first = (PROTOCOLS[run.protocol], str(run.shots), _device(run), dataset_name(run.dataset))
         rows.append((first, run.line, [_cell(runs_of_row, seeds, *column) for column in COLUMNS.values()]))
     table = Table(
-        "efficiency",
-        "Efficiency",
+        "efficiency_by_dataset",
+        "Efficiency by dataset",
         "Of runs that train, mean over seeds. seconds: the whole run with start and test; training seconds: steps and "
         "waiting for images; peak memory: torch's on a graphics card, else the process's.",
         ("Protocol", "Shots", "Device", "Dataset", "Method"),
@@ -68,6 +72,56 @@ def efficiency(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table
     if any(cell.beside is not None for *_, cells in rows for cell in cells):
         table = replace(table, caption=f"{table.caption} {OTHER_MACHINES}")
     return with_rows(table, rows)
+
+
+def cost(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table:
+    """Return one row for each method and device: means over datasets (and shots) of the means over seeds.
+
+    Seconds of a run have a column for each protocol. Rates and memory are over all runs that trained.
+    """
+    trained = [run for run in runs if run.trained and run.complete and not in_no_table(run)]
+    trained = [run for run in trained if not run.line.swept]
+    protocols = [name for name in PROTOCOLS if any(run.protocol == name for run in trained)]
+    seconds = {f"s/run, {PROTOCOLS[name]}": (name, 0, _seconds) for name in protocols}
+    measured = {head: ("", digits, read) for head, (name, digits, read) in COLUMNS.items() if name in RATES}
+    columns = {"parameters": ("", 0, _parameters), **seconds, **measured}
+    rows: list[tuple[tuple[str, ...], Line, list[Cell]]] = []
+    for (line, device), group in groupby(sorted(trained, key=_by_method), key=lambda run: (run.line, _device(run))):
+        of_row = list(group)
+        cells = []
+        for protocol, _, read in columns.values():
+            own = [run for run in of_row if protocol in ("", run.protocol)]
+            each = [score(alike, seeds or (), read) for alike in _alike(own)]
+            there = [one for one in each if one.mean is not None]
+            means = [one.mean for one in there if one.mean is not None]
+            fewest = min(there, key=lambda one: one.seeds, default=Score())
+            cells.append(Cell(Score(fewest.by_seed, fmean(means) if means else None)))
+        rows.append(((device,), line, cells))
+    caption = (
+        "One row for each method: means over datasets and seeds of runs that train. s/run: seconds of a whole run with "
+        "start and test; images/s: in training and in testing; memory: torch's peak on a graphics card, else the "
+        f"process's. {time_taken(runs)}"
+    )
+    labels: tuple[str, ...] = ("Device", "Method")
+    devices = {first[0] for first, _, _ in rows}
+    if len(devices) == 1:
+        labels, rows = labels[1:], [((), line, cells) for _, line, cells in rows]
+        caption += f" Measured on: {', '.join(devices)}." if devices != {""} else ""
+    digits = tuple(digits for _, digits, _ in columns.values())
+    table = Table("efficiency", "Efficiency", caption, labels, tuple(columns), digits)
+    return with_rows(replace(table, higher_is_better=False), rows)
+
+
+def _by_method(run: Run) -> tuple:
+    return (_device(run), method_order(run.line))
+
+
+def _alike(runs: Sequence[Run]) -> list[list[Run]]:
+    """Runs in groups that differ in nothing but the seed."""
+    found: dict[tuple, list[Run]] = defaultdict(list)
+    for run in runs:
+        found[run.protocol, run.dataset, run.shots].append(run)
+    return list(found.values())
 
 
 def time_taken(runs: Sequence[Run]) -> str:

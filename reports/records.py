@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from runs.names import method_name
 from runs.protocol import PlanError, load_protocol, stages_of
 from runs.record import COMPLETE, FILE_NAME, read_record
 
@@ -27,7 +29,7 @@ USUAL_PRESET = "paper"
 FIELDS = {
     **dict.fromkeys(("method", "dataset", "status", "protocol", "task", "preset", "backbone", "role"), str),
     **dict.fromkeys(("seed", "shots"), int),
-    **dict.fromkeys(("swept", "config", "metrics", "timing", "efficiency"), dict),
+    **dict.fromkeys(("swept", "config", "metrics", "timing", "efficiency", "unverified"), dict),
 }
 """What is read of a record, and its type; each may be missing but the first three."""
 
@@ -39,17 +41,19 @@ class Line:
     Attributes:
         preset: "paper", "fair", or "" in records without it.
         swept: the swept keys and their values, as text, by name.
+        fixed: keys that a sweep set to one value for all runs of the protocol: no ablation, but not the protocol's.
     """
 
     method: str
     preset: str
     backbone: str
     swept: tuple[tuple[str, str], ...] = ()
+    fixed: tuple[tuple[str, str], ...] = ()
 
     def label(self) -> str:
         """The method with what was swept, for legends."""
         swept = ", ".join(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in self.swept)
-        return self.method + (f" [{swept}]" if swept else "")
+        return method_name(self.method) + (f" [{swept}]" if swept else "")
 
 
 @dataclass(frozen=True)
@@ -94,10 +98,36 @@ def find_runs(root: Path) -> list[Run]:
     """
     if not root.is_dir():
         raise FileNotFoundError(f"There is no folder {root}: give the output folder of finished runs.")
-    found = [run for folder in _folders(root) if (run := _read(root, folder)) is not None]
+    found = _settled([run for folder in _folders(root) if (run := _read(root, folder)) is not None])
     if not found:
         raise FileNotFoundError(f"No {FILE_NAME} of a run below {root}: it is not the output folder of runs.")
     return found
+
+
+def _settled(runs: list[Run]) -> list[Run]:
+    """Return the runs with swept keys of one value in all runs that they concern moved from `swept` to `fixed`.
+
+    A key ``TRAINER.X.*`` concerns the methods that have it in any run of the protocol, another key all methods.
+    """
+    seen: dict[tuple[str, str], dict[str, set[str | None]]] = defaultdict(lambda: defaultdict(set))
+    keys = {(run.protocol, key) for run in runs for key, _ in run.line.swept}
+    for run in runs:
+        values = dict(run.line.swept)
+        for protocol, key in keys:
+            if protocol == run.protocol:
+                seen[protocol, key][run.line.method].add(values.get(key))
+
+    def is_fixed(run: Run, key: str) -> bool:
+        by_method = seen[run.protocol, key]
+        own = key.startswith("TRAINER.")
+        return len(set().union(*(of for of in by_method.values() if not own or of != {None}))) == 1
+
+    return [replace(run, line=_fix(run.line, {key for key, _ in run.line.swept if is_fixed(run, key)})) for run in runs]
+
+
+def _fix(line: Line, keys: set[str]) -> Line:
+    fixed = tuple(pair for pair in line.swept if pair[0] in keys)
+    return replace(line, swept=tuple(pair for pair in line.swept if pair[0] not in keys), fixed=fixed)
 
 
 def unreadable(root: Path) -> list[Path]:

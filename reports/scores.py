@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from reports.records import Run
+from runs.sources import note
 from runs.table import harmonic_mean
 
 PER_RUN = ("SEED", "OUTPUT_DIR", "RESUME", "VERBOSE", "USE_CUDA", "DATASET.ROOT", "DATALOADER.NUM_WORKERS")
@@ -54,6 +55,8 @@ def score(runs: Sequence[Run], expected: Sequence[int], read: Callable[[Run], An
         notes.append("Several runs with one seed are alike in all that the table tells apart: the newest counts.")
     if odd := _differing({seed: newest[seed] for seed in by_seed}):
         notes.append(f"The seeds' settings differ: {', '.join(odd)}.")
+    if unread := note(newest[seed].record for seed in by_seed):
+        notes.append(unread)
     values = list(by_seed.values())
     return Score(
         by_seed=by_seed,
@@ -72,6 +75,17 @@ def harmonic(base: Score, new: Score) -> Score:
     common = {seed: 0.0 for seed in base.by_seed if seed in new.by_seed}
     incomplete = base.incomplete or new.incomplete
     return Score(common, harmonic_mean(base.mean, new.mean), None, incomplete, notes)
+
+
+def mean_of_harmonics(pairs: Sequence[tuple[Score, Score]]) -> Score:
+    """Return the mean over datasets of their H (base, new); no number if one is missing."""
+    each = [harmonic(base, new) for base, new in pairs]
+    there = [one.mean for one in each if one.mean is not None]
+    if len(there) < len(each):
+        return Score(incomplete=f"{len(there)} of {len(each)} datasets")
+    common = dict.fromkeys(sorted(set.intersection(*(set(one.by_seed) for one in each))), 0.0)
+    incomplete = next((one.incomplete for one in each if one.incomplete), "")
+    return Score(common, statistics.fmean(there), None, incomplete)
 
 
 def average(scores: Sequence[Score]) -> Score:

@@ -1,75 +1,31 @@
-"""The tables as data: rows of cells, each beside its published figure. How they look is in text, latex and page."""
+"""Which run goes into which cell of which table, and what stands beside it."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from reports import reference_results
 from reports.records import Line, Run, seeds_of, takes_part
 from reports.reference_results import Figure
-from reports.scores import Score, average, harmonic, score
+from reports.scores import Score, average, harmonic, mean_of_harmonics, score
+from reports.table_types import Cell, Table
+from runs.names import dataset_name, method_name
 
 AVERAGE = "Average"
+MEAN_H = "mean H"
+"""Head of the mean of the datasets' H."""
 TESTED = ("new", "target")
 """Parts that a run of the stage `test` is for."""
 NO_PART = "takes no part"
 """Of a cell that a method never has a run for: a probe of its own classes says nothing of others."""
+NOTHING = ("", "not run", NO_PART, "needs both halves")
+"""Of cells that are no reason for a row."""
 Of = Callable[[str, str], Score]
 """(dataset, column) -> score, for one line."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A score and what it is beside: the published figure, or another run of ours."""
-
-    score: Score
-    beside: float | None = None
-    source: str = ""
-    notes: tuple[str, ...] = ()
-
-    @property
-    def difference(self) -> float | None:
-        """Ours minus the other; None unless both are there."""
-        return None if self.score.mean is None or self.beside is None else self.score.mean - self.beside
-
-
-@dataclass(frozen=True)
-class Table:
-    """One table.
-
-    Attributes:
-        name: for command lines, files and anchors.
-        labels: heads of the columns that say what a row is; row labels are in this order.
-        columns: heads of the columns of numbers; `digits` behind the point for each.
-        beside: what the cells' second number is.
-        higher_is_better: whether it makes sense to look for the best row of a dataset.
-    """
-
-    name: str
-    title: str
-    caption: str
-    labels: tuple[str, ...]
-    columns: tuple[str, ...]
-    digits: tuple[int, ...]
-    rows: list[tuple[tuple[str, ...], list[Cell]]] = field(default_factory=list)
-    beside: str = "published"
-    higher_is_better: bool = True
-
-
-def best_cells(table: Table) -> set[tuple[int, int]]:
-    """(row, column) of the highest complete number of each dataset, ties included; none where there is but one row."""
-    if not table.higher_is_better:
-        return set()
-    best: dict[tuple[str, int], list[tuple[float, int]]] = defaultdict(list)
-    for i, (labels, cells) in enumerate(table.rows):
-        for j, (cell, digits) in enumerate(zip(cells, table.digits, strict=True)):
-            if cell.score.mean is not None and not cell.score.incomplete:
-                best[labels[0], j].append((round(cell.score.mean, digits), i))
-    return {(i, j) for (_, j), found in best.items() if len(found) > 1 for mean, i in found if mean == max(found)[0]}
 
 
 def accuracy_tables(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> list[Table]:
@@ -97,18 +53,27 @@ def base2new(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table:
     def of(line: Line, dataset: str, column: str) -> Score:
         if column == "H":
             return harmonic(of(line, dataset, "base"), of(line, dataset, "new"))
+        if column == MEAN_H:
+            each = [(of(line, name, "base"), of(line, name, "new")) for name in cells.datasets]
+            return mean_of_harmonics(each) if dataset == AVERAGE else Score()
         if dataset == AVERAGE:
             return average([of(line, name, column) for name in cells.datasets])
         return cells.score(line, dataset, column)
 
+    columns = ("base", "new", "H", MEAN_H) if len(cells.datasets) > 1 else ("base", "new", "H")
+    caption = (
+        "Accuracy in % on the classes trained on (base) and the others (new). H is the harmonic mean of the two means"
+    )
+    caption += ", not the mean of the seeds' H; the average's H is that of the average base and new"
+    if MEAN_H in columns:
+        caption += f". {MEAN_H} is the other average in use: the mean of the datasets' H"
     table = Table(
         "base2new",
         "Base-to-new generalization",
-        "Accuracy in % on the classes trained on (base) and the others (new). H is the harmonic mean of the two means, "
-        "not the mean of the seeds' H; the average's H is that of the average base and new.",
+        f"{caption}. {setup(cells.runs)}",
         ("Dataset", "Method"),
-        ("base", "new", "H"),
-        (2, 2, 2),
+        columns,
+        (2,) * len(columns),
     )
     return _filled(table, cells, of, lambda column, dataset: ({"new": "novel"}.get(column, column), 16))
 
@@ -132,6 +97,7 @@ def across(protocol: str, runs: Sequence[Run], seeds: Sequence[int] | None = Non
 
     title = {"cross_dataset": "Cross-dataset evaluation", "domain_generalization": "Domain generalization"}[protocol]
     caption = "Accuracy in %, trained on all classes of the source. The average is over the targets only."
+    caption += f" {setup(cells.runs)}"
     table = Table(protocol, title, caption, ("Dataset", "Method"), ("accuracy",), (2,))
     return _filled(table, cells, of, lambda column, dataset: ("acc", 16), averaged=outside)
 
@@ -146,10 +112,24 @@ def few_shot(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table:
             return average([of(line, name, column) for name in cells.datasets])
         return cells.score(line, dataset, "all", shots[column])
 
-    caption = "Accuracy in %, trained and tested on all classes, by images per class."
+    caption = f"Accuracy in %, trained and tested on all classes, by images per class. {setup(cells.runs)}"
     columns = tuple(shots)
     table = Table("few_shot", "Few-shot classification", caption, ("Dataset", "Method"), columns, (2,) * len(columns))
     return _filled(table, cells, of, lambda column, dataset: ("acc", shots[column]))
+
+
+def setup(runs: Sequence[Run]) -> str:
+    """Return what a caption says of the runs: shots, seeds, backbone, and settings that were changed for all."""
+    shots, seeds = sorted({run.shots for run in runs}), sorted({run.seed for run in runs})
+    backbones = sorted({run.line.backbone for run in runs} - {""})
+    fixed = sorted({f"{key}={value}" for run in runs for key, value in run.line.fixed})
+    told = [
+        f"{', '.join(map(str, shots))} shots",
+        f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}",
+        *([", ".join(backbones)] if backbones else []),
+    ]
+    changed = f" Settings changed for all runs: {', '.join(fixed)}." if fixed else ""
+    return f"Setup: {'; '.join(told)}.{changed}"
 
 
 class _Cells:
@@ -182,18 +162,18 @@ def _filled(
     for dataset in datasets:
         for line in cells.lines:
             scores = [of(line, dataset, column) for column in table.columns]
-            if all(one.mean is None and one.incomplete in ("not run", NO_PART, "needs both halves") for one in scores):
+            if all(one.mean is None and one.incomplete in NOTHING for one in scores):
                 continue
             figures = [_figure(table.name, line, dataset, *key(column, dataset), over) for column in table.columns]
             metrics = [key(column, dataset)[0] for column in table.columns]
             whole = zip(scores, figures, metrics, strict=True)
-            rows.append(((dataset,), line, [_cell(table.name, line, dataset, *parts) for parts in whole]))
+            rows.append(((dataset_name(dataset),), line, [_cell(table.name, line, dataset, *parts) for parts in whole]))
     return with_rows(table, rows)
 
 
 def _figure(table: str, line: Line, dataset: str, metric: str, shots: int, averaged: list[str]) -> Figure | None:
     """What a run of this line may be compared with: the published backbone and settings, the same datasets."""
-    if line.backbone != reference_results.BACKBONE or line.swept:
+    if line.backbone != reference_results.BACKBONE or line.swept or line.fixed:
         return None
     names = {reference_results.DATASETS.get(name, name) for name in averaged}
     whole = reference_results.datasets_of("base2new" if table == "few_shot" else table)
@@ -220,7 +200,9 @@ def with_rows(table: Table, rows: Sequence[tuple[tuple[str, ...], Line, list[Cel
         )
         if len({of(line) for _, line, _ in rows}) > 1 or (head == "Settings" and any(line.swept for _, line, _ in rows))
     ]
-    labelled = [((*first, line.method, *(of(line) for _, of in extra)), cells) for first, line, cells in rows]
+    labelled = [
+        ((*first, method_name(line.method), *(of(line) for _, of in extra)), cells) for first, line, cells in rows
+    ]
     return replace(table, labels=(*table.labels, *(head for head, _ in extra)), rows=labelled)
 
 

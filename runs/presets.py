@@ -22,6 +22,16 @@ def load_preset(name: str) -> dict[str, Any]:
     return known[choose("preset", name, known)]
 
 
+def settings_under(preset: str, protocol: str, trainer: str) -> dict[str, Any]:
+    """Return how a method runs a protocol: its protocols.yaml, and what that says of the preset on top.
+
+    Args:
+        protocol: one that methods have settings for, not one that extends it.
+    """
+    entry = protocols_of(trainer)[protocol]
+    return {**entry, **entry.get(preset, {})}
+
+
 def file_under(preset: str, protocol: str, trainer: str, dataset: str, shots: int) -> str | None:
     """The config file that a preset takes for a dataset; None: the one that the method's protocols.yaml names.
 
@@ -31,5 +41,5 @@ def file_under(preset: str, protocol: str, trainer: str, dataset: str, shots: in
     same = load_preset(preset).get("own_file")
     if same is None or dataset in same:
         return None
-    given = protocols_of(trainer)[protocol]["cfg"]["default"]
+    given = settings_under(preset, protocol, trainer)["cfg"]["default"]
     return given.get(shots, given["default"]) if isinstance(given, dict) else given

@@ -10,9 +10,14 @@ from typing import Any
 
 import yaml
 
+from runs import names as display_names
 from safeio.names import find_name, nearest_name
 
 CONFIGS = Path(__file__).parent.parent / "configs"
+
+
+NO_CONFIGS = {"protocols", "per_dataset", "sources"}
+"""Files of a method's folder that are no config of a run."""
 
 
 class PlanError(ValueError):
@@ -59,13 +64,15 @@ class Run:
 
 
 def choose(kind: str, name: str, among: Iterable[str]) -> str:
-    """Return the known name that is spelled so, in any capitals and with any separators.
+    """Return the known name that is spelled so, in any capitals, with any separators, or as papers write it.
 
     Raises:
         PlanError: it is not; the message lists them and names the nearest.
     """
     names = sorted(among)
-    if (found := find_name(name, names)) is not None:
+    in_papers = {"method": display_names.find_method, "dataset": display_names.find_dataset}
+    meant = in_papers[kind](name, names) if kind in in_papers else name
+    if (found := find_name(name, names) or find_name(meant, names)) is not None:
         return found
     near = nearest_name(name, names)
     hint = f" Did you mean {near}?" if near else ""
@@ -160,7 +167,7 @@ def plan(
     Args:
         protocol, stage: names in configs/protocols, for example base2new and train.
         trainer: registry name of the method; dataset: name of a file in configs/datasets.
-        seeds, shots: the protocol's own where empty.
+        seeds, shots: the protocol's own where empty; shots those that the method is published with, where it says so.
         cfg: a file of the method's config folder instead of the one the protocol names.
 
     Raises:
@@ -171,10 +178,11 @@ def plan(
     stages = data["stages"]
     step = stages[choose(f"stage of {protocol}", stage, stages)]
     settings = _settings(protocol, trainer)
-    files = {path.stem for path in (CONFIGS / "trainers" / trainer).glob("*.yaml")} - {"protocols", "per_dataset"}
+    files = {path.stem for path in (CONFIGS / "trainers" / trainer).glob("*.yaml")} - NO_CONFIGS
     if stage not in stages_of(protocol, trainer):
         raise PlanError(f"{trainer} takes no part in stage {stage} of {protocol}; see configs/trainers/{trainer}.")
-    given, shots = cfg or settings["cfg"].get(dataset, settings["cfg"]["default"]), shots or data["shots"]
+    given = cfg or settings["cfg"].get(dataset, settings["cfg"]["default"])
+    shots = shots or settings.get("shots", data["shots"])
     chosen = {k: choose(f"config of {trainer}", _for_shots(given, k), files) for k in shots}
     source = data.get("source", {}).get(dataset, data.get("source", {}).get("default", dataset))
 

@@ -53,6 +53,7 @@ def build(case, trainer: str, folder, select_on="test", validation=True, **optio
         "OPTIM.LR": config["lr"],
         "OPTIM.WEIGHT_DECAY": case.about["optimizer"]["weight_decay"],
         "OPTIM.LR_SCHEDULER": "cosine",
+        "OPTIM.ADAM_EPS": case.about["optimizer"]["eps"],
     }
     words = [str(word) for pair in (opts | options).items() for word in pair]
     names = case.about["classnames"]

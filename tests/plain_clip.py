@@ -14,7 +14,7 @@ from torch import Tensor
 Put = Callable[[int, Tensor], Tensor]
 """(layer, its input) -> what goes in instead; layer 0 is the image encoder's embedded input."""
 Add = Callable[[int, Tensor], Tensor | float]
-"""(layer, what its attention reads) -> what is added to its output."""
+"""(layer, what its attention reads) -> what is added to its output; layer 0: the image tower after its first norm."""
 
 
 def keep(layer: int, x: Tensor) -> Tensor:
@@ -76,6 +76,7 @@ class PlainCLIP:
         x = F.conv2d(images, kernel, stride=kernel.shape[-1]).flatten(2).transpose(1, 2)
         x = torch.cat([self.w["visual.class_embedding"].expand(len(x), 1, -1), x], dim=1)
         x = self.norm(put(0, x + self.w["visual.positional_embedding"]), "visual.ln_pre")
+        x = x + add(0, x)
         return self.norm(self.run("visual.", x, put, add, causal=False), "visual.ln_post")
 
     def image_features(self, images: Tensor, put: Put = keep, add: Add = nothing) -> Tensor:

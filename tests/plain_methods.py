@@ -123,7 +123,8 @@ def deep(q: Problem, encoder: str) -> dict[int, Tensor]:
 
 
 def vpt_image(q: Problem) -> Tensor:
-    return q.clip.image_features(q.images, last({0: q.p["image_encoder.VPT"]} | deep(q, "image")))
+    shallow = {0: q.p["image_encoder.VPT"]} if "image_encoder.VPT" in q.p else {}
+    return q.clip.image_features(q.images, last(shallow | deep(q, "image")))
 
 
 def vpt(q: Problem):
@@ -135,6 +136,8 @@ def words_of(q: Problem, ctx: Tensor) -> str:
 
 
 def prompted_text(q: Problem, prompts: dict[int, Tensor]) -> Tensor:
+    if "prompt_learner.ctx" not in q.p:
+        return q.zero_shot(f"{q.s.CTX_INIT} {{}}.".strip())
     ctx = q.p["prompt_learner.ctx"]
     embedded, ends = q.embed([f"{words_of(q, ctx)} {name}." for name in q.names])
     return q.clip.text(with_context(embedded, ctx), ends, behind_start(prompts))
@@ -186,21 +189,29 @@ def tcp(q: Problem):
 
 
 def mma(q: Problem):
+    """The loss whose gradients are the published ones: 1 / scale times the plain ones but for the embedding stage's."""
+    scale, embedding = q.s.ADAPTER_SCALE, [f"_adapter.0.{part}" for part in ("down.", "up.", "0.")]
+    p = {
+        name: scale * v + ((1 - scale) * v).detach() if any(part in name for part in embedding) else v
+        for name, v in q.p.items()
+    }
+
     def adapters(kind: str):
         def add(layer, x):
             if not q.s.ADAPTER_START <= layer <= q.s.ADAPTER_END:
                 return 0.0
             for name in (f"{kind}.{layer}.down.0", f"shared_adapter.{layer}.0"):
-                x = F.linear(x, q.p[f"adapter_learner.{name}.weight"], q.p[f"adapter_learner.{name}.bias"]).relu()
+                x = F.linear(x, p[f"adapter_learner.{name}.weight"], p[f"adapter_learner.{name}.bias"]).relu()
             up = f"adapter_learner.{kind}.{layer}.up"
-            return q.s.ADAPTER_SCALE * F.linear(x, q.p[f"{up}.weight"], q.p[f"{up}.bias"])
+            return scale * F.linear(x, p[f"{up}.weight"], p[f"{up}.bias"])
 
         return add
 
     embedded, ends = q.embed([f"{q.s.TEXT_CTX_INIT} {name}." for name in q.names])
-    w = q.clip.text(embedded, ends, add=adapters("text_adapter"))
+    add = adapters("text_adapter")
+    w = q.clip.text(embedded + add(0, embedded), ends, add=add)
     loss, logits = q.cross_entropy(q.clip.image_features(q.images, add=adapters("visual_adapter")), w)
-    return loss / q.s.ADAPTER_SCALE, logits
+    return loss / scale, logits
 
 
 def clip_adapter(q: Problem):

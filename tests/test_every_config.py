@@ -13,11 +13,12 @@ from dassl.config import ConfigError
 from dassl.data.datasets.build import DATASET_REGISTRY
 from dassl.engine import TRAINER_REGISTRY
 from runs import protocol
+from runs.presets import presets
 from trainers.base.settings import resolve
 
 PROJECT = Path(__file__).parent.parent
 CONFIGS = PROJECT / "configs"
-OTHER_DATA = ("per_dataset", "presets", "protocols", "templates")
+OTHER_DATA = ("per_dataset", "presets", "protocols", "sources", "templates")
 OVERRIDES = json.loads((PROJECT / "tests/golden/mmrl_dataset_overrides.json").read_text(encoding="utf-8"))["overrides"]
 CASES = [(m, t, d) for m, tasks in OVERRIDES.items() for t, found in tasks.items() for d in found]
 
@@ -103,7 +104,7 @@ def in_file(method: str, cfg: str) -> dict:
 
 def test_every_yaml_is_of_a_known_kind():
     known = {*METHOD, *DATASET, *SHARED, *PER_DATASET, *METHOD_PROTOCOLS, *PROTOCOLS}
-    known |= {CONFIGS / "templates.yaml", CONFIGS / "presets.yaml"}
+    known |= {CONFIGS / "templates.yaml", CONFIGS / "presets.yaml", *CONFIGS.glob("trainers/*/sources.yaml")}
     assert set(CONFIGS.rglob("*.yaml")) | set(CONFIGS.rglob("*.yml")) == known
 
 
@@ -129,9 +130,11 @@ def test_method_protocols_name_what_exists(file):
     cfg = settings(trainer).cfg
     for name, entry in read(file).items():
         assert (CONFIGS / "protocols" / f"{name}.yaml").is_file()
-        assert set(entry) <= {"cfg", "options", "stages"} and "default" in entry["cfg"]
+        assert set(entry) <= {"cfg", "options", "stages", "shots", *presets()} and "default" in entry["cfg"]
         assert set(entry.get("stages", [])) <= set(protocol.load_protocol(name)["stages"])
-        for dataset, chosen in entry["cfg"].items():
+        ways = [entry, *(entry[preset] for preset in presets() if preset in entry)]
+        assert all(shots > 0 for way in ways for shots in way.get("shots", ()))
+        for dataset, chosen in (item for way in ways for item in way["cfg"].items()):
             by_shots = chosen if isinstance(chosen, dict) else {"default": chosen}
             assert "default" in by_shots and all(k == "default" or k > 0 for k in by_shots)
             for wanted in by_shots.values():
@@ -173,17 +176,23 @@ def test_protocols_name_what_exists(file):
 def test_templates_have_one_place_for_the_name():
     data = read(CONFIGS / "templates.yaml")
     templates = [data["default"], *data["datasets"].values(), *(t for e in data["ensembles"].values() for t in e)]
+    templates += [t for table in data["methods"].values() for t in table.values()]
+    assert set(data["methods"]) <= set(TRAINER_REGISTRY.registered_names())
     assert all(t.count("{}") == 1 and t.format("x") for t in templates)
 
 
 @pytest.mark.parametrize("file", PER_DATASET, ids=name_of)
 def test_per_dataset_values_are_known_settings(file):
     node = TRAINER_REGISTRY.get(file.parent.name).settings_node
-    known, data = settings(file.parent.name).cfg.TRAINER[node], read(file)
+    cfg, data = settings(file.parent.name).cfg, read(file)
     tasks = {protocol.load_protocol(f.stem)["task"] for f in PROTOCOLS}
     assert set(data) <= tasks
     for values in (v for table in data.values() for v in table.values()):
-        assert values and all(type(values[key]) is type(known[key]) for key in values)
+        assert values
+        for key, value in values.items():
+            known = value_at(cfg, key if "." in key else f"TRAINER.{node}.{key}")
+            for given in value.values() if isinstance(value, dict) else [value]:
+                assert type(tuple(given) if isinstance(given, list) else given) is type(known), key
 
 
 @pytest.mark.parametrize(("method", "cfg"), DIFFERING)

@@ -7,21 +7,33 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from dassl.config import ConfigError
 from dassl.engine import TRAINER_REGISTRY
-from trainers.base.deep_prompts import check_depth, random_prompts, text_prompts
-from trainers.base.prompt_context import context_prompts, start_context
+from trainers.base.deep_prompts import AUTO, check_depth, random_prompts, text_prompts
+from trainers.base.prompt_context import context_prompts, plain_words, start_context
 from trainers.vpt import VPT, VPTMethod
 
 
 class IVLPMethod(VPTMethod):
-    """VPT's image prompts, a context (N, D), and text prompts (N, D) for each further layer up to the depth."""
+    """VPT's image prompts, a context (N, D), and text prompts (N, D) for each further layer up to the depth.
+
+    A depth of 0 is no prompt on that side: the images' features, or those of "CTX_INIT NAME.", are then frozen CLIP's.
+    """
 
     published_names = (*VPTMethod.published_names, ("ctx", "prompt_learner.ctx"))
+    least_depth = 0
 
     def prepare_text(self) -> None:
         settings, clip = self.settings, self.clip
         encoder = clip.model.transformer
         depth = check_depth("PROMPT_DEPTH_TEXT", settings.PROMPT_DEPTH_TEXT, encoder.layers)
+        self.fixed_w = None
+        if not depth:
+            if not len(self.image_prompts):
+                raise ConfigError("PROMPT_DEPTH_TEXT and PROMPT_DEPTH_VISION are both 0: there is nothing to learn")
+            template = f"{plain_words(settings.CTX_INIT)} {{}}.".strip()
+            self.fixed_w = clip.zero_shot_weights(self.task.classnames, [template])  # (C, E)
+            return
         start, words = start_context(clip, settings.CTX_INIT, settings.N_CTX_TEXT)
         self.ctx = nn.Parameter(start)
         self.text_prompts = random_prompts(depth - 1, len(start), encoder.width)
@@ -29,6 +41,8 @@ class IVLPMethod(VPTMethod):
 
     def class_output(self) -> Tensor:
         """Text features (C, E)."""
+        if self.fixed_w is not None:
+            return self.fixed_w
         deeper = text_prompts(self.ctx, self.text_prompts)
         return self.clip.text.encode(self.prompts, deeper, context=self.ctx[None])
 
@@ -43,7 +57,7 @@ class IVLP(VPT):
         "N_CTX_VISION": 2,
         "N_CTX_TEXT": 2,
         "CTX_INIT": "a photo of a",  # the words that the context starts from; used up to four context rows
-        "PROMPT_DEPTH_VISION": 0,  # 0: by the encoder's depth, 9 of 12
-        "PROMPT_DEPTH_TEXT": 0,
+        "PROMPT_DEPTH_VISION": AUTO,  # layers with prompts of their own, 0 for none; auto: by the depth, 9 of 12
+        "PROMPT_DEPTH_TEXT": AUTO,
         "PREC": "fp16",
     }

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.cosine import CosineMethod
-from trainers.base.deep_prompts import check_depth, image_prompts, random_prompts, text_prompts
+from trainers.base.deep_prompts import AUTO, check_depth, image_prompts, random_prompts, text_prompts
 from trainers.base.prompt_context import context_prompts, start_context
 from trainers.base.trainer import ClipTrainer
 
@@ -28,7 +28,7 @@ class MaPLeMethod(CosineMethod):
         super().__init__(settings, clip, task)
         image_encoder, text_encoder = clip.require_vit("MaPLe").transformer, clip.model.transformer
         deepest = min(image_encoder.layers, text_encoder.layers)
-        depth = check_depth("PROMPT_DEPTH", settings.PROMPT_DEPTH, deepest)
+        depth = check_depth("PROMPT_DEPTH", settings.PROMPT_DEPTH, deepest, least=1)
         start, words = start_context(clip, settings.CTX_INIT, settings.N_CTX)
         self.ctx = nn.Parameter(start)
         self.text_prompts = random_prompts(depth - 1, len(start), text_encoder.width)
@@ -60,6 +60,6 @@ class MaPLe(ClipTrainer):
     defaults = {
         "N_CTX": 2,
         "CTX_INIT": "a photo of a",  # the words that the context starts from; used up to four context rows
-        "PROMPT_DEPTH": 0,  # 0: by the shallower encoder's depth, 9 of 12
+        "PROMPT_DEPTH": AUTO,  # layers with prompts of their own; auto: by the shallower encoder's depth, 9 of 12
         "PREC": "fp16",
     }

@@ -1,7 +1,7 @@
 """MMA: Multi-Modal Adapter for Vision-Language Models (Yang et al., CVPR 2024).
 
 Bottlenecks beside the upper blocks of both encoders: each modality has its own maps into and out of a narrow
-space, and in between runs one map that both share, through which their gradients meet.
+space, and in between runs one map that both share, through which their gradients meet. Layer 0 is the embedding stage.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from clip.block import TokenBranch
 from dassl.config import ConfigError
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.cosine import CosineMethod
+from trainers.base.deep_prompts import AUTO, by_depth
 from trainers.base.method import Losses, l2_normalize
 from trainers.base.trainer import ClipTrainer
 
@@ -39,8 +40,8 @@ class Branches:
     """The deep branch (`clip.deep_tokens`) of one encoder: scale * up(relu(shared(relu(down(x))))), per token.
 
     Args:
-        own, shared: by 1-based layer, the modality's maps and the shared ones.
-        scale: how much is added to a block's output.
+        own, shared: by layer, the modality's maps and the shared ones.
+        scale: how much is added to a block's output, or to the embedding stage.
     """
 
     def __init__(self, own: Mapping[str, Adapter], shared: Mapping[str, nn.Linear], scale: float):
@@ -53,9 +54,16 @@ class Branches:
 
         def branch(x: Tensor) -> Tensor:
             narrow = own.down(x.to(own.down.weight.dtype)).relu()
-            return (self.scale * own.up(shared(narrow).relu())).to(x.dtype)
+            added = self.scale * own.up(shared(narrow).relu())
+            return (added if layer else gradient_times(self.scale, added)).to(x.dtype)
 
         return branch
+
+
+def gradient_times(factor: float | Tensor, x: Tensor) -> Tensor:
+    """Return x, whose gradient becomes `factor` times what it is."""
+    fixed = x.detach()
+    return fixed + factor * (x - fixed)
 
 
 class MMAMethod(CosineMethod):
@@ -78,7 +86,7 @@ class MMAMethod(CosineMethod):
         words = settings.TEXT_CTX_INIT.replace("_", " ").strip()
         self.prompts = clip.prompts(task.classnames, f"{words} {{}}.")
         with torch.no_grad():
-            self.text_start = clip.text.lower(self.prompts, to=self.layers[0])
+            self.text_start = clip.text.lower(self.prompts, to=self.layers[0]) if self.layers[0] else None
 
     def published_name(self, name: str) -> str:
         """There, maps that a ReLU follows are the first of a sequence."""
@@ -91,37 +99,39 @@ class MMAMethod(CosineMethod):
 
     def class_features(self) -> Tensor:
         """w, normalized text features (C, E)."""
-        return l2_normalize(self.clip.text.upper(self.text_start, branch=self.branches(self.text_adapters)))
+        branches = self.branches(self.text_adapters)
+        start = self.text_start or self.clip.text.lower(self.prompts, to=1, branch=branches)
+        return l2_normalize(self.clip.text.upper(start, branch=branches))
 
     def image_features(self, images: Tensor) -> Tensor:
         """f, normalized image features (B, E)."""
-        visual = self.clip.visual
-        with torch.no_grad():
-            shared = visual.lower(self.clip.images(images), to=self.layers[0])
-        rows = visual.upper(shared, branch=self.branches(self.image_adapters))
+        visual, branches, first = self.clip.visual, self.branches(self.image_adapters), self.layers[0]
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not first):
+            shared = visual.lower(self.clip.images(images), to=max(1, first), branch=branches)
+        rows = visual.upper(shared, branch=branches)
         return l2_normalize(rows[:, 0] @ visual.proj)
 
     def objective(self, losses: Losses) -> Tensor:
-        """The loss over the adapters' scale s, for its gradients alone; what is shown is the loss.
+        """Return the loss over the adapters' scale s, for its gradients alone; what is shown is the loss.
 
-        The published code's gradients, of all parameters alike, are ten times the plain ones at s = 0.1, the only scale
-        at which its numbers are known here. Read as 1 / s, this takes out the factor s that plain gradients hold:
-        steps do not shrink with the scale (published: 0.001). A factor of ten at every scale would fit as well.
+        The published blocks multiply the gradient of what they add by 1 / s, so that a step does not shrink with s, and
+        the gradient that leaves an adapter for the layers below by s, so that it is the plain one. The embedding stage
+        has neither: its adapters learn by the plain gradient (`gradient_times` takes 1 / s back).
         """
         return losses.total() / self.settings.ADAPTER_SCALE
 
 
-def adapted_layers(start: int, end: int, depth: int) -> list[int]:
-    """The 1-based layers with adapters; end 0 is the top, start 0 the fifth of twelve, and in proportion elsewhere.
+def adapted_layers(start: int | str, end: int | str, depth: int) -> list[int]:
+    """Return the layers with adapters, 0 being the embedding stage; auto: from the fifth of twelve blocks to the top.
 
     Raises:
         dassl.config.ConfigError: a layer that the backbone does not have.
     """
-    start, end = start or max(1, 5 * depth // 12), end or depth
-    if not 1 <= start <= end <= depth:
+    start, end = by_depth(start, max(1, 5 * depth // 12)), by_depth(end, depth)
+    if not 0 <= start <= end <= depth:
         raise ConfigError(
-            f"ADAPTER_START is {start} and ADAPTER_END {end}; they must be layers from 1 to {depth}, "
-            "this backbone's depth, in this order (0: chosen by the depth)"
+            f"ADAPTER_START is {start} and ADAPTER_END {end}; they must be layers from 0, the embedding stage, to "
+            f"{depth}, this backbone's depth, in this order (auto: chosen by the depth)"
         )
     return list(range(start, end + 1))
 
@@ -135,8 +145,8 @@ class MMA(ClipTrainer):
     checkpoint_folder = "AdapterLearner"
     defaults = {
         "TEXT_CTX_INIT": "a photo of a",
-        "ADAPTER_START": 0,  # 0: by the backbone's depth, 5 of 12
-        "ADAPTER_END": 0,  # 0: the top
+        "ADAPTER_START": AUTO,  # the first layer with adapters, 0 the embedding stage; auto: by the depth, 5 of 12
+        "ADAPTER_END": AUTO,  # the last; auto: the top
         "ADAPTER_DIM": 32,
         "ADAPTER_SCALE": 0.001,
         "PREC": "fp16",

@@ -13,6 +13,7 @@ from clip.block import QuickGELU
 from dassl.config import ConfigError
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.cosine import CosineMethod
+from trainers.base.deep_prompts import AUTO, by_depth
 from trainers.base.method import Losses, Term, cosine_distance, l2_normalize
 from trainers.base.prompt_context import context_prompts, start_context
 from trainers.base.trainer import ClipTrainer
@@ -20,6 +21,10 @@ from trainers.cocoop import bottleneck
 
 SCORE_WEIGHT = 8.0
 """Of the distance to the zero-shot features; fixed in the published code, whose setting W is not read."""
+
+
+CONTEXT = "[ctx]"
+"""Where TEMPLATE has the learned context."""
 
 
 class ClassTokens:
@@ -48,11 +53,11 @@ class TCPMethod(CosineMethod):
         self.ctx = nn.Parameter(start)
         width, depth = start.shape[1], clip.model.transformer.layers
         self.meta_net = bottleneck(clip.embed_dim, clip.embed_dim // 4, len(start) * width, QuickGELU)
-        before, _, ending = (settings.TEMPLATE or task.template).partition("{}")
-        begins = before.strip() if settings.TEMPLATE else words
+        before, _, ending = (settings.TEMPLATE or f"{CONTEXT} {{}}{task.template.partition('{}')[2]}").partition("{}")
+        begins = before.replace(CONTEXT, words).strip()
         self.prompts = context_prompts(clip, task.classnames, begins, len(start), ending=ending)
         self.w_0 = clip.zero_shot_weights(task.classnames, [task.template])  # (C, E)
-        self.layer = settings.CLASS_TOKENS_LAYER or depth * 2 // 3 + 1
+        self.layer = by_depth(settings.CLASS_TOKENS_LAYER, depth * 2 // 3 + 1)
         if not 1 <= self.layer <= depth:
             raise ConfigError(
                 f"CLASS_TOKENS_LAYER is {self.layer}; this backbone's text encoder has layers 1 to {depth}"
@@ -82,7 +87,8 @@ class TCP(ClipTrainer):
     defaults = {
         "N_CTX": 4,
         "CTX_INIT": "",
-        "TEMPLATE": "",  # of class prompts whose first tokens the context replaces; empty: they end as the dataset's
-        "CLASS_TOKENS_LAYER": 0,  # 1-based; 0: behind two thirds of the text encoder's layers
+        "TEMPLATE": "",  # of class prompts, [ctx] for the context; without it the context replaces their first tokens;
+        # empty: [ctx] and the name, ending as the dataset's
+        "CLASS_TOKENS_LAYER": AUTO,  # 1-based; auto: behind two thirds of the text encoder's layers
         "PREC": "fp16",
     }

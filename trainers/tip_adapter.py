@@ -120,8 +120,8 @@ class TipAdapter(OnePassTrainer):
     checkpoint_folder = "tip_adapter"
     defaults = {
         "SELECT_ON": "val",  # or test: the published protocol
-        "INIT_BETA": 5.5,
-        "INIT_ALPHA": 1.0,
+        "INIT_BETA": 1.0,
+        "INIT_ALPHA": 1.17,
         "SEARCH_SCALE": (7.0, 3.0),  # upper ends of the grids of beta and alpha
         "SEARCH_STEP": (200, 20),  # how many of each
         "AUGMENT_EPOCH": 10,  # keys are means over that many random crops

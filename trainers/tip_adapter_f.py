@@ -20,9 +20,6 @@ from trainers.base.feature_trainer import FeatureTrainer
 from trainers.base.method import Losses, accuracy
 from trainers.tip_adapter import TipAdapter, TipAdapterMethod
 
-ADAM_EPSILON = 1e-4
-"""The published optimiser's; the engine has no key for it."""
-
 
 class TipAdapterFMethod(TipAdapterMethod):
     """The same cache; its keys start as features, are learned, and are no longer kept normalized."""
@@ -42,8 +39,6 @@ class TipAdapterF(TipAdapter):
 
     def build_model(self) -> None:
         super().build_model()
-        for group in self.optim.param_groups:
-            group["eps"] = ADAM_EPSILON
         steps = self.cfg.OPTIM.clone()
         steps.defrost()
         steps.MAX_EPOCH *= max(1, len(self.train_loader_x))

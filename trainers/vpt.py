@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from dassl.config import ConfigError
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.cosine import CosineMethod
 from trainers.base.deep_prompts import check_depth, image_prompts, random_prompts
@@ -21,11 +22,17 @@ class VPTMethod(CosineMethod):
     """Image prompts (K, D), one set per layer up to the depth."""
 
     published_names = (("image_prompts.0", "image_encoder.VPT"),)
+    least_depth = 1  # of the image prompts: nothing else is learned
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
         encoder = clip.require_vit(type(self).__name__.removesuffix("Method")).transformer
-        depth = check_depth("PROMPT_DEPTH_VISION", settings.PROMPT_DEPTH_VISION, encoder.layers)
+        depth = check_depth("PROMPT_DEPTH_VISION", settings.PROMPT_DEPTH_VISION, encoder.layers, self.least_depth)
+        if depth and not settings.N_CTX_VISION:
+            raise ConfigError(
+                f"N_CTX_VISION is 0, but PROMPT_DEPTH_VISION asks for prompts in {depth} layers: set N_CTX_VISION to "
+                f"at least 1, or PROMPT_DEPTH_VISION 0 for no image prompts"
+            )
         self.image_prompts = random_prompts(depth, settings.N_CTX_VISION, encoder.width)
         self.prepare_text()
 

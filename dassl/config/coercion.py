@@ -5,6 +5,8 @@ from __future__ import annotations
 from ast import literal_eval
 from typing import Any
 
+AUTO = "auto"
+"""Of settings that are whole numbers: chosen by the method, as from the backbone's depth."""
 SPELLING = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
 SEQUENCES = (tuple, list)
 KINDS = (str, bool, int, float, type(None), *SEQUENCES)
@@ -44,6 +46,8 @@ def coerce(value: Any, current: Any) -> Any:
     decoded = decode(value)
     expected = type(current)
     if decoded is None or current is None or type(decoded) is expected:
+        return decoded
+    if AUTO in (decoded, current) and {type(decoded), expected} == {int, str}:
         return decoded
     if expected is str and isinstance(value, str):
         return value

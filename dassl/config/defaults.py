@@ -31,6 +31,7 @@ DEFAULTS: dict[str, Any] = {
         "INTERPOLATION": "bilinear",
         "TRANSFORMS": (),
         "NO_TRANSFORM": False,
+        "UPRIGHT": False,  # turn images as their EXIF orientation says; published code does not
         "PIXEL_MEAN": [0.485, 0.456, 0.406],  # ImageNet's, per channel, of values in 0..1
         "PIXEL_STD": [0.229, 0.224, 0.225],
         "CROP_PADDING": 4,  # pixels
@@ -119,6 +120,11 @@ DEFAULTS: dict[str, Any] = {
     },
     "TRAINER": {"NAME": ""},
 }
+
+
+def with_defaults(section: str, given: CfgNode) -> CfgNode:
+    """Return a section of a foreign configuration tree, completed by the defaults of the keys that it lacks."""
+    return CfgNode({**DEFAULTS[section], **given})
 
 
 def get_cfg_default() -> CfgNode:

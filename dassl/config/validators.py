@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from dassl.config.builder import ConfigBuilder
+from dassl.config.coercion import AUTO
 from dassl.config.yaml_files import ConfigError
 from dassl.utils.names import get_most_similar_str_to_a_from_b
 
@@ -49,6 +50,11 @@ def below_one() -> Rule:
 
 def one_of(*names: str) -> Rule:
     return Rule(f"one of {', '.join(name or repr(name) for name in names)}", lambda value: value in names, names)
+
+
+def or_auto(rule: Rule) -> Rule:
+    """What a rule allows, or ``auto`` (empty means the same)."""
+    return Rule(f"{rule.expected}, or {AUTO}", lambda value: value in ("", AUTO) or rule.fits(value), (AUTO,))
 
 
 def each(rule: Rule, length: int | None = None) -> Rule:

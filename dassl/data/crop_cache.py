@@ -20,7 +20,7 @@ from yacs.config import CfgNode
 from dassl.data.datasets.base_dataset import Datum
 from dassl.data.row_pack import GIB, RowPack, cache_folder, digest, open_pack
 from dassl.data.wrapper import DatasetWrapper
-from dassl.utils.files import read_image
+from safeio.images import read_image
 
 
 class CropPack(RowPack):
@@ -41,7 +41,7 @@ class CachedCrops(DatasetWrapper):
     def __getitem__(self, idx: int) -> dict[str, Any]:
         item, crop = self.about(idx), self.pack.read(idx)
         if crop is None:
-            crop = np.array(self.crop(read_image(item["impath"])))
+            crop = np.array(self.crop(read_image(item["impath"], self.upright)))
             self.pack.write(idx, crop)
         return {**item, "img": self.finish(crop)}
 
@@ -63,7 +63,8 @@ def evaluation_wrapper(cfg: CfgNode, data_source: Sequence[Datum], transform: Ca
         return plain
     folder, limit = cache_folder(), int(cfg.DATALOADER.CACHE_GIB * GIB)
     try:
-        about = repr(split_transform(transform)[0]), PIL.__version__, torchvision.__version__
+        about = [repr(split_transform(transform)[0]), PIL.__version__, torchvision.__version__]
+        about += ["upright"] if plain.upright else []
         path = folder / f"{digest(data_source, *about)}.crops"
         pack = open_pack(CropPack(path, len(data_source), tuple(cfg.INPUT.SIZE)), limit)
     except OSError as error:

@@ -108,6 +108,8 @@ class DataManager:
         dataset_wrapper: Callable | None = None,
     ):
         self.dataset: DatasetBase = build_dataset(cfg)
+        if hasattr(self.dataset, "verify"):  # a plugin's dataset may have another base
+            self.dataset.verify()
         tfm_train = _transform_or_custom(cfg, custom_tfm_train, is_train=True)
         tfm_test = _transform_or_custom(cfg, custom_tfm_test, is_train=False)
 

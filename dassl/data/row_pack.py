@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from dassl.data.datasets.base_dataset import Datum
+from safeio.packed_images import container_of
 
 GIB = 2**30
 FOLDER_VARIABLE = "CROP_CACHE"
@@ -117,7 +118,7 @@ def digest(data_source: Sequence[Datum], *about: Any) -> str:
     """Return a name for rows that depend on these images, as they are on disk, and on `about` (plain values)."""
     content = list(about)
     for datum in data_source:
-        stat = os.stat(datum.impath)
+        stat = os.stat(container_of(datum.impath))
         content.append([os.path.abspath(datum.impath), stat.st_size, stat.st_mtime_ns])
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from PIL import Image
@@ -15,7 +16,7 @@ from yacs.config import CfgNode
 
 from dassl.data.datasets.base_dataset import Datum
 from dassl.data.transforms.transforms import INTERPOLATION_MODES
-from dassl.utils.files import read_image
+from safeio.images import read_image
 
 Transform = Callable[[Any], Any]
 READ_AT_ONCE = 256
@@ -49,6 +50,7 @@ class DatasetWrapper(Dataset):
         self.transform = transform
         self.is_train = is_train
         self.k_tfm = cfg.DATALOADER.K_TRANSFORMS if is_train else 1
+        self.upright = cfg.INPUT.get("UPRIGHT", False)
         self.return_img0 = cfg.DATALOADER.RETURN_IMG0
         if self.k_tfm > 1 and transform is None:
             raise ValueError(f"DATALOADER.K_TRANSFORMS is {self.k_tfm}, but there is no transform to apply")
@@ -59,9 +61,10 @@ class DatasetWrapper(Dataset):
         """Decode the images now and keep as many of the first as fit into `mib` MiB; worker processes share them."""
         left = mib * 2**20
         with ThreadPoolExecutor(os.cpu_count()) as threads:
+            read = partial(read_image, upright=self.upright)
             for first in range(0, len(self.data_source), READ_AT_ONCE):
                 paths = [datum.impath for datum in self.data_source[first : first + READ_AT_ONCE]]
-                for index, image in enumerate(threads.map(read_image, paths), start=first):
+                for index, image in enumerate(threads.map(read, paths), start=first):
                     left -= image.width * image.height * 3
                     if left < 0:
                         return
@@ -72,7 +75,7 @@ class DatasetWrapper(Dataset):
 
     def __getitem__(self, idx: int) -> dict[str, Any]:
         item = self.about(idx)
-        img0 = self.decoded.get(idx) or read_image(item["impath"])
+        img0 = self.decoded.get(idx) or read_image(item["impath"], self.upright)
         if self.transform is None:
             item["img"] = img0
         elif isinstance(self.transform, (list, tuple)):

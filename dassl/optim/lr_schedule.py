@@ -21,6 +21,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from yacs.config import CfgNode
 
+from dassl.config.defaults import with_defaults
 from dassl.utils.names import check_availability
 
 # Decay after some epochs, as a factor.
@@ -54,6 +55,7 @@ class Schedule:
         Raises:
             ValueError: unknown schedule or type of warm-up.
         """
+        optim_cfg = with_defaults("OPTIM", optim_cfg)
         warmup_epochs = max(optim_cfg.WARMUP_EPOCH, 0)
         check_availability(optim_cfg.LR_SCHEDULER, DECAYS, kind="learning rate schedule")
         if warmup_epochs:

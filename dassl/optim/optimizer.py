@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
+from dassl.config.defaults import with_defaults
 from dassl.utils.names import check_availability
 
 
@@ -41,12 +42,13 @@ def build_optimizer(
     Args:
         model: a module, all of whose parameters are taken, trainable or not (those without a gradient stay as
             they are); or parameters, or groups of them.
-        optim_cfg: ``cfg.OPTIM``.
+        optim_cfg: ``cfg.OPTIM``; keys that it lacks have the engine's defaults.
         param_groups: used in place of ``model``'s parameters.
 
     Raises:
         ValueError: unknown optimiser; STAGED_LR without a module, or with NEW_LAYERS that it does not have.
     """
+    optim_cfg = with_defaults("OPTIM", optim_cfg)
     check_availability(optim_cfg.NAME, OPTIMIZERS, kind="optimizer")
     make, arguments = OPTIMIZERS[optim_cfg.NAME]
     if param_groups is None:

@@ -1,4 +1,4 @@
-"""Small helpers around files and folders."""
+"""Small helpers around files and folders; `read_image` is here under the name that plugins import."""
 
 from __future__ import annotations
 
@@ -7,10 +7,19 @@ import os
 import warnings
 from typing import Any
 
-from PIL import Image
-
 from safeio.atomic import atomic_write_text
-from safeio.errors import MissingFile, UserError
+from safeio.images import UnreadableImage, read_image
+
+__all__ = [
+    "UnreadableImage",
+    "check_isfile",
+    "listdir_nohidden",
+    "mkdir_if_missing",
+    "read_image",
+    "read_json",
+    "tolist_if_not",
+    "write_json",
+]
 
 
 def mkdir_if_missing(dirname: str | os.PathLike) -> None:
@@ -48,32 +57,6 @@ def read_json(fpath: str | os.PathLike) -> Any:
 def write_json(obj: Any, fpath: str | os.PathLike) -> None:
     """Write JSON, atomically, in the form of the published split files (indent 4, no final newline)."""
     atomic_write_text(fpath, json.dumps(obj, indent=4, separators=(",", ": ")))
-
-
-class UnreadableImage(UserError, OSError):
-    """A file that is there is no whole image; the message names it."""
-
-
-def read_image(path: str | os.PathLike) -> Image.Image:
-    """Read a image as RGB, whatever its name ends in.
-
-    Transparency is dropped, and a camera's note of how it was held is ignored, both as in published code. Of 16 bits
-    the upper 8 are taken.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        UnreadableImage: the file is no image, is cut off, or claims more pixels than Pillow takes for honest
-            (twice Image.MAX_IMAGE_PIXELS); the message names it.
-    """
-    if not os.path.isfile(path):
-        raise MissingFile(f"There is no image {os.fspath(path)}")
-    try:
-        with Image.open(path) as image:
-            if image.mode.startswith("I;16"):  # which Pillow would clip at 255: all white
-                image = image.point(lambda value: value / 256, "L")
-            return image.convert("RGB")
-    except Exception as error:  # decoders answer damaged data with almost any exception
-        raise UnreadableImage(f"Cannot read the image {os.fspath(path)}: {error}") from error
 
 
 def tolist_if_not(x: Any) -> list:

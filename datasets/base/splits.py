@@ -163,5 +163,6 @@ def _relabelled(item: Datum, number: dict[int, int]) -> Datum:
 
 
 def relative(item: Datum, images: str | os.PathLike) -> str:
-    """Path of a image below a folder, with forward slashes."""
-    return str(PurePosixPath(Path(item.impath).relative_to(images)))
+    """Return the path of an image below a folder, with forward slashes; one from elsewhere stays whole."""
+    path = Path(item.impath)
+    return str(PurePosixPath(path.relative_to(images) if path.is_relative_to(images) else path))

@@ -11,7 +11,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from inference.classes import read_classes
 from runs.command_line import CommandParser, add_backbone, add_device
 
 MISSING = "mmrl demo shows its page with Gradio, which is not installed: pip install -e '.[demo]'"
@@ -36,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if len(args.runs) > 2:
         parser.error(f"one run, or two to compare, not {len(args.runs)}")
     try:
+        from inference.classes import read_classes
         from inference.demo.page import build_page, serve
         from inference.predictor import Predictor
     except ModuleNotFoundError as error:

@@ -15,7 +15,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from inference.classes import read_classes
 from runs.command_line import CommandParser, add_backbone
 
 SUFFIXES = {"onnx": ".onnx", "torch": ".pt2", "torchscript": ".pt", "safetensors": ".safetensors"}
@@ -38,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     args = make_parser().parse_args(arguments)
     try:
+        from inference.classes import read_classes
         from inference.export.model_card import write_learned
         from inference.export.programs import write_program
         from inference.predictor import Predictor

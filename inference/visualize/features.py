@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from functools import singledispatch
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from inference.predictor import Predictor
 from trainers.base.cosine import CosineMethod
 from trainers.base.method import Method
 from trainers.clip_adapter import CLIPAdapterMethod
 from trainers.mmrl import MMRLMethod
+
+if TYPE_CHECKING:
+    from inference.predictor import Predictor
 
 BEFORE = "frozen CLIP"
 PROJECTIONS = ("pca", "tsne")

@@ -17,7 +17,7 @@ from reports.chart_types import COLOURS
 from reports.details import details
 from reports.records import Run, in_no_table
 from reports.render.text import BEST, Footnotes, below, compared_columns, number, own_number
-from reports.tables import Cell, Table, best_cells
+from reports.table_types import Cell, Table, best_cells
 
 WEB = Path(__file__).parents[1] / "web"
 SCRIPTS = ("dom.js", "tables.js", "charts.js", "details.js")

@@ -1,93 +1,272 @@
-"""Tables as LaTeX, for a paper with \\usepackage{booktabs}."""
+"""Tables as LaTeX for a paper. Needs \\usepackage{booktabs,graphicx} and nothing else.
+
+A table that is too long for a page is split at the end of a dataset, one that is too wide at a column; what little is
+left is scaled by \\fitbox. Notes stand as text behind the tables, where they may run over pages.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 
+from reports.paper_layout import Block, PaperCell, as_paper
 from reports.render.text import BEST, Footnotes, below, compared_columns, number
-from reports.tables import Cell, Table, best_cells
+from reports.table_types import ALL_COLUMNS, Cell, Table, ranked_cells
+from runs.names import citation, registry_name
+from safeio.escape import for_latex
 
-SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "±": r"$\pm$",
-    **{character: f"\\{character}" for character in "&%$#_{}"},
-}
-
-
-def escape(text: str) -> str:
-    """Text as LaTeX sets it: no command, no comment, no alignment tab."""
-    return "".join(SPECIAL.get(character, character) for character in text)
-
-
-def as_latex(tables: Sequence[Table]) -> str:
-    """One table environment each; notes stand below the grid."""
-    return "% Needs \\usepackage{booktabs}\n" + "\n".join(_table(table) for table in tables)
+HEAD = r"""% Needs \usepackage{booktabs,graphicx}.
+\providecommand{\fitbox}[1]{\sbox0{#1}\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi}
+"""
+WIDTH = 500
+"""Points of a two-column page's text; blocks are put side by side up to it."""
+LETTER, GAP, BETWEEN = 4.3, 6.0, 14.0
+"""Points of a letter in \\footnotesize, between columns, between blocks."""
+LINES = {r"\footnotesize": 44, r"\scriptsize": 54}
+"""Lines of a table that a page has room for beside the caption, by size of letters."""
+MOST_BESIDE = 3
+SECOND = "Underlined: the second highest."
 
 
-def _table(table: Table) -> str:
-    footnotes, compared, best = Footnotes(), compared_columns(table), best_cells(table)
-    rows, last = [], None
-    for i, (labels, cells) in enumerate(table.rows):
-        if last not in (None, labels[0]):
-            rows.append(r"\midrule")
-        last = labels[0]
-        rows.append(
-            " & ".join(_row(labels, cells, table, compared, footnotes, {j for row, j in best if row == i})) + r" \\"
-        )
-    columns = "l" * len(table.labels) + "".join("rrr" if both else "r" for both in compared)
-    notes = "\\\\\n".join(escape(line) for line in [*below(table, footnotes), *([BEST] if best else [])])
-    return "\n".join(
+@dataclass(frozen=True)
+class Style:
+    """Which parts of a cell are shown, and whether names are followed by \\cite."""
+
+    shown: Collection[str] = ALL_COLUMNS
+    cite: bool = False
+
+    def method(self, name: str) -> str:
+        """Return a method's name, cited if that is asked for."""
+        key = citation(registry_name("methods", name)) if self.cite else ""
+        return for_latex(name) + (rf"~\cite{{{key}}}" if key else "")
+
+
+def as_latex(tables: Sequence[Table], layout: str = "records", style: Style | None = None) -> str:
+    """Return a table environment for each table, or several for one that is longer than a page."""
+    style = style or Style()
+    make = _paper if layout == "paper" else _records
+    return HEAD + "\n".join(make(table, style) for table in tables)
+
+
+def _paper(table: Table, style: Style) -> str:
+    blocks, footnotes = as_paper(table).blocks, Footnotes()
+    width = max(_block_width(block, style) for block in blocks)
+    beside = max(1, min(MOST_BESIDE, int((WIDTH + BETWEEN) // (width + BETWEEN)), len(blocks)))
+    bands = [blocks[i : i + beside] for i in range(0, len(blocks), beside)]
+    heights = [max(len(block.rows) for block in band) + 3 for band in bands]
+    size = next((size for size, lines in LINES.items() if sum(heights) <= lines), r"\footnotesize")
+    widths = [max(1 + len(_heads_of(block, style)) for block in blocks[at::beside]) for at in range(beside)]
+    grids = []
+    for group in _fill_pages(bands, heights, LINES[size]):
+        grids.append([line for band in group for line in _band(band, widths, style, footnotes)])
+    columns = rf"@{{\hskip {BETWEEN:g}pt}}".join("l" + "r" * (width - 1) for width in widths)
+    floats = _floats(table, grids, columns, size)
+    return "\n".join([*floats, *_notes(table, footnotes, style)])
+
+
+def _fill_pages(bands: list, heights: list[int], room: int) -> Iterator[list]:
+    """Yield groups of bands that fit a page; each has at least one."""
+    group: list = []
+    used = 0
+    for band, height in zip(bands, heights, strict=True):
+        if group and used + height > room:
+            yield group
+            group, used = [], 0
+        group.append(band)
+        used += height
+    yield group
+
+
+def _parts(cells: Sequence[PaperCell], style: Style) -> tuple[bool, bool]:
+    """Return whether own and published numbers get columns."""
+    own = bool({"accuracy", "deviation", "n"} & set(style.shown))
+    return own, any(cell.cell.beside is not None for cell in cells)
+
+
+def _beside_heads(style: Style, name: str) -> list[str]:
+    return [head for head, key in ((name, "published"), (r"$\Delta$", "difference")) if key in style.shown]
+
+
+def _heads_of(block: Block, style: Style) -> list[str]:
+    found = []
+    for j, column in enumerate(block.columns):
+        own, other = _parts([cells[j] for _, cells in block.rows], style)
+        found += [for_latex(column)] if own else []
+        found += _beside_heads(style, "publ.") if other else []
+    return found
+
+
+def _block_width(block: Block, style: Style) -> float:
+    longest = max(len(name) for name, _ in block.rows)
+    number_letters = 5 + 5 * ("deviation" in style.shown) + 2 * ("n" in style.shown)
+    heads = [max(number_letters, len(re.sub(r"\\\w+|[${}\\]", "", head))) for head in _heads_of(block, style)]
+    return LETTER * (longest + sum(heads)) + GAP * len(heads)
+
+
+def _band(band: list[Block], widths: list[int], style: Style, footnotes: Footnotes) -> list[str]:
+    """Return the lines of blocks side by side; `widths` are the columns of each place, its names included."""
+    places = list(zip(band, widths, strict=False))
+    heads = [["", *_heads_of(block, style)] for block in band]
+    lines = [r"\toprule"]
+    if any(block.title for block in band):
+        titles = [rf"\multicolumn{{{width}}}{{l}}{{\textbf{{{for_latex(block.title)}}}}}" for block, width in places]
+        lines.append(" & ".join(titles) + r" \\")
+    padded = [head for of, width in zip(heads, widths, strict=False) for head in _pad(of, width)]
+    lines += [" & ".join(padded) + r" \\", r"\midrule"]
+    for i in range(max(len(block.rows) for block in band)):
+        rows = [_paper_row(block, i, style, footnotes) if i < len(block.rows) else [] for block in band]
+        padded = [text for row, width in zip(rows, widths, strict=False) for text in _pad(row, width)]
+        lines.append(" & ".join(padded) + r" \\")
+    return [*lines, r"\bottomrule", r"\addlinespace"]
+
+
+def _pad(row: list[str], width: int) -> list[str]:
+    return [*row, *[""] * (width - len(row))]
+
+
+def _paper_row(block: Block, i: int, style: Style, footnotes: Footnotes) -> list[str]:
+    name, cells = block.rows[i]
+    row = [style.method(name)]
+    for j, cell in enumerate(cells):
+        own, other = _parts([of[j] for _, of in block.rows], style)
+        row += [_own(cell.cell, cell.digits, footnotes.marks(cell.cell), cell.place, style.shown)] if own else []
+        row += _beside(cell.cell, cell.digits, style) if other else []
+    return row
+
+
+def _beside(cell: Cell, digits: int, style: Style) -> list[str]:
+    difference = number(cell.difference, digits, sign=True)
+    both = (("published", number(cell.beside, digits)), ("difference", f"${difference}$" if difference else ""))
+    return [text for key, text in both if key in style.shown]
+
+
+def _own(cell: Cell, digits: int, marks: Sequence[int], place: int, shown: Collection[str]) -> str:
+    """Return the cell's own number: best bold, second best underlined, deviation and n small, marks raised."""
+    score = cell.score
+    if score.mean is None:
+        return r"{\tiny(" + for_latex(score.incomplete) + ")}" if score.incomplete else ""
+    mean = number(score.mean, digits).replace(",", "{,}")
+    mean = {1: rf"\textbf{{{mean}}}", 2: rf"\underline{{{mean}}}"}.get(place, mean) if "accuracy" in shown else ""
+    deviation = rf"{{\tiny$\pm${number(score.deviation, digits)}}}" if score.deviation is not None else ""
+    above = ",".join([*(["*"] if score.incomplete else []), *map(str, marks)])
+    return "".join(
         [
-            r"\begin{table*}[t]",
-            r"\centering\small",
-            rf"\caption{{{escape(table.title)}}}",
-            rf"\label{{tab:{table.name}}}",
-            rf"\begin{{tabular}}{{{columns}}}",
-            r"\toprule",
-            " & ".join(_heads(table, compared)) + r" \\",
-            r"\midrule",
-            *rows,
-            r"\bottomrule",
-            r"\end{tabular}",
-            rf"\par\smallskip\begin{{minipage}}{{\linewidth}}\footnotesize {notes}\end{{minipage}}",
-            r"\end{table*}",
-            "",
+            mean,
+            deviation if "deviation" in shown else "",
+            rf"{{\tiny({score.seeds})}}" if "n" in shown else "",
+            rf"$^{{{above}}}$" if above else "",
         ]
     )
 
 
-def _heads(table: Table, compared: Sequence[bool]) -> list[str]:
-    found = [escape(label) for label in table.labels]
-    for column, both in zip(table.columns, compared, strict=True):
-        found += [escape(column), escape(table.beside), r"$\Delta$"] if both else [escape(column)]
-    return found
+def _records(table: Table, style: Style) -> str:
+    footnotes, tops = Footnotes(), {place: rank for rank in (1, 2) for place in ranked_cells(table, rank)}
+    bodies = []
+    for columns in _column_groups(table, style):
+        rows = [
+            (labels[0], _record_row(table, i, columns, tops, footnotes, style))
+            for i, (labels, _) in enumerate(table.rows)
+        ]
+        heads = [*map(for_latex, table.labels), *(head for j in columns for head in _record_heads(table, j, style))]
+        for chunk in _chunks(rows, LINES[r"\footnotesize"] - 3):
+            bodies.append((heads, chunk))
+    floats = []
+    for i, (heads, chunk) in enumerate(bodies):
+        kinds = "l" * len(table.labels) + "r" * (len(heads) - len(table.labels))
+        lines = [r"\toprule", " & ".join(heads) + r" \\", r"\midrule"]
+        for j, (dataset, row) in enumerate(chunk):
+            lines += [r"\midrule"] if j and chunk[j - 1][0] != dataset else []
+            lines.append(" & ".join(row) + r" \\")
+        floats += _float(table, [*lines, r"\bottomrule"], kinds, r"\footnotesize", i, len(bodies))
+    return "\n".join([*floats, *_notes(table, footnotes, style)])
 
 
-def _row(
-    labels: Sequence[str],
-    cells: Sequence[Cell],
-    table: Table,
-    compared: Sequence[bool],
-    footnotes: Footnotes,
-    best: set[int],
-) -> list[str]:
-    row = [escape(label) for label in labels]
-    for j, (cell, digits, both) in enumerate(zip(cells, table.digits, compared, strict=True)):
-        row.append(_own(cell, digits, footnotes.marks(cell), j in best))
-        if both:
-            difference = number(cell.difference, digits, sign=True)
-            row += [number(cell.beside, digits), f"${difference}$" if difference else ""]
+def _chunks(rows: list, most: int) -> Iterator[list]:
+    """Yield rows in pages, a page ending where a dataset ends if it is not less than half full then."""
+    start = 0
+    while start < len(rows):
+        end = min(start + most, len(rows))
+        if end < len(rows):
+            breaks = [i for i in range(start + most // 2, end + 1) if rows[i][0] != rows[i - 1][0]]
+            end = breaks[-1] if breaks else end
+        yield rows[start:end]
+        start = end
+
+
+def _column_groups(table: Table, style: Style) -> list[list[int]]:
+    """Return columns in groups that a page has room for beside the labels."""
+    labels = [max(len(row[0][k]) for row in table.rows) for k in range(len(table.labels))]
+    start = used = LETTER * sum(labels) + GAP * 2 * len(labels)
+    groups: list[list[int]] = [[]]
+    for j in range(len(table.columns)):
+        letters = max(len(table.columns[j]), 8 + 6 * ("deviation" in style.shown) + 3 * ("n" in style.shown))
+        width = LETTER * (letters + 9 * (len(_record_heads(table, j, style)) - 1)) + 2 * GAP
+        if groups[-1] and used + width > WIDTH:
+            groups.append([])
+            used = start
+        groups[-1].append(j)
+        used += width
+    return groups
+
+
+def _record_heads(table: Table, j: int, style: Style) -> list[str]:
+    own = {"accuracy", "deviation", "n"} & set(style.shown)
+    found = [for_latex(table.columns[j])] if own else []
+    return found + (_beside_heads(style, for_latex(table.beside)) if compared_columns(table)[j] else [])
+
+
+def _record_row(table: Table, i: int, columns: list[int], tops: dict, notes: Footnotes, style: Style) -> list[str]:
+    labels, cells = table.rows[i]
+    at = table.labels.index("Method") if "Method" in table.labels else -1
+    row = [style.method(label) if k == at else for_latex(label) for k, label in enumerate(labels)]
+    compared = compared_columns(table)
+    for j in columns:
+        if {"accuracy", "deviation", "n"} & set(style.shown):
+            row.append(_own(cells[j], table.digits[j], notes.marks(cells[j]), tops.get((i, j), 0), style.shown))
+        row += _beside(cells[j], table.digits[j], style) if compared[j] else []
     return row
 
 
-def _own(cell: Cell, digits: int, marks: Sequence[int], best: bool) -> str:
-    score = cell.score
-    if score.mean is None:
-        return f"({escape(score.incomplete)})" if score.incomplete else ""
-    deviation = "" if score.deviation is None else rf"{{\scriptstyle\,\pm {number(score.deviation, digits)}}}"
-    above = "".join(["*" if score.incomplete else "", ",".join(f"[{mark}]" for mark in marks)])
-    mean = number(score.mean, digits).replace(",", "{,}")  # as a separator, not as punctuation with a space behind it
-    mean = rf"\mathbf{{{mean}}}" if best else mean
-    return rf"${mean}{deviation}^{{{above}}}$ {{\scriptsize({score.seeds})}}"
+def _floats(table: Table, grids: list[list[str]], columns: str, size: str) -> list[str]:
+    return [
+        line
+        for i, grid in enumerate(grids)
+        for line in _float(table, grid[:-1], f"@{{}}{columns}@{{}}", size, i, len(grids))
+    ]
+
+
+def _float(table: Table, lines: list[str], columns: str, size: str, i: int, count: int) -> list[str]:
+    """Return one environment; only the first of a split table has the whole caption."""
+    of = f" ({i + 1} of {count})" if count > 1 else ""
+    caption = f"{table.title}{of}. {table.caption if i == 0 else 'Continued.'}"
+    label = table.name if i == 0 else f"{table.name}_{i + 1}"
+    return [
+        *([r"\clearpage"] if i and i % 8 == 0 else []),  # LaTeX holds only so many tables that wait for a page
+        r"\begin{table*}[tp]",
+        r"\centering" + size + r"\setlength{\tabcolsep}{3pt}",
+        rf"\caption{{{for_latex(caption)}}}",
+        rf"\label{{tab:{re.sub('[^A-Za-z0-9_]+', '_', label)}}}",
+        r"\smallskip\par",
+        rf"\fitbox{{\begin{{tabular}}{{{columns}}}",
+        *lines,
+        r"\end{tabular}}",
+        r"\end{table*}",
+        "",
+    ]
+
+
+def _notes(table: Table, footnotes: Footnotes, style: Style) -> list[str]:
+    """Return the notes as paragraphs behind the tables."""
+    told = below(table, footnotes, style.shown)[1:]  # the first is the caption
+    told += [BEST, SECOND] if ranked_cells(table) and "accuracy" in style.shown else []
+    if not told:
+        return []
+    paragraphs = [rf"\noindent {_breakable(for_latex(note))}\par" for note in told]
+    begin = rf"\begingroup\footnotesize\raggedright\noindent Notes to Table~\ref{{tab:{table.name}}}.\par"
+    return [begin, *paragraphs, r"\endgroup", ""]
+
+
+def _breakable(text: str) -> str:
+    """Return text in which long addresses and paths may end a line."""
+    return re.sub(r"(?<=[^\s\\]{12})(/|\\_|-|@|,|;)(?=[^\s]{4})", r"\1\\allowbreak{}", text)

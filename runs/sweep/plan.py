@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from runs.presets import file_under, load_preset
+from runs.presets import file_under, load_preset, settings_under
 from runs.protocol import PlanError, Run, choose, find_dataset, load_protocol, methods, plan, protocols_of, stages_of
 from runs.sweep.grid import Grid, concerns, folder_of, variants
 
@@ -92,9 +92,10 @@ def _runs_of(
     request: Request, data: Mapping[str, Any], preset: str, trainer: str, wanted: Sequence[str]
 ) -> Iterator[Run]:
     """One method's runs, before a preset and swept values give them their place."""
+    own = settings_under(preset, data["name"], trainer)
     for stage in stages_of(request.protocol, trainer):
         for dataset in _of_stage(data, stage, wanted):
-            for shots in request.shots or data["shots"]:
+            for shots in request.shots or own.get("shots", data["shots"]):
                 cfg = file_under(preset, data["name"], trainer, _source(data, dataset), shots)
                 yield from plan(request.protocol, stage, trainer, dataset, request.seeds, [shots], cfg)
 

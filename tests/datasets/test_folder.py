@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from dassl.data.class_names import ClassNamesError
 from dassl.data.datasets import DATASET_REGISTRY
 from datasets.base.splits import SplitError
 
@@ -41,7 +42,7 @@ def test_class_folders_are_split_the_same_for_every_seed(tmp_path):
     ("parts", "expected"),
     [
         (("train",), (10, 4, 6)),
-        (("train", "test"), (16, 4, 20)),
+        (("train", "test"), (20, 0, 20)),  # nothing is set aside unless asked
         (("train", "val"), (20, 20, 20)),
         (("train", "val", "test"), (20, 20, 20)),
     ],
@@ -132,21 +133,27 @@ def test_an_empty_folder_says_what_is_expected(tmp_path):
         build(tmp_path)
 
 
-def test_the_kept_choice_is_no_class(tmp_path):
+def test_nothing_is_written_beside_the_images(tmp_path):
     fill(tmp_path, axolotl=10, bat=10)
+    before = sorted(tmp_path.rglob("*"))
     first, again = build(tmp_path, shots=2), build(tmp_path, shots=2)
-    assert (tmp_path / "split_fewshot" / "shot_2-seed_1.json").is_file()
-    assert again.classnames == ["axolotl", "bat"]
+    assert sorted(tmp_path.rglob("*")) == before
     assert [item.impath for item in first.train_x] == [item.impath for item in again.train_x]
 
 
-def test_class_folders_that_are_no_utf8(tmp_path):
-    """The few-shot choice is kept for them as for others, and is the same when read again."""
-    names = [b"caf\xe9".decode("utf-8", "surrogateescape"), "日本語"]
+def test_a_choice_that_other_code_kept_is_no_class(tmp_path):
+    fill(tmp_path, axolotl=10, bat=10)
+    fill(tmp_path / "split_fewshot", shot=3)
+    assert build(tmp_path).classnames == ["axolotl", "bat"]
+
+
+def test_class_folders_that_are_no_utf8_need_a_name(tmp_path):
+    name = b"caf\xe9".decode("utf-8", "surrogateescape")
     try:
-        fill(tmp_path, **dict.fromkeys(names, 10))
+        fill(tmp_path, **{name: 10, "bat": 10})
     except OSError:
         pytest.skip("a file system that knows UTF-8 only")
-    first, again = (build(tmp_path, shots=2) for _ in range(2))
-    assert [item.impath for item in first.train_x] == [item.impath for item in again.train_x]
-    assert set(first.classnames) == set(names) and list((tmp_path / "split_fewshot").iterdir())
+    with pytest.raises(ClassNamesError, match=r"caf.*xe9.*UTF-8"):
+        build(tmp_path)
+    (tmp_path / "classnames.txt").write_text("bat\ncoffee house\n")
+    assert build(tmp_path).classnames == ["bat", "coffee house"]

@@ -19,14 +19,14 @@ HERE = Path(__file__).parent
 
 def beside(name):
     """A module of this folder: tests are no package."""
-    spec = importlib.util.spec_from_file_location(f"reports_{name}", HERE / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"reports_{name.replace('/', '_')}", HERE / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
 
 
-of_page = beside("test_page")
+of_page = beside("render/test_html")
 pytestmark = pytest.mark.extras
 
 

@@ -8,7 +8,8 @@ import report
 from reports.efficiency import efficiency
 from reports.records import find_runs
 from reports.reference_results import datasets_of
-from reports.tables import accuracy_tables, best_cells, presets_side_by_side
+from reports.table_types import best_cells
+from reports.tables import accuracy_tables, presets_side_by_side
 
 REGISTRY = {"Flowers102": "OxfordFlowers", "DTD": "DescribableTextures"}
 
@@ -88,7 +89,7 @@ def test_cross_dataset_averages_targets_only(make):
     assert across["ImageNet", "MMRL"]["accuracy"].beside == 72.03
     other = rows(table(make, "domain_generalization"))
     assert other["Average", "MMRL"]["accuracy"].score.mean == 63.0
-    assert {labels[0] for labels in other} == {"Average", "ImageNet", "ImageNetA", "ImageNetR"}
+    assert {labels[0] for labels in other} == {"Average", "ImageNet", "ImageNet-A", "ImageNet-R"}
 
 
 def test_few_shot_has_a_column_for_each_number(make):
@@ -180,9 +181,9 @@ def test_a_probe_of_its_own_classes_takes_no_part_in_the_new_ones(make):
         make("LinearProbe", accuracy=46.0, seed=seed)
         make("CoOp", accuracy=46.0, seed=seed)
     cells = rows(table(make))
-    assert cells["EuroSAT", "LinearProbe"]["new"].score.incomplete == "takes no part"
+    assert cells["EuroSAT", "Linear probe"]["new"].score.incomplete == "takes no part"
     assert cells["EuroSAT", "CoOp"]["new"].score.incomplete == "not run"
-    assert not cells["EuroSAT", "LinearProbe"]["base"].score.incomplete
+    assert not cells["EuroSAT", "Linear probe"]["base"].score.incomplete
 
 
 def test_the_time_of_all_runs_is_told_by_protocol(make):

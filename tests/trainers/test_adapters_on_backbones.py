@@ -107,7 +107,15 @@ def test_classes_outside_the_cache_get_zero_shot_logits(backbone, trainer):
 
 @pytest.mark.parametrize(
     ("given", "depth", "layers"),
-    [((5, 12), 12, [5, 12]), ((0, 0), 12, [5, 12]), ((0, 0), 24, [10, 24]), ((0, 0), 2, [1, 2]), ((3, 0), 4, [3, 4])],
+    [
+        ((5, 12), 12, [5, 12]),
+        ((0, 12), 12, [0, 12]),
+        ((0, 0), 12, [0, 0]),
+        (("auto", "auto"), 12, [5, 12]),
+        (("", "auto"), 24, [10, 24]),
+        (("auto", "auto"), 2, [1, 2]),
+        ((3, "auto"), 4, [3, 4]),
+    ],
 )
 def test_adapted_layers(given, depth, layers):
     assert adapted_layers(*given, depth) == list(range(layers[0], layers[1] + 1))
@@ -115,5 +123,5 @@ def test_adapted_layers(given, depth, layers):
 
 @pytest.mark.parametrize("given", [(5, 13), (6, 5), (-1, 4)])
 def test_layers_that_are_not_there_are_named(given):
-    with pytest.raises(ValueError, match=r"ADAPTER_START.*1 to 12"):
+    with pytest.raises(ValueError, match=r"ADAPTER_START.*from 0, the embedding stage, to 12"):
         adapted_layers(*given, 12)

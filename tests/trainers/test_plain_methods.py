@@ -29,6 +29,10 @@ CASES = [
     ("VPT", plain.vpt, {"N_CTX_VISION": 8, "PROMPT_DEPTH_VISION": 6}),
     ("IVLP", plain.ivlp, {"N_CTX_VISION": 3, "N_CTX_TEXT": 5, "PROMPT_DEPTH_VISION": 6, "PROMPT_DEPTH_TEXT": 1}),
     ("IVLP", plain.ivlp, {"N_CTX_VISION": 4, "N_CTX_TEXT": 2, "PROMPT_DEPTH_VISION": 1, "PROMPT_DEPTH_TEXT": 4}),
+    ("IVLP", plain.ivlp, {"N_CTX_VISION": 0, "N_CTX_TEXT": 4, "PROMPT_DEPTH_VISION": 0, "PROMPT_DEPTH_TEXT": 4}),
+    ("IVLP", plain.ivlp, {"N_CTX_VISION": 2, "PROMPT_DEPTH_VISION": 0, "PROMPT_DEPTH_TEXT": 1}),
+    ("IVLP", plain.ivlp, {"N_CTX_VISION": 2, "PROMPT_DEPTH_VISION": 6, "PROMPT_DEPTH_TEXT": 0}),
+    ("IVLP", plain.ivlp, RANDOM | {"PROMPT_DEPTH_VISION": 2, "PROMPT_DEPTH_TEXT": 0}),
     ("MaPLe", plain.maple, {"N_CTX": 2, "PROMPT_DEPTH": 1}),
     ("MaPLe", plain.maple, {"N_CTX": 6, "PROMPT_DEPTH": 4}),
     (
@@ -36,10 +40,21 @@ CASES = [
         lambda problem: plain.promptsrc(problem, ensemble("sixty")[:3]),
         {"PROMPT_DEPTH_VISION": 2, "PROMPT_DEPTH_TEXT": 4, "TEXT_LOSS_WEIGHT": 3, "IMAGE_LOSS_WEIGHT": 0.5},
     ),
+    *(
+        (
+            "PromptSRC",
+            lambda problem: plain.promptsrc(problem, ensemble("sixty")[:3]),
+            {"PROMPT_DEPTH_VISION": image, "PROMPT_DEPTH_TEXT": text},
+        )
+        for image, text in ((0, 3), (3, 0))
+    ),
     ("TCP", plain.tcp, {"CLASS_TOKENS_LAYER": 1, "TEMPLATE": "X X X X {}."}),
     ("TCP", plain.tcp, {"CLASS_TOKENS_LAYER": 4, "TEMPLATE": "X X X X {}, a type of pet."}),
     ("MMA", plain.mma, {"ADAPTER_START": 1, "ADAPTER_END": 4, "ADAPTER_DIM": 8, "ADAPTER_SCALE": 0.7}),
     ("MMA", plain.mma, {"ADAPTER_START": 2, "ADAPTER_END": 3, "ADAPTER_DIM": 24, "ADAPTER_SCALE": 0.001}),
+    ("MMA", plain.mma, {"ADAPTER_START": 0, "ADAPTER_END": 0, "ADAPTER_DIM": 8, "ADAPTER_SCALE": 0.3}),
+    ("MMA", plain.mma, {"ADAPTER_START": 0, "ADAPTER_END": 4, "ADAPTER_DIM": 8, "ADAPTER_SCALE": 0.1}),
+    ("MMA", plain.mma, {"ADAPTER_START": 0, "ADAPTER_END": 2, "ADAPTER_DIM": 16, "ADAPTER_SCALE": 2.0}),
     ("CLIPAdapter", plain.clip_adapter, {"RATIO": 0.6, "REDUCTION": 2}),
     ("MMRL", plain.mmrl, {"REP_LAYERS": [1], "REP_DIM": 24, "N_REP_TOKENS": 1}),
     ("MMRL", plain.mmrl, {"REP_LAYERS": [2, 3], "REP_DIM": 24, "REG_WEIGHT": 7.0}),

@@ -65,7 +65,7 @@ def build_method(
     cfg: CfgNode, kind: type[Method], node: str, clip: FrozenCLIP, precision: Precision, classnames: Sequence[str]
 ) -> Method:
     """A method at its start values, for these classes in this order; `node` names its settings."""
-    template = cfg.DATASET.TEMPLATE or dataset_template(cfg.DATASET.NAME)
+    template = cfg.DATASET.TEMPLATE or dataset_template(cfg.DATASET.NAME, cfg.TRAINER.NAME)
     task = Task(tuple(classnames), template, cfg.DATASET.NAME)
     with precision.context():
         return kind(method_settings(cfg, node), clip, task).to(clip.device)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dassl.config import ConfigError
+from dassl.config.coercion import AUTO
 
 EMBEDDED = 0
 """The layer number of the image encoder's embedded input, before its first norm."""
@@ -33,8 +34,10 @@ class LayerPrompts:
         return layer in self.by_layer
 
 
-def image_prompts(prompts: Sequence[Tensor]) -> LayerPrompts:
-    """Prompts behind the patches: the first at the embedded input, each further one at layer 2, 3, ..."""
+def image_prompts(prompts: Sequence[Tensor]) -> LayerPrompts | None:
+    """Prompts behind the patches: the first at the embedded input, each further one at layer 2, 3, ...; or none."""
+    if not len(prompts):
+        return None
     layers = [EMBEDDED, *range(2, len(prompts) + 1)]
     return LayerPrompts(dict(zip(layers, prompts, strict=True)), len(prompts[0]), at=None)
 
@@ -49,13 +52,22 @@ def random_prompts(layers: int, count: int, width: int) -> nn.ParameterList:
     return nn.ParameterList(torch.empty(count, width).normal_(std=0.02) for _ in range(layers))
 
 
-def check_depth(key: str, depth: int, layers: int) -> int:
-    """The depth, if the encoder has that many layers; 0 is three quarters of them (9 of 12, as published).
+def by_depth(setting: int | str, chosen: int) -> int:
+    """Return a setting that is a layer or a number of layers; of `auto`, what is chosen by the backbone's depth."""
+    return chosen if setting in ("", AUTO) else int(setting)
+
+
+def check_depth(key: str, depth: int | str, layers: int, least: int = 0) -> int:
+    """Return the number of layers with prompts of their own; `auto` is three quarters of them (9 of 12, as published).
 
     Raises:
-        dassl.config.ConfigError: it has not, or the depth is negative.
+        dassl.config.ConfigError: the encoder does not have that many, or the method needs more.
     """
-    depth = depth or max(1, 3 * layers // 4)
-    if not 1 <= depth <= layers:
-        raise ConfigError(f"{key} is {depth}; this backbone's encoder has layers 1 to {layers} (0: by its depth)")
+    depth = by_depth(depth, max(1, 3 * layers // 4))
+    if not least <= depth <= layers:
+        none = "" if least else "; 0: no prompt"
+        raise ConfigError(
+            f"{key} is {depth}; it must be from {least} to {layers}, the layers of this backbone's encoder{none} "
+            f"(auto: chosen by their number)"
+        )
     return depth

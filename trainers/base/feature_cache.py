@@ -64,6 +64,7 @@ class FeatureCache:
         transform, folder = images.transform, cache_folder()
         about = [repr(transform), PIL.__version__, torchvision.__version__, torch.__version__]
         about += [self.clip.fingerprint, self.precision.name, self.clip.device.type]
+        about += ["upright"] if images.upright else []
         about += [] if view is None else [view, self.seed]
         try:
             path = folder / f"{digest(images.data_source, *about)}.features"

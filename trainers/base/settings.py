@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from dassl.config import ConfigBuilder, ConfigError
+from dassl.config.coercion import decode
 from dassl.config.validators import leaves
 from dassl.engine import TRAINER_REGISTRY
 from safeio.names import find_name
@@ -31,6 +32,9 @@ HARNESS_DEFAULTS = {
     "SWEPT": (),  # for the record: keys whose values a sweep varies
     "DATASET.LABEL_NOISE": 0.0,  # share of the training images that get another class's label
     "DATASET.IMBALANCE": 1.0,  # largest class of the few-shot set over the smallest, at least 1
+    "DATASET.OWN_NAME": "",  # of own images in folders, records and reports; empty: the name of their folder
+    "DATASET.VAL_SHARE": -1.0,  # of own images: share of each class set aside for validation; below 0: see docs
+    "DATASET.ALLOW": (),  # faults of own images that are accepted: datasets/own/table.py lists them
     "DATASET.SUBSAMPLE_CLASSES": "all",  # all, base or new
     "MODEL.BACKBONE.RESIZE_POSITIONS": False,  # whether INPUT.SIZE may be another than the backbone's
     "DATASET.TEMPLATE": "",  # a {} for the class name; empty: configs/templates.yaml
@@ -156,8 +160,12 @@ def _merge_per_dataset(builder: ConfigBuilder, pairs: Mapping[str, Any]) -> None
         return
     values = _read(file).get(pairs.get("TASK", cfg.TASK), {}).get(dataset, {})
     node = TRAINER_REGISTRY.get(trainer).settings_node
+    shots = decode(pairs.get("DATASET.NUM_SHOTS", cfg.DATASET.NUM_SHOTS))
     for key, value in values.items():
-        builder.set(f"TRAINER.{node}.{key}", value, f"per-dataset value, configs/trainers/{trainer}/per_dataset.yaml")
+        value = value.get(shots) if isinstance(value, Mapping) else value
+        if value is not None:
+            key = key if "." in key else f"TRAINER.{node}.{key}"
+            builder.set(key, value, f"per-dataset value, configs/trainers/{trainer}/per_dataset.yaml")
 
 
 def _decide_role(builder: ConfigBuilder) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from clip.hugging_face import is_hugging_face
 from clip.open_clip_models import is_open_clip
 from clip.pretrained import unknown
 from dassl.config import ConfigBuilder
@@ -17,6 +18,7 @@ from dassl.config.validators import (
     each,
     is_number,
     one_of,
+    or_auto,
 )
 from dassl.data.datasets.build import DATASET_REGISTRY
 from dassl.engine import TRAINER_REGISTRY
@@ -47,9 +49,11 @@ OF_THE_HARNESS = {
 OF_METHODS = {  # by the setting's name: methods that share a name mean the same by it
     "PREC": one_of(*PRECISIONS),
     "CLASS_TOKEN_POSITION": one_of("end", "middle", "front"),
-    **dict.fromkeys(("N_CTX", "N_CTX_TEXT", "N_CTX_VISION"), between(1, 76)),  # of 77 positions, one is the start
-    **dict.fromkeys(("PROMPT_DEPTH", "PROMPT_DEPTH_TEXT", "PROMPT_DEPTH_VISION"), at_least(0)),
-    **dict.fromkeys(("ADAPTER_START", "ADAPTER_END", "CLASS_TOKENS_LAYER"), at_least(0)),
+    **dict.fromkeys(("N_CTX", "N_CTX_TEXT"), between(1, 76)),  # of 77 positions, one is the start
+    "N_CTX_VISION": between(0, 76),
+    **dict.fromkeys(("PROMPT_DEPTH", "CLASS_TOKENS_LAYER"), or_auto(at_least(1))),
+    **dict.fromkeys(("PROMPT_DEPTH_TEXT", "PROMPT_DEPTH_VISION"), or_auto(at_least(0))),
+    **dict.fromkeys(("ADAPTER_START", "ADAPTER_END"), or_auto(at_least(0))),
     **dict.fromkeys(("ADAPTER_DIM", "REP_DIM", "PROJ_LORA_DIM", "RES_LORA_DIM", "REDUCTION"), at_least(1)),
     "N_REP_TOKENS": between(1, 75),
     "REP_LAYERS": Rule("layers, numbered from 1", lambda value: all(is_number(v) and v >= 1 for v in value)),
@@ -57,7 +61,8 @@ OF_METHODS = {  # by the setting's name: methods that share a name mean the same
     **dict.fromkeys(("REG_WEIGHT", "W", "C", "TEXT_LOSS_WEIGHT", "IMAGE_LOSS_WEIGHT"), at_least(0)),
     **dict.fromkeys(("INIT_ALPHA", "INIT_BETA"), at_least(0)),
     **dict.fromkeys(("T", "GPA_STD"), above(0)),
-    **dict.fromkeys(("ADAPTER_SCALE", "GPA_MEAN", "LAMBDA"), NUMBER),
+    "ADAPTER_SCALE": Rule("a number other than 0", lambda value: is_number(value) and value != 0),
+    **dict.fromkeys(("GPA_MEAN", "LAMBDA"), NUMBER),
     "SELECT_ON": one_of("val", "test"),
     "SEARCH_SCALE": each(above(0), 2),
     "SEARCH_STEP": each(at_least(1), 2),
@@ -79,7 +84,7 @@ OF_METHODS = {  # by the setting's name: methods that share a name mean the same
 
 def _adapters(values: Values) -> str | None:
     start, end = (values[f"TRAINER.MMADAPTER.ADAPTER_{edge}"] for edge in ("START", "END"))
-    if end and start > end:
+    if isinstance(start, int) and isinstance(end, int) and start > end:
         return f"TRAINER.MMADAPTER.ADAPTER_START is {start}, behind ADAPTER_END, which is {end}"
     return None
 
@@ -91,7 +96,7 @@ def _dataset(values: Values) -> str | None:
 
 def _backbone(values: Values) -> str | None:
     name = values["MODEL.BACKBONE.NAME"]
-    return None if not name or is_open_clip(name) else unknown(name)
+    return None if not name or is_open_clip(name) or is_hugging_face(name) else unknown(name)
 
 
 def check_settings(builder: ConfigBuilder) -> None:

@@ -17,9 +17,10 @@ def _table() -> dict:
     return yaml.safe_load(TABLE.read_text(encoding="utf-8"))
 
 
-def dataset_template(dataset: str) -> str:
-    """The published template of a dataset (registry name), or the general one."""
-    return _table()["datasets"].get(dataset, _table()["default"])
+def dataset_template(dataset: str, method: str = "") -> str:
+    """Return a dataset's published template (registry names), of the method's own table first; else the general one."""
+    own = _table()["methods"].get(method, {})
+    return own.get(dataset) or _table()["datasets"].get(dataset, _table()["default"])
 
 
 def ensemble(name: str) -> list[str]:

@@ -70,7 +70,7 @@ class ClipTrainer(TrainerX):
             )
         if cfg.TEST.ROLE not in ROLES:
             raise ConfigError(f"TEST.ROLE is {cfg.TEST.ROLE!r}; it must be one of {', '.join(ROLES)}")
-        check_template(cfg.DATASET.TEMPLATE or dataset_template(cfg.DATASET.NAME))
+        check_template(cfg.DATASET.TEMPLATE or dataset_template(cfg.DATASET.NAME, cfg.TRAINER.NAME))
 
     def build_data_loader(self) -> None:
         """The backbone before the data: what it and the settings cannot do together is told without reading any."""

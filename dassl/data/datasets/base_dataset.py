@@ -9,6 +9,8 @@ from dassl.data.few_shot import group_by, sample_few_shot
 from dassl.utils.download import download_url, extract_archive
 from dassl.utils.names import check_availability
 from safeio.errors import MissingFile
+from safeio.images import UnreadableImage
+from safeio.packed_images import is_packed
 
 
 class Datum:
@@ -90,6 +92,18 @@ class DatasetBase:
         self._check_classes()
         self._num_classes = self.get_num_classes(train_x)
         self._lab2cname, self._classnames = self.get_lab2cname(train_x)
+
+    def verify(self) -> None:
+        """Look at the images before anything is computed; here for empty files, a dataset may look closer.
+
+        Raises:
+            UserError: images that cannot be read; the message counts them and names the first.
+        """
+        items = {item.impath: item for part in (self._train_x, self._val, self._test) for item in part or ()}
+        empty = [path for path in items if not is_packed(path) and os.path.isfile(path) and not os.path.getsize(path)]
+        if empty:
+            shown = ", ".join(empty[:5]) + (f" and {len(empty) - 5:,} more" if len(empty) > 5 else "")
+            raise UnreadableImage(f"{len(empty):,} of {len(items):,} images are empty files (0 bytes): {shown}")
 
     @property
     def train_x(self) -> list[Datum]:

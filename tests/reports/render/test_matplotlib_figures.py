@@ -13,6 +13,7 @@ from reports.ablations import ablations
 from reports.records import find_runs
 from reports.render.label_placement import Box, place
 from reports.render.matplotlib_figures import figure_of, file_name, means_to_show
+from runs.names import method_name
 from runs.protocol import load_protocol, methods, protocols
 from runs.sweep.plan import Request, expand
 
@@ -103,7 +104,7 @@ def test_what_two_methods_call_the_same_is_one_figure(make):
             make.base2new(method, "EuroSAT", [90.0 + count], [70.0], swept=swept)
     found = ablations(find_runs(make.root))
     assert {chart.group for chart in found} == {"EuroSAT: number of representation tokens"}
-    assert [series.label for series in found[0].series] == ["MMRL", "MMRLpp"]
+    assert [series.label for series in found[0].series] == ["MMRL", "MMRL++"]
     assert {chart.x for chart in found} == {"number of representation tokens"}
 
 
@@ -124,7 +125,9 @@ def test_every_ready_ablation_has_its_plot(make, name):
         assert [[series.label for series in chart.series] for chart in found] == [["base", "new", "H"]]
     else:
         assert [chart.name for chart in found] == ["base", "new", "H"]
-        assert all({series.label for series in chart.series} == set(data["methods"]) for chart in found)
+        assert all(
+            {series.label for series in chart.series} == set(map(method_name, data["methods"])) for chart in found
+        )
     for series in (series for chart in found for series in chart.series):
         xs = [point.x for point in series.points]
         assert xs == sorted(xs) and len(xs) == len(values)
@@ -188,10 +191,10 @@ def test_nothing_is_cut_off_however_many_methods(make):
         FigureCanvasAgg(figure).draw()
         axes = figure.axes[0].get_window_extent()
         assert axes.width > 0.4 * figure.bbox.width and axes.height > 0.6 * figure.bbox.height
-        (panel,) = figure.axes
+        (panel,), shown = figure.axes, sorted(map(method_name, methods()))
         of_legend = [text for legend in figure.legends for text in legend.get_texts()]
-        names = [text for text in (*panel.texts, *of_legend) if text.get_text() in methods()]
-        assert sorted(text.get_text() for text in names) == methods()
+        names = [text for text in (*panel.texts, *of_legend) if text.get_text() in shown]
+        assert sorted(text.get_text() for text in names) == shown
         for text in (*names, panel.title, panel.xaxis.label, panel.yaxis.label, *figure.texts):
             box = text.get_window_extent()
             assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1, text

@@ -1,0 +1,212 @@
+"""CLIP in Hugging Face's layout: a folder or cache of a `CLIPModel`, or a name on the hub.
+
+`config.json` says what the weights do not (heads, activation), `preprocessor_config.json` how images were normalised.
+The weights are read by `clip.weights`; the hub's client is asked for files only.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from clip.architecture import Architecture
+from clip.block import QuickGELU
+from clip.pretrained import FILE_SUFFIXES, UnknownModelError
+from safeio.errors import UserError
+
+PREFIX = "hf:"
+CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
+FILES = ("model.safetensors", "pytorch_model.bin")
+INDEXES = tuple(f"{file}.index.json" for file in FILES)
+"""Of weights in several files: which tensor is in which."""
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+TEXT_DEFAULTS = {"hidden_size": 512, "num_hidden_layers": 12, "num_attention_heads": 8}
+VISION_DEFAULTS = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "image_size": 224,
+                   "patch_size": 32}  # fmt: skip
+"""Of `CLIPConfig`: a config.json leaves out what equals them."""
+ACTIVATIONS: dict[str, type[nn.Module]] = {"quick_gelu": QuickGELU, "gelu": nn.GELU}
+LAYER_NORM_EPS = 1e-5
+
+
+class UnsupportedLayout(UserError, ValueError):
+    """A folder or file of Hugging Face's that is no CLIP of OpenAI's architecture, or is not whole."""
+
+
+def is_hugging_face(name: str) -> bool:
+    """Return True for a folder with a config.json, a file in a CLIPModel's folder, or a name on the hub."""
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return (snapshot(path) / CONFIG).is_file()
+    if path.is_file():
+        return _model_type(path.parent) == "clip"
+    return bool(hub_name(name))
+
+
+def hub_name(name: str) -> str:
+    """Return the name on the hub, OWNER/NAME, that a text is: with `hf:` in front, or where it can be nothing else."""
+    if name.startswith(PREFIX):
+        return name.removeprefix(PREFIX)
+    path = Path(name)
+    local = path.suffix in FILE_SUFFIXES or path.parent.exists() or name.lower().startswith("vit-")
+    return name if HUB_NAME.fullmatch(name) and not local else ""
+
+
+def find(name: str) -> tuple[Path, Architecture]:
+    """Return the folder or file of a model's weights, and what its configuration says.
+
+    Args:
+        name: a folder, a weights file beside a config.json, or `OWNER/NAME` on the hub, also `hf:OWNER/NAME`.
+
+    Raises:
+        UnknownModelError: the hub has no such model, or cannot be reached.
+        UnsupportedLayout: another architecture, or files are missing.
+    """
+    path = Path(name).expanduser()
+    if not path.exists() and (owner_and_name := hub_name(name)):
+        path = _from_hub(owner_and_name)
+    folder = snapshot(path) if path.is_dir() else path.parent
+    architecture = read_architecture(folder)
+    if path.is_file():
+        return path, architecture
+    weights_files(folder)  # refuses a folder without weights
+    return folder, architecture
+
+
+def snapshot(folder: Path) -> Path:
+    """Return the folder itself or, of a model in the hub's cache (`models--OWNER--NAME`), its newest snapshot."""
+    if not (folder / "snapshots").is_dir():
+        return folder
+    main = folder / "refs" / "main"
+    if main.is_file() and (named := folder / "snapshots" / main.read_text(encoding="utf-8").strip()).is_dir():
+        return named
+    found = sorted((folder / "snapshots").iterdir(), key=lambda path: path.stat().st_mtime)
+    return found[-1] if found else folder
+
+
+def weights_files(folder: Path) -> list[Path]:
+    """Return the files of a model's weights: one, or those that an index names.
+
+    Raises:
+        UnsupportedLayout: there are none, or some are missing.
+    """
+    for file, index in zip(FILES, INDEXES, strict=True):
+        if (folder / file).is_file():
+            return [folder / file]
+        if (folder / index).is_file():
+            parts = sorted(set(_json(folder / index).get("weight_map", {}).values()))
+            if missing := [part for part in parts if not (folder / part).is_file()]:
+                raise UnsupportedLayout(
+                    f"{folder} is a CLIPModel in {len(parts)} files, of which {len(missing)} are missing: "
+                    f"{', '.join(missing[:3])}."
+                )
+            return [folder / part for part in parts]
+    others = [file.name for file in folder.glob("*") if file.suffix in (".h5", ".msgpack", ".onnx", ".gguf")]
+    hint = f" {', '.join(others[:3])} are of other frameworks." if others else ""
+    raise UnsupportedLayout(
+        f"{folder} is a Hugging Face folder ({CONFIG} is there), but lacks the weights: {' or '.join(FILES)}.{hint}"
+    )
+
+
+def read_architecture(folder: Path) -> Architecture:
+    """Read what `config.json` and `preprocessor_config.json` say beyond the weights.
+
+    Raises:
+        UnsupportedLayout: the configuration is of another architecture than OpenAI's.
+    """
+    config = _json(folder / CONFIG)
+    kind = config.get("model_type")
+    if kind != "clip" or "CLIPModel" not in (config.get("architectures") or ["CLIPModel"]):
+        what = ", ".join(config.get("architectures") or [str(kind)])
+        raise UnsupportedLayout(
+            f"{folder} is a Hugging Face model of another kind: {what}. A backbone is a CLIPModel with both encoders "
+            f"(model_type 'clip')."
+        )
+    text = TEXT_DEFAULTS | (config.get("text_config_dict") or {}) | (config.get("text_config") or {})
+    vision = VISION_DEFAULTS | (config.get("vision_config_dict") or {}) | (config.get("vision_config") or {})
+    activations = {part.get("hidden_act", "quick_gelu") for part in (text, vision)}
+    if len(activations) > 1 or not activations <= set(ACTIVATIONS):
+        raise UnsupportedLayout(
+            f"{folder / CONFIG}: hidden_act is {', '.join(sorted(activations))}; it must be the same for both, "
+            f"quick_gelu or gelu."
+        )
+    if any(abs(part.get("layer_norm_eps", LAYER_NORM_EPS) - LAYER_NORM_EPS) > 1e-9 for part in (text, vision)):
+        raise UnsupportedLayout(f"{folder / CONFIG}: layer_norm_eps is not {LAYER_NORM_EPS}, as in OpenAI's CLIP.")
+    declared = {
+        "vision_layers": vision["num_hidden_layers"],
+        "vision_width": vision["hidden_size"],
+        "vision_heads": vision["num_attention_heads"],
+        "vision_patch_size": vision["patch_size"],
+        "transformer_width": text["hidden_size"],
+        "transformer_heads": text["num_attention_heads"],
+        "transformer_layers": text["num_hidden_layers"],
+    }
+    mean, std = _normalisation(folder)
+    return Architecture(ACTIVATIONS[activations.pop()], declared, mean, std)
+
+
+def _normalisation(folder: Path) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+    if not (folder / PREPROCESSOR).is_file():
+        return None, None
+    about = _json(folder / PREPROCESSOR)
+    mean, std = about.get("image_mean"), about.get("image_std")
+    if not all(isinstance(value, list) and len(value) == 3 for value in (mean, std)):
+        return None, None
+    return tuple(map(float, mean)), tuple(map(float, std))
+
+
+def _model_type(folder: Path) -> str | None:
+    try:
+        return _json(folder / CONFIG).get("model_type")
+    except UnsupportedLayout:
+        return None
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UnsupportedLayout(f"{file} cannot be read as JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise UnsupportedLayout(f"{file} holds {type(content).__name__}, expected an object.")
+    return content
+
+
+def _from_hub(name: str) -> Path:
+    """Return the folder of a model on the hub: the cache's copy, else downloaded.
+
+    Raises:
+        UnknownModelError: it cannot be had; the message says how to do without the network.
+    """
+    if find_spec("huggingface_hub") is None:
+        raise UnknownModelError(
+            f"The model {name!r} on the Hugging Face hub needs huggingface_hub: pip install huggingface_hub, or "
+            f"download the folder elsewhere and give its path."
+        )
+    import huggingface_hub  # optional, and slow to import
+
+    wanted = [CONFIG, PREPROCESSOR, *INDEXES, "*.safetensors"]
+    get: Callable[..., str] = huggingface_hub.snapshot_download
+    try:
+        cached = Path(get(name, allow_patterns=wanted, local_files_only=True))
+        weights_files(cached)
+        return cached
+    except Exception:  # not in the cache, or not whole: the client has many kinds of errors
+        pass
+    try:
+        folder = Path(get(name, allow_patterns=wanted))
+        if not list(folder.glob("*.safetensors")):
+            folder = Path(get(name, allow_patterns=[*wanted, "pytorch_model*.bin"]))
+        return folder
+    except Exception as error:  # whatever the client, or the network, may raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UnknownModelError(
+            f"The model {name!r} is not in the Hugging Face cache and could not be downloaded ({reason}). On a machine "
+            f"with network: hf download {name} --local-dir FOLDER; copy FOLDER here and give its path."
+        ) from error

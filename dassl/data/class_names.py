@@ -1,0 +1,116 @@
+"""Names of classes: one way to compare, check, read and order them, for training, prediction, demo and export."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import ftfy
+
+from safeio.errors import UserError
+
+
+class ClassNamesError(UserError, ValueError):
+    """A list of class names that cannot be used; the message has the lines and what is wrong with them."""
+
+
+def spoken(name: str) -> str:
+    """Return a name as the tokenizer reads it: underscores are spaces, case and repeated spaces do not count."""
+    text = html.unescape(html.unescape(ftfy.fix_text(name)))
+    return " ".join(text.replace("_", " ").split()).lower()
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Return a sorting key under which `2` comes before `10`, and otherwise text order holds."""
+    parts = re.findall(r"\d+|\D+", name, re.ASCII)
+    return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts]
+
+
+def check_names(names: Sequence[str], source: str, places: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Return the names without outer spaces.
+
+    Args:
+        source: what the names are from, for messages.
+        places: where each name stands, such as `line 3`; positions by default.
+
+    Raises:
+        ClassNamesError: there are none, one is empty or of undecodable bytes, or two are the same in words.
+    """
+    if not any(map(spoken, names)):
+        raise ClassNamesError(f"There are no class names in {source}.")
+    places = places or [f"name {number}" for number in range(1, len(names) + 1)]
+    first: dict[str, int] = {}
+    for position, name in enumerate(names):
+        if not decodable(name):
+            raise ClassNamesError(
+                f"{source}, {places[position]}: the class name {printable(name)} is not readable text (not UTF-8). "
+                f"Rename it, or save the file as UTF-8."
+            )
+        if not spoken(name):
+            raise ClassNamesError(f"{source}, {places[position]}: the class name is empty.")
+        other = first.setdefault(spoken(name), position)
+        if other != position:
+            raise ClassNamesError(
+                f"{source}: two classes are the same in words, so that nothing can tell them apart: "
+                f"{names[other]!r} and {name!r} ({places[other]}; {places[position]}). Give them different names."
+            )
+    return tuple(name.strip() for name in names)
+
+
+def decodable(name: str) -> bool:
+    """Return False for a name with bytes that are no UTF-8, or with the sign that stands for such bytes."""
+    return "\ufffd" not in name and not any("\ud800" <= character <= "\udfff" for character in name)
+
+
+def printable(name: str) -> str:
+    """Return a name in quotes, its undecodable bytes as escapes."""
+    return repr(name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
+
+
+def read_text(path: str | Path) -> str:
+    """Read a text file, UTF-8 with or without a mark at its start.
+
+    Raises:
+        ClassNamesError: the file cannot be read or is in another encoding; the message names the line.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise ClassNamesError(f"Cannot read class names from {path}: {error.strerror or error}") from error
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise ClassNamesError(f"{path} is UTF-16 text. Save it as UTF-8.")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        shown = data.splitlines()[line - 1].decode("utf-8", "backslashreplace")
+        raise ClassNamesError(
+            f"{path}, line {line}: this is not UTF-8 text ({shown!r}), often Latin-1 or a Windows code page. "
+            f"Save the file as UTF-8."
+        ) from error
+
+
+def numbered_lines(path: str | Path) -> list[tuple[int, str]]:
+    """Read the lines of a text file that are not blank, without outer spaces, each with its number."""
+    lines = enumerate(read_text(path).splitlines(), 1)
+    return [(number, line.strip()) for number, line in lines if line.strip()]
+
+
+def read_names(path: str | Path) -> tuple[str, ...]:
+    """Read class names from a text file, one per line.
+
+    Raises:
+        ClassNamesError: as `read_text` and `check_names`.
+    """
+    found = numbered_lines(path)
+    return check_names([name for _, name in found], str(path), [f"line {number}" for number, _ in found])
+
+
+def positions(names: Iterable[str], trained: Sequence[str]) -> list[int | None]:
+    """Return the label of each name among the trained classes; None where it is not one of them."""
+    labels: dict[str, int] = {}
+    for label, name in enumerate(trained):
+        labels.setdefault(spoken(name), label)
+    return [labels.get(spoken(name)) for name in names]

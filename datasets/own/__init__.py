@@ -1,0 +1,1 @@
+"""Images of the user's own: read from any usual layout into one table, and shown before anything is trained."""

@@ -1,0 +1,108 @@
+"""Hugging Face's tables: parquet files, arrow files, and what `datasets.save_to_disk` writes, through pyarrow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from datasets.own.names import name_classes
+from datasets.own.parts import parts_of
+from datasets.own.table import OwnDataError, Row, Table, few
+from safeio.packed_images import PARQUET, arrow_table, parquet_file, table_address
+
+LABELS = ("label", "labels", "class", "category", "target", "fine_label", "coarse_label", "classname", "class_name")
+"""Columns that hold a label, where the table does not say which one is a ClassLabel."""
+
+
+def read_tables(files: list[Path], root: Path) -> Table:
+    """Read tables in place.
+
+    Raises:
+        OwnDataError: pyarrow is missing, or a table has no image or no label column.
+    """
+    if find_spec("pyarrow") is None:
+        raise OwnDataError(
+            f"{root} holds parquet or arrow files, which pyarrow reads: pip install pyarrow "
+            f"(requirements-own-data.txt)."
+        )
+    table = Table(root, [], rules=[f"tables: {len(files)} {files[0].suffix.lstrip('.')} files, read in place"])
+    groups = {file: _group(file, root) for file in files}
+    parts = parts_of(groups.values())
+    if parts and len(parts) < len(set(groups.values())):
+        odd = [group for group in groups.values() if group not in parts]
+        raise OwnDataError(f"{root}: some tables name a part and some do not ({few(odd)}). Give one folder of them.")
+    given: dict[str, str] = {}
+    unlabelled = 0
+    for file, group in groups.items():
+        for row, label, name in _rows(file, table):
+            if label == "-1":  # how Hugging Face marks a test set without labels
+                unlabelled += 1
+                continue
+            table.rows.append(Row(row, label, parts.get(group, ""), f"{file.name}, row {row.split('::')[1]}"))
+            given[label] = name
+    if unlabelled:
+        table.warnings.append(f"left out, {unlabelled:,} rows have no label (-1)")
+    if parts:
+        table.rules.append("parts: by the files' names, " + ", ".join(f"{g} is {p}" for g, p in parts.items()))
+    named = any(name != label for label, name in given.items())
+    table.names, rule = name_classes(given, root if root.is_dir() else root.parent, given if named else None)
+    table.rules.append(rule)
+    return table
+
+
+def _group(file: Path, root: Path) -> str:
+    """Return the name that may be a part's: the file's without its number, or else its folder's."""
+    stem = file.stem.split("-")[0] if "-of-" in file.stem else file.stem
+    return stem if parts_of([stem]) else (file.parent.name if file.parent != root else stem)
+
+
+def _rows(file: Path, table: Table) -> Iterator[tuple[str, str, str]]:
+    """Yield address, label and name of each row."""
+    try:
+        schema = parquet_file(str(file)).schema_arrow if file.suffix == PARQUET else arrow_table(str(file)).schema
+    except Exception as error:  # pyarrow answers damaged files with kinds of its own
+        raise OwnDataError(f"{file} cannot be read: {error}") from error
+    features = _features(schema)
+    image = next((name for name, about in features.items() if _kind(about) == "Image"), None) or _image_column(schema)
+    label = next((name for name, about in features.items() if _kind(about) == "ClassLabel"), None)
+    label = label or next((name for name in LABELS if name in schema.names), None)
+    if image is None or label is None:
+        raise OwnDataError(f"{file}: expected a column of images and one of labels; found {few(schema.names, 12)}.")
+    rule = f"columns: image from {image!r}, label from {label!r}"
+    if rule not in table.rules:
+        table.rules.append(rule)
+    names = features.get(label, {}).get("names") or []
+    if file.suffix == PARQUET:
+        values = parquet_file(str(file)).read(columns=[label])[label].to_pylist()
+    else:
+        values = arrow_table(str(file))[label].to_pylist()
+    for number, value in enumerate(values):
+        if value is None:
+            raise OwnDataError(f"{file}, row {number}: the label is empty.")
+        known = isinstance(value, int) and 0 <= value < len(names)
+        yield table_address(file, number, image), str(value), str(names[value]) if known else str(value)
+
+
+def _features(schema: Any) -> dict[str, dict]:
+    """Return what Hugging Face's `datasets` says of the columns."""
+    try:
+        return json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+    except (KeyError, ValueError, TypeError):
+        return {}
+
+
+def _kind(about: Any) -> str:
+    return about.get("_type", "") if isinstance(about, dict) else ""
+
+
+def _image_column(schema: Any) -> str | None:
+    import pyarrow
+
+    def holds_images(kind: Any) -> bool:
+        binary = pyarrow.types.is_binary(kind) or pyarrow.types.is_large_binary(kind)
+        return binary or (pyarrow.types.is_struct(kind) and kind.get_field_index("bytes") >= 0)
+
+    return next((field.name for field in schema if holds_images(field.type)), None)

@@ -1,0 +1,44 @@
+"""Every image that a run will use is decoded before it trains, once: what was whole is remembered."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterable
+
+from dassl.data.crop_cache import cache_folder
+from datasets.base.splits import Split
+from datasets.own.inspect import unreadable_images
+from datasets.own.table import OwnDataError, few
+from safeio.atomic import atomic_write_text
+from safeio.packed_images import container_of
+
+
+def refuse_unreadable(split: Split) -> None:
+    """Decode the images of a split, unless the same files were whole before.
+
+    Raises:
+        OwnDataError: some cannot be decoded; the message counts them and names the first.
+    """
+    paths = list(dict.fromkeys(item.impath for part in split for item in part))
+    remembered = cache_folder() / f"{_digest(paths)}.whole"
+    if remembered.is_file():
+        return
+    if problems := unreadable_images(paths):
+        raise OwnDataError(
+            f"{len(problems):,} of {len(paths):,} images cannot be read: {few(problems, 5)}. Repair or remove them "
+            f"(`python -m datasets.check folder --root ... --deep` names all), then run this again."
+        )
+    with contextlib.suppress(OSError):  # without a cache they are decoded again next time
+        remembered.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write_text(remembered, f"{len(paths)} images were whole\n")
+
+
+def _digest(paths: Iterable[str]) -> str:
+    """Return a hash of paths, sizes and times of change."""
+    digest = hashlib.sha256()
+    for path in paths:
+        stat = os.stat(container_of(path))
+        digest.update(f"{path}\t{stat.st_size}\t{stat.st_mtime_ns}\n".encode(errors="surrogatepass"))
+    return digest.hexdigest()[:32]

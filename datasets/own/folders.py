@@ -1,0 +1,210 @@
+"""Class folders, with or without folders for the parts, below any number of wrapper folders."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from dassl.data.class_names import ClassNamesError, numbered_lines
+from datasets.own.names import name_classes
+from datasets.own.parts import parts_of
+from datasets.own.table import OwnDataError, Row, Table, few
+from datasets.own.tree import Tree, ending
+
+UNREADABLE = {".heic", ".heif", ".eps", ".ps", ".svg", ".pdf", ".raw", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf",
+              ".rw2", ".mp4", ".mov", ".avi", ".webm", ".npy", ".jxl"}  # fmt: skip
+"""Endings of images and videos that are not read here: a class folder full of them must not vanish."""
+
+
+def read_folders(tree: Tree, allow: Collection[str] = ()) -> Table:
+    """Read class folders.
+
+    Raises:
+        OwnDataError: the folders can be read in several ways, or in none; the message says what was found.
+    """
+    table = Table(tree.path, [])
+    top = _descend(tree, table)
+    folders = top.inhabited
+    _refuse_vanished(top)
+    parts = _part_folders(top, allow)
+    if parts:
+        _read_parts(top, parts, table)
+    elif _parts_below(folders):
+        table.rules.append("parts: folders inside the class folders, <class>/<part>/")
+        for name, folder in folders.items():
+            for below, part in parts_of(folder.inhabited).items():
+                table.rows += (Row(path, name, part) for path in folder.folders[below].all_images())
+    else:
+        _refuse_domains(top, folders, allow)
+        table.rules.append(f"classes: the folders in {top.path}; parts: none given")
+        table.rows += _of_classes(top, "", table)
+    _note_loose(top, table)
+    if table.rows:
+        table.names, rule = name_classes({row.label for row in table.rows}, _place_of_names(tree, top))
+        table.rules.append(rule)
+    return table
+
+
+def _place_of_names(tree: Tree, top: Tree) -> Path:
+    """Return the folder with the list of names: the one that was given, or the one of the class folders."""
+    return next((t.path for t in (top, tree) if {"classnames.txt", "words.txt"} & set(t.others)), top.path)
+
+
+def _descend(tree: Tree, table: Table, in_part: bool = False) -> Tree:
+    """Go into a folder that is alone, unless it is a class or, outside of one, a part."""
+    while not tree.images and len(tree.inhabited) == 1:
+        (name, only), *_ = tree.inhabited.items()
+        if not only.inhabited or (not in_part and name in parts_of([name])):
+            break
+        table.rules.append(f"wrapper folder: {name}/ is alone in {tree.path}, so its content is read")
+        tree = only
+    return tree
+
+
+def _part_folders(top: Tree, allow: Collection[str]) -> dict[str, str]:
+    """Return folder -> part where the folders of `top` are parts; empty where they are classes.
+
+    A folder called `train` that holds images among others that do so is a class: the vehicle.
+    """
+    folders = top.inhabited
+    found = parts_of(folders)
+    others = [name for name in folders if name not in found]
+    if not found or (others and not any(folders[name].inhabited for name in found)):
+        return {}
+    if others:
+        raise OwnDataError(
+            f"{top.path} holds the parts {few(list(found))} and besides them {few(others)}, with "
+            f"{sum(folders[name].count for name in others):,} images: are those a part, or classes? Rename each to "
+            f"train, val or test, move it elsewhere, or read one part alone: --root {top.path / next(iter(found))}"
+        )
+    doubled = [part for part, count in Counter(found.values()).items() if count > 1]
+    if doubled:
+        same = [name for name, part in found.items() if part in doubled]
+        raise OwnDataError(f"{top.path}: {' and '.join(same)} both mean the part {doubled[0]!r}. Rename or merge them.")
+    return found
+
+
+def _read_parts(top: Tree, parts: dict[str, str], table: Table) -> None:
+    told = ", ".join(f"{name}/ is {part}" for name, part in parts.items())
+    table.rules.append(f"parts: the folders in {top.path}: {told}")
+    unlabelled = []
+    train = [
+        _descend(top.folders[name], Table(top.path, []), in_part=True)
+        for name, part in parts.items()
+        if part == "train"
+    ]
+    classes = set(train[0].inhabited) if train else set()
+    for name, part in parts.items():
+        folder = _descend(top.folders[name], table, in_part=True)
+        flat = not folder.inhabited or (not classes & set(folder.inhabited) and _is_flat(folder))
+        if not flat:
+            table.rows += _of_classes(folder, part, table)
+        elif rows := list(_annotated(folder, part, classes)):
+            table.rules.append(f"{name}/: labels from {rows[0].place.partition(',')[0]}")
+            table.rows += rows
+        else:
+            unlabelled.append(name)
+    if not unlabelled:
+        return
+    left = {row.part for row in table.rows}
+    named = ", ".join(f"{name}/ ({top.folders[name].count:,} images)" for name in unlabelled)
+    if "train" not in left or not left & {"val", "test"}:
+        usable = next((name for name, part in parts.items() if part in left), None)
+        advice = f"To divide {usable}/ alone into training and testing: --root {top.path / usable}. " if usable else ""
+        raise OwnDataError(
+            f"{top.path}: images lie directly in {named}, in no class folder, so they have no label. Expected "
+            f"{unlabelled[0]}/<class>/*.jpg, or a manifest. {advice}predict.py takes images without labels."
+        )
+    table.warnings.append(f"left out, images without class folders have no label: {named}")
+
+
+def _is_flat(folder: Tree) -> bool:
+    """Return True where all images lie in one folder with no class folders: `val/images/*.jpg`."""
+    inside = list(folder.inhabited.values())
+    return len(inside) == 1 and not inside[0].inhabited and not folder.images
+
+
+def _annotated(folder: Tree, part: str, classes: set[str]) -> Iterator[Row]:
+    """Yield the images that a text file beside them labels: lines of file name, TAB, class (Tiny-ImageNet's)."""
+    paths = {path.rsplit("/", 1)[-1]: path for path in folder.all_images()}
+    for name in (other for other in folder.others if ending(other) == ".txt"):
+        try:
+            lines = [(number, line.split("\t")) for number, line in numbered_lines(folder.path / name)]
+        except ClassNamesError:
+            continue
+        if lines and all(len(cells) > 1 and cells[1] in classes for _, cells in lines):
+            rows = [(number, paths.get(cells[0]), cells[1]) for number, cells in lines]
+            yield from (Row(path, label, part, f"{name}, line {number}") for number, path, label in rows if path)
+            return
+
+
+def _of_classes(folder: Tree, part: str, table: Table) -> Iterator[Row]:
+    """Yield the images of class folders; folders inside them belong to the class."""
+    nested = [name for name, inner in folder.inhabited.items() if len(inner.inhabited) > 1]
+    if nested:
+        inside = few([f"{below}/" for below in folder.folders[nested[0]].inhabited], 3)
+        table.warnings.append(
+            f"the class is the first folder in {folder.path}: {nested[0]}/ holds {inside}, which all count as "
+            f"{nested[0]!r}"
+        )
+    for name, inner in folder.inhabited.items():
+        yield from (Row(path, name, part) for path in inner.all_images())
+    if part and folder.images:
+        table.warnings.append(f"left out, {len(folder.images)} images lie directly in {folder.path}, in no class")
+
+
+def _parts_below(folders: dict[str, Tree]) -> bool:
+    """Return True where every class folder holds nothing but part folders."""
+    return bool(folders) and all(
+        folder.inhabited
+        and not folder.images
+        and set(parts_of(folder.inhabited)) == set(folder.inhabited)
+        and not any(part.inhabited for part in folder.inhabited.values())
+        for folder in folders.values()
+    )
+
+
+def _refuse_domains(top: Tree, folders: dict[str, Tree], allow: Collection[str]) -> None:
+    """Refuse folders that hold the same folders: they are parts or domains under names that are not known."""
+    inside = [set(folder.inhabited) for folder in folders.values()]
+    if len(inside) < 2 or "nested" in allow or not all(inside):
+        return
+    shared = set.intersection(*inside)
+    if len(shared) * 2 < max(map(len, inside)) or not shared:
+        return
+    names, first = list(folders), next(iter(folders))
+    if set(parts_of(shared)) == shared:
+        raise OwnDataError(
+            f"{top.path} holds several datasets, {few(names)}, each with {few(sorted(shared))}. Give one: "
+            f"--root {top.path / first}"
+        )
+    raise OwnDataError(
+        f"{top.path}: the folders {few(names)} all hold {few(sorted(shared))}. They look like parts or domains and not "
+        f"like classes. Rename the parts to train, val and test, or read one: --root {top.path / first}. If {first} is "
+        f"a class: DATASET.ALLOW nested."
+    )
+
+
+def _refuse_vanished(top: Tree) -> None:
+    """Refuse class folders with images of which none can be read: the class would vanish."""
+    beside = top.inhabited
+    for name, folder in top.folders.items() if beside else ():
+        kinds = [kind for kind in folder.endings() if kind in UNREADABLE]
+        if name not in beside and kinds:
+            hint = " For HEIC: pip install pillow-heif." if {".heic", ".heif"} & set(kinds) else ""
+            raise OwnDataError(
+                f"{folder.path} holds no image that can be read, only {few(kinds)}: the class {name!r} would vanish. "
+                f"Convert the files to JPEG or PNG, or move the folder away.{hint}"
+            )
+
+
+def _note_loose(top: Tree, table: Table) -> None:
+    if top.images:
+        table.warnings.append(
+            f"left out, {len(top.images)} images lie directly in {top.path}, in no class folder, such as "
+            f"{top.images[0]}"
+        )
+    empty = [name for name in top.folders if name not in top.inhabited]
+    if empty:
+        table.warnings.append(f"folders without images are no classes: {few(empty)}")

@@ -1,0 +1,212 @@
+"""Read a folder or file of own images, whatever the layout, into one table. The first that fits of:
+
+a list or table that is named itself; `manifest.*`; what `datasets.save_to_disk` wrote; `metadata.*` (Hugging Face's
+imagefolder); parquet and arrow files; tar shards; class folders; a list beside a flat folder of images.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from pathlib import Path
+
+from datasets.own.arrow_tables import read_tables
+from datasets.own.folders import read_folders
+from datasets.own.manifest import ENDINGS, heads_of, is_manifest, read_entries, read_manifest
+from datasets.own.parts import part_word, parts_of
+from datasets.own.shards import read_shards
+from datasets.own.table import OwnDataError, Row, Table, check_allowed, check_table, few
+from datasets.own.tree import Tree, ending, survey
+from safeio.file_names import as_file_name
+from safeio.packed_images import ARROW, PARQUET, TAR
+
+TABLES = (PARQUET, ARROW)
+LISTS = (*ENDINGS, ".txt", ".xml", ".xlsx", ".mat")
+"""Endings of files that may say something of the images: they are named where they are not used."""
+EXPECTED = "<class>/*.jpg, train/<class>/*.jpg and test/<class>/*.jpg, a manifest (csv, tsv, json, jsonl), parquet, "
+EXPECTED += "arrow or tar files"
+
+
+def own_name(root: Path, given: str = "") -> str:
+    """Return the name that own data goes by in folders, records and reports: the given one, or the folder's."""
+    path = Path(root).expanduser().absolute()
+    return as_file_name(given or (path.stem if path.suffix else path.name))
+
+
+def read_table(root: Path, allow: Collection[str] = ()) -> Table:
+    """Read own images and check that nothing about them is in doubt.
+
+    Args:
+        root: a folder, a manifest, or a parquet, arrow or tar file.
+        allow: faults that are accepted, words of `datasets.own.table.ALLOWABLE`.
+
+    Raises:
+        OwnDataError: the layout is not understood or has a fault; the message says which, and what to do.
+        dassl.data.class_names.ClassNamesError: names that are empty, undecodable or the same in words.
+        FileNotFoundError: a list names images that are missing.
+    """
+    check_allowed(allow)
+    root = Path(root).expanduser().absolute()
+    if not root.exists():
+        raise OwnDataError(_no_such(root))
+    table = _read_file(root, allow) if root.is_file() else _read_folder(root, allow)
+    check_table(table, allow)
+    if "partial" in allow:
+        _leave_out_untrained(table)
+    return table
+
+
+def _no_such(root: Path) -> str:
+    tail = "/".join(root.parts[-2:])
+    hint = ""
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", tail) and not root.parent.exists():
+        hint = (
+            f" If {tail} is a dataset on the Hugging Face hub, download it first: "
+            f"hf download {tail} --repo-type dataset --local-dir {root.name}, then --root {root.name}"
+        )
+    return f"There is no folder or file {root}. Is DATASET.ROOT (--root) right?{hint}"
+
+
+def _read_file(root: Path, allow: Collection[str]) -> Table:
+    kind = root.suffix.lower()
+    if kind in ENDINGS:
+        return read_manifest([root], root.parent, allow)
+    if kind in TABLES:
+        return read_tables([root], root)
+    if kind == TAR:
+        return read_shards([root], root)
+    packed = kind in (".zip", ".gz", ".tgz", ".7z", ".rar", ".xz", ".bz2", ".zst")
+    advice = "Unpack it, and give the folder." if packed else f"Expected a folder with {EXPECTED}, or such a file."
+    raise OwnDataError(f"{root} is no dataset that can be read in place. {advice}")
+
+
+def _read_folder(root: Path, allow: Collection[str]) -> Table:
+    tree, wrappers = survey(root), []
+    while not tree.images and not tree.others and len(tree.folders) == 1 and not _is_part(tree):
+        (name, inner), *_ = tree.folders.items()
+        if not (inner.folders or any(ending(other) in (*LISTS, *TABLES, TAR) for other in inner.others)):
+            break
+        wrappers.append(f"wrapper folder: {name}/ is alone in {tree.path}, so its content is read")
+        tree = inner
+    table = _read_tree(tree, allow)
+    table.root, table.rules = root, [*dict.fromkeys([*wrappers, *table.rules])]
+    _note_unread(tree, table)
+    return table
+
+
+def _is_part(tree: Tree) -> bool:
+    return bool(part_word(next(iter(tree.folders))))
+
+
+def _read_tree(tree: Tree, allow: Collection[str]) -> Table:
+    lists = [tree.path / name for name in tree.others if ending(name) in ENDINGS]
+    manifests = [file for file in lists if file.stem.lower() == "manifest"]
+    if manifests and (is_manifest(manifests[0]) or len(tree.inhabited) < 2):
+        return _only(manifests, tree.path, allow)
+    if metadata := _metadata(tree):
+        return metadata
+    for kinds, read in ((TABLES, read_tables), ((TAR,), read_shards)):
+        found = [folder.path / name for folder in tree.walk() for name in folder.others if ending(name) in kinds]
+        if found and not tree.count:
+            return read([file for file in found if not file.name.startswith("cache-")], tree.path)
+    if not tree.count:
+        packed = [name for folder in tree.walk() for name in folder.others if ending(name) in (".zip", ".gz", ".tgz")]
+        advice = f" Unpack {packed[0]} first." if packed else ""
+        unread = ", ".join(f"{count} {kind}" for kind, count in tree.endings().most_common(5))
+        raise OwnDataError(
+            f"There are no images that can be read in {tree.path}{f', only {unread}' if unread else ''}. Expected "
+            f"{EXPECTED}. Is DATASET.ROOT (--root) right?{advice}"
+        )
+    return _folders_or_list(tree, lists, allow)
+
+
+def _folders_or_list(tree: Tree, lists: list[Path], allow: Collection[str]) -> Table:
+    """Read class folders; where there are none, the list that labels the images."""
+    candidates = [file for file in lists if is_manifest(file)]
+    try:
+        table = read_folders(tree, allow)
+    except OwnDataError:
+        if not candidates:
+            raise
+        table = None
+    if table is not None and (len(table.names) > 1 or not candidates):
+        return table
+    parts = parts_of([file.stem for file in candidates])
+    if len(parts) == len(candidates) > 1:
+        return read_manifest(candidates, tree.path, allow)
+    return _only(candidates, tree.path, allow)
+
+
+def _only(candidates: list[Path], root: Path, allow: Collection[str]) -> Table:
+    """Read the only list there is.
+
+    Raises:
+        OwnDataError: there are several.
+    """
+    if len(candidates) > 1:
+        names = few([file.name for file in candidates])
+        raise OwnDataError(f"{root} holds several lists of images: {names}. Give one: --root {candidates[0]}")
+    return read_manifest(candidates, root, allow)
+
+
+def _metadata(tree: Tree) -> Table | None:
+    """Read Hugging Face's `metadata.csv` or `metadata.jsonl`, beside the images or in each part's folder."""
+    found: list[tuple[Path, str]] = []
+    parts = parts_of(tree.folders)
+    for folder, part in ((tree, ""), *((tree.folders[name], part) for name, part in parts.items())):
+        for name in folder.others:
+            if name.lower() in ("metadata.csv", "metadata.jsonl"):
+                heads = heads_of(list(read_entries(folder.path / name)))
+                if heads.path and (heads.label or heads.name):
+                    found.append((folder.path / name, part))
+    if not found:
+        return None
+    whole = Table(tree.path, [])
+    tables = [(read_manifest([file], file.parent), part) for file, part in found]
+    for table, part in tables:
+        first = {_first_folder(row.path, tree.path): row for row in table.rows} if not part else {}
+        by_folder = parts_of(first)
+        for row in table.rows:
+            own = row.part or part or by_folder.get(_first_folder(row.path, tree.path), "")
+            whole.rows.append(Row(row.path, row.label, own, row.place))
+        whole.rules += [f"metadata: {table.root / rule.removeprefix('list: ')}" for rule in table.rules[:1]]
+        whole.names = {**whole.names, **table.names}
+    whole.rules.append("parts: by the folders of the images, or the list's own")
+    return whole
+
+
+def _first_folder(path: str, top: Path) -> str:
+    try:
+        return Path(path).relative_to(top).parts[0]
+    except ValueError:
+        return ""
+
+
+def _note_unread(tree: Tree, table: Table) -> None:
+    """Put on record which files were not read."""
+    used = {word.strip(",") for rule in table.rules for word in rule.replace("/", " ").split()}
+    for folder in tree.walk():
+        for name in folder.others:
+            kind = ending(name)
+            if name in used or (kind in (*TABLES, TAR) and not tree.count):
+                continue
+            table.unread[kind] += 1
+            if kind in LISTS and (folder is tree or len(table.ignored) < 20):
+                hint = (
+                    f" (it lists images: to use it, --root {folder.path / name})"
+                    if (folder is tree and kind in ENDINGS and is_manifest(folder.path / name))
+                    else ""
+                )
+                table.ignored.append(str((folder.path / name).relative_to(tree.path)) + hint)
+
+
+def _leave_out_untrained(table: Table) -> None:
+    """Leave out classes without a training image, where the data names the parts."""
+    if "train" not in table.parts or any(not row.part for row in table.rows):
+        return
+    trained = {row.label for row in table.rows if row.part == "train"}
+    left = [label for label in table.names if label not in trained]
+    if left:
+        table.rows = [row for row in table.rows if row.label in trained]
+        table.names = {label: name for label, name in table.names.items() if label in trained}
+        table.warnings.append(f"left out, classes without training images: {few(left)}")

@@ -1,0 +1,101 @@
+"""WebDataset shards: tar files in which files of one name, up to the first dot, belong together."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+from datasets.own.names import name_classes
+from datasets.own.parts import parts_of
+from datasets.own.table import OwnDataError, Row, Table, few
+from safeio.images import is_image_name
+from safeio.packed_images import tar_address
+
+LARGEST_TEXT = 1 << 16
+"""Bytes of a label or description in a shard."""
+LABELS = ("cls", "class", "label", "txt")
+"""Endings of members that hold a label, the first that is there counts."""
+KEYS = ("label", "class", "cls", "classname", "class_name", "category")
+"""Keys of a label in a member that ends in .json, the first that is there counts."""
+NAMES = ("classname", "class_name", "label_name", "category_name", "name")
+
+
+def read_shards(files: list[Path], root: Path) -> Table:
+    """Read shards in place: nothing is unpacked.
+
+    Raises:
+        OwnDataError: a file is no shard with images and labels, or is compressed.
+    """
+    table = Table(root, [], rules=[f"shards: {len(files)} tar files (WebDataset), read in place"])
+    groups = {file: _group(file, root) for file in files}
+    parts = parts_of(groups.values())
+    if len(files) > 1 and parts and len(parts) < len(set(groups.values())):
+        odd = [str(file) for file, group in groups.items() if group not in parts]
+        raise OwnDataError(f"{root}: some shards name a part and some do not, such as {few(odd, 3)}. Rename them.")
+    given: dict[str, str] = {}
+    for file, group in groups.items():
+        for address, label, name, place in _samples(file):
+            table.rows.append(Row(address, label, parts.get(group, ""), place))
+            if given.setdefault(label, name) != name:
+                raise OwnDataError(f"{place}: label {label!r} has two names: {given[label]!r} and {name!r}.")
+    if parts:
+        told = ", ".join(f"{group} is {part}" for group, part in parts.items())
+        table.rules.append(f"parts: by the shards' names or folders, {told}")
+    named = all(given.values()) and any(name != label for label, name in given.items())
+    table.names, rule = name_classes(given, root if root.is_dir() else root.parent, given if named else None)
+    table.rules.append(rule)
+    return table
+
+
+def _group(file: Path, root: Path) -> str:
+    """Return the name that may be a part's: the shard's without its number, or else its folder's."""
+    stem = file.name.removesuffix(".tar").rstrip("0123456789-_.")
+    return stem if stem and parts_of([stem]) else (file.parent.name if file.parent != root else stem)
+
+
+def _samples(file: Path) -> Iterator[tuple[str, str, str, str]]:
+    """Yield address, label, name and place of each image in a shard."""
+    images: dict[str, str] = {}
+    about: dict[str, dict[str, str]] = defaultdict(dict)
+    try:
+        with tarfile.open(file, "r:") as shard:
+            for member in shard:
+                folder, _, base = member.name.rpartition("/")
+                key, _, kind = base.partition(".")
+                key, kind = f"{folder}/{key}", kind.lower()
+                if not member.isfile():
+                    continue
+                if is_image_name(base):
+                    images[key] = tar_address(file, member.offset_data, member.size, member.name)
+                elif kind in (*LABELS, "json") and member.size <= LARGEST_TEXT:
+                    data = shard.extractfile(member)
+                    about[key][kind] = data.read().decode("utf-8", "replace").strip() if data else ""
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise OwnDataError(f"{file} cannot be read as a tar file: {error}. Unpack a compressed one first.") from error
+    if not images:
+        raise OwnDataError(f"{file} holds no images.")
+    for key, address in images.items():
+        label, name = _label(about[key])
+        if not label:
+            raise OwnDataError(
+                f"{file}: {address.rpartition('::')[2]} has no label beside it (a member of the same name ending in "
+                f".cls, .txt or .json). If the archive holds class folders, unpack it and give the folder."
+            )
+        yield address, label, name or label, f"{file.name}, {address.rpartition('::')[2]}"
+
+
+def _label(about: dict[str, str]) -> tuple[str, str]:
+    """Return label and name of a sample, empty where it has none."""
+    label = next((about[kind] for kind in LABELS if about.get(kind)), "")
+    name = about.get("txt", "") if label != about.get("txt") else ""
+    try:
+        content = json.loads(about.get("json", "{}"))
+    except (ValueError, RecursionError):
+        content = {}
+    if isinstance(content, dict):
+        label = label or next((str(content[key]) for key in KEYS if content.get(key) is not None), "")
+        name = next((str(content[key]) for key in NAMES if content.get(key)), name)
+    return label, name

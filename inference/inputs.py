@@ -1,0 +1,83 @@
+"""What can be predicted: files, folders, PIL images, arrays, tensors, and anything that gives these one by one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from inference.images import NoImagesError, find_images
+from safeio.errors import UserError
+
+Source = Path | Image.Image
+"""A file, or an image in memory (RGB)."""
+
+
+class InputError(UserError, TypeError, ValueError):
+    """Something that is no image; the message says what it is and what is expected."""
+
+
+def sources(inputs: Any) -> Iterable[Source]:
+    """Return files and images in memory; a sequence where their number is known.
+
+    Args:
+        inputs: a path, a folder, a PIL image, an array (H, W), (H, W, 3) or (N, H, W, 3), a tensor (3, H, W) or
+            (N, 3, H, W), or an iterable of these. Numbers are uint8, or floats from 0 to 1.
+
+    Raises:
+        InputError: none of these.
+        NoImagesError: a folder without images, or an empty list.
+    """
+    if isinstance(inputs, Sequence) and not isinstance(inputs, str | bytes):
+        found = [source for item in inputs for source in _expand(item)]
+        if not found:
+            raise NoImagesError("There is nothing to predict: the list is empty")
+        return list(dict.fromkeys(found)) if all(isinstance(source, Path) for source in found) else found
+    if isinstance(inputs, str | os.PathLike | Image.Image | np.ndarray | Tensor):
+        return list(_expand(inputs))
+    if isinstance(inputs, Iterable) and not isinstance(inputs, bytes):
+        return (source for item in inputs for source in _expand(item))
+    raise InputError(f"{type(inputs).__name__} is no image: give a path, a PIL image, an array, a tensor, or a list")
+
+
+def _expand(item: Any) -> Iterator[Source]:
+    if isinstance(item, str | os.PathLike):
+        yield from find_images([item])
+    elif isinstance(item, Image.Image):
+        yield item.convert("RGB")
+    elif isinstance(item, Tensor):
+        array = item.detach().cpu().numpy()
+        if array.ndim not in (3, 4) or array.shape[-3] not in (1, 3):
+            raise InputError(f"A tensor is (3, H, W) or (N, 3, H, W), this one is {tuple(array.shape)}")
+        yield from _images(np.moveaxis(array, -3, -1))
+    elif isinstance(item, np.ndarray):
+        yield from _images(item)
+    else:
+        raise InputError(f"{type(item).__name__} is no image: expected a path, a PIL image, an array or a tensor")
+
+
+def _images(array: np.ndarray) -> Iterator[Image.Image]:
+    """Yield the images of an array, channels last."""
+    if array.ndim == 4:
+        for one in array:
+            yield from _images(one)
+        return
+    if array.ndim == 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] not in (3, 4)) or 0 in array.shape:
+        raise InputError(f"An array is (H, W), (H, W, 3) or (N, H, W, 3), this one is {array.shape}")
+    if array.dtype != np.uint8:
+        if not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
+            raise InputError(f"An array of images has numbers, this one {array.dtype}")
+        low, high = float(array.min()), float(array.max())
+        if not (np.isfinite(low) and np.isfinite(high)) or low < 0 or high > (1 if array.dtype.kind == "f" else 255):
+            raise InputError(
+                f"Images are uint8 or floats from 0 to 1, this array is {array.dtype}, {low:g} to {high:g}"
+            )
+        array = np.round(array * (255 if array.dtype.kind == "f" else 1)).astype(np.uint8)
+    yield Image.fromarray(np.ascontiguousarray(array)).convert("RGB")

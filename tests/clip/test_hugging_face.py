@@ -1,0 +1,177 @@
+"""Weights in Hugging Face's layout give the features that `transformers` itself computes; other layouts by prefix."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import clip
+from clip.hugging_face import UnsupportedLayout, hub_name, is_hugging_face
+from clip.pretrained import UnknownModelError, unknown
+from clip.weights import WeightsError, load, state_dict_from
+
+RELEASED = {  # a small version of each released configuration: patch, side, heads' width, activation
+    "ViT-B/32": {"patch_size": 32, "image_size": 64, "hidden_size": 64, "num_attention_heads": 1},
+    "ViT-B/16": {"patch_size": 16, "image_size": 48, "hidden_size": 128, "num_attention_heads": 2},
+    "ViT-L/14": {"patch_size": 14, "image_size": 42, "hidden_size": 128, "num_attention_heads": 2},
+    "ViT-L/14@336px": {"patch_size": 14, "image_size": 56, "hidden_size": 128, "num_attention_heads": 2},
+    "ViT-H/14 of LAION": {"patch_size": 14, "image_size": 28, "hidden_size": 160, "num_attention_heads": 2,
+                          "hidden_act": "gelu"},
+}  # fmt: skip
+
+
+def model(name="ViT-B/32"):
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    vision = {"num_hidden_layers": 2, "intermediate_size": 96, **RELEASED[name]}
+    text = {
+        "num_hidden_layers": 2,
+        "hidden_size": 128,
+        "num_attention_heads": 2,
+        "intermediate_size": 80,
+        "hidden_act": vision.get("hidden_act", "quick_gelu"),
+        "bos_token_id": 49406,
+        "eos_token_id": 49407,
+    }
+    config = transformers.CLIPConfig(text_config=text, vision_config=vision, projection_dim=32)
+    made = transformers.CLIPModel(config).eval()
+    with torch.no_grad():
+        for parameter in made.parameters():  # all of them, the zero biases too
+            parameter.add_(torch.randn_like(parameter) * 0.02)
+    return made
+
+
+def features(output):
+    return output if isinstance(output, torch.Tensor) else output.pooler_output
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_features_equal_transformers_own(name, tmp_path):
+    theirs = model(name)
+    theirs.save_pretrained(tmp_path)
+    ours, _ = load(tmp_path)
+    images = torch.randn(3, 3, *[RELEASED[name]["image_size"]] * 2)
+    tokens = clip.tokenize(["a photo of a cat.", "two very small dogs", "x"])
+    with torch.no_grad():
+        expected = features(theirs.get_image_features(images)), features(theirs.get_text_features(tokens))
+        found = ours.encode_image(images), ours.encode_text(tokens)
+    for one, other in zip(found, expected, strict=True):
+        assert torch.allclose(one, other, atol=1e-5), (one - other).abs().max()
+    assert torch.equal(ours.logit_scale, theirs.logit_scale)
+
+
+def test_sharded_bin_cache_and_single_file_hold_the_same(tmp_path):
+    theirs = model()
+    theirs.save_pretrained(tmp_path / "whole")
+    expected = state_dict_from(tmp_path / "whole")
+    theirs.save_pretrained(tmp_path / "sharded", max_shard_size="200KB")
+    assert len(list((tmp_path / "sharded").glob("model-*.safetensors"))) > 1
+    cache = tmp_path / "models--openai--small"
+    (cache / "refs").mkdir(parents=True)
+    (cache / "refs" / "main").write_text("abc")
+    theirs.save_pretrained(cache / "snapshots" / "abc")
+    (tmp_path / "bin").mkdir()
+    torch.save(theirs.state_dict(), tmp_path / "bin" / "pytorch_model.bin")
+    theirs.config.save_pretrained(tmp_path / "bin")
+    places = [tmp_path / "sharded", cache, tmp_path / "bin", tmp_path / "whole" / "model.safetensors"]
+    for place in places:
+        assert is_hugging_face(str(place))
+        found = load(place)[0].state_dict()
+        assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
+def test_the_processor_says_how_images_are_normalised(tmp_path):
+    model().save_pretrained(tmp_path)
+    about = {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.3, 0.4], "size": {"shortest_edge": 64}}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(about))
+    made, _ = load(tmp_path)
+    assert (made.architecture.mean, made.architecture.std) == ((0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "model.", "clip_model.", "model.clip_model.", "_orig_mod.module."])
+@pytest.mark.parametrize("key", [None, "state_dict", "model_state_dict", "model"])
+def test_prefixes_and_containers_are_undone(prefix, key, tmp_path):
+    weights = state_dict_from(clip.pretrained.resolve(clip.available_models()[0]))
+    renamed = {prefix + name: tensor for name, tensor in weights.items()}
+    torch.save(renamed if key is None else {key: renamed, "epoch": 3}, tmp_path / "tuned.pt")
+    found = state_dict_from(tmp_path / "tuned.pt")
+    assert found.keys() == weights.keys() and all(torch.equal(found[name], weights[name]) for name in weights)
+
+
+def test_hugging_face_layout_in_a_lightning_checkpoint(tmp_path):
+    theirs = model()
+    theirs.save_pretrained(tmp_path / "whole")
+    torch.save({"state_dict": {f"model.{n}": t for n, t in theirs.state_dict().items()} | {"head.weight":
+               torch.ones(2)}}, tmp_path / "lightning.ckpt")  # fmt: skip
+    expected = state_dict_from(tmp_path / "whole")
+    with pytest.warns(UserWarning, match=r"1 entries beside the CLIP.*head\.weight"):
+        found = state_dict_from(tmp_path / "lightning.ckpt")
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def folder(path, config, **files):
+    path.mkdir()
+    (path / "config.json").write_text(json.dumps(config))
+    for name, text in files.items():
+        (path / name.replace("__", ".")).write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("config", "files", "told"),
+    [
+        ({"model_type": "clip"}, {}, r"lacks the weights: model\.safetensors"),
+        ({"model_type": "clip"}, {"tf_model__h5": ""}, r"other frameworks"),
+        ({"model_type": "siglip", "architectures": ["SiglipModel"]}, {}, "SiglipModel"),
+        ({"model_type": "clip", "architectures": ["CLIPTextModel"]}, {}, "CLIPTextModel"),
+        ({"model_type": "clip", "vision_config": {"hidden_act": "silu"}}, {}, "hidden_act"),
+        ({"model_type": "clip"},
+         {"model__safetensors__index__json": json.dumps({"weight_map": {"a": "m-1.safetensors"}})}, "1 are missing"),
+    ],
+)  # fmt: skip
+def test_what_is_missing_is_named(config, files, told, tmp_path):
+    with pytest.raises(UnsupportedLayout, match=told):
+        load(folder(tmp_path / "hf", config, **files))
+
+
+def test_one_encoder_alone_is_named(tmp_path):
+    weights = {name: t.contiguous() for name, t in model().state_dict().items() if not name.startswith("vision")}
+    save_file(weights, tmp_path / "text.safetensors")
+    with pytest.raises(WeightsError, match=r"Hugging Face's layout.*vision_model"):
+        load(tmp_path / "text.safetensors")
+
+
+def test_a_folder_of_another_kind_says_what_it_holds(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    assert "is a folder, but of no layout" in unknown(str(tmp_path)) and "notes.txt" in unknown(str(tmp_path))
+
+
+def test_a_hub_that_cannot_be_reached_is_a_message(monkeypatch, tmp_path):
+    hub = pytest.importorskip("huggingface_hub")
+
+    def offline(*args, **words):
+        raise ConnectionError("no network here")
+
+    monkeypatch.setattr(hub, "snapshot_download", offline)
+    with pytest.raises(UnknownModelError, match=r"not in the Hugging Face cache.*no network here.*hf download"):
+        load("openai/clip-vit-base-patch32")
+
+
+def test_the_cache_goes_first(monkeypatch, tmp_path):
+    hub = pytest.importorskip("huggingface_hub")
+    model().save_pretrained(tmp_path)
+
+    def cached(name, local_files_only=False, **words):
+        assert local_files_only, "the network was asked"
+        return str(tmp_path)
+
+    monkeypatch.setattr(hub, "snapshot_download", cached)
+    assert load("hf:openai/small")[0].visual.input_resolution == 64
+
+
+def test_a_mistyped_name_is_no_hub_name():
+    assert not hub_name("ViT-B/61") and not hub_name("nowhere/weights.pt") and not hub_name("tests/nothing")
+    assert hub_name("openai/clip-vit-large-patch14") == "openai/clip-vit-large-patch14"

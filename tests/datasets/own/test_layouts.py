@@ -1,0 +1,207 @@
+"""Class folders, parts and wrapper folders that people have: each is read as meant, or refused with what to do."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from dassl.data.class_names import ClassNamesError
+from datasets.own.divide import divide, rule_of
+from datasets.own.parts import parts_of
+from datasets.own.read import own_name, read_table
+from datasets.own.report import describe
+from datasets.own.table import OwnDataError
+
+from .conftest import fill, image
+
+
+def counts(root, **words):
+    """Class names, and images by part."""
+    table = read_table(root, **words)
+    return list(table.names.values()), dict(Counter(row.part for row in table.rows))
+
+
+def refused(root) -> str:
+    with pytest.raises((OwnDataError, ClassNamesError)) as error:
+        read_table(root)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("folders", "parts"),
+    [
+        (("Training", "Testing"), {"train": 4, "test": 2}),
+        (("Train", "Val", "Test"), {"train": 4, "val": 2, "test": 2}),
+        (("training_set", "test_set"), {"train": 4, "test": 2}),
+        (("train", "testing"), {"train": 4, "test": 2}),
+        (("train", "eval"), {"train": 4, "test": 2}),
+        (("train", "eval", "test"), {"train": 4, "val": 2, "test": 2}),
+        (("train", "dev"), {"train": 4, "val": 2}),
+        (("TRAIN", "Validation"), {"train": 4, "val": 2}),
+        (("seg_train", "seg_test"), {"train": 4, "test": 2}),
+        (("train2017", "val2017"), {"train": 4, "val": 2}),
+        (("Trainset", "ValidSet"), {"train": 4, "val": 2}),
+    ],
+)
+@pytest.mark.parametrize("wrapper", ["", "archive", "a/b/data"])
+def test_parts_in_any_case_and_by_the_usual_words(folders, parts, wrapper, tmp_path):
+    for folder, count in zip(folders, (2, 1, 1), strict=False):
+        fill(tmp_path / wrapper / folder, cat=count, dog=count)
+    assert counts(tmp_path) == (["cat", "dog"], parts)
+
+
+@pytest.mark.parametrize("wrapper", ["dataset", "images", "archive/pictures", "x/y/z"])
+def test_wrapper_folders_are_entered_and_said(wrapper, tmp_path, write):
+    fill(tmp_path / wrapper, cat=2, dog=2)
+    write("readme.md", "hello")
+    table = read_table(tmp_path)
+    assert list(table.names) == ["cat", "dog"]
+    assert any(rule.startswith("wrapper folder") for rule in table.rules)
+
+
+def test_a_part_may_have_a_wrapper_of_its_own(tmp_path):
+    fill(tmp_path / "train" / "train", cat=2, dog=2)
+    fill(tmp_path / "test" / "images", cat=1, dog=1)
+    assert counts(tmp_path) == (["cat", "dog"], {"train": 4, "test": 2})
+
+
+def test_parts_inside_the_class_folders(tmp_path):
+    for name in ("cat", "dog"):
+        fill(tmp_path / name, train=2, test=1)
+    assert counts(tmp_path) == (["cat", "dog"], {"train": 4, "test": 2})
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    fill(tmp_path, bus=2, car=2, train=2)
+    assert counts(tmp_path) == (["bus", "car", "train"], {"": 6})
+
+
+def test_words_that_are_no_parts():
+    assert parts_of(["test_tube", "trainer", "devil", "set", "data", "trains", "contest"]) == {}
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        ({"cat": 3}, "one class only, 'cat'"),
+        ({"wrapper/cat": 3}, "one class only"),
+        ({"train": 2, "test": 2}, "no class folder"),
+        ({"train/cat": 2, "train/dog": 2, "test": 2}, "--root {root}/train"),
+        ({"train/cat": 2, "train/dog": 2, "extra/cat": 1}, "extra"),
+        ({"val/cat": 2, "val/dog": 2, "test/cat": 1, "test/dog": 1}, "nothing to train on"),
+        ({"train/cat": 2, "train/dog": 2, "Train/cat": 1, "Train/dog": 1}, "both mean the part"),
+        ({"amazon/cat": 2, "amazon/dog": 2, "dslr/cat": 1, "dslr/dog": 1}, "--root {root}/amazon"),
+        ({"set1/train/a": 1, "set1/test/a": 1, "set2/train/a": 1, "set2/test/a": 1}, "several datasets"),
+        ({"train/cat": 2, "train/dog": 2, "test/cat": 1, "test/dog": 1, "test/owl": 1}, "owl"),
+        ({"train/cat": 2, "train/dog": 2, "train/owl": 1, "test/cat": 1, "test/dog": 1}, "owl"),
+        ({"train/cat": 2, "train/dog": 2, "test/Cat": 1, "test/dog": 1}, "Cat"),
+    ],
+)
+def test_what_is_in_doubt_is_refused_with_a_proposal(made, told, tmp_path):
+    for place, count in made.items():
+        fill((tmp_path / place).parent, **{place.rpartition("/")[2]: count})
+    message = refused(tmp_path)
+    assert told.format(root=tmp_path) in message and str(tmp_path) in message
+
+
+def test_switches_allow_what_is_meant(tmp_path):
+    fill(tmp_path / "train", cat=2, dog=2, owl=2)
+    fill(tmp_path / "test", cat=1, dog=1, elk=1)
+    assert counts(tmp_path, allow=["partial"]) == (["cat", "dog", "owl"], {"train": 6, "test": 2})
+    with pytest.raises(OwnDataError, match="partial"):
+        read_table(tmp_path, ["partially"])
+
+
+def test_tiny_imagenet_as_downloaded(tmp_path, write):
+    for folder in ("n01443537", "n01629819"):
+        fill(tmp_path / "train" / folder, images=3)
+        write(f"train/{folder}/{folder}_boxes.txt", "0.png\t1\t2\t3\t4\n")
+    fill(tmp_path / "val", images=4)
+    lines = [f"{i}.png\t{['n01443537', 'n01629819'][i % 2]}\t0\t0\t9\t9" for i in range(4)]
+    write("val/val_annotations.txt", "\n".join(lines))
+    fill(tmp_path / "test", images=2)
+    write("wnids.txt", "n01629819\nn01443537\n")
+    write("words.txt", "n00001740\tentity\nn01443537\tgoldfish, Carassius auratus\nn01629819\tsalamander\n")
+    assert counts(tmp_path) == (["goldfish", "salamander"], {"train": 6, "val": 4})
+    table = read_table(tmp_path)
+    assert "test/ (2 images)" in table.warnings[0]
+    split = divide(table)
+    assert len(split.test) == 4 and {d.impath for d in split.val} == {d.impath for d in split.test}
+
+
+@pytest.mark.parametrize("ending", [".jfif", ".jpe", ".avif", ".jp2", ".JPEG", ".webp", ".tga"])
+def test_what_pillow_reads_is_an_image(ending, tmp_path):
+    fill(tmp_path, cat=2)
+    for number in range(2):
+        name = f"{number}.jpg" if ending in (".jfif", ".jpe") else f"{number}{ending.lower()}"
+        image(tmp_path / "dog" / name, number)
+        (tmp_path / "dog" / name).rename(tmp_path / "dog" / f"{number}{ending}")
+    assert counts(tmp_path) == (["cat", "dog"], {"": 4})
+
+
+@pytest.mark.parametrize("ending", [".heic", ".eps", ".svg", ".CR2"])
+def test_a_class_of_files_that_are_not_read_does_not_vanish(ending, tmp_path, write):
+    fill(tmp_path, cat=2, dog=2)
+    write(f"owl/1{ending}", "?")
+    if ending == ".heic" and pytest.importorskip("safeio.images").is_image_name("x.heic"):
+        pytest.skip("HEIC is read here")
+    assert "'owl' would vanish" in refused(tmp_path)
+
+
+def test_hidden_and_left_over_folders_do_not_exist(tmp_path, write):
+    fill(tmp_path, cat=2, dog=2)
+    fill(tmp_path / "cat", **{".ipynb_checkpoints": 1})
+    fill(tmp_path, **{"__MACOSX": 1, ".git": 1})
+    write("cat/._0.png", "resource")
+    write("dog/Thumbs.db", "x")
+    assert counts(tmp_path) == (["cat", "dog"], {"": 4})
+
+
+def test_the_report_shows_everything(tmp_path, write):
+    fill(tmp_path / "train", cat=3, dog=3)
+    fill(tmp_path / "test", cat=1, dog=1)
+    write("labels.csv", "path,label\ntrain/cat/0.png,cat\n")
+    write("annotations.json", "{}")
+    write("train/cat/notes.docx", "x")
+    image(tmp_path / "train" / "cover.png")
+    table = read_table(tmp_path)
+    text = describe(table, divide(table), rule_of(table))
+    for told in (
+        "train/ is train",
+        "2 classes, 8 images: train 6, val 0, test 2",
+        "train/cat/0.png",
+        "1 .docx",
+        "labels.csv",
+        f"--root {tmp_path}/labels.csv",
+        "annotations.json",
+        "left out, 1 images",
+        "as given",
+    ):
+        assert told in text, text
+
+
+def test_nothing_of_a_training_part_is_set_aside_unless_asked(tmp_path):
+    fill(tmp_path / "train", cat=16, dog=16)
+    fill(tmp_path / "test", cat=2, dog=2)
+    table = read_table(tmp_path)
+    assert [len(part) for part in divide(table)] == [32, 0, 4]
+    assert [len(part) for part in divide(table, 0.25)] == [24, 8, 4]
+    assert "set aside" in rule_of(table, 0.25) and "set aside" not in rule_of(table)
+
+
+def test_own_data_goes_by_its_folders_name(tmp_path):
+    assert own_name(tmp_path / "my birds (2024)") == "my_birds_2024"
+    assert own_name(tmp_path / "birds" / "labels.csv") == "labels"
+    assert own_name(tmp_path, "Vögel") == "Vögel"
+
+
+def test_a_hub_name_says_how_to_download(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "hf download zh-plus/tiny-imagenet --repo-type dataset" in refused("zh-plus/tiny-imagenet")
+
+
+def test_an_archive_is_to_be_unpacked(tmp_path, write):
+    write("data/images.zip", "PK")
+    assert "Unpack images.zip" in refused(tmp_path / "data")
+    assert "Unpack it" in refused(tmp_path / "data" / "images.zip")

@@ -1,0 +1,118 @@
+"""Tables compile with pdfLaTeX and fit the page, at the size of a paper's study."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+import synthetic_study
+
+import report
+
+DOCUMENTS = {
+    "plain article": r"\documentclass{article}",
+    "two columns": r"\documentclass[twocolumn,letterpaper]{article}\setlength{\textwidth}{6.875in}"
+    r"\setlength{\columnsep}{.3125in}\setlength{\oddsidemargin}{-.19in}",
+}
+needs_latex = pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex (texlive-latex-recommended)")
+
+
+def compiled(tex, document, folder):
+    """The log of pdflatex, which must end well, for tables in a document that \\input{}s them."""
+    (folder / "tables.tex").write_text(tex, encoding="utf-8")
+    body = r"\usepackage{booktabs,graphicx}\begin{document}Text.\input{tables}\end{document}"
+    (folder / "paper.tex").write_text(document + body)
+    done = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"],
+        cwd=folder, capture_output=True, text=True, errors="replace", timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:]
+    return (folder / "paper.log").read_text(errors="replace")
+
+
+def too_large(log):
+    """Complaints of boxes more than a point over their place."""
+    boxes = [
+        line for line in log.splitlines() if (m := re.match(r"Overfull \\.box \(([\d.]+)pt", line)) and float(m[1]) > 1
+    ]
+    return boxes + re.findall(r".*Float too large.*", log)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    root = tmp_path_factory.mktemp("study")
+    assert synthetic_study.write(root) == synthetic_study.SIZE
+    return root
+
+
+@needs_latex
+@pytest.mark.parametrize("document", DOCUMENTS.values(), ids=DOCUMENTS)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--layout", "paper"),
+        ("--layout", "paper", "--columns", "accuracy", "deviation", "n", "published", "difference", "--cite"),
+        ("--layout", "records", "--cost-by-dataset"),
+    ],
+    ids=lambda words: " ".join(words[:3]),
+)
+def test_a_whole_study_compiles_and_fits(study, tmp_path, document, words):
+    assert report.main([str(study), "--format", "latex", *words, "--out", str(tmp_path / "t.tex")]) == 0
+    assert too_large(compiled((tmp_path / "t.tex").read_text(), document, tmp_path)) == []
+
+
+@needs_latex
+def test_names_and_notes_that_look_like_commands_compile(make, tmp_path):
+    for name in ("50%_of_{A}&B$", "[1] \\end{document}", "*star", "中文 é"):
+        make.base2new(name, name, [95.0] * 2, [70.0] * 3)
+    make.base2new("MMRL", "EuroSAT", [95.0] * 3, [70.0] * 3)  # always with a footnote, [1]
+    for layout in ("paper", "records"):
+        words = ["--format", "latex", "--layout", layout, "--out", str(tmp_path / "t.tex")]
+        assert report.main([str(make.root), *words]) == 0
+        compiled((tmp_path / "t.tex").read_text(), DOCUMENTS["plain article"], tmp_path)
+
+
+def test_the_papers_layout_is_blocks_with_the_average_first(study, capsys):
+    assert report.main([str(study), "--format", "latex", "--layout", "paper", "--cite"]) == 0
+    text = capsys.readouterr().out
+    first = text[text.index(r"\toprule") :]
+    assert re.match(r"\\toprule\n\\multicolumn\{5\}\{l\}\{\\textbf\{Average\}\} & \\multicolumn\{4\}\{l\}", first)
+    assert r"MMRL++~\cite{guo2025mmrlpp}" in text and "MMRLpp &" not in text and "DTD" in text
+    assert r"\textbf{" in text and r"\underline{" in text and "mean H" in text
+    across = text[text.index(r"\label{tab:cross_dataset}") :]
+    heads = across[: across.index(r"\midrule")].splitlines()[-1]
+    assert heads.startswith(" & ImageNet & Caltech101") and heads.endswith(r"Average \\")
+
+
+def test_columns_choose_what_a_cell_says(make, capsys):
+    make.base2new("MMRL", "EuroSAT", [95.0, 96.0, 97.0], [70.0] * 3)
+    for words, there, missing in (
+        ([], ["±", "(n=3)", "published", "difference"], []),
+        (["--columns", "accuracy"], ["96.00"], ["± 0.82", "(n=3)", "95.60"]),
+        (["--columns", "accuracy", "published"], ["96.00", "95.60"], ["+0.40", "(n=3)"]),
+        (["--layout", "paper"], ["96.00", "Novel"], ["± 0.82", "(n=3)"]),
+    ):
+        assert report.main([str(make.root), "--format", "markdown", *words]) == 0
+        table = capsys.readouterr().out.split("## Efficiency")[0].replace("Mean ± standard", "")
+        assert all(word in table for word in there) and not any(word in table for word in missing), words
+
+
+def test_a_setting_changed_for_all_runs_stays_in_the_main_table(make, capsys):
+    for method in ("MMRL", "CoOp"):
+        make.base2new(method, "EuroSAT", [90.0] * 3, [60.0] * 3, swept={"OPTIM.MAX_EPOCH": 2})
+    for value in (0.1, 0.2):
+        make.base2new("CoOp", "DTD", [90.0] * 3, [60.0] * 3, swept={"OPTIM.MAX_EPOCH": 2, "OPTIM.LR": value})
+    assert report.main([str(make.root)]) == 0
+    main, ablations = capsys.readouterr().out.split("Base-to-new generalization: ablations")
+    assert "EuroSAT" in main and "Settings changed for all runs: OPTIM.MAX_EPOCH=2" in main and "DTD" not in main
+    assert "OPTIM.LR=0.1" in ablations and "OPTIM.MAX_EPOCH=2, OPTIM" not in ablations
+    assert "published" not in main, "other settings are not the published ones"
+
+
+def test_both_spellings_choose(make, capsys):
+    for method in ("MMRLpp", "CoOp"):
+        make.base2new(method, "DescribableTextures", [95.0] * 3, [70.0] * 3)
+    for method, dataset in (("MMRL++", "DTD"), ("MMRLpp", "DescribableTextures"), ("mmrl++", "dtd")):
+        assert report.main([str(make.root), "--methods", method, "--datasets", dataset]) == 0
+        shown = capsys.readouterr().out
+        assert "MMRL++" in shown and "CoOp" not in shown and "DTD" in shown

@@ -1,0 +1,79 @@
+"""Which settings of a run nothing published says, and where that is to be seen."""
+
+import pytest
+import yaml
+
+import train
+import trainers  # noqa: F401  (registers the methods)
+from reports.records import find_runs
+from reports.scores import score
+from runs.protocol import CONFIGS, plan
+from runs.record import RunRecord
+from runs.sources import in_words, note, unverified
+from trainers.base.settings import resolve
+
+FILES = sorted(CONFIGS.glob("trainers/*/sources.yaml"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
+def test_sources_name_files_and_settings_that_exist(file):
+    data, configs = yaml.safe_load(file.read_text(encoding="utf-8")), {f.stem for f in file.parent.glob("*.yaml")}
+    assert set(data) == {"repository", "commit", "read", "unverified"}
+    assert set(data["read"]) <= configs | {"templates"}
+    assert data["repository"].count("/") == 1 and len(data["commit"]) >= 7
+    known = resolve(train.parse(["--trainer", file.parent.name])).cfg
+    for entry in data["unverified"]:
+        assert set(entry) <= {"keys", "why", "protocols", "except_datasets", "files"} and entry["keys"]
+        for key in entry["keys"]:
+            node = known
+            for part in key.split("."):
+                node = node[part]
+        assert set(entry.get("files", ())) <= configs
+
+
+@pytest.mark.parametrize(
+    ("run", "keys"),
+    [
+        (("TCP", "FS", "EuroSAT", "vit_b16_ep100_ctxv1"), {"OPTIM.MAX_EPOCH", "OPTIM.LR"}),
+        (("TCP", "B2N", "EuroSAT", "vit_b16_ep100_ctxv1"), set()),
+        (("TipAdapter", "FS", "Food101", "rn50"), {"TRAINER.TIPADAPTER.INIT_ALPHA"}),
+        (("TipAdapter", "FS", "EuroSAT", "rn50"), set()),
+        (("ProGrad", "B2N", "EuroSAT", "rn50_ep100"), set()),
+        (("ProGrad", "B2N", "EuroSAT", "vit_b16_ep100_ctxv1"), {"OPTIM.MAX_EPOCH"}),
+        (("a plugin", "B2N", "EuroSAT", "mine"), set()),
+    ],
+)
+def test_by_protocol_dataset_and_file(run, keys):
+    found = unverified(*run)
+    assert keys <= set(found) if keys else not found
+
+
+def arguments(*words: str):
+    (run,) = plan("few_shot", "train", "TCP", "caltech101", [1], [4])
+    return train.parse(run.arguments(train.Path("output"), "data", words))
+
+
+def test_the_log_and_the_record_say_so(capsys):
+    args = arguments()
+    builder = resolve(args)
+    train.print_settings(args, builder)
+    log = capsys.readouterr().out
+    assert "unverified: OPTIM.MAX_EPOCH, OPTIM.LR, DATALOADER.TRAIN_X.BATCH_SIZE (only the base-to-novel script" in log
+    assert train.record_fields(builder, args)["unverified"].keys() == unverified("TCP", "FS", "Caltech101", "x").keys()
+
+
+def test_what_the_user_gives_is_the_user_s():
+    args = arguments("OPTIM.MAX_EPOCH", "9")
+    assert "OPTIM.MAX_EPOCH" not in train.unverified_settings(args, resolve(args))
+    args.config_file = "mine.yaml"
+    assert train.unverified_settings(args, resolve(arguments())) == {}
+
+
+def test_the_report_marks_such_results(tmp_path):
+    fields = {"method": "TCP", "dataset": "Caltech101", "protocol": "few_shot", "task": "FS", "shots": 4, "seed": 1}
+    fields |= {"subsample_classes": "all", "role": "trained", "unverified": {"OPTIM.LR": "unread", "OPTIM.X": "unread"}}
+    RunRecord(tmp_path / "run", fields).complete({"accuracy": 70.0})
+    assert score(find_runs(tmp_path), [1]).notes == (
+        "Settings that no published file says: OPTIM.LR, OPTIM.X (unread).",
+    )
+    assert note([{"unverified": {}}, {}]) == "" and in_words({}) == ""

@@ -1,0 +1,161 @@
+"""Write docs/settings.md: every method's settings by protocol, each with the published file it was read in.
+
+python -m tools.settings_page [--check]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from yacs.config import CfgNode
+
+import datasets  # noqa: F401  (registers the datasets)
+import trainers  # noqa: F401  (registers the methods)
+from dassl.config.validators import leaves
+from dassl.engine import TRAINER_REGISTRY
+from runs.protocol import CONFIGS, Run, load_protocol, methods, plan, protocols_of, stages_of
+from runs.sources import sources_of, unverified
+from runs.train_arguments import parse_words
+from trainers.base.settings import resolve
+
+PAGE = Path(__file__).parent.parent / "docs" / "settings.md"
+PROTOCOLS = {"base2new": "base-to-novel", "few_shot": "few-shot", "cross_dataset": "cross-dataset"}
+TYPICAL = "caltech101"
+"""A dataset that hardly any method has values of its own for; its class names play no part."""
+SHARED = ("OPTIM.NAME", "OPTIM.LR", "OPTIM.MAX_EPOCH", "OPTIM.WARMUP_EPOCH", "DATALOADER.TRAIN_X.BATCH_SIZE")
+HEAD = """# Settings and where they were read
+
+Written by `python -m tools.settings_page` from `configs/trainers/`; change the yaml files, not this page.
+
+Values are those of preset `paper` on Caltech101, for cross-dataset on ImageNet, the source. Numbers of shots are
+`DATASET.NUM_SHOTS` of the protocol, unless the method is published with others. Names of files are those in the
+method's repository. **?** marks a value that nothing published says; the reason stands below the table, in each such
+run's log ("unverified: ..."), in its record, and in a footnote of the report.
+"""
+
+
+def page() -> str:
+    """Return the whole page."""
+    return "\n".join([HEAD, *(line for method in methods() for line in _method(method))])
+
+
+def _method(method: str) -> Iterator[str]:
+    sources, runs = sources_of(method), _runs(method)
+    resolved = {name: _settings(run) for name, run in runs.items()}
+    yield f"## {method}\n"
+    if sources:
+        name = sources["repository"]
+        yield f"Read in [{name}](https://github.com/{name}) at `{sources['commit']}`.\n"
+    else:
+        yield "No published source is named (`sources.yaml`).\n"
+    yield f"| setting | {' | '.join(PROTOCOLS[name] for name in runs)} |"
+    yield f"|---|{'---|' * len(runs)}"
+    yield _row("file", {name: f"`{run.cfg}`" for name, run in runs.items()})
+    yield _row("read in", {name: _text(sources.get("read", {}).get(run.cfg, "")) for name, run in runs.items()})
+    yield _row("shots", {name: ", ".join(map(str, _shots(method, name))) for name in runs})
+    open_questions = {
+        name: unverified(method, cfg.TASK, cfg.DATASET.NAME, runs[name].cfg) for name, cfg in resolved.items()
+    }
+    for key in _keys(method, resolved):
+        values = {
+            name: f"{_text(_value(cfg, key))}{' **?**' if key in open_questions[name] else ''}"
+            for name, cfg in resolved.items()
+        }
+        yield _row(f"`{key}`", values)
+    yield ""
+    for why in dict.fromkeys(entry["why"] for entry in sources.get("unverified", [])):
+        yield f"- **?** {why}"
+    for part in ("protocols", "per_dataset", "templates"):
+        if part in sources.get("read", {}):
+            yield f"- {part}: {sources['read'][part]}"
+    yield ""
+    yield from _per_dataset(method)
+
+
+def _settings(run: Run) -> CfgNode:
+    _, args = parse_words(run.arguments(Path("output"), "data", ()))
+    args.record = None
+    return resolve(args).cfg
+
+
+def _runs(method: str) -> dict[str, Run]:
+    """Return the run that stands for each protocol: the training one, with the most shots."""
+    found = {}
+    for name in PROTOCOLS:
+        if name in protocols_of(method) and "train" in stages_of(name, method):
+            dataset = "imagenet" if "source" in load_protocol(name) else TYPICAL
+            found[name] = plan(name, "train", method, dataset, [1])[-1]
+    return found
+
+
+def _shots(method: str, protocol: str) -> list[int]:
+    return protocols_of(method)[protocol].get("shots", load_protocol(protocol)["shots"])
+
+
+def _keys(method: str, resolved: Mapping[str, CfgNode]) -> list[str]:
+    trainer = TRAINER_REGISTRY.get(method)
+    first = next(iter(resolved.values()))
+    learns = [] if not trainer.checkpoint_folder or "Zeroshot" in method else list(SHARED)
+    if learns and first.OPTIM.NAME.startswith(("adam", "radam")):
+        learns.append("OPTIM.ADAM_EPS")
+    own = [f"TRAINER.{trainer.settings_node}.{key}" for key in trainer.defaults] if trainer.settings_node else []
+    return ["MODEL.BACKBONE.NAME", *learns, *own]
+
+
+def _value(cfg: CfgNode, key: str) -> Any:
+    return dict(leaves(cfg))[key]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value)) or "-"
+    return str(value).replace("|", "\\|") if value != "" else "-"
+
+
+def _row(head: str, cells: Mapping[str, str]) -> str:
+    return f"| {head} | {' | '.join(cells.values())} |"
+
+
+def _per_dataset(method: str) -> Iterator[str]:
+    file = CONFIGS / "trainers" / method / "per_dataset.yaml"
+    if not file.is_file():
+        return
+    data = yaml.safe_load(file.read_text(encoding="utf-8"))
+    told: dict[tuple[str, str], list[str]] = {}
+    for task, table in data.items():
+        for dataset, values in table.items():
+            words = "; ".join(f"{key} {_by_shots(value)}" for key, value in values.items())
+            told.setdefault((dataset, words), []).append(task)
+    yield "| dataset | task | values of its own |"
+    yield "|---|---|---|"
+    for (dataset, words), tasks in told.items():
+        yield f"| {dataset} | {', '.join(tasks)} | {words} |"
+    yield ""
+
+
+def _by_shots(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{given} at {shots} shots" for shots, given in value.items())
+    return f"`{value}`" if isinstance(value, str) else _text(value)
+
+
+def main() -> int:
+    """Write the page, or with --check say whether it is up to date."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail where the page is not up to date")
+    text = page()
+    if parser.parse_args().check:
+        same = PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text
+        print("docs/settings.md is up to date" if same else "docs/settings.md is not: python -m tools.settings_page")
+        return 0 if same else 1
+    PAGE.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
