@@ -47,7 +47,7 @@ class VPTMethod(CosineMethod):
             return f"{encoder}_encoder.transformer.resblocks.{below}.VPT_shallow"
         return super().published_name(name)
 
-    def class_features(self) -> Tensor:
+    def class_output(self) -> Tensor:
         return self.w_0
 
     def image_output(self, images: Tensor) -> Tensor:
