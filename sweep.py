@@ -16,15 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from runs.alike import without_effect
-from runs.command_line import CommandParser, add_output, add_root, add_seeds, settings_apart
+from runs.command_line import CommandParser, add_output, add_own_name, add_root, add_seeds, settings_apart
 from runs.presets import presets
 from runs.protocol import PlanError, Run, protocols
 from runs.record import COMPLETE
+from runs.request import already_done
 from runs.sweep.grid import parse_grid
 from runs.sweep.plan import Request, expand, part_of
 from runs.sweep.process import TRAIN
 from runs.sweep.progress import Progress
 from runs.sweep.scheduler import MISSING, Drive, Executor, State, state_of
+from safeio.file_names import own_data_name
 
 EXAMPLE = "python sweep.py base2new --methods MMRL MMRL++ --datasets openmoji --seeds 1 2 3"
 WRONG = 2
@@ -48,6 +50,7 @@ def make_parser() -> argparse.ArgumentParser:
     how.add_argument("--dry-run", action="store_true", help="print the plan and where it stands")
     how.add_argument("--print-commands", action="store_true", help="print a command per run that is not complete")
     add_root(how)
+    add_own_name(how)
     add_output(how)
     how.add_argument("--executor", choices=["local", "ray"], default="local")
     how.add_argument("--workers", type=int, default=1, help="local: runs at a time")
@@ -71,12 +74,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--workers must be at least 1")
     try:
         runs = planned(args)
+        for run in runs:
+            already_done(run, args.output, args.root)  # refuses what another request has left in its place
         executor = None if args.dry_run or args.print_commands else make_executor(args)
     except PlanError as error:
         print(f"error: {error}", file=sys.stderr)
         return WRONG
     if executor:
-        return execute(args, runs, executor)
+        return execute(args, runs, executor) if args.executor != "local" or ready(args, runs) else WRONG
     states = {run.folder: state_of(args.output / run.folder) for run in runs}
     if args.print_commands:
         for run in runs:
@@ -103,7 +108,8 @@ def planned(args: argparse.Namespace) -> list[Run]:
         PlanError: a name or value in it is wrong.
     """
     grid = parse_grid(args.set)
-    request = Request(args.protocol, args.methods, args.datasets, args.seeds, args.shots, args.preset, grid)
+    own = own_data_name(args.root, args.name or "")
+    request = Request(args.protocol, args.methods, args.datasets, args.seeds, args.shots, args.preset, grid, own)
     runs = expand(request)
     if grid:
         check_values(args, runs)
@@ -134,6 +140,28 @@ def check_values(args: argparse.Namespace, runs: Sequence[Run]) -> None:
         warnings |= dict.fromkeys(in_vain(run, settings))
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
+
+
+def ready(args: argparse.Namespace, runs: Sequence[Run]) -> bool:
+    """Look at the settings, data and weights of all runs that are not complete; say what is wrong, once for each "
+    "cause."""
+    waiting = [run for run in runs if state_of(args.output / run.folder).status != COMPLETE]
+    if not waiting:
+        return True
+    import train  # loads torch
+    from dassl.config import ConfigError
+
+    found: dict[str, int] = {}
+    builders = []
+    for run in waiting:
+        try:
+            builders.append(train.resolve(train.parse(run.arguments(args.output, args.root, []))))
+        except (ConfigError, KeyError) as error:
+            found[str(error.args[0])] = found.get(str(error.args[0]), 0) + 1
+    for message, count in {**found, **train.problems(builders)}.items():
+        print(f"error: {message} ({count} of {len(waiting)} runs need it; nothing was started)", file=sys.stderr)
+        found[message] = count
+    return not found
 
 
 def in_vain(run: Run, settings: Any) -> Iterator[str]:

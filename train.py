@@ -39,16 +39,21 @@ from dassl.utils.logger import Labelled, speak_any_text
 from runs.protocol import PlanError
 from runs.record import RunRecord, set_aside_log
 from runs.repeat import OUTCOME, SURROUNDINGS, RecordError, code_version, read_to_repeat, say_differences
+from runs.request import check_same_data, data_of
 from runs.sources import in_words, unverified
 from runs.sweep.grid import apart, parse_grid
 from safeio.errors import for_people
 from safeio.lock import FolderInUse, sole_use
 from trainers.base.frozen_clip import shared_weights
+from trainers.base.outcome import metrics_of, prediction_rule
+from trainers.base.preflight import problems
 from trainers.base.settings import keys_like, resolve
 from trainers.base.trainer import ClipTrainer
 from trainers.steps.distributed import share_run
 from trainers.steps.joint_runs import OnePass, WaitingStep
 from trainers.steps.lockstep import in_lockstep
+
+__all__ = ["main", "one", "parse", "problems", "resolve"]
 
 Prepare = Callable[[TrainerBase], None]
 IN_USE = 75
@@ -97,7 +102,7 @@ def record_fields(builder: ConfigBuilder, args: argparse.Namespace) -> dict:
     cfg, plain = builder.cfg, builder.plain()
     return {
         "method": cfg.TRAINER.NAME,
-        "dataset": cfg.DATASET.NAME,
+        "dataset": cfg.DATASET.OWN_NAME or cfg.DATASET.NAME,
         "protocol": cfg.PROTOCOL,
         "stage": cfg.STAGE,
         "preset": cfg.PRESET,
@@ -113,6 +118,7 @@ def record_fields(builder: ConfigBuilder, args: argparse.Namespace) -> dict:
         "versions": versions(),
         "machine": machine("cuda" if cfg.USE_CUDA and torch.cuda.is_available() else "cpu"),
         "code": code_version(),
+        "data": data_of(cfg.DATASET.ROOT, cfg.DATASET.NAME == "Folder"),
         "config": plain,
         "origins": builder.origins,
         "unverified": unverified_settings(args, builder),
@@ -149,6 +155,7 @@ def run(
         args.record or record.earlier, record.content, SURROUNDINGS, "Repeating a run of other surroundings"
     )
     trainer = build_trainer(cfg)
+    record.built = True
     trainer.stop = stop
     prepare(trainer)
     if args.eval_only:
@@ -160,8 +167,13 @@ def run(
     elif not args.no_train:
         trainer.train()
     models = [trainer._models[name] for name in trainer.get_model_names()]
+    role, rule = prediction_rule(trainer, builder)
+    if metrics := metrics_of(trainer):
+        print(f"Prediction rule: {role} ({rule})")
     record.complete(
-        metrics_of(trainer),
+        metrics,
+        role=role,
+        role_reason=rule,
         trainable_params=sum(p.numel() for model in models for p in model.parameters() if p.requires_grad),
         parameters_sha256=parameters_sha256(models),
         skipped_steps=getattr(trainer, "skipped_steps", 0),
@@ -173,14 +185,6 @@ def run(
         classes=[name for _, name in sorted(trainer.lab2cname.items())],
     )
     say_differences(args.record, record.content, OUTCOME, "The outcome is not that of the run repeated")
-
-
-def metrics_of(trainer: TrainerBase) -> dict[str, float]:
-    """The evaluator's results; of a plugin that tests without one, the accuracy that its `test` returned."""
-    results = getattr(trainer.evaluator, "last_results", None) or {}
-    if not results and isinstance(trainer.tested, int | float):
-        results = {"accuracy": float(trainer.tested)}
-    return {"error" if name == "error_rate" else name: value for name, value in results.items()}
 
 
 def print_settings(args: argparse.Namespace, builder: ConfigBuilder) -> None:
@@ -210,11 +214,12 @@ def one(args: argparse.Namespace, prepare: Prepare = lambda trainer: None, stop:
             compute_as((args.record or {}).get("machine") or {})
             until_done.enter_context(sole_use(builder.cfg.OUTPUT_DIR))
             record = RunRecord(builder.cfg.OUTPUT_DIR, record_fields(builder, args))
+            check_same_data(record)
             record.write()
         except FolderInUse as error:
             print(f"error: {error}", file=sys.stderr)
             return IN_USE
-        except (ConfigError, KeyError, OSError) as error:
+        except (ConfigError, KeyError, OSError, PlanError) as error:
             print(f"error: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
             return 2
         return recorded(args, builder, record, prepare, stop or StopRequest())

@@ -23,10 +23,11 @@ from datasets.base.metadata import chosen, read_facts
 from datasets.base.splits import Split, SplitError
 from datasets.own.divide import divide, rule_of
 from datasets.own.inspect import contact_sheet, inspect
-from datasets.own.read import own_name, read_table
+from datasets.own.read import read_table
 from datasets.own.report import describe
 from datasets.own.table import ALLOWABLE
 from safeio.errors import UserError
+from safeio.file_names import own_data_name
 from safeio.images import image_problem
 
 AT_ONCE = 1024  # images handed to the threads together
@@ -79,7 +80,7 @@ def check_own(
         return 0
     findings = inspect(split)
     print(*findings.lines(), sep="\n")
-    file = contact_sheet(split, sheet or Path(f"{own_name(root)}-contact-sheet.png"))
+    file = contact_sheet(split, sheet or Path(f"{own_data_name(root)}-contact-sheet.png"))
     print(f"contact sheet, a few images of each class and part: {file}")
     leaks = findings.exact if "leaks" not in allow else []
     return 1 if findings.unreadable or leaks else 0

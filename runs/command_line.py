@@ -68,6 +68,11 @@ def add_root(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--root", default=default, metavar="DIR", help="folder of the datasets; or set DATA")
 
 
+def add_own_name(parser: argparse._ActionsContainer) -> None:
+    """Add --name, of own images."""
+    parser.add_argument("--name", help="of own images (dataset folder); the name of their folder by default")
+
+
 def add_seeds(parser: argparse._ActionsContainer, text: str, default: Sequence[int] | None = None) -> None:
     """Add --seed and --seeds, which are the same option."""
     parser.add_argument("--seed", "--seeds", dest="seeds", type=int, nargs="+", metavar="N", default=default, help=text)

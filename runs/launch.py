@@ -16,11 +16,13 @@ from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 
-from runs.command_line import CommandParser, add_output, add_root
+from runs.command_line import CommandParser, add_output, add_own_name, add_root
 from runs.joint import arguments, joined
 from runs.protocol import PlanError, Run, plan
-from runs.record import is_complete, read_record
+from runs.record import COMPLETE, is_complete, read_record
+from runs.request import already_done
 from runs.sweep.process import PROJECT, TRAIN
+from safeio.file_names import own_data_name
 
 DECIDED = {"--seed": "give the seed behind the dataset", "--output-dir": "use --output or OUTPUT for another place"}
 USAGE = 2
@@ -44,6 +46,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--together", action="store_true", help="train the seeds in one process, in one pass")
     add_output(parser)
     add_root(parser)
+    add_own_name(parser)
     return parser
 
 
@@ -55,7 +58,8 @@ def main(words: Sequence[str] | None = None) -> int:
         shots, pairs = leading_numbers(options.shots, "--shots")
         seed, extra = leading_numbers(extra, "the seed")
         check_flags(extra)
-        runs = plan(options.protocol, options.stage, options.trainer, options.dataset, seed, shots, options.cfg)
+        own = own_data_name(root, options.name or "")
+        runs = plan(options.protocol, options.stage, options.trainer, options.dataset, seed, shots, options.cfg, own)
         groups = joined(runs) if options.together else [[run] for run in runs]
         failed = [run for group in groups for run in execute(group, options.output, root, [*extra, *pairs])]
     except PlanError as error:
@@ -97,7 +101,7 @@ def execute(runs: Sequence[Run], output: Path, root: str, extra: Sequence[str]) 
     """Run train.py for one run, or several that are joined, unless complete; those that are not complete now."""
     missing = []
     for run in runs:
-        if is_complete(output / run.folder):
+        if already_done(run, output, root, extra):
             print(f"{output / run.folder} is complete: skipped", flush=True)
         else:
             missing.append(run)
@@ -110,7 +114,10 @@ def execute(runs: Sequence[Run], output: Path, root: str, extra: Sequence[str]) 
         raise SystemExit(status)  # train.py has said what is wrong with the arguments; so it is for the other runs
     if status < 0 or status in (130, 143):  # killed or interrupted: whoever did that wants the rest to stop too
         raise SystemExit(status if status > 0 else 128 - status)
-    return [run for run in missing if not is_complete(output / run.folder)]
+    failed = [run for run in missing if not is_complete(output / run.folder)]
+    if status and any((read_record(output / run.folder) or {}).get("built") is False for run in failed):
+        raise SystemExit(USAGE)  # data or weights: what train.py has said holds for the other runs too
+    return failed
 
 
 def wait_for(process: subprocess.Popen) -> int:
@@ -124,6 +131,10 @@ def wait_for(process: subprocess.Popen) -> int:
 
 def summarise(group: Path) -> None:
     """Mean and deviation over the seeds of one cell, from the logs, as CoOp's scripts end."""
+    records = [record for folder in group.glob("*/") if (record := read_record(folder))]
+    if records and all(record.get("status") == COMPLETE and not record.get("metrics") for record in records):
+        print(f"{group}: {len(records)} runs complete, none tested (TEST.NO_TEST)")
+        return
     subprocess.run([sys.executable, str(PROJECT / "parse_test_res.py"), str(group), "--test-log"], check=False)
 
 

@@ -14,6 +14,8 @@ from runs import names as display_names
 from safeio.names import find_name, nearest_name
 
 CONFIGS = Path(__file__).parent.parent / "configs"
+OWN_DATA = "folder"
+"""The dataset config of own images, which have a name of their own in folders."""
 
 
 NO_CONFIGS = {"protocols", "per_dataset", "sources"}
@@ -161,6 +163,7 @@ def plan(
     seeds: Sequence[int] = (),
     shots: Sequence[int] = (),
     cfg: str | None = None,
+    own_name: str = "",
 ) -> list[Run]:
     """The runs of one stage of a protocol for one method and dataset.
 
@@ -169,6 +172,7 @@ def plan(
         trainer: registry name of the method; dataset: name of a file in configs/datasets.
         seeds, shots: the protocol's own where empty; shots those that the method is published with, where it says so.
         cfg: a file of the method's config folder instead of the one the protocol names.
+        own_name: what own images (dataset `folder`) are called in the runs' folders and records.
 
     Raises:
         PlanError: something of that name does not exist.
@@ -187,6 +191,7 @@ def plan(
     source = data.get("source", {}).get(dataset, data.get("source", {}).get("default", dataset))
 
     def folder(template: str, name: str, k: int, seed: int) -> str:
+        name = own_name if name == OWN_DATA and own_name else name
         return template.format(dataset=name, shots=k, trainer=trainer, cfg=chosen[k], seed=seed)
 
     return [
@@ -204,6 +209,7 @@ def plan(
                 "STAGE": stage,
                 **step["options"],
                 **settings.get("options", {}),
+                **({"DATASET.OWN_NAME": own_name} if dataset == OWN_DATA and own_name else {}),
             },
         )
         for k in shots

@@ -24,11 +24,13 @@ class RunRecord:
 
     Attributes:
         earlier: what an earlier attempt left here; None if there was none.
+        built: set once data, weights and settings have proved usable: what fails before would fail in every run.
     """
 
     def __init__(self, folder: str | Path, fields: dict[str, Any]):
         self.path = Path(folder) / FILE_NAME
         self.earlier = read_record(folder)
+        self.built = False
         self._began = time.monotonic()  # the clock may be set while the run goes on
         self.content = {**fields, "status": RUNNING, "metrics": {}, "timing": {"started": time.time()}}
 
@@ -52,7 +54,7 @@ class RunRecord:
     def _end_with(self, status: str, error: BaseException) -> None:
         """A record that cannot be written must not hide the error: a full disk may be just that."""
         try:
-            self._end(status, failure=f"{type(error).__name__}: {error}")
+            self._end(status, failure=f"{type(error).__name__}: {error}", built=self.built)
         except OSError as unwritten:
             print(f"The run's record could not be written: {unwritten}", file=sys.stderr)
 

@@ -98,6 +98,7 @@ CHECKPOINTS = [
     UserError("--resume SAVED OPTIM.LR 0.5", 1, ("OPTIM.LR: 0.002 there, 0.5 here", "--output-dir")),
     UserError("--resume SAVED --seed 2", 1, ("SEED: 1 there, 2 here",)),
 ]
+DAMAGED = "page.png,0,train\nother.png,1,train\nthird.png,0,test\nfourth.png,1,test"
 ALL = [*COMMAND_LINE, *SETTINGS, *DATA, *BACKBONE, *CHECKPOINTS]
 
 
@@ -134,10 +135,11 @@ def place(tmp_path, saved) -> Path:
     (tmp_path / "tag.yaml").write_text("OPTIM: !!python/object/apply:os.getcwd []")
     (tmp_path / "key.yaml").write_text("OPTIM:\n  LRR: 0.1\n")
     (tmp_path / "page.pt").write_text("<html>404 not found</html>")
-    for name, line in (("lacking", "lost.png,0,train"), ("damaged", "page.png,0,train\npage.png,0,test")):
+    for name, line in (("lacking", "lost.png,0,train"), ("damaged", DAMAGED)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "manifest.csv").write_text(f"path,label,split\n{line}\n")
-    (tmp_path / "damaged" / "page.png").write_text("<html>404 not found</html>")
+    for name in ("page.png", "other.png", "third.png", "fourth.png"):
+        (tmp_path / "damaged" / name).write_text("<html>404 not found</html>")
     (tmp_path / "cut" / "prompt_learner").mkdir(parents=True)
     whole = (saved / "prompt_learner" / "model.pth.tar-1").read_bytes()
     (tmp_path / "cut" / "prompt_learner" / "model.pth.tar-1").write_bytes(whole[: len(whole) // 2])

@@ -154,7 +154,7 @@ class DataManager:
 
     def show_dataset_summary(self, cfg: CfgNode) -> None:
         """Print name and sizes as a table."""
-        rows = [("Dataset", cfg.DATASET.NAME)]
+        rows = [("Dataset", cfg.DATASET.get("OWN_NAME", "") or cfg.DATASET.NAME)]
         if cfg.DATASET.SOURCE_DOMAINS:
             rows.append(("Source", ", ".join(cfg.DATASET.SOURCE_DOMAINS)))
         if cfg.DATASET.TARGET_DOMAINS:

@@ -114,7 +114,7 @@ def _content(path: str) -> bytes:
 def _perceptual_hasher() -> Callable[[Image.Image], int] | None:
     if find_spec("imagehash") is None:
         return None
-    import imagehash  # optional: requirements-own-data.txt
+    import imagehash  # optional: the extra own-data
 
     return lambda image: int(str(imagehash.phash(image)), 16)
 

@@ -55,7 +55,7 @@ def missing_message(missing: list[str], places: list[str], total: int) -> str:
     if others:
         (end, count), *_ = others.most_common(1)
         hint = f" {count:,} of them are there under the ending {end}: was the data converted?"
-    return f"{len(missing):,} of {total:,} images are missing: {few(told, 3)}.{hint}"
+    return f"{len(missing):,} of {total:,} images are missing, there is no image at: {few(told, 3)}.{hint}"
 
 
 def _ways(sample: list[str], root: Path, beside: Path) -> Iterator[tuple[Path, int, str]]:

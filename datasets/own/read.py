@@ -17,7 +17,6 @@ from datasets.own.parts import part_word, parts_of
 from datasets.own.shards import read_shards
 from datasets.own.table import OwnDataError, Row, Table, check_allowed, check_table, few
 from datasets.own.tree import Tree, ending, survey
-from safeio.file_names import as_file_name
 from safeio.packed_images import ARROW, PARQUET, TAR
 
 TABLES = (PARQUET, ARROW)
@@ -25,12 +24,6 @@ LISTS = (*ENDINGS, ".txt", ".xml", ".xlsx", ".mat")
 """Endings of files that may say something of the images: they are named where they are not used."""
 EXPECTED = "<class>/*.jpg, train/<class>/*.jpg and test/<class>/*.jpg, a manifest (csv, tsv, json, jsonl), parquet, "
 EXPECTED += "arrow or tar files"
-
-
-def own_name(root: Path, given: str = "") -> str:
-    """Return the name that own data goes by in folders, records and reports: the given one, or the folder's."""
-    path = Path(root).expanduser().absolute()
-    return as_file_name(given or (path.stem if path.suffix else path.name))
 
 
 def read_table(root: Path, allow: Collection[str] = ()) -> Table:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from mmrl.commands.names import add_dataset
 from mmrl.commands.train import add_run_options, carry_out
 from runs.command_line import CommandParser, fail, settings_apart
 from runs.protocol import CONFIGS, PlanError, choose, datasets, load_protocol, plan, read
 from runs.record import FILE_NAME, read_record
+from runs.request import leaves
+from safeio.file_names import own_data_name
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -46,7 +47,8 @@ def main(arguments: Sequence[str]) -> int:
         return fail(f"{args.method} is no folder of a run; to test a method, name a dataset: mmrl test METHOD DATASET")
     if "test" not in load_protocol(args.protocol)["stages"]:
         raise PlanError(f"{args.protocol} tests where it trains: `mmrl train` has the result. Try --protocol base2new.")
-    runs = plan(args.protocol, "test", args.method, args.dataset, args.seeds, [args.shots], args.cfg)
+    own = own_data_name(args.root, args.name or "")
+    runs = plan(args.protocol, "test", args.method, args.dataset, args.seeds, [args.shots], args.cfg, own)
     for run in runs:
         if run.model_folder and not (args.output / run.model_folder / FILE_NAME).is_file():
             return fail(
@@ -65,7 +67,7 @@ def test_run(folder: Path, dataset: str | None, args: argparse.Namespace, settin
     words = ["--from-record", str(folder), "--output-dir", str(into)]
     if dataset:
         chosen = choose("dataset", dataset, datasets())
-        pairs = dict(_leaves(read(CONFIGS / "datasets" / f"{chosen}.yaml")))
+        pairs = dict(leaves(read(CONFIGS / "datasets" / f"{chosen}.yaml")))
         pairs |= {"DATASET.SUBSAMPLE_CLASSES": "all", "DATASET.ROOT": args.root}
         if pairs["DATASET.NAME"] != record.get("config", {}).get("DATASET", {}).get("NAME"):
             pairs["TEST.ROLE"] = "transferred"
@@ -79,12 +81,3 @@ def test_run(folder: Path, dataset: str | None, args: argparse.Namespace, settin
         accuracy = (read_record(into) or {}).get("metrics", {}).get("accuracy")
         print(f"\n{folder}" + (f" on {dataset}" if dataset else "") + f": accuracy {accuracy:.1f} %\nfolder: {into}")
     return status
-
-
-def _leaves(node: dict[str, Any], above: str = "") -> list[tuple[str, Any]]:
-    """Return the (KEY, value) pairs of a yaml file."""
-    return [
-        pair
-        for key, value in node.items()
-        for pair in (_leaves(value, f"{above}{key}.") if isinstance(value, dict) else [(f"{above}{key}", value)])
-    ]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
-from typing import Any
 
 from mmrl.commands.names import add_dataset, add_method, add_protocol
 from runs import launch
@@ -18,12 +17,15 @@ from runs.command_line import (
     add_backbone,
     add_device,
     add_output,
+    add_own_name,
     add_root,
     add_seeds,
     settings_apart,
 )
 from runs.protocol import PlanError, Run, plan
-from runs.record import is_complete, read_record
+from runs.record import read_record
+from runs.request import already_done
+from safeio.file_names import own_data_name
 
 COOP = ("--trainer", "--config-file", "--dataset-config-file", "--from-record")
 """Options of train.py that say what to run: a command line with one of them is train.py's."""
@@ -49,6 +51,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shots", type=int, default=16, metavar="N", help="training images of each class")
     add_seeds(parser, "one or more seeds", default=[1])
     add_root(parser)
+    add_own_name(parser)
     add_output(parser)
     add_backbone(parser)
     add_device(parser)
@@ -63,14 +66,21 @@ def main(arguments: Sequence[str]) -> int:
         return train.main(arguments)
     words, settings = settings_apart(arguments)
     args = make_parser().parse_args(words)
-    runs = plan(args.protocol, "train", args.method, args.dataset, args.seeds, [args.shots], args.cfg)
+    own = own_data_name(args.root, args.name or "")
+    runs = plan(args.protocol, "train", args.method, args.dataset, args.seeds, [args.shots], args.cfg, own)
     return carry_out(runs, args, settings)
 
 
 def carry_out(runs: Sequence[Run], args: argparse.Namespace, settings: Sequence[str]) -> int:
     """Run what is not complete, each in this process if it is the only one; return the exit status."""
     extra = [*options_of(args), *settings]
-    waiting = [run for run in runs if not _already_complete(run, args, settings)]
+    waiting = []
+    for run in runs:
+        if already_done(run, args.output, args.root, extra):
+            print(f"{args.output / run.folder} is complete: skipped")
+            _say(run, args)
+        else:
+            waiting.append(run)
     if len(waiting) == 1:
         import train
 
@@ -94,53 +104,6 @@ def options_of(args: argparse.Namespace) -> list[str]:
             raise PlanError(f"--device is {args.device!r}; it must be cpu or cuda")
         words += ["USE_CUDA", str(args.device.startswith("cuda"))]
     return words
-
-
-def _already_complete(run: Run, args: argparse.Namespace, settings: Sequence[str]) -> bool:
-    """Return whether a run is done.
-
-    Raises:
-        PlanError: it is, with other values of the settings that are asked for now.
-    """
-    folder = args.output / run.folder
-    if not is_complete(folder):
-        return False
-    record = read_record(folder) or {}
-    wanted = dict(zip(settings[::2], settings[1::2], strict=True))
-    if args.backbone:
-        wanted["MODEL.BACKBONE.NAME"] = args.backbone
-    for key, value in wanted.items():
-        there: Any = record.get("config", {})
-        for part in key.split("."):
-            there = there.get(part) if isinstance(there, dict) else None
-        if not _same(there, value):
-            raise PlanError(
-                f"{folder} holds a complete run with {key} {there}, not {value}. Choose another --output, or remove it."
-            )
-    print(f"{folder} is complete: skipped")
-    _say(run, args)
-    return True
-
-
-def _same(there: Any, wanted: str) -> bool:
-    """Return whether a recorded value is what the command line says."""
-    import yaml
-
-    def plain(value: Any) -> Any:
-        return [plain(each) for each in value] if isinstance(value, list | tuple) else value
-
-    try:
-        read = yaml.safe_load(wanted.replace("(", "[").replace(")", "]"))
-    except yaml.YAMLError:
-        read = wanted
-    return plain(there) == plain(read) or str(there) == wanted or _number(there) == _number(wanted) is not None
-
-
-def _number(value: Any) -> float | None:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return None
 
 
 def _say(run: Run, args: argparse.Namespace) -> None:

@@ -33,6 +33,7 @@ class Request:
         methods: registry names, or `all`: those with settings for the protocol.
         datasets: names of configs/datasets, or `all`: the protocol's.
         grid: key -> values to try, on top of an ablation's own; every combination is run.
+        own_name: what own images (dataset `folder`) are called.
     """
 
     protocol: str
@@ -42,6 +43,7 @@ class Request:
     shots: Sequence[int] = ()
     presets: Sequence[str] = ("paper",)
     grid: Grid = field(default_factory=dict)
+    own_name: str = ""
 
 
 def expand(request: Request) -> list[Run]:
@@ -97,7 +99,9 @@ def _runs_of(
         for dataset in _of_stage(data, stage, wanted):
             for shots in request.shots or own.get("shots", data["shots"]):
                 cfg = file_under(preset, data["name"], trainer, _source(data, dataset), shots)
-                yield from plan(request.protocol, stage, trainer, dataset, request.seeds, [shots], cfg)
+                yield from plan(
+                    request.protocol, stage, trainer, dataset, request.seeds, [shots], cfg, request.own_name
+                )
 
 
 def _source(data: Mapping[str, Any], dataset: str) -> str:

@@ -17,6 +17,7 @@ from dassl.config import ConfigBuilder, ConfigError
 from dassl.config.coercion import decode
 from dassl.config.validators import leaves
 from dassl.engine import TRAINER_REGISTRY
+from safeio.file_names import own_data_name
 from safeio.names import find_name
 from trainers.base.settings_ranges import check_settings
 
@@ -38,9 +39,12 @@ HARNESS_DEFAULTS = {
     "DATASET.SUBSAMPLE_CLASSES": "all",  # all, base or new
     "MODEL.BACKBONE.RESIZE_POSITIONS": False,  # whether INPUT.SIZE may be another than the backbone's
     "DATASET.TEMPLATE": "",  # a {} for the class name; empty: configs/templates.yaml
-    "TEST.ROLE": "",  # trained or transferred; empty: what the protocol says of these classes
+    "TEST.ROLE": "",  # trained or transferred; empty: by the protocol, or by the classes where there is none
 }
+OWN_CLASSES = "no protocol: a run that trains is tested on the classes it trained on"
+"""Origin of TEST.ROLE."""
 FLAGS = {
+    "name": "DATASET.OWN_NAME",
     "root": "DATASET.ROOT",
     "output_dir": "OUTPUT_DIR",
     "resume": "RESUME",
@@ -91,14 +95,15 @@ def resolve(args: argparse.Namespace) -> ConfigBuilder:
     else:
         _merge_files(builder, args)
     for flag, key in FLAGS.items():
-        if getattr(args, flag) is not None:
+        if getattr(args, flag, None) is not None:
             builder.set(key, getattr(args, flag), "command line")
     if args.no_cache:
         builder.set("DATALOADER.CACHE", False, "command line")
     if args.deterministic:
         builder.set("DETERMINISTIC", True, "command line")
     builder.merge_opts(args.opts, "command line")
-    _decide_role(builder)
+    _decide_role(builder, args.eval_only)
+    _name_own_data(builder)
     check_settings(builder)
     builder.freeze()
     return builder
@@ -168,8 +173,11 @@ def _merge_per_dataset(builder: ConfigBuilder, pairs: Mapping[str, Any]) -> None
             builder.set(key, value, f"per-dataset value, configs/trainers/{trainer}/per_dataset.yaml")
 
 
-def _decide_role(builder: ConfigBuilder) -> None:
+def _decide_role(builder: ConfigBuilder, eval_only: bool) -> None:
     """Where TEST.ROLE is not given, take what the protocol's data says of the classes tested on.
+
+    Without a protocol (neither PROTOCOL nor TASK is given) the classes decide: a run that trains tests what it trained;
+    a run that tests a checkpoint compares its classes with the checkpoint's (`trainers.base.trainer`).
 
     Protocols that extend another leave that to it; of one TASK there may be several, if they say the same.
     """
@@ -186,12 +194,23 @@ def _decide_role(builder: ConfigBuilder) -> None:
         raise ConfigError(f"DATASET.SUBSAMPLE_CLASSES is {classes!r}; it must be one of all, base, new")
     if cfg.TEST.ROLE:
         return
+    if not cfg.PROTOCOL and "TASK" not in builder.origins:
+        if not eval_only:
+            builder.set("TEST.ROLE", "trained", OWN_CLASSES)
+        return
     roles = {name: _role(protocol, cfg.DATASET.NAME, classes) for name, protocol in by_task[cfg.TASK].items()}
     role, *others = set(roles.values())
     if others:
         said = ", ".join(f"{name}: {role}" for name, role in roles.items())
         raise ConfigError(f"Protocols of TASK {cfg.TASK} disagree on {cfg.DATASET.NAME} ({said}); set TEST.ROLE.")
     builder.set("TEST.ROLE", role, f"roles of configs/protocols/{', '.join(roles)}")
+
+
+def _name_own_data(builder: ConfigBuilder) -> None:
+    """Own images go by the name of their folder, unless another is given."""
+    cfg = builder.cfg
+    if cfg.DATASET.NAME == "Folder" and not cfg.DATASET.OWN_NAME:
+        builder.set("DATASET.OWN_NAME", own_data_name(cfg.DATASET.ROOT), "name of DATASET.ROOT")
 
 
 def _role(protocol: Mapping[str, Any], dataset: str, classes: str) -> str:

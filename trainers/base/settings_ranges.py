@@ -43,8 +43,10 @@ TEMPLATE = Rule("one {} for the class name, as in 'a photo of a {}.'", _is_templ
 OF_THE_HARNESS = {
     "DATASET.LABEL_NOISE": between(0, 1),
     "DATASET.IMBALANCE": at_least(1),
+    "DATASET.VAL_SHARE": Rule("a share below 1, or below 0 for the default", lambda v: is_number(v) and v < 1),
+    "DATASET.ALLOW": Rule("a list of words", lambda value: all(isinstance(word, str) for word in value)),
     "DATASET.TEMPLATE": TEMPLATE,
-    "TEST.ROLE": one_of(*ROLES),
+    "TEST.ROLE": Rule(f"one of {', '.join(ROLES)}", lambda value: value in ("", *ROLES)),
 }
 OF_METHODS = {  # by the setting's name: methods that share a name mean the same by it
     "PREC": one_of(*PRECISIONS),

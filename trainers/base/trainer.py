@@ -68,7 +68,7 @@ class ClipTrainer(TrainerX):
             raise ConfigError(
                 f"TRAINER.{self.settings_node}.PREC is {precision!r}; it must be one of {', '.join(PRECISIONS)}"
             )
-        if cfg.TEST.ROLE not in ROLES:
+        if cfg.TEST.ROLE not in ("", *ROLES):
             raise ConfigError(f"TEST.ROLE is {cfg.TEST.ROLE!r}; it must be one of {', '.join(ROLES)}")
         check_template(cfg.DATASET.TEMPLATE or dataset_template(cfg.DATASET.NAME, cfg.TRAINER.NAME))
 
@@ -86,6 +86,7 @@ class ClipTrainer(TrainerX):
         cfg = self.cfg
         self.scaler = self.precision.scaler
         self.method = self.of_classes(self.dm.dataset.classnames)
+        self._role_of_classes: str | None = None
         if cfg.TEST.ROLE == "transferred" and not self.method.transfers:
             raise ConfigError(
                 f"{cfg.TRAINER.NAME} with these settings learns something for each class it is trained on and "
@@ -182,7 +183,8 @@ class ClipTrainer(TrainerX):
         if about and resuming:
             check_resumed(about, self.about(), source)
         elif about:
-            check_loaded(about, self.about(), self.cfg.TEST.ROLE, self.method.transfers, source)
+            self._role_of_classes = "trained" if set(self.method.task.classnames) <= set(about["classes"]) else ROLES[1]
+            check_loaded(about, self.about(), self.role, self.method.transfers, source)
 
     def checkpoint_state(self, name: str, epoch: int, val_result: float | None = None) -> dict[str, Any]:
         return super().checkpoint_state(name, epoch, val_result) | {"skipped_steps": self.skipped_steps}
@@ -196,6 +198,25 @@ class ClipTrainer(TrainerX):
             super().train()
         else:
             self.test()
+
+    @property
+    def role(self) -> str:
+        """The prediction rule: TEST.ROLE or, where no protocol decides, by the classes of the checkpoint.
+
+        A checkpoint that does not name its classes was trained on the base half, as the published ones are.
+        """
+        base = "trained" if self.cfg.DATASET.SUBSAMPLE_CLASSES == "base" else "transferred"
+        return self.cfg.TEST.ROLE or self._role_of_classes or base
+
+    @property
+    def role_reason(self) -> str:
+        """Why `role` is what it is, where TEST.ROLE does not say; else empty."""
+        if self.cfg.TEST.ROLE:
+            return ""
+        if self._role_of_classes is None:
+            return "no protocol, and the checkpoint does not name its classes: DATASET.SUBSAMPLE_CLASSES decides"
+        same = "all of the tested classes are" if self.role == "trained" else "not all of the tested classes are"
+        return f"no protocol: {same} among those that the checkpoint was trained on"
 
     def load_model(self, directory: str | os.PathLike, epoch: int | None = None) -> None:
         """As in the engine; without a folder there would be nothing to test but the start values.
@@ -234,7 +255,7 @@ class ClipTrainer(TrainerX):
 
     def scores(self, images: Tensor) -> Tensor:
         """As `model_inference`, computed plainly."""
-        seen = torch.full((), self.cfg.TEST.ROLE == "trained", device=self.device)
+        seen = torch.full((), self.role == "trained", device=self.device)
         with self.precision.context():
             features = self.method.class_features() if self.class_features is None else self.class_features
             return self.method.logits(images, features, seen).float()

@@ -9,9 +9,10 @@ import pytest
 from dassl.data.class_names import ClassNamesError
 from datasets.own.divide import divide, rule_of
 from datasets.own.parts import parts_of
-from datasets.own.read import own_name, read_table
+from datasets.own.read import read_table
 from datasets.own.report import describe
 from datasets.own.table import OwnDataError
+from safeio.file_names import own_data_name
 
 from .conftest import fill, image
 
@@ -191,9 +192,9 @@ def test_nothing_of_a_training_part_is_set_aside_unless_asked(tmp_path):
 
 
 def test_own_data_goes_by_its_folders_name(tmp_path):
-    assert own_name(tmp_path / "my birds (2024)") == "my_birds_2024"
-    assert own_name(tmp_path / "birds" / "labels.csv") == "labels"
-    assert own_name(tmp_path, "Vögel") == "Vögel"
+    assert own_data_name(tmp_path / "my birds (2024)") == "my_birds_2024"
+    assert own_data_name(tmp_path / "birds" / "labels.csv") == "labels"
+    assert own_data_name(tmp_path, "Vögel") == "Vögel"
 
 
 def test_a_hub_name_says_how_to_download(tmp_path, monkeypatch):

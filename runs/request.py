@@ -1,0 +1,136 @@
+"""A finished run stands for the one that is asked for only if its settings and its data are the same."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from runs.protocol import CONFIGS, OWN_DATA, PlanError, Run, read
+from runs.record import RunRecord, is_complete, read_record
+from runs.train_arguments import parse_words
+from safeio.fingerprint import folder_fingerprint
+
+FLAGS = {
+    "backbone": "MODEL.BACKBONE.NAME",
+    "train_epoch": "OPTIM.MAX_EPOCH",
+    "transforms": "INPUT.TRANSFORMS",
+    "name": "DATASET.OWN_NAME",
+}
+"""Options of train.py that are settings."""
+NO_MATTER = ("OUTPUT_DIR", "RESUME", "VERBOSE", "USE_CUDA", "DATASET.ROOT", "DATALOADER.NUM_WORKERS",
+             "DATALOADER.CACHE", "DATALOADER.CACHE_GIB", "DATALOADER.CACHE_MIB", "TRAIN.PRINT_FREQ", "PROTOCOL",
+             "STAGE", "SWEPT")  # fmt: skip
+"""Settings under which a finished run stays the same one."""
+LATER_LAYERS = ("preset", "per-dataset value", "command line", "roles of")
+"""Origins that go before a yaml file's values."""
+
+
+def already_done(run: Run, output: Path, root: str, extra: Sequence[str] = ()) -> bool:
+    """Return whether a run is complete, as it is asked for now.
+
+    Args:
+        output: where the runs' folders are; root: of the datasets; extra: words of train.py's command line.
+
+    Raises:
+        PlanError: the folder holds a complete run of other settings or other data; both are named.
+    """
+    folder = output / run.folder
+    if not is_complete(folder):
+        return False
+    if found := list(differences(run, read_record(folder) or {}, root, extra)):
+        more = f", and {len(found) - 4} more" if len(found) > 4 else ""
+        raise PlanError(
+            f"{folder} holds a complete run with {'; '.join(found[:4])}{more}. Choose another --output, or remove it."
+        )
+    return True
+
+
+def differences(run: Run, record: Mapping[str, Any], root: str, extra: Sequence[str] = ()) -> Iterator[str]:
+    """Yield what a record has otherwise than a request; what a record does not know says nothing."""
+    _, args = parse_words(run.arguments(Path("output"), root, extra))
+    config, origins = record.get("config"), record.get("origins") or {}
+    if not isinstance(config, dict):
+        return
+    asked = dict(zip(args.opts[::2], args.opts[1::2], strict=False))
+    asked |= {key: value for flag, key in FLAGS.items() if (value := getattr(args, flag)) is not None}
+    for file in (args.dataset_config_file, args.config_file):
+        for key, value in leaves(read(_found(file))) if file else ():
+            if key not in asked and not origins.get(key, "").startswith(LATER_LAYERS):
+                asked[key] = value
+    for key, value in asked.items():
+        there = _value(config, key)
+        if key not in NO_MATTER and there is not None and not same_value(there, value):
+            yield f"{key} {there}, not {value}"
+    data = record.get("data") or {}
+    if run.dataset == OWN_DATA and data.get("fingerprint"):
+        now = folder_fingerprint(args.root or root)
+        if now != data["fingerprint"]:
+            yield (
+                f"the images of {data.get('root')} (fingerprint {data['fingerprint'][:12]}), not those of "
+                f"{os.path.abspath(args.root or root)} ({now[:12] or 'nothing there'})"
+            )
+
+
+def _found(file: str) -> Path:
+    return Path(file) if Path(file).is_file() else CONFIGS.parent / file
+
+
+def leaves(node: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the (KEY, value) pairs of a yaml file's content."""
+    for key, value in node.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
+
+
+def _value(config: Mapping[str, Any], key: str) -> Any:
+    there: Any = config
+    for part in key.split("."):
+        there = there.get(part) if isinstance(there, dict) else None
+    return there
+
+
+def same_value(there: Any, wanted: Any) -> bool:
+    """Return whether a recorded value is what a yaml file or a command line says."""
+    return _plain(there) == _plain(wanted) or str(there) == str(wanted)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value without the ways of writing it: `1e-3` is 0.001, `(1, 2)` is [1, 2]."""
+    if isinstance(value, str):
+        try:
+            value = yaml.safe_load(value.replace("(", "[").replace(")", "]"))
+        except yaml.YAMLError:
+            return value
+    if isinstance(value, list | tuple):
+        return [part for part in map(_plain, value) if part is not None]
+    try:
+        return value if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        return value
+
+
+def data_of(root: str, own: bool) -> dict[str, str]:
+    """Return what a record says of the data: where it is and, of own images, the fingerprint that tells them apart."""
+    place = os.path.abspath(os.path.expanduser(root))
+    return {"root": place, "fingerprint": folder_fingerprint(place) if own else ""}
+
+
+def check_same_data(record: RunRecord) -> None:
+    """Refuse to continue a run on other images than it began with.
+
+    Raises:
+        PlanError: the folder holds a run on other images; both are named.
+    """
+    earlier, now = (record.earlier or {}).get("data") or {}, record.content["data"]
+    if earlier.get("fingerprint") and earlier["fingerprint"] != now["fingerprint"]:
+        raise PlanError(
+            f"{record.path.parent} holds a run on other images: those of {earlier.get('root')} (fingerprint "
+            f"{earlier['fingerprint'][:12]}), now {now['root']} ({now['fingerprint'][:12] or 'none'}). Give another "
+            f"--output-dir, or remove the folder."
+        )

@@ -1,0 +1,20 @@
+"""The outcome of a run: its results, and the rule by which classes were predicted."""
+
+from __future__ import annotations
+
+from dassl.config import ConfigBuilder
+from dassl.engine import TrainerBase
+
+
+def prediction_rule(trainer: TrainerBase, builder: ConfigBuilder) -> tuple[str, str]:
+    """Return by which rule the classes were predicted, trained or transferred, and what decided it."""
+    reason = getattr(trainer, "role_reason", "") or builder.origins.get("TEST.ROLE", "the method has one rule only")
+    return getattr(trainer, "role", builder.cfg.TEST.ROLE), reason
+
+
+def metrics_of(trainer: TrainerBase) -> dict[str, float]:
+    """The evaluator's results; of a plugin that tests without one, the accuracy that its `test` returned."""
+    results = getattr(trainer.evaluator, "last_results", None) or {}
+    if not results and isinstance(trainer.tested, int | float):
+        results = {"accuracy": float(trainer.tested)}
+    return {"error" if name == "error_rate" else name: value for name, value in results.items()}
