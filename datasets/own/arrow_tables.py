@@ -24,9 +24,7 @@ def read_tables(files: list[Path], root: Path) -> Table:
         OwnDataError: pyarrow is missing, or a table has no image or no label column.
     """
     if find_spec("pyarrow") is None:
-        raise OwnDataError(
-            f"{root} holds parquet or arrow files, which pyarrow reads: pip install pyarrow."
-        )
+        raise OwnDataError(f"{root} holds parquet or arrow files, which pyarrow reads: pip install pyarrow.")
     table = Table(root, [], rules=[f"tables: {len(files)} {files[0].suffix.lstrip('.')} files, read in place"])
     groups = {file: _group(file, root) for file in files}
     parts = parts_of(groups.values())
