@@ -1,50 +1,38 @@
 """Read checkpoint files that other people's code wrote, without running anything that is in them.
 
 A checkpoint of the CoOp family holds more than tensors: numpy scalars, and scheduler objects that drag an
-optimiser along. PyTorch's restricted reader refuses such files as a whole. Here it is told, for each name in
-the file that it does not know, to build an `Inert` stand-in: the tensors can be had and the rest stays dead.
+optimiser along. PyTorch's restricted reader refuses such files as a whole, and has no bound on the time and memory
+that a few bytes may cost. `safeio.tensor_pickle` reads the tensors and leaves the rest dead; here are the two formats
+of `torch.save` around it, zip archives and what was written before them.
 """
 
 from __future__ import annotations
 
-import io
 import os
-import pickletools
-import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
 import torch
+from torch import Tensor
 
 from safeio.archive_limits import refuse_bomb, refuse_disproportion
-from safeio.errors import MissingFile, UserError
+from safeio.pickle_limits import STREAM_HARMLESS, STREAM_RATIO, UnboundedPickle
+from safeio.read_back import DamagedFile, read_back
+from safeio.tensor_pickle import Inert, TensorUnpickler, as_stream
 
-LEGACY_STREAMS = 5  # pickles in a pre-zip file: magic number, version, system, object, storage keys
-NUMERIC_CODE = re.compile(r"[fiub][1248]")  # numpy's short names of the plain number types
-PYTHON2_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg"}  # protocol 2 keeps the old spelling
+__all__ = ["CheckpointError", "Inert", "is_torchscript", "load_checkpoint_file"]
+
+LEGACY_MAGIC, LEGACY_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
+REMEDY = (
+    "It is truncated, of another format, or holds what is refused because reading it could run code. If it was "
+    "downloaded or copied, fetch it again; if a run left it, delete it and start the run again."
+)
 
 
-class CheckpointError(UserError, RuntimeError):
+class CheckpointError(DamagedFile, RuntimeError):
     """The file cannot be read as a checkpoint; the message names it and says what to do."""
-
-
-class Inert:
-    """Stands for an object of a class that is not read: keeps what the file says about it and does
-    nothing."""
-
-    source = "unknown"
-
-    def __init__(self, *args: Any):
-        self.args = args
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state
-
-    def __repr__(self) -> str:
-        return f"<inert {self.source}>"
 
 
 def load_checkpoint_file(path: str | os.PathLike) -> dict:
@@ -57,33 +45,121 @@ def load_checkpoint_file(path: str | os.PathLike) -> dict:
         CheckpointError: it is truncated or no checkpoint, holds something else than a dictionary, is a
             TorchScript archive, or asks for what no checkpoint needs (calling into `os`, for example).
     """
-    path = Path(path)
-    if not path.is_file():
-        raise MissingFile(f"There is no checkpoint file {path}.")
-    if is_torchscript(path):
+    return read_back(path, _read, REMEDY, "a checkpoint", CheckpointError)
+
+
+def _read(path: Path) -> dict:
+    if not zipfile.is_zipfile(path):
+        with open(path, "rb") as file:
+            content = _legacy(file, path.stat().st_size)
+    elif is_torchscript(path):
         raise CheckpointError(f"{path} is a TorchScript archive (a whole program), not a checkpoint.")
-    try:
+    else:
         refuse_bomb(path)
-        _check_sums(path)
-        content = _load(path)
-        _refuse_claims(path, content)
-    except Exception as error:  # a damaged pickle can raise anything
-        raise CheckpointError(
-            f"{path} ({path.stat().st_size:,} bytes) cannot be read as a checkpoint: it is truncated, of "
-            f"another format, or holds what is refused because reading it could run code. If it was "
-            f"downloaded or copied, fetch it again. Reason: {_reason(error)}"
-        ) from error
+        with zipfile.ZipFile(path) as archive:
+            content = _zipped(archive, path)
+    _refuse_claims(path, content)
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds {type(content).__name__}, expected a dictionary of tensors.")
     return content
 
 
-def _check_sums(path: Path) -> None:
-    """PyTorch's reader does not compare the checksums that its zip files carry."""
-    if zipfile.is_zipfile(path):
+def is_torchscript(path: str | os.PathLike) -> bool:
+    """Return true for an archive written by `torch.jit.save`; a damaged archive is none."""
+    try:
         with zipfile.ZipFile(path) as archive:
-            if damaged := archive.testzip():
-                raise ValueError(f"the checksum of {damaged} in it is wrong, so it is damaged")
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except Exception:  # zipfile answers a damaged directory with almost any exception
+        return False
+
+
+def member_bytes(archive: zipfile.ZipFile, path: Path, name: str) -> bytes:
+    """Return a pickle or text in an archive, which may not unpack to much more than the archive's size.
+
+    The zip's checksum is compared.
+    """
+    size, packed = archive.getinfo(name).file_size, os.path.getsize(path)
+    if size > max(STREAM_HARMLESS, STREAM_RATIO * packed):
+        raise UnboundedPickle(f"{name} in it would unpack to {size:,} bytes, it has {packed:,}")
+    return archive.read(name)
+
+
+class ArchiveStorages:
+    """The tensors' bytes in a zip archive, each read once.
+
+    Args:
+        root: folder in the archive.
+    """
+
+    def __init__(self, archive: zipfile.ZipFile, root: str):
+        self.archive, self.root = archive, root
+        self._read: dict[str, Tensor] = {}
+        if f"{root}/byteorder" in archive.namelist() and archive.read(f"{root}/byteorder") != b"little":
+            raise ValueError("it was written on a machine of the other byte order")
+
+    def __call__(self, dtype: torch.dtype, key: str, count: int) -> Tensor:
+        """Return the elements of a storage."""
+        if key not in self._read:
+            content = bytearray(self.archive.read(f"{self.root}/data/{key}"))
+            self._read[key] = torch.frombuffer(content, dtype=dtype) if content else torch.empty(0, dtype=dtype)
+        if self._read[key].dtype != dtype or self._read[key].numel() != count:
+            raise ValueError(f"the storage {key:.20} is not of {count} elements of {dtype}")
+        return self._read[key]
+
+
+def _zipped(archive: zipfile.ZipFile, path: Path) -> Any:
+    names = archive.namelist()
+    if len(set(names)) != len(names):
+        raise ValueError("it has two members of one name")
+    (tree,) = [name for name in names if name.endswith("/data.pkl")] or [""]
+    if not tree:
+        raise ValueError("it is an archive without a data.pkl")
+    for name in names:  # those that no tensor refers to are compared with their checksums too
+        if "/data/" not in name and name != tree:
+            member_bytes(archive, path, name)
+    storages = ArchiveStorages(archive, tree.removesuffix("/data.pkl"))
+    stream = as_stream(member_bytes(archive, path, tree))
+    return TensorUnpickler(stream, storages, path.stat().st_size).load()
+
+
+def _legacy(file: BinaryIO, size: int) -> Any:
+    """Five pickles (magic number, version, system, object, keys of the storages), then the storages' bytes."""
+    storages: dict[str, Tensor] = {}
+    claimed = 0
+
+    def storage(dtype: torch.dtype, key: str, count: int) -> Tensor:
+        nonlocal claimed
+        if key not in storages:
+            claimed += count * dtype.itemsize
+            if not count >= 0 or claimed > size:
+                raise ValueError(f"its tensors have {claimed:,} bytes, the file has {size:,}: it is truncated")
+            storages[key] = torch.empty(count, dtype=dtype)
+        if storages[key].dtype != dtype:
+            raise ValueError(f"the storage {key:.20} is of two types")
+        return storages[key]
+
+    def following() -> Any:
+        return TensorUnpickler(file, storage, size).load()
+
+    if following() != LEGACY_MAGIC or following() != LEGACY_PROTOCOL:
+        raise ValueError("it is no file of torch.save")
+    system = following()
+    if isinstance(system, Mapping) and system.get("little_endian") is False:
+        raise ValueError("it was written on a machine of the other byte order")
+    content = following()
+    keys = following()
+    if not isinstance(keys, list) or sorted(keys) != sorted(storages):
+        raise ValueError("its tensors are not those that it lists")
+    for key in keys:
+        elements = storages[key]
+        expected = elements.numel() * elements.element_size()
+        count = int.from_bytes(file.read(8), "little")
+        data = file.read(expected) if count == elements.numel() else b""
+        if len(data) != expected:
+            raise ValueError("it ends in the middle of a tensor: it is truncated")
+        if data:
+            elements.copy_(torch.frombuffer(bytearray(data), dtype=elements.dtype))
+    return content
 
 
 def _refuse_claims(path: Path, content: Any) -> None:
@@ -105,84 +181,3 @@ def _refuse_claims(path: Path, content: Any) -> None:
                 raise ValueError(f"it holds a tensor of another kind than checkpoints need ({kind})")
             claimed += part.numel() * part.element_size()
     refuse_disproportion(path, claimed)
-
-
-def is_torchscript(path: str | os.PathLike) -> bool:
-    """Whether `path` is an archive written by `torch.jit.save`."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
-
-
-def _reason(error: Exception) -> str:
-    """The line of a message that says what happened; PyTorch surrounds it with general advice."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    lines = [line for line in lines if not line.startswith("Check the documentation")]
-    return lines[-1] if lines else type(error).__name__
-
-
-def _load(path: Path) -> Any:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as refusal:
-        stand_ins = _stand_ins(path)
-        if not stand_ins:
-            raise refusal
-    with torch.serialization.safe_globals(stand_ins):
-        return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _stand_ins(path: Path) -> list[Any]:
-    """What to build for each name in the file; PyTorch's reader asks this only for names it does not know."""
-    special = {
-        "numpy.dtype": _Dtype,
-        "numpy.core.multiarray.scalar": _numpy_scalar,
-        "numpy._core.multiarray.scalar": _numpy_scalar,  # numpy 2 moved it
-        "collections.defaultdict": _plain_dict,
-    }
-    return [(special.get(name) or type("Inert", (Inert,), {"source": name}), name) for name in _names(path)]
-
-
-def _names(path: Path) -> list[str]:
-    """Dotted names of all globals that the file mentions, found without loading it."""
-    names = set()
-    for stream in _streams(path):
-        for opcode, argument, _ in pickletools.genops(stream):
-            if opcode.name == "GLOBAL" and argument is not None:
-                module, _, name = argument.partition(" ")
-                names.add(f"{PYTHON2_MODULES.get(module, module)}.{name}")
-    return sorted(names)
-
-
-def _streams(path: Path) -> Iterator[BinaryIO]:
-    """The pickles of a checkpoint file, each ready to be read from its start."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                if name.endswith("/data.pkl"):
-                    yield io.BytesIO(archive.read(name))
-        return
-    with open(path, "rb") as file:
-        for _ in range(LEGACY_STREAMS):
-            yield file
-
-
-class _Dtype(Inert):
-    """Takes the place of `numpy.dtype`; `_numpy_scalar` reads the code."""
-
-    source = "numpy.dtype"
-
-
-def _numpy_scalar(dtype: _Dtype, data: bytes) -> np.generic:
-    """A number from numpy's way of pickling it: a type code such as `f8`, and bytes."""
-    code = dtype.args[0]
-    if not NUMERIC_CODE.fullmatch(code):
-        raise ValueError(f"numpy type {code!r} is not a plain number")
-    order = dtype.state[1] if dtype.state[1] in "<>" else "="
-    return np.frombuffer(data, np.dtype(order + code))[0]
-
-
-def _plain_dict(*_factory: Any) -> dict:
-    """Takes the place of `collections.defaultdict`, whose factory would be a callable from the file."""
-    return {}

@@ -11,9 +11,10 @@ import pickle
 from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple
 
-from safeio.errors import UserError
+from safeio.pickle_limits import check_pickle
+from safeio.read_back import DamagedFile, read_back
 
-LARGEST = 1 << 28  # bytes; 16 shots of 1000 classes are 3 MB
+LARGEST = 1 << 26  # bytes; 16 shots of 1000 classes are 3 MB
 Rows = list[tuple[str, int, str]]  # path relative to the dataset's folder, label, class name
 
 
@@ -24,7 +25,7 @@ class Foreign(NamedTuple):
     rows: dict[str, Rows]
 
 
-class ForeignListError(UserError, ValueError):
+class ForeignListError(DamagedFile):
     """The file is not a list of images; the message names it."""
 
 
@@ -99,14 +100,16 @@ def _unpickled(path: Path) -> dict[str, list[Any]]:
                 raise pickle.UnpicklingError(f"it asks for {module}.{name}, which a few-shot choice does not need")
             return Record
 
-    if path.stat().st_size > LARGEST:
-        raise ForeignListError(f"{path} has {path.stat().st_size:,} bytes, too many for a few-shot choice")
-    try:
+    def read(path: Path) -> dict[str, list[Any]]:
+        if path.stat().st_size > LARGEST:
+            raise ValueError("too many bytes for a few-shot choice")
         with open(path, "rb") as file:
+            check_pickle(file)
+            file.seek(0)
             content = Reader(file).load()
-    except Exception as error:  # a damaged pickle can raise anything
-        raise ForeignListError(f"{path} cannot be read: {error}") from error
-    lists = content.values() if isinstance(content, dict) else ()
-    if not lists or not all(isinstance(part, list) and all(type(r) is Record for r in part) for part in lists):
-        raise ForeignListError(f"{path} is no few-shot choice: expected lists of images under train and val")
-    return content
+        lists = content.values() if isinstance(content, dict) else ()
+        if not lists or not all(isinstance(part, list) and all(type(r) is Record for r in part) for part in lists):
+            raise ValueError("it is no few-shot choice: expected lists of images under train and val")
+        return content
+
+    return read_back(path, read, error_class=ForeignListError)

@@ -147,13 +147,13 @@ def test_calling_the_result_of_a_stand_in_is_refused(tmp_path):
     stream = b"\x80\x02c__builtin__\ngetattr\ncshutil\nos\nX\x06\0\0\0system\x86RX\x0b\0\0\0touch trace\x85R."
     torch.save({}, tmp_path / "empty.pt")
     with_other_pickle(tmp_path / "empty.pt", tmp_path / "bad.pt", lambda _: stream)
-    with pytest.raises(CheckpointError, match=r"bad\.pt.*unrecognized function <inert builtins\.getattr>"):
+    with pytest.raises(CheckpointError, match=r"bad\.pt.*'Inert' object is not callable"):
         load_checkpoint_file(tmp_path / "bad.pt")
 
 
 def test_a_file_that_names_os_is_refused_with_the_reason(save):
     path = save({"w": torch.ones(1), "x": Reduces(os.system, "touch trace")})
-    with pytest.raises(CheckpointError, match=r"model\.pth\.tar-5 .*run code.*system"):
+    with pytest.raises(CheckpointError, match=r"model\.pth\.tar-5 .*system.*run code"):
         load_checkpoint_file(path)
 
 
