@@ -8,9 +8,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from datasets.base.missing import few
 from datasets.own.names import name_classes
 from datasets.own.parts import parts_of
-from datasets.own.table import OwnDataError, Row, Table, few
+from datasets.own.table import OwnDataError, Row, Table
 from safeio.packed_images import PARQUET, arrow_table, parquet_file, table_address
 
 LABELS = ("label", "labels", "class", "category", "target", "fine_label", "coarse_label", "classname", "class_name")

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dassl.data.class_names import ClassNamesError, check_names, read_text, spoken
+from datasets.base.missing import few
 from datasets.own.locate import locate
 from datasets.own.names import name_classes
 from datasets.own.parts import parts_of
-from datasets.own.table import OwnDataError, Row, Table, few
+from datasets.own.table import OwnDataError, Row, Table
 
 ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
 PATH = ("path", "impath", "filename", "filepath", "image", "imagepath", "imagefile", "imagefilename", "imagename",
