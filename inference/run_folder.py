@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+from safetensors.torch import load_file as load_safetensors
 from torch import Tensor
 from yacs.config import CfgNode
 
@@ -29,6 +32,8 @@ from trainers.base.trainer import ClipTrainer
 
 FIELDS: dict[str, Any] = {"method": str, "config": dict, "classes": (list, type(None))}
 """What is needed of a record; those of older versions have no classes."""
+HUB_CONFIG, HUB_WEIGHTS, HUB_LIBRARY = "config.json", "model.safetensors", "mmrl"
+"""Files of a folder made for a model hub, and the name in its config that says so."""
 SHOWN = 5
 """How many folders a message names."""
 
@@ -101,7 +106,10 @@ def open_run(folder: str | os.PathLike, backbone: str | None = None) -> TrainedR
         safeio.unpickle.CheckpointError: its checkpoint is damaged.
     """
     folder = Path(folder)
-    record = read_record(folder)
+    record, of_hub = read_record(folder), False
+    if record is None:
+        record = read_hub_config(folder)
+        of_hub = record is not None
     if record is None:
         raise RunError(_not_a_run(folder))
     if wrong := [key for key, kind in FIELDS.items() if not isinstance(record.get(key), kind)]:
@@ -122,12 +130,37 @@ def open_run(folder: str | os.PathLike, backbone: str | None = None) -> TrainedR
         builder.set("MODEL.BACKBONE.NAME", backbone, "command line")
     kept = folder / trainer.checkpoint_folder
     source = kept / BEST if (kept / BEST).is_file() else newest_checkpoint(kept)
-    checkpoint = load_checkpoint(source) if source else {"state_dict": {}}
+    if of_hub:
+        source = folder / HUB_WEIGHTS
+        checkpoint = {"state_dict": read_hub_weights(source), "about": record.get("about")}
+    else:
+        checkpoint = load_checkpoint(source) if source else {"state_dict": {}}
     about = checkpoint.get("about") or {}
     classes = record.get("classes") or about.get("classes") or _classes_of_dataset(builder.cfg, folder)
     if not all(isinstance(name, str) for name in classes):
         raise RunError(f"{folder / FILE_NAME} is damaged: its classes are no names: {classes}")
     return TrainedRun(folder, record, builder.cfg, trainer, tuple(classes), source, checkpoint["state_dict"], about)
+
+
+def read_hub_config(folder: Path) -> dict[str, Any] | None:
+    """Return the record in a folder made for a model hub; None where there is none."""
+    try:
+        content = json.loads((folder / HUB_CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) and content.get("library_name") == HUB_LIBRARY else None
+
+
+def read_hub_weights(file: Path) -> dict[str, Tensor]:
+    """Return the learned parameters in a folder made for a model hub.
+
+    Raises:
+        RunError: they are missing or damaged.
+    """
+    try:
+        return load_safetensors(file)
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"{file} cannot be read: {error}") from error
 
 
 def _not_a_run(folder: Path) -> str:
