@@ -45,9 +45,10 @@ from runs.sweep.grid import apart, parse_grid
 from safeio.errors import for_people
 from safeio.lock import FolderInUse, sole_use
 from trainers.base.frozen_clip import shared_weights
-from trainers.base.outcome import metrics_of, prediction_rule
+from trainers.base.outcome import calibration_of, metrics_of, prediction_rule
+from trainers.base.plugins import PLUGINS
 from trainers.base.preflight import problems
-from trainers.base.settings import keys_like, resolve
+from trainers.base.settings import CONFIGS, config_path, keys_like, resolve
 from trainers.base.trainer import ClipTrainer
 from trainers.steps.distributed import share_run
 from trainers.steps.joint_runs import OnePass, WaitingStep
@@ -55,6 +56,10 @@ from trainers.steps.lockstep import in_lockstep
 
 __all__ = ["main", "one", "parse", "problems", "resolve"]
 
+REPEATED = ("eval_only", "model_dir", "load_epoch", "no_train", "plugins")
+"""Flags that a record keeps, besides the settings."""
+REPEATED = ("eval_only", "model_dir", "load_epoch", "no_train", "plugins")
+"""Flags that a record keeps, besides the settings."""
 Prepare = Callable[[TrainerBase], None]
 IN_USE = 75
 """Exit status where another process has the output folder: the usual one of a failure that passes by itself."""
@@ -113,7 +118,7 @@ def record_fields(builder: ConfigBuilder, args: argparse.Namespace) -> dict:
         "shots": cfg.DATASET.NUM_SHOTS,
         "seed": cfg.SEED,
         "model_dir": args.model_dir,
-        "flags": {flag: getattr(args, flag) for flag in ("eval_only", "model_dir", "load_epoch", "no_train")},
+        "flags": {flag: getattr(args, flag) for flag in REPEATED},
         "backbone": cfg.MODEL.BACKBONE.NAME,
         "versions": versions(),
         "machine": machine("cuda" if cfg.USE_CUDA and torch.cuda.is_available() else "cpu"),
@@ -130,10 +135,11 @@ def unverified_settings(args: argparse.Namespace, builder: ConfigBuilder) -> dic
 
     What the command line gives is the user's own and not among them.
     """
-    cfg, file = builder.cfg, Path(args.config_file)
+    cfg, file = builder.cfg, config_path(args.config_file)
     if args.record:
         return args.record.get("unverified") or {}
-    if file.parent.name != cfg.TRAINER.NAME or file.stem == "emoji":  # a file of the user's, or the demonstration's
+    own = file.parent == CONFIGS / "trainers" / cfg.TRAINER.NAME
+    if not own or file.stem == "emoji":  # the user's file, or the demonstration's
         return {}
     found = unverified(cfg.TRAINER.NAME, cfg.TASK, cfg.DATASET.NAME, file.stem)
     return {key: why for key, why in found.items() if builder.origins.get(key) != "command line"}
@@ -180,6 +186,7 @@ def run(
             "runs_in_process": args.runs,
             "processes": started(),
         },
+        calibration=calibration_of(trainer),
         classes=[name for _, name in sorted(trainer.lab2cname.items())],
     )
     say_differences(args.record, record.content, OUTCOME, "The outcome is not that of the run repeated")
@@ -293,6 +300,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     speak_any_text()
     args = parse(arguments)
+    try:
+        for path in args.plugins:
+            PLUGINS.load(path)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if told := PLUGINS.report():
+        print(told, file=sys.stderr)
     prepare_cpu_memory()
     if started() > 1:
         return shared(args)

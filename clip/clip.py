@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from clip.model import build_model
+from clip.preprocess import evaluation_transform
 from clip.pretrained import available_models, cache_folder, embedded, releases, resolve
 from clip.simple_tokenizer import SimpleTokenizer
 from clip.tokenizer import tokenize
@@ -23,6 +24,7 @@ from safeio.unpickle import is_torchscript
 __all__ = ["available_models", "build_model", "load", "tokenize"]
 
 _tokenizer = SimpleTokenizer()
+_transform = evaluation_transform
 
 
 class _Models(dict):

@@ -10,13 +10,27 @@ import torch
 from torch import Tensor, nn
 
 from clip.architecture import OF_A_FILE, Architecture
-from clip.block import Attention, LayerNorm, QuickGELU, TokenBranch
+from clip.block import Attention, LayerNorm, QuickGELU, ResidualAttentionBlock, TokenBranch
 from clip.prompt_batch import PromptBatch
 from clip.reference import FullTextEncoder
-from clip.resnet import ModifiedResNet
+from clip.resnet import AttentionPool2d, Bottleneck, ModifiedResNet
 from clip.transformer import Transformer
 from clip.vision import VisionTransformer
 
+__all__ = [
+    "CLIP",
+    "AttentionPool2d",
+    "Bottleneck",
+    "LayerNorm",
+    "ModifiedResNet",
+    "QuickGELU",
+    "ResidualAttentionBlock",
+    "Transformer",
+    "VisionTransformer",
+    "build_model",
+    "convert_weights",
+    "from_state_dict",
+]
 HEAD_WIDTH = 64
 """Every OpenAI encoder has heads of this width (a ResNet: of its stem's width times 32)."""
 HEADS_KNOWN_TO_WIDTH = 1024

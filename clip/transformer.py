@@ -37,8 +37,8 @@ class Transformer(nn.Module):
     ):
         super().__init__()
         self.width, self.layers, self.causal = width, layers, causal
-        self.resblocks = nn.ModuleList(
-            ResidualAttentionBlock(width, heads, activation, mlp_width, causal) for _ in range(layers)
+        self.resblocks = nn.Sequential(
+            *(ResidualAttentionBlock(width, heads, activation, mlp_width, causal) for _ in range(layers))
         )
 
     def run(

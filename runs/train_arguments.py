@@ -36,6 +36,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--config-file", default="", help="yaml of the method")
     parser.add_argument("--dataset-config-file", default="", help="yaml of the dataset")
     parser.add_argument("--trainer", default="", help="registry name of the method")
+    parser.add_argument(
+        "--plugins", nargs="+", default=[], metavar="PATH", help="trainer files of others: a folder or a file"
+    )
     parser.add_argument("--backbone", help="name of a CLIP or path of its weights")
     parser.add_argument("--head")
     parser.add_argument("--eval-only", action="store_true", help="test the checkpoint in --model-dir")

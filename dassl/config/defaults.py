@@ -5,6 +5,7 @@ A method's own keys do not belong here: they go below ``TRAINER.<NAME>``.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
 
@@ -127,6 +128,32 @@ DEFAULTS: dict[str, Any] = {
 def with_defaults(section: str, given: CfgNode) -> CfgNode:
     """Return a section of a foreign configuration tree, completed by the defaults of the keys that it lacks."""
     return CfgNode({**DEFAULTS[section], **given})
+
+
+def completed(cfg: CfgNode) -> CfgNode:
+    """Return a configuration tree with the engine's defaults of keys that it lacks; itself if it has all."""
+    missing = list(_missing(cfg, DEFAULTS))
+    if not missing:
+        return cfg
+    whole = cfg.clone()
+    whole.defrost()
+    for *path, name, value in missing:
+        node = whole
+        for part in path:
+            node = node[part]
+        node[name] = CfgNode(deepcopy(value)) if isinstance(value, dict) else deepcopy(value)
+    if cfg.is_frozen():
+        whole.freeze()
+    return whole
+
+
+def _missing(cfg: CfgNode, defaults: dict[str, Any], *above: str) -> Iterator[tuple[Any, ...]]:
+    """Yield the path of each key that a tree lacks, and the key's default."""
+    for name, value in defaults.items():
+        if name not in cfg:
+            yield (*above, name, value)
+        elif isinstance(value, dict) and isinstance(cfg[name], CfgNode):
+            yield from _missing(cfg[name], value, *above, name)
 
 
 def get_cfg_default() -> CfgNode:

@@ -128,11 +128,11 @@ class DataManager:
                 dataset_wrapper=dataset_wrapper,
             )
 
-        settings_x, settings_u = cfg.DATALOADER.TRAIN_X, cfg.DATALOADER.TRAIN_U
+        settings_x = settings_u = cfg.DATALOADER.TRAIN_X
+        if self.dataset.train_u and not cfg.DATALOADER.TRAIN_U.SAME_AS_X:
+            settings_u = cfg.DATALOADER.TRAIN_U
         self.train_loader_x = loader(self.dataset.train_x, settings_x, is_train=True)
-        self.train_loader_u = loader(
-            self.dataset.train_u, settings_x if settings_u.SAME_AS_X else settings_u, is_train=True
-        )
+        self.train_loader_u = loader(self.dataset.train_u, settings_u, is_train=True)
         self.val_loader = loader(self.dataset.val, cfg.DATALOADER.TEST, is_train=False)
         self.test_loader = loader(self.dataset.test, cfg.DATALOADER.TEST, is_train=False)
         self._num_source_domains = len(cfg.DATASET.SOURCE_DOMAINS)

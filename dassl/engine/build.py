@@ -6,6 +6,7 @@ from typing import Any
 
 from yacs.config import CfgNode
 
+from dassl.config.defaults import completed
 from dassl.utils.names import check_availability
 from dassl.utils.registry import Registry
 
@@ -13,11 +14,12 @@ TRAINER_REGISTRY = Registry("TRAINER")
 
 
 def build_trainer(cfg: CfgNode) -> Any:
-    """The trainer ``cfg.TRAINER.NAME``, with its data and model.
+    """The trainer ``cfg.TRAINER.NAME``, with its data and model; engine keys that the tree lacks have our defaults.
 
     Raises:
         ValueError: nothing is registered under that name.
     """
+    cfg = completed(cfg)
     check_availability(cfg.TRAINER.NAME, TRAINER_REGISTRY.registered_names(), kind="trainer")
     if cfg.VERBOSE:
         print(f"Loading trainer: {cfg.TRAINER.NAME}")

@@ -15,9 +15,18 @@ NETWORK_REGISTRY = Registry("NETWORK")
 
 
 class Backbone(nn.Module):
-    """A network from images to feature vectors; sets ``out_features``, their length, in its constructor."""
+    """A network from images to feature vectors; its constructor sets ``_out_features``, their length."""
 
-    out_features: int
+    _out_features: int
+
+    @property
+    def out_features(self) -> int | None:
+        """Length of the feature vectors; None where the constructor did not set it."""
+        return getattr(self, "_out_features", None)
+
+    @out_features.setter
+    def out_features(self, length: int) -> None:
+        self._out_features = length
 
 
 def _build(registry: Registry, kind: str, name: str, verbose: bool, kwargs: dict[str, Any]) -> nn.Module:

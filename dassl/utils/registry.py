@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from dassl.utils.names import UnknownNameError
@@ -24,6 +25,7 @@ class Registry:
     def __init__(self, name: str):
         self._name = name
         self._objects: dict[str, Any] = {}
+        self._replaces = False
 
     def register(self, obj: Any = None, force: bool = False) -> Any:
         """Add ``obj``, or, called without one, return a decorator that does.
@@ -34,7 +36,7 @@ class Registry:
         if obj is None:
             return self._decorator(force)
         name = obj.__name__
-        if name in self._objects and not force:
+        if name in self._objects and not (force or self._replaces):
             raise KeyError(
                 f"{name!r} is already registered in {self._name} by {self._objects[name].__module__}; "
                 f"rename one of the two, or register with force=True"
@@ -44,6 +46,20 @@ class Registry:
 
     def _decorator(self, force: bool) -> Callable[[Any], Any]:
         return lambda obj: self.register(obj, force=force)
+
+    @contextmanager
+    def replacing(self) -> Iterator[Callable[[], None]]:
+        """Let what is registered in this block take names that are taken; gives a function that undoes it all."""
+        before, self._replaces = dict(self._objects), True
+
+        def restore() -> None:
+            self._objects.clear()
+            self._objects.update(before)
+
+        try:
+            yield restore
+        finally:
+            self._replaces = False
 
     def get(self, name: str) -> Any:
         """What is registered under ``name``.

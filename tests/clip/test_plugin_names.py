@@ -116,3 +116,24 @@ def test_design_details_of_the_maple_family(folder):
     assert clip.build_model(weights, design).dtype == torch.float16
     with pytest.raises(ValueError, match="learned tokens"):
         clip.build_model(weights, {**design, "trainer": "IVLP", "vision_depth": 9, "vision_ctx": 4})
+
+
+def test_what_openai_s_package_has(folder):
+    """Blocks as a Sequential, a block's mask and attention, and the names of its modules."""
+    from clip.model import AttentionPool2d, ModifiedResNet, ResidualAttentionBlock, Transformer, VisionTransformer
+
+    model = load_as_plugins_do("tiny").float()
+    assert isinstance(model.visual, VisionTransformer) and isinstance(model.transformer, Transformer)
+    block = model.transformer.resblocks[0]
+    assert isinstance(block, ResidualAttentionBlock) and issubclass(ModifiedResNet, torch.nn.Module)
+    x = torch.randn(5, 2, 64)
+    with torch.no_grad():
+        assert torch.equal(model.transformer.resblocks(x), model.transformer(x))
+        own = block.attn(block.ln_1(x).transpose(0, 1), causal=True).transpose(0, 1)
+        assert torch.equal(block.attention(block.ln_1(x)), own)
+    assert model.visual.transformer.resblocks[0].attn_mask is None
+    mask = torch.full((77, 77), float("-inf")).triu(1)
+    assert torch.equal(block.attn_mask, mask)
+    assert AttentionPool2d(2, 64, 1)(torch.randn(1, 64, 2, 2)).shape == (1, 64)
+    image = clip._transform(16)
+    assert image(__import__("PIL.Image").Image.new("RGB", (20, 30))).shape == (3, 16, 16)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from dassl.modeling.ops import MixStyle, ReverseGrad, mixup, run_without_mixstyle
 from dassl.modeling.ops.utils import (
     create_onehot,
     ema_model_update,
@@ -46,3 +47,29 @@ def test_averaged_model():
         nn.init.constant_(network.weight, value)
     ema_model_update(model, mean, 0.75)
     assert mean.weight.item() == 2.5 and model.weight.item() == 1.0 and mean.weight.requires_grad
+
+
+def test_reversed_gradient():
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = ReverseGrad()(x, 0.5)
+    y.sum().backward()
+    assert torch.equal(y, x) and x.grad.tolist() == [-0.5, -0.5]
+
+
+def test_mixed_images():
+    x1, x2, y1, y2 = torch.ones(4, 3, 2, 2), torch.zeros(4, 3, 2, 2), torch.ones(4, 2), torch.zeros(4, 2)
+    x, y = mixup(x1, x2, y1, y2, 0.4, preserve_order=True)
+    assert torch.equal(x[:, 0, 0, 0], y[:, 0]) and (y >= 0.5).all()
+
+
+def test_mixed_styles_have_the_statistics_of_mixtures():
+    torch.manual_seed(0)
+    style, x = (
+        MixStyle(p=1.0, mix="crossdomain").train(),
+        torch.randn(4, 3, 8, 8) * torch.arange(1, 5.0)[:, None, None, None],
+    )
+    mixed = style(x)
+    assert not torch.equal(mixed, x) and mixed.std(dim=(2, 3)).max() <= 1.01 * x.std(dim=(2, 3)).max()
+    with run_without_mixstyle(style):
+        assert torch.equal(style(x), x)
+    assert torch.equal(style.eval()(x), x)

@@ -7,7 +7,9 @@ from torch import nn
 from dassl.config import get_cfg_default
 from dassl.optim import build_lr_scheduler, build_optimizer
 from dassl.optim.lr_schedule import Schedule
+from dassl.optim.lr_scheduler import ConstantWarmupScheduler, LinearWarmupScheduler
 from dassl.optim.optimizer import AVAI_OPTIMS
+from dassl.optim.radam import RAdam
 
 
 @pytest.fixture
@@ -147,3 +149,40 @@ def test_staged_rates(optim_cfg):
     for layers, target in ((["head"], model()), ([], list(model().parameters()))):
         with pytest.raises(ValueError):
             build_optimizer(target, configured(cfg, {"NEW_LAYERS": layers}))
+
+
+@pytest.mark.parametrize("name", ["adam", "amsgrad", "radam", "adamw"])
+def test_adam_s_eps(name, optim_cfg):
+    """torch's default unless set; a foreign tree without the key has the default."""
+    optim_cfg.NAME = name
+    assert build_optimizer(model(), optim_cfg).defaults["eps"] == 1e-8
+    optim_cfg.ADAM_EPS = 1e-3
+    optimizer = build_optimizer(model(), optim_cfg)
+    assert all(group["eps"] == 1e-3 for group in optimizer.param_groups)
+    del optim_cfg["ADAM_EPS"]
+    assert build_optimizer(model(), optim_cfg).defaults["eps"] == 1e-8
+
+
+@pytest.mark.parametrize(("kind", "rate"), [("constant", 1e-5), ("linear", 2e-5)])
+def test_published_warm_up_schedulers_give_the_engine_s_rates(kind, rate, optim_cfg):
+    """As public trainers build them: around torch's own cosine."""
+    key = "WARMUP_CONS_LR" if kind == "constant" else "WARMUP_MIN_LR"
+    values = {"NAME": "sgd", "LR": 0.1, "LR_SCHEDULER": "cosine", "MAX_EPOCH": 9, "WARMUP_EPOCH": 3, key: rate}
+    cfg = configured(optim_cfg, values | {"WARMUP_TYPE": kind})
+    ours, theirs = (build_optimizer(model(), cfg) for _ in range(2))
+    schedule = build_lr_scheduler(ours, cfg)
+    make = {"constant": ConstantWarmupScheduler, "linear": LinearWarmupScheduler}[kind]
+    successor = torch.optim.lr_scheduler.CosineAnnealingLR(theirs, 9)
+    published = make(theirs, successor, cfg.WARMUP_EPOCH, rate)
+    for _ in range(9):
+        assert theirs.param_groups[0]["lr"] == pytest.approx(ours.param_groups[0]["lr"], rel=1e-6)
+        for optimizer, scheduler in ((ours, schedule), (theirs, published)):
+            optimizer.step()
+            scheduler.step()
+
+
+def test_radam_is_torch_s_with_decoupled_decay():
+    published, torchs = model(), model()
+    train(RAdam(published.parameters(), 0.1, weight_decay=0.1), published)
+    train(torch.optim.RAdam(torchs.parameters(), 0.1, weight_decay=0.1, decoupled_weight_decay=True), torchs)
+    assert all(map(torch.equal, published.parameters(), torchs.parameters()))

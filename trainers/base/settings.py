@@ -19,6 +19,7 @@ from dassl.config.validators import leaves
 from dassl.engine import TRAINER_REGISTRY
 from safeio.file_names import own_data_name
 from safeio.names import find_name
+from trainers.base.plugins import PLUGINS, is_plugin
 from trainers.base.settings_ranges import check_settings
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -123,23 +124,30 @@ def _merge_files(builder: ConfigBuilder, args: argparse.Namespace) -> None:
     if args.trainer:
         _choose_trainer(builder, args.trainer, "command line")
     if args.dataset_config_file:
-        builder.merge_file(_find(args.dataset_config_file), f"dataset yaml {args.dataset_config_file}")
+        builder.merge_file(config_path(args.dataset_config_file), f"dataset yaml {args.dataset_config_file}")
     if args.config_file:
-        builder.merge_file(_find(args.config_file), f"method yaml {args.config_file}")
+        builder.merge_file(config_path(args.config_file), f"method yaml {args.config_file}")
     _merge_preset(builder, dict(zip(args.opts[::2], args.opts[1::2], strict=False)))
 
 
 def _choose_trainer(builder: ConfigBuilder, name: str, origin: str) -> None:
     name = find_name(name, TRAINER_REGISTRY.registered_names()) or name
     builder.set("TRAINER.NAME", name, origin)
-    if not hasattr(TRAINER_REGISTRY.get(name), "defaults"):
+    trainer = TRAINER_REGISTRY.get(name)
+    declares = hasattr(trainer, "defaults")
+    if is_plugin(trainer):  # its tree is the engine's and its own: ours may have nodes of the same names
+        kept = ("NAME", getattr(trainer, "settings_node", ""))
+        for node in [node for node in builder.cfg.TRAINER if node not in kept]:
+            del builder.cfg.TRAINER[node]
+        declares |= PLUGINS.extend(trainer, builder.cfg)
+    if not declares:
         builder.open("TRAINER")  # a plugin file that declares no settings brings them in its yaml
 
 
-def _find(file: str) -> Path:
-    """A yaml file where it is named or, `configs/...` of ours, from any working folder."""
+def config_path(file: str) -> Path:
+    """Return a yaml file where it is named or, `configs/...` of ours, from any working folder."""
     here, ours = Path(file), CONFIGS.parent / file
-    return ours if ours.is_file() and not here.is_file() else here
+    return ours if ours.is_file() and not here.is_file() else here.absolute()
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -162,7 +170,7 @@ def _merge_per_dataset(builder: ConfigBuilder, pairs: Mapping[str, Any]) -> None
     cfg = builder.cfg
     trainer, dataset = cfg.TRAINER.NAME, pairs.get("DATASET.NAME", cfg.DATASET.NAME)
     file = CONFIGS / "trainers" / trainer / "per_dataset.yaml"
-    if not trainer or not file.is_file():
+    if not trainer or not file.is_file() or is_plugin(TRAINER_REGISTRY.get(trainer)):
         return
     values = _read(file).get(pairs.get("TASK", cfg.TASK), {}).get(dataset, {})
     node = TRAINER_REGISTRY.get(trainer).settings_node

@@ -1,0 +1,169 @@
+"""Trainer files of public repositories by --plugins: siblings, settings of their own, names that we have, faults."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import train
+from dassl.engine import TRAINER_REGISTRY
+from runs.record import read_record
+
+HEAD = """
+from torch import nn
+from torch.nn import functional as F
+from dassl.engine import TRAINER_REGISTRY, TrainerX
+from dassl.optim import build_lr_scheduler, build_optimizer
+from dassl.optim.radam import RAdam
+from dassl.engine.trainer import AverageMeter, MetricMeter
+"""
+TRAINER = """
+
+@TRAINER_REGISTRY.register()
+class {name}(TrainerX):
+    def check_cfg(self, cfg):
+        {check}
+
+    def build_model(self):
+        self.model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, self.num_classes))
+        self.optim = build_optimizer(self.model, self.cfg.OPTIM)
+        self.sched = build_lr_scheduler(self.optim, self.cfg.OPTIM)
+        self.register_model("layer", self.model, self.optim, self.sched)
+
+    def forward_backward(self, batch):
+        loss = F.cross_entropy(self.model(batch["img"]), batch["label"])
+        self.model_backward_and_update(loss)
+        if self.batch_idx + 1 == self.num_batches:
+            self.update_lr()
+        return {{"loss": loss.item()}}
+"""
+TRAIN_PY = '''
+import argparse
+import a_package_that_is_not_here
+import datasets.imagenet
+
+def extend_cfg(cfg):
+    """Add new config variables."""
+    from yacs.config import CfgNode as CN
+
+    cfg.TRAINER.COOP = CN()
+    cfg.TRAINER.COOP.CTX_INIT = False
+    cfg.TRAINER.COOP.PREC = "fp16"
+    cfg.DATASET.SUBSAMPLE_CLASSES = "all"
+    cfg.LOSS = CN()
+    cfg.LOSS.NAME = ""
+    cfg.OPTIM_VNET = CN()
+    cfg.OPTIM_VNET.LR = 0.1
+
+if __name__ == "__main__":
+    raise SystemExit(1)
+'''
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Runs train.py with a plugin on eight small images of two colours; returns the exit status."""
+    monkeypatch.setattr(TRAINER_REGISTRY, "_objects", dict(TRAINER_REGISTRY._objects))
+    monkeypatch.setattr(train, "PLUGINS", type(train.PLUGINS)())
+    monkeypatch.setattr("trainers.base.settings.PLUGINS", train.PLUGINS)
+    for name, colour in (("amber", (230, 170, 20)), ("blue", (20, 40, 220))):
+        for part in ("train", "test"):
+            folder = tmp_path / "data" / part / name
+            folder.mkdir(parents=True)
+            for i in range(2):
+                Image.new("RGB", (8, 8), tuple(v + 5 * i for v in colour)).save(folder / f"{i}.png")
+    (tmp_path / "method.yaml").write_text(
+        "INPUT: {SIZE: '(8, 8)'}\nDATALOADER: {NUM_WORKERS: 0}\nUSE_CUDA: False\nOPTIM: {LR: 0.01, MAX_EPOCH: 2}\n"
+    )
+
+    def run(plugins: Path, trainer: str, *words: str, config: Path = tmp_path / "method.yaml") -> int:
+        flags = {"root": tmp_path / "data", "trainer": trainer, "config-file": config, "plugins": plugins}
+        flags |= {"output-dir": tmp_path / "out", "seed": 1, "dataset-config-file": "configs/datasets/folder.yaml"}
+        return train.main([text for name, value in flags.items() for text in (f"--{name}", str(value))] + [*words])
+
+    yield run
+    for name in [name for name in sys.modules if name.startswith("plugins_")]:
+        del sys.modules[name]
+
+
+def write(folder: Path, **files: str) -> Path:
+    for name, text in files.items():
+        path = folder.joinpath(*name.split("__")).with_suffix(".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+def test_one_file(run, tmp_path):
+    write(tmp_path / "their", mine=HEAD + TRAINER.format(name="Mine", check="pass"))
+    assert run(tmp_path / "their" / "mine.py", "Mine") == 0
+    record = read_record(tmp_path / "out")
+    assert record["status"] == "complete" and record["flags"]["plugins"] == [str(tmp_path / "their" / "mine.py")]
+
+
+def test_siblings_come_first_and_names_that_we_have_are_theirs(run, tmp_path):
+    """A `coop.py` beside a file that imports it in each of the ways that public files do; ours stays as it is."""
+    ours = TRAINER_REGISTRY.get("CoOp")
+    theirs = write(
+        tmp_path / "repository" / "trainers",
+        coop="THEIRS = 'their own coop'\n" + HEAD + TRAINER.format(name="CoOp", check="pass"),
+        helper="WORD = 'helper'\n",
+        sub____init__="",
+        sub__tool="WORD = 'tool'\n",
+        other=HEAD
+        + "from .coop import THEIRS\nfrom trainers.coop import THEIRS as again\nimport trainers.coop\n"
+        + "import trainers.coop as by_name\nfrom trainers import helper\nfrom .sub import tool\nimport helper as bare\n"
+        + "words = (THEIRS, again, trainers.coop.THEIRS, by_name.THEIRS, helper.WORD, tool.WORD, bare.WORD)\n"
+        + "assert words == ('their own coop',) * 4 + ('helper', 'tool', 'helper')\n"
+        + TRAINER.format(name="Other", check="pass"),
+    )
+    assert run(theirs, "Other") == 0
+    assert TRAINER_REGISTRY.get("CoOp") is not ours and TRAINER_REGISTRY.get("KgCoOp").__mro__[1] is ours
+    import trainers.coop
+
+    assert trainers.coop.CoOp is ours
+
+
+def test_settings_by_extend_cfg_of_the_repository(run, tmp_path, capsys):
+    """LOSS and OPTIM_VNET are new; COOP.CTX_INIT is a switch there and a text here; other keys stay errors."""
+    check = 'assert (cfg.TRAINER.COOP.CTX_INIT, cfg.LOSS.NAME, cfg.OPTIM_VNET.LR) == (True, "prograd", 0.5)'
+    theirs = write(tmp_path / "repo" / "trainers", prograd=HEAD + TRAINER.format(name="ProGrad", check=check))
+    (tmp_path / "repo" / "train.py").write_text(TRAIN_PY)
+    config = tmp_path / "theirs.yaml"
+    config.write_text(
+        (tmp_path / "method.yaml").read_text() + "TRAINER: {COOP: {CTX_INIT: True}}\nLOSS: {NAME: prograd}\n"
+    )
+    assert run(theirs, "ProGrad", "OPTIM_VNET.LR", "0.5", config=config) == 0
+    assert run(theirs, "ProGrad", "LOSS.NAMES", "x", config=config) == 2
+    assert "LOSS.NAME" in capsys.readouterr().err
+    assert run(theirs, "ProGrad", "TRAINER.MMRL.ALPHA", "1", config=config) == 2
+
+
+def test_settings_by_extend_cfg_of_the_file(run, tmp_path, capsys):
+    extend = "\ndef extend_cfg(cfg):\n    from yacs.config import CfgNode as CN\n    cfg.TRAINER.OWN = CN({'A': 1})\n"
+    theirs = write(
+        tmp_path / "x", own=HEAD + TRAINER.format(name="Own", check="assert cfg.TRAINER.OWN.A == 3") + extend
+    )
+    assert run(theirs, "Own", "TRAINER.OWN.A", "3") == 0
+    assert run(theirs, "Own", "TRAINER.OWN.B", "3") == 2 and "TRAINER.OWN.A" in capsys.readouterr().err
+
+
+def test_one_broken_plugin_is_reported_and_leaves_all_else_alone(run, tmp_path, capsys):
+    half = HEAD + TRAINER.format(name="CoOp", check="pass") + "import a_package_that_is_not_here\n"
+    theirs = write(tmp_path / "t", bad=half, worse="raise SystemExit(3)\n", syntax="def\n")
+    write(theirs, good=HEAD + TRAINER.format(name="Good", check="pass"))
+    ours = TRAINER_REGISTRY.get("CoOp")
+    assert run(theirs, "Good") == 0
+    told = capsys.readouterr().err
+    assert all(f"{name}.py is left out, all else works" in told for name in ("bad", "worse", "syntax"))
+    assert "a_package_that_is_not_here" in told and TRAINER_REGISTRY.get("CoOp") is ours
+
+
+@pytest.mark.parametrize("path", ["nowhere", "empty"])
+def test_where_nothing_is_to_be_imported(run, tmp_path, path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert run(tmp_path / path, "Mine") == 2
+    assert f"--plugins {tmp_path / path}: there is no Python file" in capsys.readouterr().err

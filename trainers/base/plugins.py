@@ -1,0 +1,261 @@
+"""Method files of public repositories: a folder or a file beside ours, with its own siblings and settings.
+
+Such a file registers trainers when it is imported. Its own siblings come first: `from .coop import f` and
+`from trainers.coop import f` mean the file beside it, in a folder of that name, and not ours. New settings are declared
+by the family's convention, a function `extend_cfg(cfg)` in the file, in one beside it, or in the `train.py` above.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from yacs.config import CfgNode
+
+from dassl.config import ConfigError
+from dassl.data.datasets.build import DATASET_REGISTRY
+from dassl.engine import TRAINER_REGISTRY
+from dassl.evaluation import EVALUATOR_REGISTRY
+from dassl.modeling import BACKBONE_REGISTRY, HEAD_REGISTRY, NETWORK_REGISTRY
+
+REGISTRIES = (
+    *(TRAINER_REGISTRY, DATASET_REGISTRY, EVALUATOR_REGISTRY),
+    *(BACKBONE_REGISTRY, HEAD_REGISTRY, NETWORK_REGISTRY),
+)
+PREFIX = "plugins_"
+Extend = Callable[[CfgNode], Any]
+
+
+class Plugins:
+    """What was loaded in this process.
+
+    Attributes:
+        extends: by name of a plugin's module or package, the function that declares its settings.
+        broken: (file, error) of those that could not be imported.
+    """
+
+    def __init__(self):
+        self.extends: dict[str, Extend] = {}
+        self.broken: list[tuple[Path, str]] = []
+
+    def load(self, path: str | Path) -> None:
+        """Import a file, or every file of a folder and of its packages; one that fails is reported and leaves no trace.
+
+        Raises:
+            ConfigError: there is neither a file nor a folder, or nothing in it to import.
+        """
+        path = Path(path).resolve()
+        folder = path if path.is_dir() else path.parent
+        files = sorted(_modules(path)) if path.is_dir() else [path] if path.suffix == ".py" and path.is_file() else []
+        if not files:
+            raise ConfigError(f"--plugins {path}: there is no Python file; give a trainer's file or a folder of them")
+        package = _package(folder)
+        names = [".".join([package, *file.relative_to(folder).with_suffix("").parts]) for file in files]
+        for file, name in zip(files, names, strict=True):
+            self._import(file, name)
+        found = _extend_of_repository(folder) or next(
+            (self.extends[name] for name in names if name in self.extends), None
+        )
+        if found is not None:
+            self.extends[package] = found
+
+    def extend(self, trainer: type, cfg: CfgNode) -> bool:
+        """Declare the settings of a trainer's plugin in a tree, by its own file's function if there is one.
+
+        Returns:
+            Whether there was any.
+
+        Raises:
+            ConfigError: the function fails.
+        """
+        module = trainer.__module__
+        extend = self.extends.get(module) or self.extends.get(module.partition(".")[0])
+        if extend is None:
+            return False
+        try:
+            extend(cfg)
+        except Exception as error:  # a function of others
+            raise ConfigError(
+                f"extend_cfg of {trainer.__name__}'s plugin fails: {type(error).__name__}: {error}"
+            ) from error
+        return True
+
+    def report(self) -> str:
+        """Return what could not be imported, for people; empty where all could."""
+        return "\n".join(f"Plugin {file} is left out, all else works: {error}" for file, error in self.broken)
+
+    def _import(self, file: Path, name: str) -> None:
+        if name in sys.modules:  # a sibling imported it
+            self._keep_extend(sys.modules[name])
+            return
+        before = set(sys.modules)
+        with ExitStack() as replacing:
+            kept = [replacing.enter_context(registry.replacing()) for registry in REGISTRIES]
+            try:
+                module = importlib.import_module(name)
+            except (Exception, SystemExit) as error:  # whatever a file of others does, it is one plugin's matter
+                for restore in kept:
+                    restore()
+                for lost in set(sys.modules) - before:
+                    if lost.startswith(PREFIX):
+                        del sys.modules[lost]
+                self.broken.append((file, f"{type(error).__name__}: {error}"))
+                return
+        self._keep_extend(module)
+
+    def _keep_extend(self, module: ModuleType) -> None:
+        if callable(extend := getattr(module, "extend_cfg", None)):
+            self.extends[module.__name__] = extend
+
+
+PLUGINS = Plugins()
+
+
+def is_plugin(trainer: type) -> bool:
+    """Return whether a trainer was registered by a plugin."""
+    return trainer.__module__.startswith(PREFIX)
+
+
+def _modules(folder: Path) -> Iterator[Path]:
+    """Yield the files of a folder and of the packages in it, hidden ones excepted."""
+    for path in folder.iterdir():
+        if path.name.startswith((".", "__")):
+            continue
+        if path.suffix == ".py" and path.stem.isidentifier():
+            yield path
+        elif path.is_dir() and (path / "__init__.py").is_file():
+            yield from _modules(path)
+
+
+def _package(folder: Path) -> str:
+    """Return the name of the package that stands for a folder, made at the first call."""
+    taken = [name for name in sys.modules if name.startswith(PREFIX) and "." not in name]
+    for name in taken:
+        if folder.samefile(sys.modules[name].__path__[0]):
+            return name
+    name = f"{PREFIX}{len(taken)}"
+    spec = ModuleSpec(name, None, is_package=True)
+    spec.submodule_search_locations = [str(folder)]
+    sys.modules[name] = importlib.util.module_from_spec(spec)
+    if not any(isinstance(finder, SiblingsFirst) for finder in sys.meta_path):
+        sys.meta_path.insert(0, SiblingsFirst())
+    return name
+
+
+class SiblingsFirst:
+    """Finds the modules of plugins' packages and reads them with `OwnSiblings`."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        root, _, rest = name.partition(".")
+        if not root.startswith(PREFIX) or not rest or root not in sys.modules:
+            return None
+        folder = Path(sys.modules[root].__path__[0])
+        file = folder.joinpath(*rest.split("."))
+        if (file / "__init__.py").is_file():
+            loader = OwnSiblings(name, str(file / "__init__.py"), root, folder)
+            return importlib.util.spec_from_file_location(name, loader=loader, submodule_search_locations=[str(file)])
+        if file.with_suffix(".py").is_file():
+            loader = OwnSiblings(name, str(file.with_suffix(".py")), root, folder)
+            return importlib.util.spec_from_file_location(name, loader=loader)
+        return None
+
+
+class OwnSiblings(SourceFileLoader):
+    """Reads a plugin's file, in which `FOLDER.x` (as in `from trainers.x import f`) is the file x beside it.
+
+    Args:
+        package: the name under which the folder is imported here; folder: the folder itself.
+    """
+
+    def __init__(self, name: str, path: str, package: str, folder: Path):
+        super().__init__(name, path)
+        self.package, self.folder = package, folder
+
+    def get_code(self, fullname: str) -> Any:
+        """Compile anew: cached bytecode is of the file as it stands, with its own imports."""
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+    def source_to_code(self, data: bytes, path: str, *, _optimize: int = -1) -> Any:
+        tree = OwnNames(self.package, self.folder).visit(ast.parse(data, path))
+        return compile(ast.fix_missing_locations(tree), path, "exec", dont_inherit=True, optimize=_optimize)
+
+
+class OwnNames(ast.NodeTransformer):
+    """Turns absolute imports of siblings into imports from the plugin's package."""
+
+    def __init__(self, package: str, folder: Path):
+        self.package, self.folder = package, folder
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
+        if node.level or not node.module:
+            return node
+        if node.module == self.folder.name and all(self._there(alias.name) for alias in node.names):
+            node.module = self.package
+        elif own := self._own(node.module):
+            node.module = own
+        return node
+
+    def visit_Import(self, node: ast.Import) -> Any:
+        found: list[ast.stmt] = []
+        for alias in node.names:
+            own = self._own(alias.name)
+            if own and not alias.asname:
+                found.append(ast.Import([ast.alias(own)]))
+                first = alias.name.partition(".")[0]
+                alias = ast.alias(self.package if first == self.folder.name else own, first)
+            elif own:
+                alias = ast.alias(own, alias.asname)
+            found.append(ast.Import([alias]))
+        return found
+
+    def _own(self, name: str) -> str:
+        """Return the name of a sibling in the plugin's package; empty if the name is none of theirs."""
+        first, _, rest = name.partition(".")
+        if first == self.folder.name and rest and self._there(rest.partition(".")[0]):
+            return f"{self.package}.{rest}"
+        if self._there(first) and first not in sys.modules and importlib.util.find_spec(first) is None:
+            return f"{self.package}.{name}"
+        return ""
+
+    def _there(self, name: str) -> bool:
+        return (self.folder / f"{name}.py").is_file() or (self.folder / name / "__init__.py").is_file()
+
+
+def _extend_of_repository(folder: Path) -> Extend | None:
+    """Return `extend_cfg` of a train.py in the folder or above it; nothing else of that file is run."""
+    for place in (folder, folder.parent):
+        file = place / "train.py"
+        if file.is_file() and (extend := _read_extend(file)) is not None:
+            return extend
+    return None
+
+
+def _read_extend(file: Path) -> Extend | None:
+    loader = OnlyExtend(f"{PREFIX}train", str(file))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
+    try:
+        loader.exec_module(module)
+    except (SyntaxError, ValueError, ImportError):
+        return None
+    return getattr(module, "extend_cfg", None)
+
+
+class OnlyExtend(SourceFileLoader):
+    """Reads `extend_cfg` of a file, with what that imports of yacs, and runs nothing else of it."""
+
+    def get_code(self, fullname: str) -> Any:
+        tree = ast.parse(self.get_data(self.path), self.path)
+        tree.body = [
+            node
+            for node in tree.body
+            if (isinstance(node, ast.FunctionDef) and node.name == "extend_cfg")
+            or (isinstance(node, ast.ImportFrom) and (node.module or "").startswith("yacs"))
+        ]
+        return compile(tree, self.path, "exec", dont_inherit=True)
