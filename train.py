@@ -56,10 +56,6 @@ from trainers.steps.lockstep import in_lockstep
 
 __all__ = ["main", "one", "parse", "problems", "resolve"]
 
-REPEATED = ("eval_only", "model_dir", "load_epoch", "no_train", "plugins")
-"""Flags that a record keeps, besides the settings."""
-REPEATED = ("eval_only", "model_dir", "load_epoch", "no_train", "plugins")
-"""Flags that a record keeps, besides the settings."""
 Prepare = Callable[[TrainerBase], None]
 IN_USE = 75
 """Exit status where another process has the output folder: the usual one of a failure that passes by itself."""
@@ -118,7 +114,8 @@ def record_fields(builder: ConfigBuilder, args: argparse.Namespace) -> dict:
         "shots": cfg.DATASET.NUM_SHOTS,
         "seed": cfg.SEED,
         "model_dir": args.model_dir,
-        "flags": {flag: getattr(args, flag) for flag in REPEATED},
+        "flags": {flag: getattr(args, flag) for flag in ("eval_only", "model_dir", "load_epoch", "no_train")},
+        "plugins": args.plugins,
         "backbone": cfg.MODEL.BACKBONE.NAME,
         "versions": versions(),
         "machine": machine("cuda" if cfg.USE_CUDA and torch.cuda.is_available() else "cpu"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import step
+from benchmarks import identical, step
 
 PROJECT = Path(__file__).parent.parent
 SMALL = ["--classes", "2", "--batch", "1", "--backbone", "ViT-B/32", "--device", "cpu"]
@@ -50,3 +50,18 @@ def test_mistakes(words, told, monkeypatch, capsys):
     except SystemExit as end:
         status = end.code
     assert status and told in capsys.readouterr().err
+
+
+def test_identical_names_a_revision_that_does_not_exist(capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["identical.py", "no-such-revision"])
+    assert identical.main() == 2
+    assert "no-such-revision" in capsys.readouterr().err
+
+
+def test_identical_says_which_runs_differ(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("sys.argv", ["identical.py", "HEAD", "--methods", "CoOp", "--seeds", "1", "2"])
+    monkeypatch.setattr(identical, "learned", lambda project, method, seed: f"{project == PROJECT and seed == 2}")
+    monkeypatch.setattr(identical, "git", lambda *words: None)
+    assert identical.main() == 1
+    told = capsys.readouterr().out.splitlines()
+    assert "seed 1: identical" in told[0] and "seed 2: DIFFERENT" in told[1] and told[2].startswith("1 of 2 runs")

@@ -12,8 +12,7 @@ for _module in iter_modules(__path__):
         try:
             import_module(f"{__name__}.{_module.name}")
         except Exception as error:
-            print(
+            sys.stderr.write(
                 f"trainers/{_module.name}.py is left out, all else works: {type(error).__name__}: {error}. "
-                f"Files that need others of their repository go into a folder of their own: --plugins FOLDER",
-                file=sys.stderr,
+                f"Files that need others of their repository go into a folder of their own: --plugins FOLDER\n"
             )

@@ -101,7 +101,7 @@ def test_one_file(run, tmp_path):
     write(tmp_path / "their", mine=HEAD + TRAINER.format(name="Mine", check="pass"))
     assert run(tmp_path / "their" / "mine.py", "Mine") == 0
     record = read_record(tmp_path / "out")
-    assert record["status"] == "complete" and record["flags"]["plugins"] == [str(tmp_path / "their" / "mine.py")]
+    assert record["status"] == "complete" and record["plugins"] == [str(tmp_path / "their" / "mine.py")]
 
 
 def test_siblings_come_first_and_names_that_we_have_are_theirs(run, tmp_path):
