@@ -1,8 +1,9 @@
 """CoPrompt: Consistency-guided Prompt Learning for Vision-Language Models (Roy and Etemad, ICLR 2024).
 
 MaPLe's prompts with an adapter behind each encoder. What they give is held to frozen CLIP: image features to those of
-another augmentation of the same image, text features to those of texts that a language model wrote about the
-class. The texts are the user's: a JSON file in the authors' layout, {"class name": ["text", ...], ...}, as many for each class.
+another augmentation of the same image, text features to those of texts that a language model wrote about the class.
+The texts are the user's: a JSON file in the authors' layout, {"class name": ["text", ...], ...}, with as many texts for
+each class.
 """
 
 from __future__ import annotations
