@@ -18,8 +18,8 @@ import trainers  # noqa: F401  (registers the methods)
 from dassl.config import ConfigError
 from dassl.data.datasets import build_dataset
 from dassl.engine import TRAINER_REGISTRY
-from dassl.utils.checkpoint import BEST, load_checkpoint, newest_checkpoint
-from runs.record import COMPLETE, FILE_NAME, read_record
+from dassl.utils.checkpoint import BEST, check_finite, load_checkpoint, load_parameters, newest_checkpoint
+from runs.record import COMPLETE, FILE_NAME, load_record
 from safeio.errors import UserError
 from trainers.base.build import method_settings
 from trainers.base.checkpoints import check_loaded, identity
@@ -87,7 +87,7 @@ class TrainedRun:
         if self.about:
             own = identity(self.cfg, method.settings, method.clip, method.task.classnames)
             check_loaded(self.about, own, "transferred", True, str(self.source))  # whatever the classes
-        method.load_state_dict(self.state_dict)
+        load_parameters(method, self.state_dict, str(self.source))
 
 
 def open_run(folder: str | os.PathLike, backbone: str | None = None) -> TrainedRun:
@@ -101,9 +101,9 @@ def open_run(folder: str | os.PathLike, backbone: str | None = None) -> TrainedR
         safeio.unpickle.CheckpointError: its checkpoint is damaged.
     """
     folder = Path(folder)
-    record = read_record(folder)
-    if record is None:
+    if not (folder / FILE_NAME).is_file():
         raise RunError(_not_a_run(folder))
+    record = load_record(folder)
     if wrong := [key for key, kind in FIELDS.items() if not isinstance(record.get(key), kind)]:
         raise RunError(f"{folder / FILE_NAME} is not the record of a run that can be read here: see {', '.join(wrong)}")
     try:
@@ -126,15 +126,15 @@ def open_run(folder: str | os.PathLike, backbone: str | None = None) -> TrainedR
     about = checkpoint.get("about") or {}
     classes = record.get("classes") or about.get("classes") or _classes_of_dataset(builder.cfg, folder)
     if not all(isinstance(name, str) for name in classes):
-        raise RunError(f"{folder / FILE_NAME} is damaged: its classes are no names: {classes}")
-    return TrainedRun(folder, record, builder.cfg, trainer, tuple(classes), source, checkpoint["state_dict"], about)
+        raise RunError(f"{folder / FILE_NAME} is damaged: its classes are no names")
+    learned = checkpoint.get("state_dict", {})
+    check_finite(learned, str(source))
+    return TrainedRun(folder, record, builder.cfg, trainer, tuple(classes), source, learned, about)
 
 
 def _not_a_run(folder: Path) -> str:
     if not folder.is_dir():
         return f"There is no folder {folder}"
-    if (folder / FILE_NAME).is_file():
-        return f"{folder / FILE_NAME} is damaged: it should hold a run's record (JSON)"
     below = sorted(file.parent for file in folder.rglob(FILE_NAME))
     hint = ""
     if below:
