@@ -47,6 +47,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--cost-by-dataset", action="store_true", help="efficiency by dataset too, not by method alone")
     parser.add_argument("--out", type=Path, help="file for the result (html: OUTPUT_DIR/report.html; others: printed)")
     parser.add_argument("--figures", type=Path, metavar="DIR", help="draw plots there; markdown shows them")
+    parser.add_argument("--column-width", choices=("single", "double"), help="of figures, in a two-column paper")
     parser.add_argument("--methods", nargs="+", help="only these, by registry name or as papers write them")
     parser.add_argument("--datasets", nargs="+", help="only these, in either spelling; the average is over them")
     parser.add_argument("--preset", help="only this one; without it rows say which they are of")
@@ -108,7 +109,7 @@ def draw_figures(runs: list[Run], args: argparse.Namespace) -> list[Path]:
     """Draw the figures and name their files, unless the terminal is for the tables."""
     from reports.render.matplotlib_figures import draw  # matplotlib is optional
 
-    drawn = draw(runs, args.figures, args.seeds)
+    drawn = draw(runs, args.figures, args.seeds, args.column_width)
     if not args.format or args.out or args.format == "html":
         print(*drawn, sep="\n")
     return drawn

@@ -52,6 +52,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_root(how)
     add_own_name(how)
     add_output(how)
+    how.add_argument("--track", nargs="+", metavar="NAME", help="report to tensorboard, wandb or mlflow")
     how.add_argument("--executor", choices=["local", "ray"], default="local")
     how.add_argument("--workers", type=int, default=1, help="local: runs at a time")
     how.add_argument("--gpus", nargs="+", help="local: cards for the workers in turn; all that are visible")
@@ -98,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def command_of(run: Run, args: argparse.Namespace) -> list[str]:
     """What comes behind `python` for one run, in any working folder: a cluster's machine has another."""
     root = Path(args.root).expanduser().absolute()
-    return [*TRAIN, *run.arguments(args.output.absolute(), str(root), [])]
+    return [*TRAIN, *run.arguments(args.output.absolute(), str(root), ["--track", *args.track] if args.track else [])]
 
 
 def planned(args: argparse.Namespace) -> list[Run]:

@@ -158,17 +158,15 @@ def run(
     record.built = True
     trainer.stop = stop
     prepare(trainer)
-    if args.eval_only:
-        epoch = args.load_epoch
-        if epoch is None and args.model_dir:
-            epoch = newest_epoch([Path(args.model_dir, name) for name in trainer.get_model_names()])
-        trainer.load_model(args.model_dir, epoch=epoch)
-        trainer.tested = trainer.test()
-    elif not args.no_train:
-        trainer.train()
+    metrics = None
+    try:
+        work(trainer, args)
+        metrics = metrics_of(trainer)
+    finally:
+        trainer.notify("on_run_end", metrics)
     models = [trainer._models[name] for name in trainer.get_model_names()]
     role, rule = prediction_rule(trainer, builder)
-    if metrics := metrics_of(trainer):
+    if metrics:
         print(f"Prediction rule: {role} ({rule})")
     record.complete(
         metrics,
@@ -185,6 +183,18 @@ def run(
         classes=[name for _, name in sorted(trainer.lab2cname.items())],
     )
     say_differences(args.record, record.content, OUTCOME, "The outcome is not that of the run repeated")
+
+
+def work(trainer: TrainerBase, args: argparse.Namespace) -> None:
+    """Train, or test a checkpoint, as the command line says."""
+    if args.eval_only:
+        epoch = args.load_epoch
+        if epoch is None and args.model_dir:
+            epoch = newest_epoch([Path(args.model_dir, name) for name in trainer.get_model_names()])
+        trainer.load_model(args.model_dir, epoch=epoch)
+        trainer.tested = trainer.test()
+    elif not args.no_train:
+        trainer.train()
 
 
 def print_settings(args: argparse.Namespace, builder: ConfigBuilder) -> None:

@@ -27,7 +27,7 @@ from inference.evaluation import Evaluation
 from inference.images import NoImagesError, Unreadable, batches
 from inference.inputs import Source, sources
 from inference.predictions import Prediction, Predictions
-from inference.run_folder import TrainedRun, open_run
+from inference.run_folder import HUB_WEIGHTS, TrainedRun, open_run
 from inference.visualize.features import feature_sets
 from inference.visualize.labelled_images import class_folders
 from runs.record import FILE_NAME
@@ -222,6 +222,9 @@ class Predictor:
         if target.exists() and any(target.iterdir()):
             raise FileExistsError(f"{target} is not empty: choose another folder")
         target.mkdir(parents=True, exist_ok=True)
+        if self.run.source is not None and self.run.source.name == HUB_WEIGHTS:
+            shutil.copytree(self.run.folder, target, dirs_exist_ok=True)
+            return target
         atomic_write_json(target / FILE_NAME, dict(self.run.record))
         if self.run.source is not None:
             (target / self.run.source.parent.name).mkdir()

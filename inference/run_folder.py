@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import load_file as load_safetensors
 from torch import Tensor
 from yacs.config import CfgNode
 
@@ -18,9 +19,10 @@ import trainers  # noqa: F401  (registers the methods)
 from dassl.config import ConfigError
 from dassl.data.datasets import build_dataset
 from dassl.engine import TRAINER_REGISTRY
-from dassl.utils.checkpoint import BEST, check_finite, load_checkpoint, load_parameters, newest_checkpoint
-from runs.record import COMPLETE, FILE_NAME, load_record
-from safeio.errors import UserError
+from dassl.utils.checkpoint import ABOUT, BEST, check_finite, load_checkpoint, load_parameters, newest_checkpoint
+from runs.record import COMPLETE, FILE_NAME, RECORD, load_record
+from safeio.errors import MissingFile, UserError
+from safeio.read_back import read_back, read_json
 from trainers.base.build import method_settings
 from trainers.base.checkpoints import check_loaded, identity
 from trainers.base.method import Method
@@ -29,6 +31,8 @@ from trainers.base.trainer import ClipTrainer
 
 FIELDS: dict[str, Any] = {"method": str, "config": dict, "classes": (list, type(None))}
 """What is needed of a record; those of older versions have no classes."""
+HUB_CONFIG, HUB_WEIGHTS, HUB_LIBRARY = "config.json", "model.safetensors", "mmrl"
+"""Files of a folder made for a model hub, and the name in its config that says so."""
 SHOWN = 5
 """How many folders a message names."""
 
@@ -101,9 +105,12 @@ def open_run(folder: str | os.PathLike, backbone: str | None = None) -> TrainedR
         safeio.unpickle.CheckpointError: its checkpoint is damaged.
     """
     folder = Path(folder)
-    if not (folder / FILE_NAME).is_file():
+    record, of_hub = load_record(folder) if (folder / FILE_NAME).is_file() else None, False
+    if record is None:
+        record = read_hub_config(folder)
+        of_hub = record is not None
+    if record is None:
         raise RunError(_not_a_run(folder))
-    record = load_record(folder)
     if wrong := [key for key, kind in FIELDS.items() if not isinstance(record.get(key), kind)]:
         raise RunError(f"{folder / FILE_NAME} is not the record of a run that can be read here: see {', '.join(wrong)}")
     try:
@@ -122,7 +129,11 @@ def open_run(folder: str | os.PathLike, backbone: str | None = None) -> TrainedR
         builder.set("MODEL.BACKBONE.NAME", backbone, "command line")
     kept = folder / trainer.checkpoint_folder
     source = kept / BEST if (kept / BEST).is_file() else newest_checkpoint(kept)
-    checkpoint = load_checkpoint(source) if source else {"state_dict": {}}
+    if of_hub:
+        source = folder / HUB_WEIGHTS
+        checkpoint = {"state_dict": read_hub_weights(source), "about": record.get("about")}
+    else:
+        checkpoint = load_checkpoint(source) if source else {"state_dict": {}}
     about = checkpoint.get("about") or {}
     classes = record.get("classes") or about.get("classes") or _classes_of_dataset(builder.cfg, folder)
     if not all(isinstance(name, str) for name in classes):
@@ -130,6 +141,24 @@ def open_run(folder: str | os.PathLike, backbone: str | None = None) -> TrainedR
     learned = checkpoint.get("state_dict", {})
     check_finite(learned, str(source))
     return TrainedRun(folder, record, builder.cfg, trainer, tuple(classes), source, learned, about)
+
+
+def read_hub_config(folder: Path) -> dict[str, Any] | None:
+    """Return the record in a folder made for a model hub; None where there is none."""
+    try:
+        content = read_json(folder / HUB_CONFIG, {**RECORD, "library_name?": str, "about?": ABOUT})
+    except MissingFile:
+        return None
+    return content if content.get("library_name") == HUB_LIBRARY else None
+
+
+def read_hub_weights(file: Path) -> dict[str, Tensor]:
+    """Return the learned parameters in a folder made for a model hub.
+
+    Raises:
+        safeio.read_back.DamagedFile, safeio.errors.MissingFile: they are damaged or missing.
+    """
+    return read_back(file, load_safetensors, "Copy the folder again.")
 
 
 def _not_a_run(folder: Path) -> str:

@@ -12,6 +12,10 @@ from reports.records import USUAL_PRESET, Run
 from reports.scores import Score
 from reports.table_types import Table
 from reports.tables import base2new, few_shot
+from runs.names import method_name
+
+ZERO_SHOT = {method_name(method) for method in ("ZeroshotCLIP", "ZeroshotCLIP2")}
+"""Labels of methods without training."""
 
 
 def charts(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> list[Chart]:
@@ -50,11 +54,18 @@ def few_shot_curves(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> 
             "",
             "images per class",
             "accuracy in %",
-            [Series(label, points(zip(shots, scores, strict=True))) for label, scores in rows if _any(scores)],
+            [_curve(label, shots, scores) for label, scores in rows if _any(scores)],
             doubling=True,
         )
         for dataset, rows in _by_dataset(table)
     ]
+
+
+def _curve(label: str, shots: Sequence[int], scores: Sequence[Score]) -> Series:
+    """A line over shots; what learns nothing is one point at 0 shots."""
+    if label in ZERO_SHOT:
+        return Series(label, points([(0.0, next(score for score in scores if score.mean is not None))]), star=True)
+    return Series(label, points(zip(shots, scores, strict=True)))
 
 
 def base_against_new(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> list[Chart]:

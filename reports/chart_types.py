@@ -29,11 +29,13 @@ class Series:
 
     Attributes:
         style: number of its colour and shape, the same in all charts of a report.
+        star: whether it is one point at no shots, drawn as a star.
     """
 
     label: str
     points: list[Point]
     style: int = 0
+    star: bool = False
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--load-epoch", type=int, help="epoch of that checkpoint")
     parser.add_argument("--no-cache", action="store_true", help="no evaluation crops on disk, no images in memory")
     parser.add_argument("--from-record", help="repeat the run that left this run.json, by default into FOLDER-again")
+    parser.add_argument("--track", nargs="+", metavar="NAME", help="report to tensorboard, wandb or mlflow")
     parser.add_argument("--deterministic", action="store_true", help="on a GPU the same numbers in every run; slower")
     parser.add_argument("--no-train", action="store_true", help="build everything, train nothing")
     parser.add_argument("--train-epoch", type=int, help="number of epochs")

@@ -104,6 +104,8 @@ DEFAULTS: dict[str, Any] = {
         "WARMUP_RECOUNT": True,  # the schedule proper starts counting after the warm-up
     },
     "TRAIN": {
+        "TRACK": ("tensorboard",),  # and wandb, mlflow: where curves and results are reported
+        "CALLBACKS": (),  # registered classes of plugins (dassl/engine/callbacks.py)
         "CHECKPOINT_STEPS": 200,  # steps between saved positions within an epoch; 0: only when asked to stop
         "CHECKPOINT_FREQ": 0,  # epochs between checkpoints, below 1: only the last
         "PRINT_FREQ": 10,  # batches

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dassl.engine.callbacks import Callback
 from dassl.utils.checkpoint import (
     find_checkpoint,
     load_checkpoint,
@@ -39,6 +40,12 @@ class TrainerBase:
         self._optims: OrderedDict[str, torch.optim.Optimizer | None] = OrderedDict()
         self._scheds: OrderedDict[str, Any] = OrderedDict()
         self._writer = None
+        self.callbacks: list[Callback] = []
+
+    def notify(self, event: str, *details: Any) -> None:
+        """Call a method of every callback, such as ``on_epoch_end``."""
+        for callback in self.callbacks:
+            getattr(callback, event)(self, *details)
 
     # Models
 

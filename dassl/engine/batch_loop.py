@@ -67,6 +67,7 @@ class _BatchTrainer(SimpleTrainer):
         self.measures.add("train", images, batch_time.sum)
         means = {name: meter.avg for name, meter in metrics.meters.items()}
         add_to_curve(self.output_dir, self.epoch + 1, {**means, "lr": lr})
+        self.notify("on_epoch_end", self.epoch + 1, {**means, "lr": lr})
 
     @contextmanager
     def _saving_if_a_worker_is_lost(

@@ -22,6 +22,7 @@ from dassl.data.samplers import SAMPLERS
 from dassl.data.transforms.transforms import AVAI_CHOICES, INTERPOLATION_MODES
 from dassl.engine.batch_loop import COUNT_ITER
 from dassl.engine.simple import FINAL_MODELS
+from dassl.engine.trackers import TRACKER_NAMES
 from dassl.optim.lr_schedule import AVAI_SCHEDS, WARMUP_TYPES
 from dassl.optim.optimizer import AVAI_OPTIMS
 
@@ -87,6 +88,7 @@ RULES: dict[str, Rule] = {
     "OPTIM.WARMUP_TYPE": one_of(*WARMUP_TYPES),
     "OPTIM.WARMUP_CONS_LR": at_least(0),
     "OPTIM.WARMUP_MIN_LR": at_least(0),
+    "TRAIN.TRACK": each(one_of(*TRACKER_NAMES)),
     "TRAIN.CHECKPOINT_STEPS": at_least(0),
     "TRAIN.CHECKPOINT_FREQ": at_least(0),
     "TRAIN.PRINT_FREQ": at_least(1),

@@ -14,6 +14,7 @@ from yacs.config import CfgNode
 
 from dassl.data.data_manager import DataManager, DatasetWrapper
 from dassl.engine.base import TrainerBase
+from dassl.engine.callbacks import build_callbacks
 from dassl.engine.distributed import rank, share_models, share_progress, shared_out
 from dassl.engine.measurements import Measures
 from dassl.engine.resume import Position, remove_positions, restore_position
@@ -99,6 +100,7 @@ class SimpleTrainer(TrainerBase):
         self.stop = StopRequest()
         self.position: Position | None = None  # where an interrupted training goes on
         self.unsaved_steps = 0
+        self.callbacks = build_callbacks(cfg) if rank() == 0 else []
         self.damaged: set[Path] = set()  # positions on disk that cannot be read
 
     def check_cfg(self, cfg: CfgNode) -> None:
@@ -147,7 +149,8 @@ class SimpleTrainer(TrainerBase):
             self.best_result = self._best_result_so_far()
         share_progress(self)
         self._keep_decoded_images()
-        self.init_writer(Path(self.output_dir) / "tensorboard")
+        if "tensorboard" in self.cfg.TRAIN.TRACK:
+            self.init_writer(Path(self.output_dir) / "tensorboard")
         self.time_start = time.time()
 
     def _keep_decoded_images(self) -> None:
@@ -214,6 +217,7 @@ class SimpleTrainer(TrainerBase):
         self.evaluator.save_confusion(self.output_dir)
         for name, value in results.items():
             self.write_scalar(f"{split}/{name}", value, self.epoch)
+        self.notify("on_test_end", split, results)
         return next(iter(results.values()))
 
     def _scores(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:

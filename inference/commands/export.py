@@ -4,6 +4,7 @@ mmrl export RUN_DIR --format onnx [--output FILE] [--classes names.txt]    adapt
 mmrl export RUN_DIR --format torch ...                                     the same, for torch.export.load
 mmrl export RUN_DIR --format torchscript ...                               the same, for torch.jit.load and C++
 mmrl export RUN_DIR --format safetensors ...                               learned parameters and a model card
+mmrl export RUN_DIR --format hub-folder [--push USER/NAME]                 a folder for a model hub; mmrl.load reads it
 
 See docs/predict.md.
 """
@@ -17,8 +18,8 @@ from pathlib import Path
 
 from runs.command_line import CommandParser, add_backbone
 
-SUFFIXES = {"onnx": ".onnx", "torch": ".pt2", "torchscript": ".pt", "safetensors": ".safetensors"}
-MISSING = "ONNX needs a package that is not installed: pip install -e '.[export]'"
+SUFFIXES = {"onnx": ".onnx", "torch": ".pt2", "torchscript": ".pt", "safetensors": ".safetensors", "hub-folder": ""}
+MISSING = "this needs a package that is not installed: pip install -e '.[export]' (ONNX) or '.[hub]' (--push)"
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -29,15 +30,20 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--format", required=True, choices=SUFFIXES)
     parser.add_argument("--output", type=Path, help="the file (RUN_DIR/export/METHOD.SUFFIX)")
     parser.add_argument("--classes", metavar="FILE", help="class names of a program, one per line; trained or new")
+    parser.add_argument("--push", metavar="USER/NAME", help="with hub-folder: upload it there (HF_TOKEN, HF_ENDPOINT)")
     add_backbone(parser)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    args = make_parser().parse_args(arguments)
+    parser = make_parser()
+    args = parser.parse_args(arguments)
+    if args.push and args.format != "hub-folder":
+        parser.error("--push uploads a folder: give --format hub-folder")
     try:
         from inference.classes import read_classes
+        from inference.export.hub import push, write_hub_folder
         from inference.export.model_card import write_learned
         from inference.export.programs import write_program
         from inference.predictor import Predictor
@@ -45,7 +51,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         classes = read_classes(args.classes) if args.classes else None
         predictor = Predictor.load(args.run, classes, device="cpu", backbone=args.backbone, precision="fp32")
         suffix = SUFFIXES[args.format]
-        path = args.output or Path(args.run) / "export" / f"{predictor.run.record['method']}{suffix}"
+        name = f"{predictor.run.record['method']}{suffix or '-hub'}"
+        path = args.output or Path(args.run) / "export" / name
+        if not suffix:
+            print(f"{path}\n{write_hub_folder(predictor, path)}")
+            if args.push:
+                print(push(path, args.push))
+            return 0
         if path.suffix != suffix:
             raise ValueError(f"--output is {path}; a file of --format {args.format} ends in {suffix}")
         path.parent.mkdir(parents=True, exist_ok=True)

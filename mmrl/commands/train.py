@@ -55,6 +55,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     add_output(parser)
     add_backbone(parser)
     add_device(parser)
+    parser.add_argument("--track", nargs="+", metavar="NAME", help="report to tensorboard, wandb or mlflow")
     parser.add_argument("--cfg", default=os.environ.get("CFG") or None, help="another config of the method; or set CFG")
 
 
@@ -97,8 +98,9 @@ def carry_out(runs: Sequence[Run], args: argparse.Namespace, settings: Sequence[
 
 
 def options_of(args: argparse.Namespace) -> list[str]:
-    """Return train.py's words for --backbone and --device."""
+    """Return train.py's words for --backbone, --track and --device."""
     words = ["--backbone", args.backbone] if args.backbone else []
+    words += ["--track", *args.track] if args.track else []
     if args.device:
         if args.device.split(":")[0] not in ("cpu", "cuda"):
             raise PlanError(f"--device is {args.device!r}; it must be cpu or cuda")

@@ -6,12 +6,13 @@ import io
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reports.build_charts import charts
-from reports.chart_types import COLOURS, Chart, Series
+from reports.chart_types import COLOURS, Chart, Point, Series
 from reports.records import Run
 from reports.render.label_placement import name_points
 from safeio.atomic import atomic_write
@@ -23,32 +24,40 @@ if TYPE_CHECKING:
 FORMATS = ("png", "pdf")
 MARKERS = "os^Dv"
 DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)))
-WIDTH, HEIGHT, LEGEND = 4.2, 3.4, 1.3
-"""Inches of a panel, and of the legend beside it."""
-ENTRY = 0.2
-"""Inches of height that a line of the legend takes, so that a long one is not cut off."""
-SCATTER = (6.4, 4.6)
-"""Inches of a scatter plot, which has names in it."""
-RESOLUTION = 180
+COLUMN_WIDTHS = {"single": 3.25, "double": 6.875}
+"""Inches of a column and of a page in two-column conference papers."""
+PANELS_BESIDE = {"single": 2, "double": 4}
+"""Panels of a grid beside one another."""
+ENTRY, LETTER = 0.15, 0.062
+"""Inches of height of a line of the legend, and of width of a letter."""
+ZERO = 0.5
+"""Where 0 shots stand on a logarithmic axis."""
+RESOLUTION = 300
 """Dots per inch of PNG files."""
 STYLE: dict[Any, Any] = {
-    "font.size": 9,
-    "axes.titlesize": 10,
+    "font.size": 8,
+    "axes.titlesize": 8,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": "#59636e",
     "axes.axisbelow": True,
     "grid.color": "#d0d7de",
     "grid.linewidth": 0.6,
-    "lines.linewidth": 1.6,
-    "lines.markersize": 5,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 4,
+    "legend.fontsize": 7,
     "legend.frameon": False,
     "pdf.fonttype": 42,  # letters stay letters: some venues refuse matplotlib's own font type
 }
 
 
-def draw(runs: Sequence[Run], folder: Path, seeds: Sequence[int] | None = None) -> list[Path]:
-    """One PNG and one PDF for each figure; returns the files.
+def draw(
+    runs: Sequence[Run], folder: Path, seeds: Sequence[int] | None = None, column_width: str | None = None
+) -> list[Path]:
+    """One PNG and one PDF for each figure, and one figure of all datasets' few-shot curves; returns the files.
+
+    Args:
+        column_width: single or double; None: single for a figure of one panel, double for others.
 
     Raises:
         ModuleNotFoundError: matplotlib is missing; the message says how to get it.
@@ -65,18 +74,51 @@ def draw(runs: Sequence[Run], folder: Path, seeds: Sequence[int] | None = None) 
         raise ValueError(
             "There is nothing to draw: no base-to-new pairs, no several shots, no ablation among the runs."
         )
-    panels = [list(group) for _, group in groupby(drawn, key=file_name)]
-    return [path for group in panels for path in _save(figure_of(group), folder / file_name(group[0]))]
+    figures = {file_name(group[0]): group for group in (list(of) for _, of in groupby(drawn, key=file_name))}
+    if len(curves := [chart for chart in drawn if chart.kind == "few_shot"]) > 1:
+        figures["few_shot_all"] = [replace(chart, group="", name=chart.group) for chart in curves]
+    if dots := gains(drawn):
+        figures["base2new_gains"] = [dots]
+    return [path for name, of in figures.items() for path in _save(figure_of(of, column_width), folder / name)]
 
 
-def figure_of(panels: Sequence[Chart]) -> Figure:
-    """One figure with these panels beside one another."""
+def gains(charts: Sequence[Chart]) -> Chart | None:
+    """Return a dot plot of H by dataset, of the methods with the best and the second best average; None without two."""
+    scatter = [chart for chart in charts if chart.kind == "scatter"]
+    if len(scatter) < 3:
+        return None
+    h = [{one.label: _harmonic(one.points[0].x, one.points[0].y) for one in chart.series} for chart in scatter]
+    best = sorted(h[0], key=lambda label: -h[0][label])[:2]
+    if len(best) < 2:
+        return None
+    names = [chart.group for chart in scatter]
+    styles = {one.label: one.style for chart in scatter for one in chart.series}
+    series = [
+        Series(name, [Point(of[name], -float(i), None, 0) for i, of in enumerate(h) if name in of], styles[name])
+        for name in best
+    ]
+    return Chart("gains", "", "", "H in %", "", series, ticks=names)
+
+
+def _harmonic(base: float, new: float) -> float:
+    return 2 * base * new / (base + new) if base and new else 0.0
+
+
+def figure_of(panels: Sequence[Chart], column_width: str | None = None) -> Figure:
+    """One figure with these panels in rows and the legend below them."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure  # without pyplot: no display, no global state
 
+    width = column_width or ("single" if len(panels) == 1 and panels[0].kind != "scatter" else "double")
+    labels = list(dict.fromkeys(series.label for chart in panels for series in chart.series))
     with rc_context(STYLE):
-        figure = Figure(figsize=_size(panels), layout="constrained", dpi=RESOLUTION)
-        _fill(figure, panels)
+        beside = min(len(panels), PANELS_BESIDE[width])
+        rows, inches = math.ceil(len(panels) / beside), COLUMN_WIDTHS[width]
+        entries = max(1, min(len(labels), int(inches / (LETTER * max(map(len, labels)) + 0.42))))
+        height = rows * (0.72 if panels[0].kind == "scatter" else 0.85) * inches / beside
+        height += 0 if panels[0].kind == "scatter" else ENTRY * (math.ceil(len(labels) / entries) + 1)
+        figure = Figure(figsize=(inches, height), layout="constrained", dpi=RESOLUTION)
+        _fill(figure, panels, rows, beside, entries)
     return figure
 
 
@@ -85,54 +127,64 @@ def file_name(chart: Chart) -> str:
     return re.sub(r"[^A-Za-z0-9.=+-]+", "_", f"{chart.kind}_{chart.group}").strip("_")[:120]
 
 
-def _size(panels: Sequence[Chart]) -> tuple[float, float]:
-    if panels[0].kind == "scatter":
-        return SCATTER
-    entries = {series.label for chart in panels for series in chart.series}
-    return WIDTH * len(panels) + LEGEND, max(HEIGHT, ENTRY * (len(entries) + 1))
-
-
 def _save(figure: Figure, path: Path) -> list[Path]:
+    from matplotlib import rc_context
+
     paths = []
     for kind in FORMATS:
         content = io.BytesIO()
         smaller: dict[str, Any] = {"pil_kwargs": {"optimize": True}} if kind == "png" else {}
-        figure.savefig(content, format=kind, **smaller)
+        with rc_context(STYLE):  # the type of fonts is read when the file is written
+            figure.savefig(content, format=kind, **smaller)
         paths.append(path.with_name(f"{path.name}.{kind}"))
         with atomic_write(paths[-1]) as file:
             file.write(content.getvalue())
     return paths
 
 
-def _fill(figure: Figure, panels: Sequence[Chart]) -> None:
-    """Panels, title and legend of a figure."""
-    figure.suptitle(_plain(panels[0].group), fontsize=11)
-    for i, (chart, axes) in enumerate(zip(panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True)):
+def _fill(figure: Figure, panels: Sequence[Chart], rows: int, beside: int, entries: int) -> None:
+    """Panels, title and legend of a figure; `entries` names beside one another in the legend."""
+    if panels[0].group:
+        figure.suptitle(_plain(panels[0].group), fontsize=9, wrap=True)
+    grid = figure.subplots(rows, beside, squeeze=False, sharex=len(panels) > 3)
+    for spare in grid.flat[len(panels) :]:
+        spare.set_axis_off()
+    for i, (chart, axes) in enumerate(zip(panels, grid.flat, strict=False)):
         _plot(chart, axes)
-        axes.set(xlabel=_plain(chart.x), ylabel="" if i else _plain(chart.y), title=_plain(chart.name))
+        below = i + beside < len(panels)  # a panel under it has the axis's name
+        axes.set(xlabel="" if below else _plain(chart.x), ylabel="" if i % beside else _plain(chart.y))
+        axes.set_title(_plain(chart.name))
+        axes.tick_params(labelbottom=True)
+    if panels[0].doubling:  # shared by all panels: those without a star have the place for one too
+        xs = sorted({_at(chart, point.x) for chart in panels for one in chart.series for point in one.points})
+        for axes in grid.flat[: len(panels)]:
+            axes.set_xticks(xs, ["0" if x == ZERO else f"{x:g}" for x in xs])
     if any(point.incomplete for chart in panels for series in chart.series for point in series.points):
-        figure.supxlabel("hollow: not all seeds of the protocol", fontsize=8, color="#59636e", x=0.98, ha="right")
+        figure.supxlabel("hollow: not all seeds of the protocol", fontsize=6, color="#59636e", x=0.98, ha="right")
     if panels[0].kind == "scatter":
         name_points(figure, figure.axes[0], [(_plain(s.label), s.points[0]) for s in panels[0].series])
         return
-    entries: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for axes in figure.axes:
         handles, labels = axes.get_legend_handles_labels()
-        entries |= dict(zip(labels, handles, strict=True))
-    figure.legend(entries.values(), entries.keys(), loc="outside right upper")
+        found |= dict(zip(labels, handles, strict=True))
+    figure.legend(found.values(), found.keys(), loc="outside lower center", ncols=entries, columnspacing=1.2)
 
 
 def _plot(chart: Chart, axes: Axes) -> None:
     for series in chart.series:
         _add(axes, chart, series)
-    xs = sorted({point.x for series in chart.series for point in series.points})
+    if chart.kind == "gains":
+        _name_rows(chart, axes)
+        return
+    xs = sorted({_at(chart, point.x) for series in chart.series for point in series.points})
     if chart.doubling:
         axes.set_xscale("log", base=2)
     if chart.ticks:
         turned: dict[str, Any] = {"rotation": 30, "ha": "right"} if max(map(len, chart.ticks)) > 8 else {}
         axes.set_xticks(range(len(chart.ticks)), [_plain(name) for name in chart.ticks], **turned)
     elif chart.kind != "scatter" and len(xs) <= 10:
-        axes.set_xticks(xs, [f"{x:g}" for x in xs])
+        axes.set_xticks(xs, ["0" if chart.doubling and x == ZERO else f"{x:g}" for x in xs])
         axes.minorticks_off()
     axes.grid()
     axes.margins(0.08 if chart.kind == "scatter" else 0.05)
@@ -140,17 +192,35 @@ def _plot(chart: Chart, axes: Axes) -> None:
         _same_means(axes)
 
 
+def _at(chart: Chart, x: float) -> float:
+    """Where a value stands: on an axis of doublings, 0 is a step before the first."""
+    return ZERO if chart.doubling and x == 0 else x
+
+
+def _name_rows(chart: Chart, axes: Axes) -> None:
+    """Datasets as rows of a dot plot, and the difference of its two methods at the right."""
+    ours, other = ({point.y: point.x for point in series.points} for series in chart.series)
+    axes.set_yticks([-i for i in range(len(chart.ticks))], [_plain(name) for name in chart.ticks])
+    for row in sorted(set(ours) & set(other)):
+        axes.plot([other[row], ours[row]], [row, row], color="#9da7b1", linewidth=1, zorder=1)
+        gain = f"{ours[row] - other[row]:+.2f}"
+        axes.annotate(gain, (1.02, row), xycoords=("axes fraction", "data"), va="center", fontsize=6.5)
+    axes.grid(axis="x")
+
+
 def _add(axes: Axes, chart: Chart, series: Series) -> None:
     points = sorted(series.points, key=lambda point: point.x)
-    xs, ys = [point.x for point in points], [point.y for point in points]
+    xs, ys = [_at(chart, point.x) for point in points], [point.y for point in points]
     spread = [point.deviation or 0.0 for point in points]
     sideways = [point.x_deviation or 0.0 for point in points] if chart.kind == "scatter" else None
     round_ = series.style // len(COLOURS)
     look: dict[str, Any] = {"color": COLOURS[series.style % len(COLOURS)], "marker": MARKERS[round_ % len(MARKERS)]}
-    dash = "none" if chart.kind == "scatter" else DASHES[round_ % len(DASHES)]
+    if series.star:
+        look |= {"marker": "*", "markersize": 8}
+    dash = "none" if chart.kind in ("scatter", "gains") else DASHES[round_ % len(DASHES)]
     bars: dict[str, Any] = {"capsize": 2, "elinewidth": 0.9}
     axes.errorbar(xs, ys, spread, sideways, label=_plain(series.label), linestyle=dash, **look, **bars)
-    hollow = [(point.x, point.y) for point in points if point.incomplete]
+    hollow = [(_at(chart, point.x), point.y) for point in points if point.incomplete]
     if hollow:
         axes.plot(*zip(*hollow, strict=True), linestyle="none", markerfacecolor="white", zorder=5, **look)
 

@@ -23,7 +23,7 @@ function niceTicks(low, high, count = 6) {
 }
 
 function scale(values, from, to, { log = false, pad = 0.06 } = {}) {
-  const at = log ? Math.log2 : (value) => value;
+  const at = log ? (value) => Math.log2(Math.max(value, 0.5)) : (value) => value; // 0 shots stand a step before 1
   let low = Math.min(...values.map(at));
   let high = Math.max(...values.map(at));
   const margin = (high - low || Math.abs(high) * 0.1 || 1) * pad;
@@ -92,6 +92,13 @@ function bars(p, x, y) {
 
 // A circle, square or triangle around a place.
 function dot(style, atX, atY, size, ...children) {
+  if (style === "star") {
+    const star = Array.from({ length: 10 }, (_, i) => {
+      const [reach, turn] = [size * (i % 2 ? 0.8 : 2), (Math.PI * (i - 2.5)) / 5];
+      return `${atX + reach * Math.cos(turn)},${atY + reach * Math.sin(turn)}`;
+    });
+    return svg("polygon", { class: "point", points: star.join(" ") }, ...children);
+  }
   const corners = [
     null,
     [[-1, -1], [1, -1], [1, 1], [-1, 1]],
@@ -122,7 +129,7 @@ function lineOf(chart, series, x, y) {
   for (const p of points.length > 60 ? [] : points) {
     if (chart.kind === "scatter") group.append(...bars(p, x, y));
     const title = svg("title", {}, describe(chart, series, p));
-    const drawn = dot(series.style, x.place(p.x), y.place(p.y), chart.kind === "scatter" ? 5.5 : 4, title);
+    const drawn = dot(series.star ? "star" : series.style, x.place(p.x), y.place(p.y), chart.kind === "scatter" ? 5.5 : 4, title);
     if (p.incomplete) drawn.classList.add("hollow");
     group.append(drawn);
   }

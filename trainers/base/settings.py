@@ -55,6 +55,7 @@ FLAGS = {
     "backbone": "MODEL.BACKBONE.NAME",
     "head": "MODEL.HEAD.NAME",
     "train_epoch": "OPTIM.MAX_EPOCH",
+    "track": "TRAIN.TRACK",
 }
 
 

@@ -12,7 +12,7 @@ from reports import build_charts
 from reports.ablations import ablations
 from reports.records import find_runs
 from reports.render.label_placement import Box, place
-from reports.render.matplotlib_figures import figure_of, file_name, means_to_show
+from reports.render.matplotlib_figures import figure_of, file_name, gains, means_to_show
 from runs.names import method_name
 from runs.protocol import load_protocol, methods, protocols
 from runs.sweep.plan import Request, expand
@@ -190,7 +190,7 @@ def test_nothing_is_cut_off_however_many_methods(make):
         figure = figure_of([chart])
         FigureCanvasAgg(figure).draw()
         axes = figure.axes[0].get_window_extent()
-        assert axes.width > 0.4 * figure.bbox.width and axes.height > 0.6 * figure.bbox.height
+        assert axes.width > 0.4 * figure.bbox.width and axes.height > 0.45 * figure.bbox.height
         (panel,), shown = figure.axes, sorted(map(method_name, methods()))
         of_legend = [text for legend in figure.legends for text in legend.get_texts()]
         names = [text for text in (*panel.texts, *of_legend) if text.get_text() in shown]
@@ -226,3 +226,33 @@ def test_means_shown_lie_in_the_image(rectangle):
     first, last = (statistics.harmonic_mean(pair) for pair in ((left, low), (right, high)))
     assert len(found) <= 7 and all(first <= mean <= last for mean in found)
     assert found or last - first < 1
+
+
+@pytest.mark.extras
+def test_fonts_of_pdfs_are_true_type_and_a_grid_has_every_dataset(make, tmp_path):
+    pytest.importorskip("matplotlib")
+    for dataset in ("DTD", "EuroSAT", "UCF101"):
+        make("ZeroshotCLIP", dataset, 40.0, part="all", protocol="few_shot", shots=1)
+        for shots in (1, 2, 4):
+            make("MMRL", dataset, 50.0 + shots, part="all", protocol="few_shot", shots=shots)
+    for width, inches in (("single", 3.25), ("double", 6.875)):
+        folder = tmp_path / width
+        assert report.main([str(make.root), "--figures", str(folder), "--column-width", width]) == 0
+        for path in folder.glob("*.pdf"):
+            assert b"/Type3" not in path.read_bytes() and b"/FontFile2" in path.read_bytes()
+        assert Image.open(folder / "few_shot_all.png").size[0] == pytest.approx(300 * inches, abs=1)
+    curves = [chart for chart in build_charts.charts(find_runs(make.root)) if chart.kind == "few_shot"]
+    assert [chart.group for chart in curves] == ["Average", "DTD", "EuroSAT", "UCF101"]
+    for chart in curves:
+        (star,) = (series for series in chart.series if series.star)
+        assert (star.label, [(point.x, point.y) for point in star.points]) == ("CLIP", [(0.0, 40.0)])
+
+
+def test_gains_are_of_the_two_best_averages(make):
+    for i, method in enumerate(("CoOp", "MMRL", "TCP")):
+        for dataset in ("DTD", "EuroSAT"):
+            make.base2new(method, dataset, [80.0 + i], [70.0 + i])
+    chart = gains(build_charts.charts(find_runs(make.root)))
+    assert [series.label for series in chart.series] == ["TCP", "MMRL"]
+    assert chart.ticks == ["Average", "DTD", "EuroSAT"] and [p.y for p in chart.series[0].points] == [0.0, -1.0, -2.0]
+    assert chart.series[0].points[0].x == pytest.approx(2 * 82 * 72 / 154)

@@ -1,0 +1,50 @@
+"""Callbacks: what is told when an epoch, a test or a run ends. Trackers and plugins are callbacks.
+
+A plugin registers a class and the run names it in TRAIN.CALLBACKS:
+
+    @CALLBACK_REGISTRY.register()
+    class Beep(Callback):
+        def on_test_end(self, trainer, split, results):
+            print(chr(7))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dassl.utils.registry import Registry
+
+CALLBACK_REGISTRY = Registry("CALLBACK")
+
+
+class Callback:
+    """Does nothing at every occasion; subclasses override what they need.
+
+    Args:
+        cfg: the run's settings.
+    """
+
+    def __init__(self, cfg: Any):
+        self.cfg = cfg
+
+    def on_epoch_end(self, trainer: Any, epoch: int, means: Mapping[str, float]) -> None:
+        """See the means of an epoch's losses, counted from 1, and its learning rate."""
+
+    def on_test_end(self, trainer: Any, split: str, results: Mapping[str, float]) -> None:
+        """See the evaluator's results on ``val`` or ``test``."""
+
+    def on_run_end(self, trainer: Any, metrics: Mapping[str, float] | None) -> None:
+        """See the final metrics; None where the run was interrupted or failed."""
+
+
+def build_callbacks(cfg: Any) -> list[Callback]:
+    """Return the callbacks that TRAIN.TRACK and TRAIN.CALLBACKS name.
+
+    Raises:
+        UserError: a name that is not registered, or a tracker whose package is not installed.
+    """
+    from dassl.engine.trackers import TRACKERS
+
+    trackers: Sequence[Callback] = [TRACKERS[name](cfg) for name in cfg.TRAIN.TRACK if name in TRACKERS]
+    return [*trackers, *(CALLBACK_REGISTRY.get(name)(cfg) for name in cfg.TRAIN.CALLBACKS)]

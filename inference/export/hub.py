@@ -1,0 +1,129 @@
+"""A trained run as a folder for a model hub: safetensors, `config.json`, a card as README.md. `mmrl.load` reads it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save
+
+from inference.export.model_card import card
+from inference.export.programs import ExportError
+from inference.predictor import Predictor
+from inference.run_folder import HUB_CONFIG, HUB_LIBRARY, HUB_WEIGHTS
+from safeio.atomic import atomic_write, atomic_write_json, atomic_write_text
+
+CARD = "README.md"
+SHARED = (
+    *("method", "dataset", "protocol", "stage", "preset", "task", "subsample_classes", "role", "shots", "seed"),
+    *("status", "metrics", "trainable_params", "versions", "code"),
+)
+"""Parts of a record that say something of the model and nothing of the machine."""
+
+
+def write_hub_folder(predictor: Predictor, folder: Path) -> str:
+    """Write the folder.
+
+    Returns:
+        A sentence that says how it is used.
+
+    Raises:
+        ExportError: the method learns nothing.
+    """
+    state = predictor.run.state_dict
+    if not state:
+        raise ExportError(f"{predictor.run.record['method']} learns nothing: there is nothing to share")
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_write(folder / HUB_WEIGHTS) as file:
+        file.write(save({name: value.contiguous() for name, value in state.items()}, metadata={"format": "pt"}))
+    atomic_write_json(folder / HUB_CONFIG, hub_config(predictor))
+    atomic_write_text(folder / CARD, _card(predictor))
+    return f'It is read with mmrl.load("{folder}"), by the commands too'
+
+
+def _card(predictor: Predictor) -> str:
+    text = front_matter(predictor) + card(predictor, HUB_WEIGHTS) + use(predictor)
+    backbone = predictor.run.cfg.MODEL.BACKBONE.NAME
+    return text.replace(backbone, os.path.basename(backbone)) if os.path.isabs(backbone) else text
+
+
+def hub_config(predictor: Predictor) -> dict[str, Any]:
+    """Return the record without what belongs to the machine it was made on."""
+    run = predictor.run
+    record: dict[str, Any] = {key: run.record[key] for key in SHARED if key in run.record}
+    config = json.loads(json.dumps(run.record["config"]))
+    config["OUTPUT_DIR"] = config["RESUME"] = config["DATASET"]["ROOT"] = ""
+    backbone = config["MODEL"]["BACKBONE"]["NAME"]
+    content = {
+        "library_name": HUB_LIBRARY,
+        **record,
+        "config": config,
+        "backbone": backbone,
+        "classes": list(run.classes),
+        "about": dict(run.about),
+    }
+    if not os.path.isabs(backbone):
+        return content
+    return json.loads(json.dumps(content).replace(json.dumps(os.path.dirname(backbone) + os.sep)[1:-1], ""))
+
+
+def front_matter(predictor: Predictor) -> str:
+    """Return the head of the card that hubs index."""
+    record = predictor.run.record
+    accuracy = record.get("metrics", {}).get("accuracy")
+    lines = [
+        "---",
+        f"library_name: {HUB_LIBRARY}",
+        "license: other",
+        "pipeline_tag: image-classification",
+        f"tags: [few-shot, clip, {record['method'].lower()}]",
+    ]
+    if accuracy is not None:
+        lines += [
+            "model-index:",
+            f"- name: {json.dumps(record['method'])}",
+            "  results:",
+            "  - task: {type: image-classification}",
+            f"    dataset: {{name: {json.dumps(predictor.run.cfg.DATASET.NAME)}, type: image}}",
+            f"    metrics: [{{type: accuracy, value: {accuracy:.2f}}}]",
+        ]
+    return "\n".join([*lines, "---", "", ""])
+
+
+def use(predictor: Predictor) -> str:
+    """Return the card's end: how to use the folder and how it was made."""
+    record, cfg = predictor.run.record, predictor.run.cfg
+    settings = f"--shots {record.get('shots', cfg.DATASET.NUM_SHOTS)} --seed {record.get('seed', cfg.SEED)}"
+    return f"""
+## Use
+
+```python
+import mmrl
+
+model = mmrl.load("this-folder")
+print(model.predict("image.jpg"))
+```
+
+Made with `mmrl train {record["method"]} {cfg.DATASET.NAME} {settings}`, settings in `{HUB_CONFIG}`.
+"""
+
+
+def push(folder: Path, repository: str, private: bool = False) -> str:
+    """Upload the folder to a model hub and return its address.
+
+    Raises:
+        ModuleNotFoundError: huggingface_hub is not installed.
+        ExportError: the hub refused; the message is its answer.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    api = HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
+    try:
+        api.create_repo(repository, private=private, exist_ok=True)
+        api.upload_folder(repo_id=repository, folder_path=folder, commit_message="Upload of mmrl export")
+    except (HfHubHTTPError, OSError) as error:
+        raise ExportError(f"{repository} could not be uploaded: {error}. Is HF_TOKEN set?") from error
+    return f"{api.endpoint}/{repository}"
