@@ -35,9 +35,7 @@ def class_names(count: int) -> list[str]:
     try:
         from open_clip import IMAGENET_CLASSNAMES
     except ImportError:
-        raise UserError(
-            "ImageNet's class names come with open_clip: pip install -e '.[open-clip]'"
-        ) from None
+        raise UserError("ImageNet's class names come with open_clip: pip install -e '.[open-clip]'") from None
 
     step = max(1, len(IMAGENET_CLASSNAMES) // count)
     names = IMAGENET_CLASSNAMES[::step][:count]

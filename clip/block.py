@@ -13,6 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+Update = Callable[[str, Tensor], Tensor | None]
+"""What a method adds to the projections of one attention, per token: "q", "k", "v" or "o", and the rows that the
+projection reads (..., L, D) -> delta (..., L, D), or nothing."""
+
 TokenBranch = Callable[[Tensor], Tensor]
 """What a method adds to one block's output: normed block input (..., L, D) -> delta (..., L, D), per token."""
 
@@ -37,7 +41,12 @@ class Attention(nn.Module):
     """Multi-head self-attention with the parameter names of `nn.MultiheadAttention`.
 
     The steps are separate so that an encoder may share keys and values between sequences or read few rows.
+
+    Attributes:
+        update: what a method adds to the projections for a while (`clip.substitute.with_updates`).
     """
+
+    update: Update | None = None
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -61,16 +70,29 @@ class Attention(nn.Module):
     def query(self, x: Tensor) -> Tensor:
         """(..., L, D) -> (..., L, D)"""
         width = x.shape[-1]
-        return F.linear(x, self.in_proj_weight[:width], self.in_proj_bias[:width])
+        return self._updated(x, ("q", F.linear(x, self.in_proj_weight[:width], self.in_proj_bias[:width])))[0]
 
     def key_value(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(..., L, D) -> keys and values, each (..., L, D)"""
         width = x.shape[-1]
-        return F.linear(x, self.in_proj_weight[width:], self.in_proj_bias[width:]).chunk(2, dim=-1)
+        k, v = F.linear(x, self.in_proj_weight[width:], self.in_proj_bias[width:]).chunk(2, dim=-1)
+        return self._updated(x, ("k", k), ("v", v))
 
     def query_key_value(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(..., L, D) -> queries, keys and values, each (..., L, D), by one matrix product"""
-        return F.linear(x, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
+        q, k, v = F.linear(x, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
+        return self._updated(x, ("q", q), ("k", k), ("v", v))
+
+    def project_out(self, mixed: Tensor) -> Tensor:
+        """(..., L, D) -> (..., L, D), the output projection."""
+        return self._updated(mixed, ("o", self.out_proj(mixed)))[0]
+
+    def _updated(self, x: Tensor, *projected: tuple[str, Tensor]) -> tuple[Tensor, ...]:
+        """Projections of the rows x by name, with what a method adds to them."""
+        if self.update is None:
+            return tuple(value for _, value in projected)
+        added = [(value, self.update(name, x)) for name, value in projected]
+        return tuple(value if delta is None else value + delta.to(value.dtype) for value, delta in added)
 
     def forward(self, x: Tensor, causal: bool = False, read: int | None = None, beside: Tensor | None = None) -> Tensor:
         """Mix the rows of each sequence.
@@ -91,7 +113,7 @@ class Attention(nn.Module):
         if beside is not None:
             k, v = (_append(own, other) for own, other in zip((k, v), self.key_value(beside), strict=True))
         q, k, v = (self.split_heads(part) for part in (q, k, v))
-        return self.out_proj(self.merge_heads(F.scaled_dot_product_attention(q, k, v, is_causal=causal)))
+        return self.project_out(self.merge_heads(F.scaled_dot_product_attention(q, k, v, is_causal=causal)))
 
 
 def _append(x: Tensor, rows: Tensor) -> Tensor:

@@ -134,7 +134,7 @@ def _finish(
     block: ResidualAttentionBlock, x: Tensor, normed: Tensor, mixed: Tensor, added: TokenBranch | None
 ) -> Tensor:
     """A block's residuals around attention already mixed, any leading shape."""
-    out = block.feed_forward(x + block.attn.out_proj(mixed))
+    out = block.feed_forward(x + block.attn.project_out(mixed))
     return out if added is None else out + added(normed)
 
 

@@ -11,7 +11,7 @@ from collections import OrderedDict
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import relu, scaled_dot_product_attention
+from torch.nn.functional import linear, relu, scaled_dot_product_attention
 
 EXPANSION = 4  # a block's output is this many times wider than its middle
 
@@ -51,8 +51,26 @@ class ModifiedResNet(nn.Module):
         self.layer4 = _stage(width * 4 * EXPANSION, width * 8, layers[3], stride=2)
         self.attnpool = AttentionPool(input_resolution // 32, width * 8 * EXPANSION, heads, output_dim)
 
+    @property
+    def projection(self) -> nn.Parameter:
+        """The last matrix, (E, D), as it stands in checkpoints."""
+        return self.attnpool.c_proj.weight
+
+    @property
+    def pooled_width(self) -> int:
+        """D, the length of what `pool` returns."""
+        return self.projection.shape[1]
+
+    def project(self, pooled: Tensor, weight: Tensor | None = None) -> Tensor:
+        """`(B, D) -> (B, E)`, by `weight` (E, D) in place of the own matrix if given; the shift is the own one."""
+        return linear(pooled, self.projection if weight is None else weight, self.attnpool.c_proj.bias)
+
     def forward(self, images: Tensor) -> Tensor:
         """`(B, 3, S, S) -> (B, E)`, not normalised."""
+        return self.project(self.pool(images))
+
+    def pool(self, images: Tensor) -> Tensor:
+        """What the projection reads of each image, pooled by attention: `(B, 3, S, S) -> (B, D)`."""
         side = self.input_resolution
         if images.shape[-2:] != (side, side):  # a few other sizes would pass and meet wrong positions
             raise ValueError(
@@ -63,7 +81,7 @@ class ModifiedResNet(nn.Module):
         x = relu(self.bn2(self.conv2(x)))
         x = self.avgpool(relu(self.bn3(self.conv3(x))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return self.attnpool(x)
+        return self.attnpool.pool(x)
 
 
 class Bottleneck(nn.Module):
@@ -114,12 +132,16 @@ class AttentionPool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, D, H, W) -> (B, E)`."""
+        return self.c_proj(self.pool(x))
+
+    def pool(self, x: Tensor) -> Tensor:
+        """`(B, D, H, W) -> (B, D)`, before the projection."""
         x = x.flatten(2).transpose(1, 2)  # (B, H * W, D)
         x = torch.cat([x.mean(dim=1, keepdim=True), x], dim=1)
         x = x + self.positional_embedding.to(x.dtype)
         query = self._split(self.q_proj(x[:, :1]))  # only the mean's row is read, so only it asks
         pooled = scaled_dot_product_attention(query, self._split(self.k_proj(x)), self._split(self.v_proj(x)))
-        return self.c_proj(pooled.flatten(1))
+        return pooled.flatten(1)
 
     def _split(self, x: Tensor) -> Tensor:
         """`(B, N, D) -> (B, heads, N, D / heads)`."""

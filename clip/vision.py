@@ -44,6 +44,16 @@ class VisionTransformer(nn.Module):
         self.ln_post = LayerNorm(width)
         self.proj = nn.Parameter(scale * torch.randn(width, output_dim))
 
+    @property
+    def projection(self) -> nn.Parameter:
+        """The last matrix, (D, E), as it stands in checkpoints."""
+        return self.proj
+
+    @property
+    def pooled_width(self) -> int:
+        """D, the length of what `pool` returns."""
+        return len(self.proj)
+
     def embed(self, images: Tensor, tokens: DeepTokens | None = None, branch: DeepBranch | None = None) -> Tensor:
         """(B, 3, S, S) -> (B, 1 + patches, D), the input of the first block; `tokens` may grow at layer 0."""
         side = self.input_resolution
@@ -100,6 +110,14 @@ class VisionTransformer(nn.Module):
                 x = drop_replaced(x, layer + 1, tokens)
         return x
 
+    def pool(self, images: Tensor, tokens: DeepTokens | None = None, branch: DeepBranch | None = None) -> Tensor:
+        """Return what the projection reads of each image, the normed class row: (B, 3, S, S) -> (B, D)."""
+        return self.upper(self.lower(images, 1, tokens, branch), tokens, branch)[:, 0]
+
+    def project(self, pooled: Tensor, weight: Tensor | None = None) -> Tensor:
+        """(B, D) -> (B, E), by `weight` (D, E) in place of the own projection if given."""
+        return pooled @ (self.proj if weight is None else weight)
+
     def forward(self, images: Tensor, tokens: DeepTokens | None = None, branch: DeepBranch | None = None) -> Tensor:
         """(B, 3, S, S) -> (B, E), image features, not normalised; without tokens and branch frozen CLIP's."""
-        return self.upper(self.lower(images, 1, tokens, branch), tokens, branch)[:, 0] @ self.proj
+        return self.project(self.pool(images, tokens, branch))

@@ -25,7 +25,7 @@ class FGVCAircraft(SplitBenchmark):
         for part in Split._fields:
             rows = (line.split(" ", 1) for line in lines(folder / f"images_variant_{part}.txt"))
             parts[part] = [
-                Datum(folder / cls.image_dir / f"{stem}.jpg", number[name.strip()], 0, name.strip())
+                Datum.listed(folder / cls.image_dir / f"{stem}.jpg", number[name.strip()], 0, name.strip())
                 for stem, name in rows
             ]
         return Split(**parts)

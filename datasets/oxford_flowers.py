@@ -25,7 +25,7 @@ class OxfordFlowers(SplitBenchmark):
         labels = read_mat(folder / "imagelabels.mat")["labels"][0]
         names = json.loads((folder / "cat_to_name.json").read_text(encoding="utf-8"))
         items = [
-            Datum(folder / cls.image_dir / f"image_{number:05d}.jpg", int(label) - 1, 0, names[str(int(label))])
+            Datum.listed(folder / cls.image_dir / f"image_{number:05d}.jpg", int(label) - 1, 0, names[str(int(label))])
             for number, label in enumerate(labels, 1)
         ]
         return split_groups(group_by(items, lambda item: item.label).values(), rng)

@@ -31,5 +31,5 @@ class OxfordPets(SplitCalls, SplitBenchmark):
             if line.strip() and not line.startswith("#"):
                 stem, number, _, _ = line.split()
                 breed = stem.rpartition("_")[0].lower()
-                items.append(Datum(folder / cls.image_dir / f"{stem}.jpg", int(number) - 1, 0, breed))
+                items.append(Datum.listed(folder / cls.image_dir / f"{stem}.jpg", int(number) - 1, 0, breed))
         return items

@@ -30,5 +30,5 @@ def _listed(images: Path, annotations: Path, names: list[str]) -> list[Datum]:
     for entry in read_mat(annotations)["annotations"][0]:
         label = int(entry["class"].item()) - 1
         *words, year = names[label].split(" ")
-        items.append(Datum(images / str(entry["fname"].item()), label, 0, " ".join([year, *words])))
+        items.append(Datum.listed(images / str(entry["fname"].item()), label, 0, " ".join([year, *words])))
     return items

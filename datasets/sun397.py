@@ -31,7 +31,7 @@ class SUN397(SplitBenchmark):
     def _datum(cls, folder: Path, path: str, number: dict[str, int]) -> Datum:
         place = str(PurePosixPath(path).parent)
         name = " ".join(reversed(place.split("/")[1:]))  # without the letter
-        return Datum(folder / cls.image_dir / path, number[place], 0, name)
+        return Datum.listed(folder / cls.image_dir / path, number[place], 0, name)
 
 
 def _places(path: Path) -> list[str]:

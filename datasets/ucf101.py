@@ -34,4 +34,4 @@ class UCF101(SplitBenchmark):
     def _datum(cls, folder: Path, video: str, number: dict[str, int]) -> Datum:
         action, file = video.split("/")
         name = "_".join(re.findall(r"[A-Z][^A-Z]*", action))
-        return Datum(folder / cls.image_dir / name / file.replace(".avi", ".jpg"), number[action], 0, name)
+        return Datum.listed(folder / cls.image_dir / name / file.replace(".avi", ".jpg"), number[action], 0, name)

@@ -97,7 +97,7 @@ def read_image(source: str | os.PathLike | bytes, upright: bool = False) -> Imag
                 image = image.point(lambda value: value / 256, "L")
             rgb = image.convert("RGB")
             return _upright(opened, rgb) if upright else rgb
-    except (MissingFile, UnreadableImage):
+    except UserError:
         raise
     except Exception as error:  # decoders answer damaged data with almost any exception
         name = "the image" if isinstance(source, bytes) else os.fspath(source)

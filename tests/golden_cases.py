@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
@@ -49,21 +50,28 @@ def cases(methods: Collection[str] = ()) -> list[str]:
     return [file.stem for file in sorted(GOLDEN.glob("*.json")) if described(file.stem).get("method") in wanted]
 
 
+def weights_file(name: str) -> Path:
+    """CLIP weights in the folder of the cases or, for cases that came without, in the project's own."""
+    here = GOLDEN / name
+    return here if here.is_file() else Path(__file__).parent / "golden" / name
+
+
 class Case:
     """One case: its description, arrays, and CLIP weights."""
 
     def __init__(self, name: str):
         self.name, self.about = name, described(name)
-        self.weights = GOLDEN / self.about["clip"] if "clip" in self.about else None
+        self.weights = weights_file(self.about["clip"]) if "clip" in self.about else None
         with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as arrays:
             self.arrays = {key: torch.from_numpy(arrays[key]) for key in arrays.files}
 
     def __getitem__(self, key: str) -> torch.Tensor:
         return self.arrays[key]
 
-    def group(self, prefix: str) -> dict[str, torch.Tensor]:
+    def group(self, prefix: str, without: Collection[str] = ()) -> dict[str, torch.Tensor]:
         """Arrays below `prefix/`, under their names there."""
-        return {key.removeprefix(f"{prefix}/"): v for key, v in self.arrays.items() if key.startswith(f"{prefix}/")}
+        found = {key.removeprefix(f"{prefix}/"): v for key, v in self.arrays.items() if key.startswith(f"{prefix}/")}
+        return {name: value for name, value in found.items() if name not in without}
 
     def arguments(self, trainer: str) -> list[str]:
         """What train.py would be called with."""
@@ -75,6 +83,8 @@ class Case:
             "DATASET.TEMPLATE": self.hand_written,
             "USE_CUDA": False,
         }
+        if "SHOTS" in self.about.get("config", {}):
+            opts["DATASET.NUM_SHOTS"] = self.about["config"]["SHOTS"]
         if "optimizer" in self.about:
             opts |= optimiser_options(self.about["optimizer"])
         return ["--trainer", trainer, *(str(word) for pair in opts.items() for word in pair)]
@@ -91,11 +101,22 @@ class Case:
             values.setdefault(key.split(".")[-1], value)  # the method's own node stands before copied ones
         if isinstance(values.get("CTX_INIT"), bool):
             values["CTX_INIT"] = self.first_words if values["CTX_INIT"] else ""
+        if values.get("ENHANCED_BASE") in self.arrays:
+            values["ENHANCED_BASE"] = self.file_of(values["ENHANCED_BASE"])
         if "inject_before_block" in self.about:
             values["CLASS_TOKENS_LAYER"] = self.about["inject_before_block"] + 1
         if "template_zero_shot" in self.about:
             values["TEMPLATE"] = self.about["template"]
+        values.setdefault("PREC", "fp32")
+        if self.about["method"] == "TwoStage":
+            values.setdefault("DROPOUT", 0.0)  # its cases were run without (`adaptations`)
         return {key: value for key, value in values.items() if key in known}
+
+    def file_of(self, array: str) -> str:
+        """A file with an array as its `weight`."""
+        path = Path(tempfile.mkdtemp()) / "weight.pth"
+        torch.save({"weight": self.arrays[array]}, path)
+        return str(path)
 
     @cached_property
     def first_words(self) -> str:
@@ -124,7 +145,9 @@ class Case:
 
 def optimiser_options(optimiser: dict[str, Any]) -> dict[str, Any]:
     """The case's optimiser under the engine's keys."""
-    options = {f"OPTIM.{OPTIMISER[key]}": value for key, value in optimiser.items() if key in OPTIMISER}
+    known = {key: value for key, value in optimiser.items() if key in OPTIMISER}
+    fixed = {key: value for key, value in known.items() if not str(value).startswith("stat/")}  # not measured ones
+    options = {f"OPTIM.{OPTIMISER[key]}": value for key, value in fixed.items()}
     if "betas" in optimiser:
         options |= dict(zip(("OPTIM.ADAM_BETA1", "OPTIM.ADAM_BETA2"), optimiser["betas"], strict=True))
     return options
@@ -169,6 +192,9 @@ def take_steps(trainer, case: Case, first: int = 0, last: int | None = None) -> 
     for step in range(len(case["train/images"]))[first:last]:
         trainer.batch_idx, trainer.num_batches = step % per_epoch, per_epoch
         close(trainer.get_current_lr(), case["step/lr"][step], 1e-9, f"learning rate of step {step}")
+        if "rate/new_layers" in case.arrays:
+            rate = trainer.optim.param_groups[1]["lr"]
+            close(rate, case["rate/new_layers"][step], 1e-9, f"rate of the new layers in step {step}")
         batch = {"img": case["train/images"][step], "label": case["train/labels"][step]}
         shown = trainer.forward_backward(batch)
         assert "loss" in shown

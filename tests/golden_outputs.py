@@ -15,10 +15,13 @@ def outputs(trainer, images: torch.Tensor) -> dict[str, torch.Tensor]:
     if hasattr(method, "space"):
         return mmrl_outputs(method, images)
     f_0, w = method.clip.image_features(images), method.class_features()
-    found = {"image_features": f_0, "logits": method.logits(images, w, torch.tensor(True))}
+    seen = torch.tensor(trainer.cfg.TEST.ROLE == "trained")
+    found = {"image_features": f_0, "logits": method.logits(images, w, seen)}
     if hasattr(method, "conditional_features"):  # features of the classes for each image
         return found | {"text_features": method.conditional_features(f_0)}
     found |= {"image_features": method.image_features(images), "text_features": w}
+    if hasattr(method, "film_image"):  # DePT's similarities, before they are mixed with the head's logits
+        found["similarity"] = method.similarity(found["image_features"], w)
     if hasattr(method, "w_0"):
         found |= {
             "fixed_embeddings": method.w_0,
@@ -57,6 +60,8 @@ def mmrl_outputs(method, images: torch.Tensor) -> dict[str, torch.Tensor]:
 def compare_outputs(trainer, images: torch.Tensor, expected: dict[str, torch.Tensor], where: str) -> None:
     """Hold the method to each of the stored arrays; also those stored before normalization."""
     seen = outputs(trainer, images)
+    if where == "train0" and "similarity" in seen:
+        seen["logits"] = seen["similarity"]
     for name, value in expected.items():
         raw = name.endswith("_raw") and name not in seen
         actual, value = (seen[name.removesuffix("_raw")], l2_normalize(value)) if raw else (seen[name], value)

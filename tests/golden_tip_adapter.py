@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import torch
+
 import train
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.settings import resolve
@@ -63,12 +65,17 @@ def build(case, trainer: str, folder, select_on="test", validation=True, **optio
             self.dm = SimpleNamespace(dataset=SimpleNamespace(classnames=names))
             self.num_classes, self.lab2cname = len(names), dict(enumerate(names))
             self.train_loader_x = Loader(case["train/images"], case["train/labels"], per_epoch)
-            keys = case["cache/images"]
-            self.cache_loader = Loader(keys, case["cache/labels"].expand(len(keys), -1), 1)
+            self.training_labels = case["cache/labels"]
             self.train_loader_u = self.val_loader = None
             if validation:
                 self.val_loader = Loader(case["val/images"][None], case["val/labels"][None], 1)
             self.test_loader = Loader(case["test/images"][None], case["test/labels"][None], 1)
+
+        def training_rows(self, views):
+            return torch.stack([self.method.clip.pool(case["cache/images"][view]) for view in views])
+
+        def epoch_batches(self):
+            return len(self.train_loader_x), iter(self.train_loader_x)
 
         def forward_backward(self, batch):
             rate = self.get_current_lr()

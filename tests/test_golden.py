@@ -55,9 +55,14 @@ def test_first_batch(case: Case):
     trainer = case.build(case.about["method"], case.about["classnames"])
     load_initial(trainer, case)
     images, labels = case["train/images"][0], case["train/labels"][0]
-    compare_outputs(trainer, images, case.group("train0"), "train0")
+    compare_outputs(trainer, images, case.group("train0", without={"logits_lp"}), "train0")
+    if "train0/logits_lp" in case.arrays:
+        method, z, t = trainer.method, trainer.method.image_output(images), trainer.method.class_output()
+        linear = method.head(torch.cat([method.film_text(t[labels]), method.film_image(z)]))
+        close(linear.detach(), case["train0/logits_lp"], LOGITS, "logits of the linear head")
     for name, value in case.group("zs").items():
-        close(trainer.method.w_0, l2_normalize(value), FEATURES, f"zs/{name}")
+        own, value = (trainer.method.t, value) if name.startswith("base") else (trainer.method.w_0, l2_normalize(value))
+        close(own, value, FEATURES, f"zs/{name}")
     losses = trainer.losses(images, labels)
     for name, term in losses.terms.items():
         if f"step/{name}" in case.arrays:
@@ -199,7 +204,7 @@ def test_tip_adapter(cache_case: Case, tmp_path):
     close(method.keys.t(), case["cache/keys"], FEATURES, "keys")
     assert torch.equal(F.one_hot(method.labels, len(method.w_0)).float(), case["cache/values"])
     for part in ("val", "test"):
-        close(method.features(case[f"{part}/images"]), case[f"{part}/features"], FEATURES, f"features ({part})")
+        close(method.unit_features(case[f"{part}/images"]), case[f"{part}/features"], FEATURES, f"features ({part})")
         zero_shot = method.logits(case[f"{part}/images"], method.w_0, torch.tensor(False))
         close(zero_shot, case[f"tip/{part}_clip_logits"], LOGITS, f"zero-shot logits ({part})")
     close(trainer.model_inference(case["val/images"]), case["tip/val_logits_init"], LOGITS, "before the search")

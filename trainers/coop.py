@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.cosine import CosineMethod
-from trainers.base.method import l2_normalize
 from trainers.base.prompt_context import context_prompts, plain_words, start_whole_context
 from trainers.base.trainer import ClipTrainer
 
@@ -44,9 +43,9 @@ class CoOpMethod(CosineMethod):
         """The context before training, from words the same for all classes; and what the prompts begin with."""
         return start_whole_context(self.clip, self.settings.CTX_INIT, *shape)
 
-    def class_features(self) -> Tensor:
-        """w, normalized features (C, E) of the prompts with the context in them."""
-        return l2_normalize(self.clip.text.encode(self.prompts, context=self.ctx.flatten(0, -2)[None]))
+    def class_output(self) -> Tensor:
+        """Text features (C, E) of the prompts with the context in them."""
+        return self.clip.text.encode(self.prompts, context=self.ctx.flatten(0, -2)[None])
 
 
 @TRAINER_REGISTRY.register()

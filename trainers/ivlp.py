@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from dassl.config import ConfigError
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.deep_prompts import AUTO, check_depth, random_prompts, text_prompts
-from trainers.base.method import l2_normalize
 from trainers.base.prompt_context import context_prompts, plain_words, start_context
 from trainers.vpt import VPT, VPTMethod
 
@@ -40,12 +39,12 @@ class IVLPMethod(VPTMethod):
         self.text_prompts = random_prompts(depth - 1, len(start), encoder.width)
         self.prompts = context_prompts(clip, self.task.classnames, words, len(start))
 
-    def class_features(self) -> Tensor:
-        """w, normalized text features (C, E)."""
+    def class_output(self) -> Tensor:
+        """Text features (C, E)."""
         if self.fixed_w is not None:
             return self.fixed_w
         deeper = text_prompts(self.ctx, self.text_prompts)
-        return l2_normalize(self.clip.text.encode(self.prompts, deeper, context=self.ctx[None]))
+        return self.clip.text.encode(self.prompts, deeper, context=self.ctx[None])
 
 
 @TRAINER_REGISTRY.register()

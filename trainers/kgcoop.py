@@ -20,10 +20,9 @@ class KgCoOpMethod(CoOpMethod):
         super().__init__(settings, clip, task)
         self.w_0 = clip.zero_shot_weights(task.classnames, [task.template])  # (C, E)
 
-    def losses(self, images: Tensor, labels: Tensor) -> Losses:
+    def losses_of(self, images: Tensor, labels: Tensor, f: Tensor, w: Tensor) -> Losses:
         """Cross-entropy + W * (1 - mean cosine between text features and their teachers)."""
-        w = self.class_features()
-        logits = self.similarity(self.image_features(images), w)
+        logits = self.similarity(f, w)
         xe = Term(F.cross_entropy(logits, labels))
         return Losses({"xe": xe, "score": Term(cosine_distance(w, self.w_0), self.settings.W)}, logits)
 

@@ -14,11 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dassl.data.data_manager import build_data_loader
-from dassl.data.transforms.transforms import build_transform
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils.progress import print_line
-from trainers.base.method import Method, accuracy
+from trainers.base.feature_trainer import FeatureMethod
+from trainers.base.method import accuracy
 from trainers.base.training_free import OnePassTrainer
 
 WITHOUT_VALIDATION = 0.316
@@ -30,7 +29,7 @@ Looked = tuple[Tensor, Tensor]
 """Features (n, E) and labels (n,)."""
 
 
-class LinearProbeMethod(Method):
+class LinearProbeMethod(FeatureMethod):
     """One row of weights (C, E) and a shift (C,) for each class."""
 
     transfers = False
@@ -46,13 +45,8 @@ class LinearProbeMethod(Method):
     def class_features(self) -> None:
         """Prediction needs no words."""
 
-    @torch.no_grad()
-    def features(self, images: Tensor) -> Tensor:
-        """(B, E), float32, of any length."""
-        return self.clip.visual(self.clip.images(images)).float()
-
     def logits(self, images: Tensor, class_features: None, seen: Tensor) -> Tensor:
-        return self.classifier(self.features(images))
+        return self.classifier(self.features(images).float())
 
     def use(self, weight: Tensor, bias: Tensor) -> None:
         """Predict with this regression."""
@@ -128,24 +122,20 @@ class LinearProbe(OnePassTrainer):
         "PREC": "fp32",
     }
 
-    def build_data_loader(self) -> None:
-        super().build_data_loader()
-        cfg, images = self.cfg, self.dm.dataset.train_x
-        self.plain_loader = build_data_loader(
-            cfg,
-            data_source=images,
-            batch_size=cfg.DATALOADER.TEST.BATCH_SIZE,
-            tfm=build_transform(cfg, is_train=False),
-            is_train=False,
-        )
-
     def run_epoch(self) -> None:
-        train = self.look(self.plain_loader, self.method.features)
+        train = self.features_of(self.training_rows((None,))[0]), self.training_labels
         given = self.settings.C or (WITHOUT_VALIDATION if self.val_loader is None else 0.0)
         if given:
             print_line(f"C is {given:.4g}, not searched")
             self.method.use(*regression(*train, self.num_classes, given))
             return
-        c, found = search(train, self.look(self.val_loader, self.method.features), self.num_classes)
+        rows, labels = self.encoded(self.val_loader)
+        c, found = search(train, (self.features_of(rows), labels), self.num_classes)
         print_line(f"Chosen: C {c:.4g}")
         self.method.use(*found)
+
+    @torch.no_grad()
+    def features_of(self, rows: Tensor) -> Tensor:
+        """(n, D) -> (n, E), float32."""
+        with self.precision.context():
+            return self.method.features(rows).float()

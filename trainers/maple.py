@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.cosine import CosineMethod
 from trainers.base.deep_prompts import AUTO, check_depth, image_prompts, random_prompts, text_prompts
-from trainers.base.method import l2_normalize
 from trainers.base.prompt_context import context_prompts, start_context
 from trainers.base.trainer import ClipTrainer
 
@@ -39,16 +38,16 @@ class MaPLeMethod(CosineMethod):
         )
         self.prompts = context_prompts(clip, task.classnames, words, len(start))
 
-    def class_features(self) -> Tensor:
-        """w, normalized text features (C, E)."""
+    def class_output(self) -> Tensor:
+        """Text features (C, E)."""
         deeper = text_prompts(self.ctx, self.text_prompts)
-        return l2_normalize(self.clip.text.encode(self.prompts, deeper, context=self.ctx[None]))
+        return self.clip.text.encode(self.prompts, deeper, context=self.ctx[None])
 
-    def image_features(self, images: Tensor) -> Tensor:
-        """f, normalized features (B, E) with the mapped prompts behind the patches."""
+    def image_output(self, images: Tensor) -> Tensor:
+        """Image features (B, E) with the mapped prompts behind the patches."""
         deeper = [to(p) for to, p in zip(self.deeper_to_image, self.text_prompts, strict=True)]
         prompts = image_prompts([self.to_image(self.ctx), *deeper])
-        return l2_normalize(self.clip.visual(self.clip.images(images), prompts))
+        return self.clip.visual(self.clip.images(images), prompts)
 
 
 @TRAINER_REGISTRY.register()

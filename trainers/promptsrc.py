@@ -26,9 +26,9 @@ class PromptSRCMethod(IVLPMethod):
         features = [self.clip.prompt_features(self.task.classnames, t) for t in ensemble("sixty")]
         self.w_0 = l2_normalize(torch.stack(features).mean(dim=0))  # (C, E); the mean is of features of any length
 
-    def losses(self, images: Tensor, labels: Tensor) -> Losses:
+    def losses_of(self, images: Tensor, labels: Tensor, f: Tensor, w: Tensor) -> Losses:
         """Cross-entropy + weighted L1 distances of text and image features + KL of the logits, to zero-shot CLIP."""
-        f, w, f_0 = self.image_features(images), self.class_features(), self.clip.image_features(images)
+        f_0 = self.clip.image_features(images)
         logits, taught = self.similarity(f, w), self.similarity(f_0, self.w_0)
         to_teacher = F.kl_div(logits.log_softmax(1), taught.log_softmax(1), reduction="sum", log_target=True)
         terms = {

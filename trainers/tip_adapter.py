@@ -13,6 +13,7 @@ Classes that the cache does not hold (TEST.ROLE transferred) have no columns the
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,9 +23,10 @@ from yacs.config import CfgNode
 from dassl.config import ConfigError
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils.progress import print_line
-from trainers.base.method import Losses, Method, Term, accuracy
+from trainers.base.feature_trainer import FeatureMethod
+from trainers.base.method import Losses, Term, accuracy
 from trainers.base.templates import ensemble
-from trainers.base.training_free import OnePassTrainer, every_image
+from trainers.base.training_free import OnePassTrainer
 
 LOGIT_SCALE = 100.0
 """Zero-shot logits are 100 * cosine; the trained temperature is not used."""
@@ -32,7 +34,7 @@ SMALLEST = 0.1
 """Where both search grids start."""
 
 
-class TipAdapterMethod(Method):
+class TipAdapterMethod(FeatureMethod):
     """The cache: keys (N, E), normalized training features; labels (N,); beta and alpha. Nothing is learned."""
 
     trains_keys = False
@@ -70,10 +72,6 @@ class TipAdapterMethod(Method):
     def class_features(self) -> Tensor:
         return self.w_0
 
-    def features(self, images: Tensor) -> Tensor:
-        """f_0, normalized features (B, E)."""
-        return self.clip.image_features(images).float()
-
     def found(self, affinity: Tensor, beta: float | Tensor) -> Tensor:
         """exp(-beta (1 - affinity)) summed over each class's keys: (B, N) -> (B, C)."""
         weights = torch.exp(-beta * (1 - affinity))
@@ -86,12 +84,12 @@ class TipAdapterMethod(Method):
 
     def losses(self, images: Tensor, labels: Tensor) -> Losses:
         """Cross-entropy."""
-        logits = self.cached_logits(self.features(images), self.class_features())
+        logits = self.cached_logits(self.unit_features(images).float(), self.class_features())
         return Losses({"xe": Term(F.cross_entropy(logits, labels))}, logits)
 
     def logits(self, images: Tensor, class_features: Tensor, seen: Tensor) -> Tensor:
         """Seen classes: with the cache. Others: zero-shot CLIP."""
-        f = self.features(images)
+        f = self.unit_features(images).float()
         zero_shot = LOGIT_SCALE * f @ class_features.t()
         if self.cached_classes > len(class_features):  # these are other classes than the cache's
             return zero_shot
@@ -139,20 +137,16 @@ class TipAdapter(OnePassTrainer):
         if cfg.TEST.FINAL_MODEL != "last_step":
             raise ConfigError(f"{cfg.TRAINER.NAME} chooses its model itself: leave TEST.FINAL_MODEL at last_step")
 
-    def build_data_loader(self) -> None:
-        super().build_data_loader()
-        self.cache_loader = every_image(self.train_loader_x.dataset, self.cfg)  # augmented anew at each pass
-
     def run_epoch(self) -> None:
         self.fill_cache()
         self.search()
 
     def fill_cache(self) -> None:
         """Keys: mean over augmentations of the features as they are, then normalized."""
-        encode = lambda images: self.method.clip.visual(self.method.clip.images(images))  # noqa: E731
-        passes = [self.look(self.cache_loader, encode) for _ in range(self.settings.AUGMENT_EPOCH)]
-        mean = torch.stack([features for features, _ in passes]).mean(dim=0)
-        self.method.fill(F.normalize(mean, dim=-1), passes[0][1])
+        rows = self.training_rows(range(self.settings.AUGMENT_EPOCH))
+        with torch.no_grad(), self.precision.context():
+            mean = torch.stack([self.method.features(view).float() for view in rows]).mean(dim=0)
+        self.method.fill(F.normalize(mean, dim=-1), self.training_labels)
 
     def search(self) -> None:
         """Set beta and alpha to the best on the images they may be chosen on."""
@@ -160,6 +154,13 @@ class TipAdapter(OnePassTrainer):
         if loader is None:
             print_line("There are no validation images: beta and alpha stay at their start values")
             return
-        chosen = self.method.search(*self.look(loader, self.method.features))
+        chosen = self.method.search(*self.unit_features_of(loader))
         self.method.beta_alpha.copy_(torch.tensor(chosen, dtype=torch.double))
         print_line(f"Chosen: beta {chosen[0]:.4g}, alpha {chosen[1]:.4g}")
+
+    @torch.no_grad()
+    def unit_features_of(self, loader: Any) -> tuple[Tensor, Tensor]:
+        """Normalized features (n, E), float32, and labels (n,) of all images of a loader."""
+        rows, labels = self.encoded(loader)
+        with self.precision.context():
+            return self.method.unit_features(rows).float(), labels

@@ -8,13 +8,15 @@ test set where a dataset has none.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 
-from dassl.engine import TRAINER_REGISTRY, TrainerX
+from dassl.engine import TRAINER_REGISTRY
 from dassl.optim import build_lr_scheduler
 from dassl.utils.progress import print_line
+from trainers.base.feature_trainer import FeatureTrainer
 from trainers.base.method import Losses, accuracy
 from trainers.tip_adapter import TipAdapter, TipAdapterMethod
 
@@ -33,7 +35,7 @@ class TipAdapterF(TipAdapter):
     settings_node = "TIPADAPTERF"
     checkpoint_folder = "tip_adapter_f"
     learns = True
-    run_epoch = TrainerX.run_epoch
+    run_epoch = FeatureTrainer.run_epoch
 
     def build_model(self) -> None:
         super().build_model()
@@ -45,10 +47,14 @@ class TipAdapterF(TipAdapter):
 
     def before_train(self) -> None:
         loader = self.val_loader if self.settings.SELECT_ON == "val" else self.test_loader
-        self.judge = loader and self.look(loader, self.method.features)
+        self.judge = loader and self.unit_features_of(loader)
         super().before_train()  # last, because it may restore the random generators of an earlier run
         if not len(self.method.labels):
             self.fill_cache()
+
+    def epoch_batches(self) -> tuple[int, Iterator[dict[str, Any]]]:
+        """Every image once in random order, each epoch under a view of its own, as if augmented anew."""
+        return self.shuffled_batches(self.settings.AUGMENT_EPOCH + self.epoch)
 
     def backward_and_step(self, losses: Losses) -> None:
         super().backward_and_step(losses)

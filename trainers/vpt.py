@@ -12,7 +12,6 @@ from dassl.config import ConfigError
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.cosine import CosineMethod
 from trainers.base.deep_prompts import check_depth, image_prompts, random_prompts
-from trainers.base.method import l2_normalize
 from trainers.base.trainer import ClipTrainer
 
 TEMPLATE = "a photo of a {}."
@@ -48,12 +47,12 @@ class VPTMethod(CosineMethod):
             return f"{encoder}_encoder.transformer.resblocks.{below}.VPT_shallow"
         return super().published_name(name)
 
-    def class_features(self) -> Tensor:
+    def class_output(self) -> Tensor:
         return self.w_0
 
-    def image_features(self, images: Tensor) -> Tensor:
-        """f, normalized features (B, E) with the prompts behind the patches."""
-        return l2_normalize(self.clip.visual(self.clip.images(images), image_prompts(self.image_prompts)))
+    def image_output(self, images: Tensor) -> Tensor:
+        """Image features (B, E) with the prompts behind the patches."""
+        return self.clip.visual(self.clip.images(images), image_prompts(self.image_prompts))
 
 
 @TRAINER_REGISTRY.register()

@@ -13,6 +13,7 @@ from yacs.config import CfgNode
 from dassl.data.datasets import DatasetBase, Datum
 from datasets.base.corruption import corrupt
 from datasets.base.few_shot import few_shot
+from datasets.base.missing import refuse_missing
 from datasets.base.splits import Split, SplitError, dataset_folder, read_split, split_groups, subsample, write_split
 
 LEFTOVERS = {"Thumbs.db", "desktop.ini", "__MACOSX"}
@@ -57,7 +58,9 @@ class SplitBenchmark(DatasetBase):
         if cls.split_file and (folder / cls.split_file).is_file():
             return read_split(folder / cls.split_file, folder / cls.image_dir)
         try:
-            return cls.make_split(folder, random.Random(seed if seed >= 0 else 1))
+            split = cls.make_split(folder, random.Random(seed if seed >= 0 else 1))
+            refuse_missing([*split.train, *split.val, *split.test])
+            return split
         except (OSError, ValueError, KeyError, IndexError) as error:
             if isinstance(error, FileNotFoundError) and error.errno is None:
                 raise  # a image is missing, which the message says
@@ -104,7 +107,7 @@ def class_groups(images: Path, ignored: Sequence[str], renamed: Mapping[str, str
     if not names:
         raise ValueError(f"there are no class folders in {images}")
     return [
-        [Datum(file, label, 0, renamed.get(name, name)) for file in sorted(visible(images / name))]
+        [Datum.listed(file, label, 0, renamed.get(name, name)) for file in sorted(visible(images / name))]
         for label, name in enumerate(names)
     ]
 

@@ -17,6 +17,7 @@ from yacs.config import CfgNode
 
 from dassl.data.datasets import Datum
 from dassl.data.few_shot import group_by
+from datasets.base.missing import refuse_missing
 from safeio.atomic import atomic_write_text
 from safeio.errors import UserError
 
@@ -67,11 +68,13 @@ def read_split(path: str | os.PathLike, images: str | os.PathLike) -> Split:
             f"{path} is no split file: expected an object of lists train, val and test, "
             f"each of [path, label, class name] ({type(error).__name__}: {error})."
         ) from error
-    return Split(**{part: _data(entries, images) for part, entries in rows.items()})
+    split = Split(**{part: _data(entries, images) for part, entries in rows.items()})
+    refuse_missing([*split.train, *split.val, *split.test])
+    return split
 
 
 def _data(entries: Iterable[tuple[str, int, str]], images: str) -> list[Datum]:
-    return [Datum(os.path.join(images, path), label, 0, name) for path, label, name in entries]
+    return [Datum.listed(os.path.join(images, path), label, 0, name) for path, label, name in entries]
 
 
 def write_split(split: Split, path: str | os.PathLike, images: str | os.PathLike) -> None:

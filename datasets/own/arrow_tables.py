@@ -8,9 +8,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from datasets.base.missing import few
 from datasets.own.names import name_classes
 from datasets.own.parts import parts_of
-from datasets.own.table import OwnDataError, Row, Table, few
+from datasets.own.table import OwnDataError, Row, Table
 from safeio.packed_images import PARQUET, arrow_table, parquet_file, table_address
 
 LABELS = ("label", "labels", "class", "category", "target", "fine_label", "coarse_label", "classname", "class_name")
@@ -24,9 +25,7 @@ def read_tables(files: list[Path], root: Path) -> Table:
         OwnDataError: pyarrow is missing, or a table has no image or no label column.
     """
     if find_spec("pyarrow") is None:
-        raise OwnDataError(
-            f"{root} holds parquet or arrow files, which pyarrow reads: pip install pyarrow."
-        )
+        raise OwnDataError(f"{root} holds parquet or arrow files, which pyarrow reads: pip install pyarrow.")
     table = Table(root, [], rules=[f"tables: {len(files)} {files[0].suffix.lstrip('.')} files, read in place"])
     groups = {file: _group(file, root) for file in files}
     parts = parts_of(groups.values())

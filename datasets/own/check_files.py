@@ -8,9 +8,10 @@ import os
 from collections.abc import Iterable
 
 from dassl.data.crop_cache import cache_folder
+from datasets.base.missing import few
 from datasets.base.splits import Split
 from datasets.own.inspect import unreadable_images
-from datasets.own.table import OwnDataError, few
+from datasets.own.table import OwnDataError
 from safeio.atomic import atomic_write_text
 from safeio.packed_images import container_of
 

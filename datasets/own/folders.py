@@ -7,9 +7,10 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from dassl.data.class_names import ClassNamesError, numbered_lines
+from datasets.base.missing import few
 from datasets.own.names import name_classes
 from datasets.own.parts import parts_of
-from datasets.own.table import OwnDataError, Row, Table, few
+from datasets.own.table import OwnDataError, Row, Table
 from datasets.own.tree import Tree, ending
 
 UNREADABLE = {".heic", ".heif", ".eps", ".ps", ".svg", ".pdf", ".raw", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf",

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
 
-from datasets.own.table import few
+from datasets.base.missing import missing_message
 from safeio.errors import MissingFile
 from safeio.images import image_suffixes
 
@@ -42,20 +41,6 @@ def locate(paths: list[str], places: list[str], root: Path, beside: Path) -> tup
     notes += [f"without their first {cut} folders"] if cut else []
     notes += [f"with the ending {ending}"] if ending else []
     return found, f"paths: read {', '.join(notes)}" if notes else ""
-
-
-def missing_message(missing: list[str], places: list[str], total: int) -> str:
-    """Say how many images are not there, where the first are named, and under which other ending they are."""
-    told = [f"{place}: {path}" if place else path for path, place in zip(missing, places, strict=True)]
-    others = Counter()
-    for path in missing[:1000]:
-        stem = os.path.splitext(path)[0]
-        others.update(end for end in image_suffixes() if os.path.isfile(stem + end))
-    hint = ""
-    if others:
-        (end, count), *_ = others.most_common(1)
-        hint = f" {count:,} of them are there under the ending {end}: was the data converted?"
-    return f"{len(missing):,} of {total:,} images are missing, there is no image at: {few(told, 3)}.{hint}"
 
 
 def _ways(sample: list[str], root: Path, beside: Path) -> Iterator[tuple[Path, int, str]]:

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dassl.data.class_names import ClassNamesError, check_names, read_text, spoken
+from datasets.base.missing import few
 from datasets.own.locate import locate
 from datasets.own.names import name_classes
-from datasets.own.parts import part_word, parts_of
-from datasets.own.table import OwnDataError, Row, Table, few
+from datasets.own.parts import parts_of
+from datasets.own.table import OwnDataError, Row, Table
 
 ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
 PATH = ("path", "impath", "filename", "filepath", "image", "imagepath", "imagefile", "imagefilename", "imagename",
@@ -77,7 +78,8 @@ def read_manifest(files: list[Path], root: Path, allow: Collection[str] = ()) ->
         told = {"path": heads.path, "label": heads.label, "name": heads.name, "part": heads.part}
         used = ", ".join(f"{kind} from {head!r}" for kind, head in told.items() if head)
         table.rules.append(f"list: {file.name}, {len(entries):,} lines; {used}")
-        lines = [_line(entry, heads, file, by_file.get(file.stem, "")) for entry in entries]
+        words = parts_of({_text(entry.cells.get(heads.part)).strip() for entry in entries} if heads.part else ())
+        lines = [_line(entry, heads, file, by_file.get(file.stem, ""), words) for entry in entries]
         paths, rule = locate([line.path for line in lines], [line.place for line in lines], root, file.parent)
         table.rules += [rule] if rule else []
         for path, line in zip(paths, lines, strict=True):
@@ -208,11 +210,12 @@ def heads_of(entries: list[Entry]) -> Heads:
     return Heads(path, label, name, None if fold else part)  # folds of a cross-validation are no parts
 
 
-def _line(entry: Entry, heads: Heads, file: Path, part: str) -> Line:
+def _line(entry: Entry, heads: Heads, file: Path, part: str, words: Mapping[str, str]) -> Line:
+    """Understand an entry; `part` is its file's, `words` what the list's words for parts mean."""
     cells = {kind: _text(entry.cells.get(head)) if head else "" for kind, head in heads._asdict().items()}
     given = cells["part"].strip()
     if given:
-        part = parts_of([given, "test"] if part_word(given) == "eval" else [given]).get(given, "")
+        part = words.get(given, "")
     label = cells["label"] or cells["name"]
     if not cells["path"].strip() or not label.strip() or (given and not part):
         told = "split nothing or one of train, val, test" if given and not part else "path and label"

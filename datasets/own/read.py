@@ -10,12 +10,13 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
+from datasets.base.missing import few
 from datasets.own.arrow_tables import read_tables
 from datasets.own.folders import read_folders
 from datasets.own.manifest import ENDINGS, heads_of, is_manifest, read_entries, read_manifest
 from datasets.own.parts import part_word, parts_of
 from datasets.own.shards import read_shards
-from datasets.own.table import OwnDataError, Row, Table, check_allowed, check_table, few
+from datasets.own.table import OwnDataError, Row, Table, check_allowed, check_table
 from datasets.own.tree import Tree, ending, survey
 from safeio.packed_images import ARROW, PARQUET, TAR
 

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from tabulate import tabulate
 
 from dassl.data.class_names import printable
+from datasets.base.missing import few
 from datasets.base.splits import Split
-from datasets.own.table import Table, few
+from datasets.own.table import Table
 
 SHOWN = 12
 """Classes that are listed; the others are counted."""

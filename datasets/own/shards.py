@@ -8,9 +8,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+from datasets.base.missing import few
 from datasets.own.names import name_classes
 from datasets.own.parts import parts_of
-from datasets.own.table import OwnDataError, Row, Table, few
+from datasets.own.table import OwnDataError, Row, Table
 from safeio.images import is_image_name
 from safeio.packed_images import tar_address
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from datasets.base.missing import few
 from datasets.base.splits import SplitError
 
 PART_NAMES = ("train", "val", "test")
@@ -75,12 +76,6 @@ def check_allowed(allow: Collection[str]) -> None:
     if unknown := sorted(set(allow) - set(ALLOWABLE)):
         known = "; ".join(f"{word} ({meaning})" for word, meaning in ALLOWABLE.items())
         raise OwnDataError(f"DATASET.ALLOW has {', '.join(unknown)}; it takes {known}.")
-
-
-def few(items: Sequence[str], count: int = 5) -> str:
-    """Return the first items as text, and the number of the others."""
-    more = f" and {len(items) - count:,} more" if len(items) > count else ""
-    return ", ".join(items[:count]) + more
 
 
 def check_table(table: Table, allow: Collection[str] = ()) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dassl.data import DataManager, crop_cache
+from dassl.data import DataManager, crop_cache, row_pack
 from dassl.data.crop_cache import CachedCrops, CropPack
 from dassl.data.wrapper import DatasetWrapper
 
@@ -126,7 +126,7 @@ def test_a_full_disk_is_said_and_nothing_is_left(tiny_cfg, folder, capsys, monke
     def full(descriptor, size):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(crop_cache, "_set_aside", full)
+    monkeypatch.setattr(row_pack, "_set_aside", full)
     assert torch.equal(images(tiny_cfg), without_cache(tiny_cfg))
     assert "No space left" in capsys.readouterr().err and not list(folder.iterdir())
 

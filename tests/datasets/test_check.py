@@ -70,3 +70,11 @@ def test_command_line(textures, capsys):
     assert check.main(["--root", str(textures)]) == 1
     table = capsys.readouterr().out
     assert "ImageNetR" in table and "missing" in table
+
+
+def test_missing_images_are_counted_with_a_hint(textures):
+    for path in (textures / "dtd" / "images").glob("dotted*.jpg"):
+        path.rename(path.with_suffix(".png"))
+    state, *_, remark = row(textures)[1:]
+    assert state == "incomplete"
+    assert "4 of 8 images are missing" in remark and "4 of them are there under the ending .png" in remark

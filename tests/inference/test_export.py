@@ -14,6 +14,7 @@ from inference.export.programs import ExportError, load_file, old_format, write_
 from inference.predictor import Predictor
 
 KINDS = ["MMRL", "MaPLe", "MMA", "TipAdapter", "LinearProbe"]
+KINDS += ["CLIPLoRA", "TwoStage", "GDACLIP", "ProLIP", "LPpp", "DePTCoOp"]
 """Methods that differ in what they compute on a image."""
 
 
@@ -44,7 +45,7 @@ def test_a_program_gives_the_runs_logits(name, form, runs, tmp_path, capsys):
         torch.testing.assert_close(compute(images(count)), predictor.scores(images(count)), rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["MMRL", "TipAdapter"])
+@pytest.mark.parametrize("name", ["MMRL", "TipAdapter", "TwoStage", "GDACLIP", "DePTCoOp"])
 def test_trained_and_new_classes_in_one_program(name, names, runs, tmp_path, capsys):
     path, _ = exported(runs, name, "torch", tmp_path, capsys, "--classes", names)
     expected = Predictor.load(runs(name), ["teal", "green field", "amber"], device="cpu").scores(images(2))

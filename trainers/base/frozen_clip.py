@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -72,9 +73,28 @@ class FrozenCLIP:
         features = self.visual(self.images(images))
         return features / features.norm(dim=-1, keepdim=True)
 
-    def prompts(self, classnames: Sequence[str], template: str) -> PromptBatch:
-        """Tokenised class prompts; underscores in names become spaces."""
-        texts = [template.format(name.replace("_", " ")) for name in classnames]
+    @torch.no_grad()
+    def pool(self, images: Tensor) -> Tensor:
+        """Rows (B, D) of images (B, 3, S, S): what the image encoder's projection reads."""
+        return self.visual.pool(self.images(images))
+
+    @torch.no_grad()
+    def project(self, pooled: Tensor) -> Tensor:
+        """Image features (B, E) of any length, of rows (B, D)."""
+        return self.visual.project(pooled.to(self.visual.projection.dtype))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A checksum over all weights of the image encoder: other weights give other features."""
+        found = hashlib.sha256()
+        for name, weights in sorted(self.visual.state_dict().items()):
+            found.update(name.encode())
+            found.update(weights.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
+        return found.hexdigest()
+
+    def prompts(self, classnames: Sequence[str], template: str, spaces: bool = True) -> PromptBatch:
+        """Tokenised class prompts; with `spaces`, underscores in names become spaces."""
+        texts = [template.format(name.replace("_", " ") if spaces else name) for name in classnames]
         return PromptBatch(tokenize(texts, context_length=self.model.context_length), device=self.device)
 
     @torch.no_grad()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from yacs.config import CfgNode
@@ -58,11 +59,15 @@ class Method(nn.Module):
         transfers: whether what is learned can predict classes it was not learned on.
         summed: called with gradients, before they are combined or used; where several processes share a batch, it
             replaces them by their sums over the processes.
+        per_class: parameters with a row for each class trained on; loading takes as many rows as there are.
+        draws: whether losses draw random numbers (besides those of the data).
         rules: names of the prediction rules for classes it was trained on and for others.
     """
 
     published_names: tuple[tuple[str, str], ...] = ()
     transfers: bool = True
+    per_class: tuple[str, ...] = ()
+    draws: bool = False
     summed: Callable[[Sequence[Tensor]], None] = staticmethod(lambda gradients: None)
     rules: tuple[str, str] = ("one rule", "one rule")
 
@@ -79,6 +84,10 @@ class Method(nn.Module):
     def __init__(self, settings: CfgNode, clip: FrozenCLIP, task: Task):
         super().__init__()
         self.settings, self.clip, self.task = settings, clip, task
+
+    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
+        """What the optimiser gets, in groups that may have rates of their own; `lr` is the run's (OPTIM.LR)."""
+        return [{"params": list(self.parameters())}]
 
     def class_features(self) -> Any:
         """What prediction needs of the classes alone; an evaluation computes it once."""
@@ -123,6 +132,12 @@ class Method(nn.Module):
             trainers.base.checkpoints.CheckpointMismatch: the frozen parts are of another CLIP.
         """
         names = {self.published_name(name): name for name, _ in self.named_parameters()}
+        for name in self.per_class:
+            parameter, published = self.get_parameter(name), self.published_name(name)
+            given = [state_dict.get(key) for key in (name, published, published.partition(".")[2])]
+            shape = next((tuple(value.shape) for value in given if value is not None), parameter.shape)
+            if shape[1:] == parameter.shape[1:] and len(shape):
+                parameter.data = parameter.data.new_zeros(shape)
         if (found := learned(state_dict, names)) is not None:
             check_frozen(state_dict, self.clip)
             state_dict = found | {name: state_dict[name] for name, _ in self.named_buffers() if name in state_dict}
@@ -137,6 +152,15 @@ def l2_normalize(x: Tensor) -> Tensor:
 def cosine_distance(x: Tensor, target: Tensor) -> Tensor:
     """1 - mean cosine between rows: (N, E), (N, E) -> scalar."""
     return 1 - F.cosine_similarity(x, target, dim=-1).mean()
+
+
+def over_trained(trained: Tensor, others: Tensor) -> Tensor:
+    """Put rows of the classes trained on (n, ...) over the first ones of all classes asked for (C, ...).
+
+    A method is asked for the classes it was trained on and perhaps others behind them, or for others alone; then the
+    rows of the trained ones mean nothing, and `seen` says that they are not used.
+    """
+    return torch.cat([trained[: len(others)], others[len(trained) :]])
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from dassl.config.validators import (
     Values,
     above,
     at_least,
+    below_one,
     between,
     check_ranges,
     each,
@@ -25,6 +26,7 @@ from dassl.engine.config_rules import DEPENDENCIES
 from dassl.engine.config_rules import RULES as OF_THE_ENGINE
 from dassl.evaluation import EVALUATOR_REGISTRY
 from dassl.utils.names import unknown_name_message
+from trainers.base.low_rank import ENCODERS, POSITIONS, PROJECTIONS
 from trainers.base.precision import PRECISIONS
 from trainers.base.templates import check_template
 from trainers.base.trainer import ROLES
@@ -58,15 +60,25 @@ OF_METHODS = {  # by the setting's name: methods that share a name mean the same
     "N_REP_TOKENS": between(1, 75),
     "REP_LAYERS": Rule("layers, numbered from 1", lambda value: all(is_number(v) and v >= 1 for v in value)),
     **dict.fromkeys(("ALPHA", "BETA", "RATIO"), between(0, 1)),
-    **dict.fromkeys(("REG_WEIGHT", "W", "C", "LAMBDA", "TEXT_LOSS_WEIGHT", "IMAGE_LOSS_WEIGHT"), at_least(0)),
+    **dict.fromkeys(("REG_WEIGHT", "W", "C", "TEXT_LOSS_WEIGHT", "IMAGE_LOSS_WEIGHT"), at_least(0)),
     **dict.fromkeys(("INIT_ALPHA", "INIT_BETA"), at_least(0)),
     **dict.fromkeys(("T", "GPA_STD"), above(0)),
     "ADAPTER_SCALE": Rule("a number other than 0", lambda value: is_number(value) and value != 0),
-    "GPA_MEAN": NUMBER,
+    **dict.fromkeys(("GPA_MEAN", "LAMBDA"), NUMBER),
     "SELECT_ON": one_of("val", "test"),
     "SEARCH_SCALE": each(above(0), 2),
     "SEARCH_STEP": each(at_least(1), 2),
-    "AUGMENT_EPOCH": at_least(1),
+    **dict.fromkeys(("AUGMENT_EPOCH", "AUG_VIEWS", "ALPHA_EVERY"), at_least(1)),
+    **dict.fromkeys(("RESIDUAL_SCALE", "LR_EXP"), NUMBER),
+    **dict.fromkeys(("R", "N_ITERS"), at_least(1)),
+    "PARAMS": each(one_of(*PROJECTIONS)),
+    "POSITION": one_of(*POSITIONS),
+    "ENCODER": one_of(*ENCODERS),
+    "DROPOUT": below_one(),
+    "N_ITERS_FRAC": between(0, 1),
+    "WEIGHT": between(0, 1),
+    "PEFT": one_of("ln", "lora", "bitfit"),
+    "MODE": one_of("few_shot", "base2new"),
     "TEMPLATE": TEMPLATE,
     "TEMPLATES": each(TEMPLATE),
 }

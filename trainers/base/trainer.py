@@ -97,9 +97,19 @@ class ClipTrainer(TrainerX):
             return
         if cfg.MODEL.INIT_WEIGHTS:
             load_pretrained_weights(self.method, cfg.MODEL.INIT_WEIGHTS)
-        self.optim = build_optimizer(self.method, cfg.OPTIM)
+        self.optim = self.build_optimizer()
         self.sched = build_lr_scheduler(self.optim, cfg.OPTIM)
         self.register_model(self.checkpoint_folder, self.method, self.optim, self.sched)
+        self.restart_graphs()
+
+    def build_optimizer(self) -> torch.optim.Optimizer:
+        """The optimiser of what the method learns."""
+        optim = self.cfg.OPTIM
+        groups = None if optim.STAGED_LR else self.method.parameter_groups(optim.LR)
+        return build_optimizer(self.method, optim, groups)
+
+    def restart_graphs(self) -> None:
+        """Record steps anew from here on, where CUDA graphs are used: the computation is another."""
         if self.graphs:
             self.computer = GraphedStep(self)
 

@@ -94,10 +94,11 @@ class OnePass:
 def alike(request: LossRequest) -> Hashable:
     """Requests with equal keys are computed together: the same computation on numbers of the same shapes.
 
-    A method that keeps something of its training images, or combines gradients itself, is computed alone.
+    A method that keeps something of its training images, draws random numbers or combines gradients itself is computed
+    alone.
     """
     trainer, method = request.trainer, request.trainer.method
-    if next(method.buffers(), None) is not None or type(method).backward is not Method.backward:
+    if method.draws or next(method.buffers(), None) is not None or type(method).backward is not Method.backward:
         return id(trainer)
     shapes = tuple((name, tuple(p.shape)) for name, p in method.named_parameters())
     fixed = tuple((key, str(value)) for key, value in method.settings.items() if type(value) is not float)

@@ -36,10 +36,10 @@ class Datum:
         self._classname = classname
 
     @classmethod
-    def listed(cls, impath: str, label: int, domain: int, classname: str) -> Datum:
+    def listed(cls, impath: str | os.PathLike, label: int, domain: int, classname: str) -> Datum:
         """A image that a listing of its folder has named: not looked for again, which matters for a million."""
         item = cls.__new__(cls)
-        item._impath, item._label, item._domain, item._classname = impath, label, domain, classname
+        item._impath, item._label, item._domain, item._classname = os.fspath(impath), label, domain, classname
         return item
 
     @property

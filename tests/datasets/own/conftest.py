@@ -10,8 +10,8 @@ from PIL import Image
 def image(path, number: int = 0) -> None:
     """Write a small image that no other number gives, in the format of the file's ending."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng([number, *path.parent.name.encode()]).integers(0, 256, (4, 4, 3), dtype=np.uint8)
-    Image.fromarray(np.kron(pixels, np.ones((6, 6, 1), np.uint8))).save(path)
+    pixels = np.random.default_rng([number, *path.parent.name.encode()]).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    Image.fromarray(np.kron(pixels, np.ones((4, 4, 1), np.uint8))).save(path)
 
 
 def fill(folder, ending: str = ".png", start: int = 0, **counts: int) -> None:

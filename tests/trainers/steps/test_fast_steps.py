@@ -58,7 +58,7 @@ TOLERANCES = {True: (1e-10, 1e-9), False: (1e-5, 1e-4)}
 
 def pair(workshop, method: str, odd: Odd, double: bool):
     """The trainer as it is, and one with the plain encoders, both a little away from the start values."""
-    fast, plain = (workshop.build(method, CLIP, odd.names) for _ in range(2))
+    fast, plain = (workshop.build(method, CLIP, odd.names, DROPOUT=0.0) for _ in range(2))
     plain.method.load_state_dict(fast.method.state_dict())
     leave_start(fast), leave_start(plain)
     if double:

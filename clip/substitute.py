@@ -1,0 +1,51 @@
+"""Let a model compute with other weights for a while, or add to its attentions: low-rank updates, norms, biases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from torch import Tensor, nn
+
+from clip.block import Attention, Update
+
+
+@contextmanager
+def with_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[None]:
+    """Let a model compute with some parameters replaced; gradients reach what the replacements are made of.
+
+    Args:
+        model: any module, for example a CLIP or one of its encoders.
+        weights: by the parameter's name in the model, tensors of its shape.
+
+    Raises:
+        KeyError: the model has no parameter of a name.
+        ValueError: a tensor is of another shape than the parameter.
+    """
+    places = {}
+    for name, tensor in weights.items():
+        owner, _, leaf = name.rpartition(".")
+        module = model.get_submodule(owner)
+        own = module._parameters[leaf]
+        if own is None or own.shape != tensor.shape:
+            raise ValueError(f"{name} is {own if own is None else tuple(own.shape)}, not {tuple(tensor.shape)}")
+        places[name] = module, leaf, own
+    try:
+        for name, (module, leaf, _) in places.items():
+            module._parameters[leaf] = weights[name]
+        yield
+    finally:
+        for module, leaf, own in places.values():
+            module._parameters[leaf] = own
+
+
+@contextmanager
+def with_updates(updates: Mapping[Attention, Update]) -> Iterator[None]:
+    """Let attentions add to their projections; for what no weight can express, such as dropout on a low-rank path."""
+    try:
+        for attention, update in updates.items():
+            attention.update = update
+        yield
+    finally:
+        for attention in updates:
+            attention.update = None

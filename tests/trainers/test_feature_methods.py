@@ -1,0 +1,60 @@
+"""Methods on cached features: interrupted runs end as uninterrupted ones; GDA-CLIP's mixed class lists."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from golden_features import build
+
+from golden_cases import Case, cases
+from trainers.base.method import over_trained
+
+STOP = 3
+"""Epochs before the interruption."""
+
+
+@pytest.mark.parametrize("name", cases({"CLAP", "LPpp", "ProLIP"}))
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(name, tmp_path):
+    case, frequent = Case(name), {"TRAIN.CHECKPOINT_FREQ": 1}
+    whole = build(case, tmp_path / "whole")
+    state = {key: value.clone() for key, value in whole.method.state_dict().items()}
+    whole.train()
+    first = build(case, tmp_path / "parts", **frequent)
+    first.method.load_state_dict(state)
+    first.before_train()
+    for first.epoch in range(STOP):
+        first.run_epoch()
+        first.after_epoch()
+    second = build(case, tmp_path / "parts", **frequent)
+    second.train()
+    assert second.start_epoch == STOP
+    for key, value in whole.method.state_dict().items():
+        assert torch.equal(second.method.state_dict()[key], value), key
+
+
+@pytest.mark.parametrize("name", cases({"GDACLIP"}))
+def test_trained_and_other_classes_together(name, tmp_path):
+    """Trained classes get the logits that they get alone; others those of a list of their own."""
+    case = Case(name)
+    if not case.about["novel_classnames"]:
+        pytest.skip("the case has no other classes")
+    trainer, images = build(case, tmp_path), case["test/images"]
+    trainer.train()
+    case.about["both"] = [*case.about["classnames"], *case.about["novel_classnames"]]
+    mixed = build(case, tmp_path, names="both").method
+    mixed.load_state_dict(trainer.method.state_dict())
+    other = build(case, tmp_path, "transferred", "novel_classnames").method
+    other.load_state_dict(trainer.method.state_dict())
+    count = len(case.about["classnames"])
+    seen = torch.arange(len(case.about["both"])) < count
+    found = mixed.logits(images, mixed.class_features(), seen)
+    alone = trainer.method.logits(images, trainer.method.class_features(), torch.tensor(True))
+    torch.testing.assert_close(found[:, :count], alone, rtol=1e-4, atol=1e-2)
+    expected = other.logits(images, other.class_features(), torch.tensor(False))
+    torch.testing.assert_close(found[:, count:], expected, rtol=1e-4, atol=1e-2)
+
+
+def test_rows_of_trained_classes_over_those_of_all():
+    trained, others = torch.ones(3, 2), torch.zeros(5, 2)
+    assert over_trained(trained, others)[:, 0].tolist() == [1, 1, 1, 0, 0]
+    assert over_trained(trained, others[:2])[:, 0].tolist() == [1, 1]

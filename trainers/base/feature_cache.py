@@ -1,0 +1,153 @@
+"""Features of frozen images, computed once: by image, view and backbone, on disk between runs.
+
+What is kept of an image is the row that the image encoder's last projection reads, (D,), in float32: every method that
+works on frozen features, before or behind the projection, uses the same rows. A view is the image under the test
+transform (None) or one augmentation of it (0, 1, ...), which depends on the run's seed, the image's place in the list
+and the view's number alone: it is the same in every process and draws nothing from the run's random generators.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import PIL
+import torch
+import torchvision
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from yacs.config import CfgNode
+
+from dassl.data.data_manager import leave_signals_to_the_run
+from dassl.data.row_pack import GIB, RowPack, cache_folder, digest, open_pack
+from dassl.data.wrapper import DatasetWrapper
+from dassl.utils.progress import print_line
+from trainers.base.frozen_clip import FrozenCLIP
+from trainers.base.precision import Precision
+
+View = int | None
+
+
+class FeatureCache:
+    """Encodes images once.
+
+    Args:
+        cfg: of the run: seed, loader settings, whether and how much is kept on disk (DATALOADER.CACHE, CACHE_GIB).
+        clip, precision: what encodes, and in which number type.
+    """
+
+    def __init__(self, cfg: CfgNode, clip: FrozenCLIP, precision: Precision):
+        self.cfg, self.clip, self.precision = cfg, clip, precision
+        self.seed = cfg.SEED if cfg.SEED >= 0 else torch.initial_seed()
+
+    def rows(self, images: DatasetWrapper, views: Sequence[View] = (None,)) -> Tensor:
+        """Return rows (V, N, D), float32, of some views of all images of a list, in its order."""
+        packs = [self._pack(images, view) for view in views]
+        found = {
+            (v, i): None if pack is None else pack.read(i) for v, pack in enumerate(packs) for i in range(len(images))
+        }
+        missing = [key for key, row in found.items() if row is None]
+        for (v, i), row in zip(missing, self._encoded(images, [(i, views[v]) for v, i in missing]), strict=True):
+            found[v, i] = row
+            if packs[v] is not None:
+                packs[v].write(i, row)
+        stacked = torch.from_numpy(np.stack(list(found.values())))
+        return stacked.unflatten(0, (len(views), len(images))).to(self.clip.device)
+
+    def _pack(self, images: DatasetWrapper, view: View) -> RowPack | None:
+        """The file of a view's rows; None where nothing is kept, with a line that says why if it should be."""
+        if not self.cfg.DATALOADER.CACHE or (view is not None and self.cfg.SEED < 0):
+            return None
+        transform, folder = images.transform, cache_folder()
+        about = [repr(transform), PIL.__version__, torchvision.__version__, torch.__version__]
+        about += [self.clip.fingerprint, self.precision.name, self.clip.device.type]
+        about += ["upright"] if images.upright else []
+        about += [] if view is None else [view, self.seed]
+        try:
+            path = folder / f"{digest(images.data_source, *about)}.features"
+            pack = RowPack(path, len(images), (self.clip.visual.pooled_width,), np.float32)
+            return open_pack(pack, int(self.cfg.DATALOADER.CACHE_GIB * GIB))
+        except OSError as error:
+            print_line(f"Features are not cached in {folder}: {error}")
+            return None
+
+    @torch.no_grad()
+    def _encoded(self, images: DatasetWrapper, wanted: Sequence[tuple[int, View]]) -> Iterator[np.ndarray]:
+        """Rows (D,) of these images under these views."""
+        if not wanted:
+            return
+        if len({view for _, view in wanted}) > 1:
+            images.keep_decoded(self.cfg.DATALOADER.CACHE_MIB)
+        loader = DataLoader(
+            Views(images, wanted, self.seed),
+            batch_size=self.cfg.DATALOADER.TEST.BATCH_SIZE,
+            num_workers=self.cfg.DATALOADER.NUM_WORKERS,
+            worker_init_fn=leave_signals_to_the_run,
+            generator=torch.Generator(),  # the loader itself draws a number, which must not be the run's
+        )
+        with self.precision.context():
+            for batch in loader:
+                yield from self.clip.pool(batch.to(self.clip.device)).float().cpu().numpy()
+
+
+class Views(Dataset):
+    """Images (3, S, S), each under a view of its own.
+
+    Args:
+        images: the list; wanted: place in it and view, for each item.
+        seed: what augmentations depend on besides.
+    """
+
+    def __init__(self, images: DatasetWrapper, wanted: Sequence[tuple[int, View]], seed: int):
+        self.images, self.wanted, self.seed = images, wanted, seed
+
+    def __len__(self) -> int:
+        return len(self.wanted)
+
+    def __getitem__(self, index: int) -> Tensor:
+        image, view = self.wanted[index]
+        if view is None:
+            return self.images[image]["img"]
+        with generators_from(self.seed, image, view):
+            return self.images[image]["img"]
+
+
+@contextmanager
+def generators_from(*numbers: int) -> Iterator[None]:
+    """Seed the global random generators of the CPU for a while, from some numbers; then put them back."""
+    before = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    state = np.random.SeedSequence(numbers).generate_state(2)
+    random.seed(int(state[0]))
+    np.random.seed(int(state[0]))
+    torch.random.default_generator.manual_seed(int(state[1]))
+    try:
+        yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])
+        torch.set_rng_state(before[2])
+
+
+class CachedRows(Dataset):
+    """A list of images whose items hold their cached row (D,) in place of the image; read when first asked for."""
+
+    def __init__(self, cache: FeatureCache, images: DatasetWrapper):
+        self.cache, self.images, self._rows = cache, images, None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        if self._rows is None:
+            self._rows = self.cache.rows(self.images)[0].cpu()
+        return {**self.images.about(index), "img": self._rows[index]}
+
+
+def loader_of_rows(cache: FeatureCache, loader: DataLoader | None) -> DataLoader | None:
+    """Return a loader with the same batches, of cached rows; None where there is none."""
+    if loader is None:
+        return None
+    return DataLoader(CachedRows(cache, loader.dataset), batch_size=loader.batch_size)

@@ -1,0 +1,91 @@
+"""What methods on frozen image features share: images or cached rows as input, and epochs over features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dassl.data.crop_cache import evaluation_wrapper
+from dassl.data.transforms.transforms import build_transform
+from trainers.base.feature_cache import FeatureCache, View, loader_of_rows
+from trainers.base.method import Method, l2_normalize
+from trainers.base.trainer import ClipTrainer
+
+
+class FeatureMethod(Method):
+    """A method on frozen image features.
+
+    Wherever a method takes images (B, 3, S, S), it takes as well the rows (B, D) that the encoder's projection reads.
+    """
+
+    def pooled(self, images: Tensor) -> Tensor:
+        """Rows (B, D) of images, or the rows themselves."""
+        return images if images.ndim == 2 else self.clip.pool(images)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Image features (B, E) as CLIP gives them, of any length."""
+        return self.clip.project(self.pooled(images))
+
+    def unit_features(self, images: Tensor) -> Tensor:
+        """The same, of length one."""
+        return l2_normalize(self.features(images))
+
+
+class FeatureTrainer(ClipTrainer):
+    """Trains and tests on cached rows; each epoch's batches come from `epoch_batches`."""
+
+    def build_data_loader(self) -> None:
+        super().build_data_loader()
+        self.val_loader = loader_of_rows(self.cache, self.val_loader)
+        self.test_loader = loader_of_rows(self.cache, self.test_loader)
+
+    @cached_property
+    def cache(self) -> FeatureCache:
+        return FeatureCache(self.cfg, self.frozen, self.precision)
+
+    @cached_property
+    def training_labels(self) -> Tensor:
+        """(N,), of the training images in their order."""
+        return torch.tensor([datum.label for datum in self.dm.dataset.train_x], device=self.device)
+
+    def training_rows(self, views: Sequence[View]) -> Tensor:
+        """Rows (V, N, D) of the training images; view None is the test transform, others are augmentations."""
+        if tuple(views) != (None,):
+            return self.cache.rows(self.train_loader_x.dataset, views)
+        plain = evaluation_wrapper(self.cfg, self.dm.dataset.train_x, build_transform(self.cfg, is_train=False))
+        return self.cache.rows(plain)
+
+    @torch.no_grad()
+    def encoded(self, loader: Any) -> tuple[Tensor, Tensor]:
+        """Rows (n, D) and labels (n,) of all images of a loader, in its order."""
+        with self.precision.context():
+            batches = map(self.parse_batch_test, loader)
+            seen = [(self.method.pooled(images).float(), labels) for images, labels in batches]
+        rows, labels = zip(*seen, strict=True)
+        return torch.cat(rows), torch.cat(labels)
+
+    def epoch_batches(self) -> tuple[int, Iterator[dict[str, Any]]]:
+        """How many batches the epoch has, and these, drawn when they are asked for."""
+        raise NotImplementedError(f"{type(self).__name__} must implement epoch_batches()")
+
+    def shuffled_batches(self, view: View) -> tuple[int, Iterator[dict[str, Any]]]:
+        """A view of all training images in random order, in the loader's batches."""
+        size, count = self.cfg.DATALOADER.TRAIN_X.BATCH_SIZE, len(self.train_loader_x)
+
+        def batches() -> Iterator[dict[str, Any]]:
+            rows, order = self.training_rows((view,))[0], torch.randperm(len(self.training_labels))
+            for own in order.to(self.device).split(size)[:count]:
+                yield {"img": rows[own], "label": self.training_labels[own]}
+
+        return count, batches()
+
+    def run_epoch(self) -> None:
+        count, batches = self.epoch_batches()
+        self.run_batches(((batch,) for batch in batches), count)
+
+    def _keep_decoded_images(self) -> None:
+        """Images are decoded only for rows that are not cached."""

@@ -1,0 +1,66 @@
+"""Trainings whose length is a number of iterations for each shot, whatever the classes, in one or several stages."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate, islice
+
+from dassl.optim.lr_schedule import EpochScheduler
+from trainers.base.method import Losses
+from trainers.base.trainer import ClipTrainer
+
+LAST_RATE = 1e-6
+"""Where the cosine ends."""
+
+
+@dataclass(frozen=True)
+class CosineStages:
+    """The rate by iteration: in each stage a cosine from the base rate to LAST_RATE, over `lengths` iterations."""
+
+    lengths: tuple[int, ...]
+
+    def lr(self, iteration: int, base_lr: float) -> float:
+        for length in self.lengths:
+            if iteration < length:
+                return LAST_RATE + (base_lr - LAST_RATE) * (1 + math.cos(math.pi * iteration / length)) / 2
+            iteration -= length
+        return LAST_RATE
+
+
+class IterationTrainer(ClipTrainer):
+    """Goes over the loader until the iterations are done; a stage begins with a new pass.
+
+    N_ITERS times the shots; where all images are used, which have no shots, OPTIM.MAX_EPOCH epochs.
+    """
+
+    def stages(self, iterations: int) -> Sequence[int]:
+        """How the iterations are split into stages."""
+        return [iterations]
+
+    def build_model(self) -> None:
+        super().build_model()
+        cfg, self.passes = self.cfg, max(1, len(self.train_loader_x))
+        shots = cfg.DATASET.NUM_SHOTS
+        total = self.settings.N_ITERS * shots if shots > 0 else cfg.OPTIM.MAX_EPOCH * self.passes
+        lengths = tuple(self.stages(total))
+        self.plan = [  # stage and iterations of each epoch
+            (stage, min(self.passes, length - done))
+            for stage, length in enumerate(lengths)
+            for done in range(0, length, self.passes)
+        ]
+        self.stage_starts = list(accumulate((0, *lengths)))
+        self.max_epoch = len(self.plan)
+        self.sched = self._scheds[self.checkpoint_folder] = EpochScheduler(self.optim, CosineStages(lengths))
+
+    def run_epoch(self) -> None:
+        count = self.plan[self.epoch][1]
+        self.run_batches(((batch,) for batch in islice(self.train_loader_x, count)), count)
+
+    def backward_and_step(self, losses: Losses) -> None:
+        super().backward_and_step(losses)
+        self.update_lr()
+
+    def finish_epoch(self) -> None:
+        """The rate has already fallen."""

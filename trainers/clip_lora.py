@@ -1,0 +1,69 @@
+"""CLIP-LoRA: Low-Rank Few-Shot Adaptation of Vision-Language Models (Zanella and Ben Ayed, CVPRW 2024).
+
+Low-rank updates of the attention projections of both encoders. For prediction they are merged into the weights, so that
+an adapted CLIP costs what CLIP costs. Written from the paper and from observed numbers: the published code has no
+licence.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from dassl.engine import TRAINER_REGISTRY
+from trainers.base.cosine import CosineMethod
+from trainers.base.iterations import IterationTrainer
+from trainers.base.low_rank import LowRankUpdates
+
+LOGIT_SCALE = 100.0
+"""Logits are 100 * cosine; the trained temperature is not used."""
+TEMPLATE = "a photo of a {}."
+"""For every dataset, whatever its own template."""
+
+
+class CLIPLoRAMethod(CosineMethod):
+    """A (r, D) and B (D, r) of each updated projection."""
+
+    def __init__(self, settings, clip, task):
+        super().__init__(settings, clip, task)
+        self.low_rank = LowRankUpdates(
+            clip.model,
+            settings.R,
+            settings.ALPHA,
+            tuple(settings.PARAMS),
+            settings.POSITION,
+            settings.ENCODER,
+            settings.DROPOUT,
+        )
+        self.prompts = clip.prompts(task.classnames, TEMPLATE)
+        self.draws = settings.DROPOUT > 0
+
+    def published_name(self, name: str) -> str:
+        return self.low_rank.published_name(name)
+
+    def image_output(self, images: Tensor) -> Tensor:
+        return self.low_rank.image_output(self.clip, images)
+
+    def class_output(self) -> Tensor:
+        return self.low_rank.class_output(self.clip, self.prompts)
+
+    def similarity(self, image_features: Tensor, class_features: Tensor) -> Tensor:
+        return LOGIT_SCALE * image_features @ class_features.t()
+
+
+@TRAINER_REGISTRY.register()
+class CLIPLoRA(IterationTrainer):
+    """Trains with AdamW for N_ITERS iterations per shot."""
+
+    method_class = CLIPLoRAMethod
+    settings_node = "CLIPLORA"
+    checkpoint_folder = "clip_lora"
+    defaults = {
+        "R": 2,
+        "ALPHA": 1.0,  # the update is ALPHA / sqrt(R) B A
+        "PARAMS": ("q", "k", "v"),  # projections: q, k, v, o
+        "POSITION": "all",  # blocks: all, top3, bottom, mid, up, half-up or half-bottom
+        "ENCODER": "both",  # both, vision or text
+        "DROPOUT": 0.25,  # on what A reads
+        "N_ITERS": 500,  # iterations per shot
+        "PREC": "amp",
+    }

@@ -1,0 +1,91 @@
+"""TaskRes: Task Residual for Tuning Vision-Language Models (Yu et al., CVPR 2023).
+
+Each class's text feature gets a learned residual; both encoders stay as they are. The text features may come from an
+enhanced base: a text projection that somebody trained before, read from a file.
+
+As in the published code, the residual is added to features of any length, and underscores in class names stay.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from clip.substitute import with_weights
+from dassl.config import ConfigError
+from dassl.engine import TRAINER_REGISTRY
+from dassl.utils.checkpoint import load_checkpoint
+from trainers.base.cosine import CosineMethod
+from trainers.base.frozen_clip import FrozenCLIP
+from trainers.base.templates import ensemble
+from trainers.base.trainer import ClipTrainer
+
+
+class TaskResMethod(CosineMethod):
+    """The residuals x (C, E), zero at the start."""
+
+    transfers = False
+    published_names = (("residuals", "prompt_learner.text_feature_residuals"),)
+
+    @classmethod
+    def tied_to_classes(cls, settings) -> bool:
+        return True
+
+    def __init__(self, settings, clip, task):
+        super().__init__(settings, clip, task)
+        self.prompts = clip.prompts(task.classnames, task.template, spaces=False)
+        self.t = self.base_features()  # (C, E), of any length
+        self.residuals = nn.Parameter(torch.zeros_like(self.t, dtype=torch.float32))
+
+    @torch.no_grad()
+    def base_features(self) -> Tensor:
+        """t (C, E): mean over templates of text features that are not made unit; on ImageNet there are eight."""
+        clip, task = self.clip, self.task
+        others = ensemble("seven") if task.dataset == "ImageNet" else []
+        prompts = [*(clip.prompts(task.classnames, template, spaces=False) for template in others), self.prompts]
+        with with_weights(clip.model, enhanced_base(self.settings.ENHANCED_BASE, clip)):
+            return torch.stack([clip.text.encode(batch) for batch in prompts]).mean(dim=0)
+
+    def image_output(self, images: Tensor) -> Tensor:
+        return super().image_output(images).to(self.residuals.dtype)
+
+    def class_output(self) -> Tensor:
+        """t + RESIDUAL_SCALE * x, (C, E)."""
+        return self.t + self.settings.RESIDUAL_SCALE * self.residuals
+
+
+def enhanced_base(file: str, clip: FrozenCLIP) -> dict[str, Tensor]:
+    """The text projection (D, E) in a checkpoint, by its name in CLIP; nothing for "none".
+
+    The published file holds it transposed, as `weight` (E, D). The published code reads it in half precision only and
+    otherwise takes CLIP's own without a word; here it is read in every precision.
+
+    Raises:
+        dassl.config.ConfigError: there is no such file, or it holds no projection of this CLIP.
+    """
+    if file in ("", "none"):
+        return {}
+    own, key = clip.model.text_projection, "TRAINER.TaskRes.ENHANCED_BASE"
+    if not Path(file).is_file():
+        raise ConfigError(f"{key} names {file}, which is not a file; 'none' is the regular base")
+    weight = load_checkpoint(file).get("weight")
+    if not isinstance(weight, Tensor) or weight.t().shape != own.shape:
+        shape = tuple(own.t().shape)
+        raise ConfigError(f"{key} names {file}, which holds no `weight` of shape {shape}, this backbone's projection")
+    return {"text_projection": weight.t().to(own)}
+
+
+@TRAINER_REGISTRY.register()
+class TaskRes(ClipTrainer):
+    """Trains TaskRes with the engine's optimiser and schedule."""
+
+    method_class = TaskResMethod
+    settings_node = "TaskRes"
+    checkpoint_folder = "prompt_learner"
+    defaults = {
+        "RESIDUAL_SCALE": 0.5,
+        "ENHANCED_BASE": "none",  # or a file with the text projection of an enhanced base
+        "PREC": "fp32",
+    }
