@@ -27,6 +27,7 @@ from runs.sweep.process import TRAIN
 from runs.sweep.progress import Progress
 from runs.sweep.scheduler import MISSING, Drive, Executor, State, state_of
 from runs.sweep.search import parse_ranges, search
+from safeio.entry import command
 from safeio.file_names import own_data_name
 
 EXAMPLE = "python sweep.py base2new --methods MMRL MMRL++ --datasets openmoji --seeds 1 2 3"
@@ -65,6 +66,7 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; 0: all is complete, 1: something is missing, 2: wrong words, 130 or 143: stopped."""
     parser = make_parser()
