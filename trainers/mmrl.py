@@ -16,8 +16,10 @@ from torch import Tensor, nn
 
 from clip.transformer import Paused
 from dassl.config import ConfigError
+from dassl.config.validators import at_least, between, each
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.method import Losses, Method, Term, cosine_distance, l2_normalize
+from trainers.base.setting import Setting, precision
 from trainers.base.trainer import ClipTrainer
 
 LOGIT_SCALE = 100.0
@@ -152,10 +154,14 @@ class MMRL(ClipTrainer):
     settings_node = "MMRL"
     checkpoint_folder = "MultiModalRepresentationLearner"
     defaults = {
-        "ALPHA": 0.7,
-        "REG_WEIGHT": 1.0,
-        "N_REP_TOKENS": 5,
-        "REP_LAYERS": (),  # empty: the upper half of each encoder
-        "REP_DIM": 512,
-        "PREC": "fp16",
+        "ALPHA": Setting(
+            0.7,
+            between(0, 1),
+            "weight of the class token beside the representation tokens, in the loss and in predicting",
+        ),
+        "REG_WEIGHT": Setting(1.0, at_least(0), "weight of staying close to zero-shot CLIP"),
+        "N_REP_TOKENS": Setting(5, between(1, 75), "K, the representation tokens"),
+        "REP_LAYERS": Setting((), each(at_least(1)), "empty: the upper half of each encoder"),
+        "REP_DIM": Setting(512, at_least(1), "width of the shared space they live in"),
+        "PREC": precision("fp16"),
     }
