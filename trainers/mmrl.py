@@ -88,7 +88,7 @@ class MMRLMethod(Method):
         return self.proj_rep
 
     def deep_tokens(self, maps: nn.ModuleList, layers: Sequence[int]) -> SpaceTokens:
-        """The learned tokens of one encoder."""
+        """Hook: the learned tokens of one encoder."""
         return SpaceTokens(self.space, maps, layers)
 
     def class_features(self) -> Tensor:
@@ -121,18 +121,28 @@ class MMRLMethod(Method):
             "cos_img": Term(cosine_distance(f_c, f_0), weight),
             "cos_text": Term(cosine_distance(w, self.w_0), weight),
         }
+        terms |= self.more_terms(f_c, f_r, w, labels)
         return Losses(terms, alpha * class_logits + (1 - alpha) * rep_logits)
+
+    def more_terms(self, f_c: Tensor, f_r: Tensor, w: Tensor, labels: Tensor) -> dict[str, Term]:
+        """Hook: loss terms that a method built on MMRL adds; f_c and f_r (B, E), w (C, E), labels (B,)."""
+        return {}
 
     def logits(self, images: Tensor, class_features: Tensor, seen: Tensor) -> Tensor:
         """Seen classes: both features, mixed by alpha. Others: the class token alone, which stayed general."""
         f_c, f_r = self.image_features(self.lower(images))
-        alpha, w = self.settings.ALPHA, class_features
+        w = class_features
         class_logits, rep_logits = LOGIT_SCALE * f_c @ w.t(), LOGIT_SCALE * f_r @ w.t()
+        return self.predict(class_logits, rep_logits, seen)
+
+    def predict(self, class_logits: Tensor, rep_logits: Tensor, seen: Tensor) -> Tensor:
+        """Hook: scores (B, C) from both features' logits; `seen` as in `logits`."""
+        alpha = self.settings.ALPHA
         return torch.where(seen, alpha * class_logits + (1 - alpha) * rep_logits, class_logits)
 
 
 def rep_layers(given: Sequence[int], depth: int) -> list[int]:
-    """The layers that get tokens: those given, or the upper half of a encoder of `depth` layers (12: 6 to 12).
+    """The layers that get tokens: those given, or the upper half of an encoder of `depth` layers (12: 6 to 12).
 
     Raises:
         dassl.config.ConfigError: a layer that the backbone does not have, or one named twice or out of order.

@@ -12,7 +12,7 @@ from dassl.engine.config_rules import RULES
 from trainers.base.settings import declared, resolve
 from trainers.base.settings_ranges import OF_THE_HARNESS
 
-TEXT_LISTS = {"DATASET.SOURCE_DOMAINS", "DATASET.TARGET_DOMAINS", "OPTIM.NEW_LAYERS", "SWEPT"}
+TEXT_LISTS = {"DATASET.SOURCE_DOMAINS", "DATASET.TARGET_DOMAINS", "OPTIM.NEW_LAYERS", "SWEPT", "TRAIN.CALLBACKS"}
 FREE_NUMBERS = {"VERSION"}
 
 
