@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from reports.calibration import calibration
 from reports.efficiency import cost, efficiency
 from reports.records import Run, find_runs, in_no_table, unreadable
 from reports.render.latex import Style, as_latex
@@ -102,7 +103,7 @@ def all_tables(runs: Sequence[Run], seeds: Sequence[int] | None, by_dataset: boo
     tables = accuracy_tables(runs, seeds)
     beside = [made for table in tables if (made := presets_side_by_side(table))]
     costs = [cost(runs, seeds), *([efficiency(runs, seeds)] if by_dataset else [])]
-    return [table for table in (*tables, *beside, *costs) if table.rows]
+    return [table for table in (*tables, *beside, calibration(runs, seeds), *costs) if table.rows]
 
 
 def draw_figures(runs: list[Run], args: argparse.Namespace) -> list[Path]:

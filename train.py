@@ -45,7 +45,7 @@ from runs.sweep.grid import apart, parse_grid
 from safeio.errors import for_people
 from safeio.lock import FolderInUse, sole_use
 from trainers.base.frozen_clip import shared_weights
-from trainers.base.outcome import metrics_of, prediction_rule
+from trainers.base.outcome import calibration_of, metrics_of, prediction_rule
 from trainers.base.preflight import problems
 from trainers.base.settings import keys_like, resolve
 from trainers.base.trainer import ClipTrainer
@@ -180,6 +180,7 @@ def run(
             "runs_in_process": args.runs,
             "processes": started(),
         },
+        calibration=calibration_of(trainer),
         classes=[name for _, name in sorted(trainer.lab2cname.items())],
     )
     say_differences(args.record, record.content, OUTCOME, "The outcome is not that of the run repeated")

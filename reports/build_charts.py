@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from reports.ablations import ablations
+from reports.calibration import coverage_charts
 from reports.chart_types import Chart, Point, Series, points
 from reports.records import USUAL_PRESET, Run
 from reports.scores import Score
@@ -21,13 +22,20 @@ ZERO_SHOT = {method_name(method) for method in ("ZeroshotCLIP", "ZeroshotCLIP2")
 def charts(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> list[Chart]:
     """All that these runs give: few-shot curves, base against new, ablations. A method looks the same in all."""
     plain = [run for run in runs if not run.line.swept]
-    return _styled([*few_shot_curves(plain, seeds), *base_against_new(plain, seeds), *ablations(runs, seeds)])
+    return _styled(
+        [
+            *few_shot_curves(plain, seeds),
+            *base_against_new(plain, seeds),
+            *coverage_charts(plain),
+            *ablations(runs, seeds),
+        ]
+    )
 
 
 def _styled(charts: Sequence[Chart]) -> list[Chart]:
     """With a style for each method; those in charts with few lines come first, so that they differ in colour there."""
     methods = [chart for chart in charts if not chart.of_one_method]
-    in_order = sorted(methods, key=lambda chart: ("ablation", "few_shot", "scatter").index(chart.kind))
+    in_order = sorted(methods, key=lambda chart: ("ablation", "few_shot", "scatter", "coverage").index(chart.kind))
     known = {label: i for i, label in enumerate(dict.fromkeys(s.label for chart in in_order for s in chart.series))}
     return [
         replace(

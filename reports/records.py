@@ -29,7 +29,7 @@ USUAL_PRESET = "paper"
 FIELDS = {
     **dict.fromkeys(("method", "dataset", "status", "protocol", "task", "preset", "backbone", "role"), str),
     **dict.fromkeys(("seed", "shots"), int),
-    **dict.fromkeys(("swept", "config", "metrics", "timing", "efficiency", "unverified"), dict),
+    **dict.fromkeys(("swept", "config", "metrics", "timing", "efficiency", "calibration", "unverified"), dict),
 }
 """What is read of a record, and its type; each may be missing but the first three."""
 

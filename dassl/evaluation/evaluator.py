@@ -16,6 +16,7 @@ from torch import Tensor
 from yacs.config import CfgNode
 
 from dassl.evaluation.build import EVALUATOR_REGISTRY
+from dassl.evaluation.calibration import Calibration
 from safeio.atomic import atomic_write, atomic_write_text
 
 CONFUSION = "confusion.json"
@@ -44,6 +45,10 @@ class EvaluatorBase:
         """Results by name, the most important first."""
         raise NotImplementedError
 
+    def calibration(self) -> dict[str, Any] | None:
+        """Return how far the probabilities can be trusted; None of an evaluator that does not measure it."""
+        return None
+
     def save_confusion(self, folder: str | os.PathLike) -> None:
         """Keep for the report which classes were taken for which. An evaluator without classes does nothing."""
 
@@ -65,12 +70,14 @@ class Classification(EvaluatorBase):
         self._y_true: list[int] = []
         self._y_pred: list[int] = []
         self._without_numbers = 0
+        self._calibration = Calibration()
 
     def process(self, mo: Tensor, gt: Tensor) -> None:
         """Take in scores (B, C) and labels (B,)."""
         self._y_pred += mo.argmax(dim=1).tolist()
         self._without_numbers += int(mo.isnan().any(dim=1).sum())
         self._y_true += gt.tolist()
+        self._calibration.process(mo, gt)
 
     def evaluate(self) -> OrderedDict[str, float]:
         """Print the result block and return ``accuracy``, ``error_rate``, ``macro_f1`` (labels that occur).
@@ -105,6 +112,10 @@ class Classification(EvaluatorBase):
             self._save_confusion_matrix(true, predicted)
         self.last_results = results
         return results
+
+    def calibration(self) -> dict[str, Any] | None:
+        """Return expected calibration error, likelihood, Brier score and accuracy over coverage (`Calibration`)."""
+        return self._calibration.result()
 
     def save_confusion(self, folder: str | os.PathLike) -> None:
         """``confusion.json``: class names by label, and ``[true, predicted, count]`` for every pair that occurs."""

@@ -236,7 +236,7 @@ function chooser(title, charts) {
   return card;
 }
 
-const KINDS = { few_shot: "Accuracy over shots", scatter: "Base against new", ablation: "Ablations" };
+const KINDS = { few_shot: "Accuracy over shots", scatter: "Base against new", coverage: "Accuracy over coverage", ablation: "Ablations" };
 for (const [kind, title] of Object.entries(KINDS)) {
   const charts = DATA.charts.filter((chart) => chart.kind === kind);
   if (charts.length) document.getElementById("chart-list").append(chooser(title, charts));

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from dassl.config import ConfigBuilder
 from dassl.engine import TrainerBase
 
@@ -18,3 +20,9 @@ def metrics_of(trainer: TrainerBase) -> dict[str, float]:
     if not results and isinstance(trainer.tested, int | float):
         results = {"accuracy": float(trainer.tested)}
     return {"error" if name == "error_rate" else name: value for name, value in results.items()}
+
+
+def calibration_of(trainer: TrainerBase) -> dict[str, Any]:
+    """Return how far the last evaluation's probabilities can be trusted; empty of an evaluator that does not say."""
+    measure = getattr(trainer.evaluator, "calibration", None)
+    return (measure() if callable(measure) else None) or {}

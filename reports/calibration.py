@@ -1,0 +1,98 @@
+"""Calibration of base-to-new runs, base and new apart: a table, and accuracy over coverage as a chart."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from statistics import fmean
+from typing import Any
+
+from reports.chart_types import Chart, Point, Series
+from reports.records import Line, Run, seeds_of
+from reports.scores import Score, average, score
+from reports.table_types import Cell, Table
+from reports.tables import AVERAGE, dataset_order, method_order, setup, with_rows
+from runs.names import dataset_name, method_name
+
+METRICS = {"ECE": ("ece", 2), "NLL": ("nll", 3), "Brier": ("brier", 3)}
+"""Head -> name in the record, digits."""
+PARTS = ("base", "new")
+CAPTION = (
+    "How far probabilities can be trusted, on base and new classes; lower is better. ECE: expected calibration "
+    "error in %, 15 bins of equal width; NLL: negative log-likelihood in nats; Brier: squared error of the "
+    "probabilities, 0 to 2."
+)
+
+
+def calibration(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table:
+    """Return the metrics by dataset and method, the average over datasets first; no rows where no run has them."""
+    measured = _measured(runs)
+    cells: dict[tuple[Line, str, str], list[Run]] = defaultdict(list)
+    for run in measured:
+        cells[run.line, run.dataset, run.part].append(run)
+    datasets = sorted({run.dataset for run in measured}, key=dataset_order)
+    columns = [(part, *METRICS[head]) for part in PARTS for head in METRICS]
+
+    def of(line: Line, dataset: str, part: str, metric: str) -> Score:
+        if dataset == AVERAGE:
+            return average([of(line, name, part, metric) for name in datasets])
+        return score(cells.get((line, dataset, part), ()), seeds or seeds_of("base2new"), _read(metric))
+
+    rows = [
+        ((dataset_name(dataset),), line, [Cell(of(line, dataset, part, metric)) for part, metric, _ in columns])
+        for dataset in ([AVERAGE, *datasets] if len(datasets) > 1 else datasets)
+        for line in sorted({run.line for run in measured}, key=method_order)
+    ]
+    heads = tuple(f"{part} {head}" for part in PARTS for head in METRICS)
+    digits = tuple(digits for *_, digits in columns)
+    caption = f"{CAPTION} {setup(measured)}" if measured else CAPTION
+    table = Table("calibration", "Calibration", caption, ("Dataset", "Method"), heads, digits)
+    return with_rows(table, [row for row in rows if any(cell.score.mean is not None for cell in row[2])])
+
+
+def coverage_charts(runs: Sequence[Run]) -> list[Chart]:
+    """Return accuracy over coverage, a panel for base and for new: means over the seeds, then over the datasets."""
+    measured = _measured(runs)
+    datasets = {run.dataset for run in measured}
+    group = AVERAGE if len(datasets) > 1 else "".join(map(dataset_name, datasets))
+    return [
+        Chart("coverage", group, part, "share of images kept, most confident first", "accuracy in %", series)
+        for part in PARTS
+        if (series := _curves([run for run in measured if run.part == part], datasets))
+    ]
+
+
+def _curves(runs: Sequence[Run], datasets: set[str]) -> list[Series]:
+    found = []
+    for line in sorted({run.line for run in runs}, key=method_order):
+        own = [run for run in runs if run.line == line]
+        if {run.dataset for run in own} == datasets:
+            by_dataset = [_mean_curve([run for run in own if run.dataset == name]) for name in datasets]
+            shares = sorted(set.intersection(*(set(curve) for curve in by_dataset)))
+            label = " ".join(filter(None, (method_name(line.method), "" if line.preset == "paper" else line.preset)))
+            points = [Point(x, fmean(curve[x] for curve in by_dataset), None, 0) for x in shares]
+            found.append(Series(label, points))
+    return found
+
+
+def _mean_curve(runs: Sequence[Run]) -> dict[float, float]:
+    """Share -> mean accuracy over the seeds."""
+    found: dict[float, list[float]] = defaultdict(list)
+    for run in runs:
+        for pair in run.record["calibration"].get("coverage") or ():
+            if isinstance(pair, list) and len(pair) == 2 and all(isinstance(value, int | float) for value in pair):
+                found[float(pair[0])].append(float(pair[1]))
+    return {share: fmean(values) for share, values in found.items()}
+
+
+def _measured(runs: Sequence[Run]) -> list[Run]:
+    own = [run for run in runs if run.protocol == "base2new" and run.part in PARTS and run.complete]
+    return [run for run in own if run.record.get("calibration") and not run.line.swept]
+
+
+def _read(metric: str) -> Callable[[Run], Any]:
+    def read(run: Run) -> float | None:
+        value = run.record["calibration"].get(metric)
+        return float(value) if isinstance(value, int | float) else None
+
+    return read
