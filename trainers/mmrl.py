@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from clip.transformer import Paused
 from dassl.config import ConfigError
-from dassl.config.validators import at_least, between, each
+from dassl.config.validators import Rule, at_least, between, is_number
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.method import Losses, Method, Term, cosine_distance, l2_normalize
 from trainers.base.setting import Setting, precision
@@ -24,6 +24,8 @@ from trainers.base.trainer import ClipTrainer
 
 LOGIT_SCALE = 100.0
 """Logits are 100 * cosine; the trained temperature is not used."""
+
+LAYERS = Rule("layers, numbered from 1", lambda value: all(is_number(v) and v >= 1 for v in value))
 
 
 class SpaceTokens:
@@ -171,7 +173,7 @@ class MMRL(ClipTrainer):
         ),
         "REG_WEIGHT": Setting(1.0, at_least(0), "weight of staying close to zero-shot CLIP"),
         "N_REP_TOKENS": Setting(5, between(1, 75), "K, the representation tokens"),
-        "REP_LAYERS": Setting((), each(at_least(1)), "empty: the upper half of each encoder"),
+        "REP_LAYERS": Setting((), LAYERS, "empty: the upper half of each encoder"),
         "REP_DIM": Setting(512, at_least(1), "width of the shared space they live in"),
         "PREC": precision("fp16"),
     }

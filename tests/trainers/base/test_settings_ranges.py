@@ -12,6 +12,7 @@ from dassl.engine.config_rules import RULES
 from trainers.base.settings import declared, resolve
 from trainers.base.settings_ranges import OF_THE_HARNESS
 
+START_BEHIND_END = ("TRAINER.MMADAPTER.ADAPTER_START", 5, "TRAINER.MMADAPTER.ADAPTER_END", 2)
 TEXT_LISTS = {"DATASET.SOURCE_DOMAINS", "DATASET.TARGET_DOMAINS", "OPTIM.NEW_LAYERS", "SWEPT", "TRAIN.CALLBACKS"}
 FREE_NUMBERS = {"VERSION"}
 
@@ -97,7 +98,7 @@ def test_out_of_range(key, value, expected):
         (("OPTIM.STAGED_LR", True), ["STAGED_LR", "NEW_LAYERS"]),
         (("OPTIM.WARMUP_EPOCH", 3, "--train-epoch", 2), ["WARMUP_EPOCH is 3", "MAX_EPOCH is 2", "--train-epoch"]),
         (("DATALOADER.K_TRANSFORMS", 2, "INPUT.NO_TRANSFORM", True), ["K_TRANSFORMS is 2", "NO_TRANSFORM"]),
-        (("TRAINER.MMADAPTER.ADAPTER_START", 5, "TRAINER.MMADAPTER.ADAPTER_END", 2), ["ADAPTER_START is 5"]),
+        (("--trainer", "MMA", *START_BEHIND_END), ["ADAPTER_START is 5"]),
     ],
 )
 def test_values_that_exclude_one_another(words, parts):
