@@ -1,4 +1,8 @@
-"""Check that benchmarks are complete: print what was found against the expected numbers, and the first thing wrong."""
+"""Check that benchmarks are complete: print what was found against the expected numbers, and the first thing wrong.
+
+For own images (DATASET is folder, --root their folder or a list of them): print how they are read; with --deep also
+find broken and doubled images and draw a contact sheet.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,13 @@ from runs.command_line import CommandParser, add_root
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser."""
     parser = CommandParser(prog="mmrl data check", description=__doc__, example="mmrl data check all --root data")
-    parser.add_argument("names", nargs="*", default=["all"], metavar="DATASET", help="a benchmark, or all")
+    parser.add_argument("names", nargs="*", default=["all"], metavar="DATASET", help="a benchmark, all, or folder")
     add_root(parser)
     parser.add_argument("--deep", action="store_true", help="open every image")
+    own = parser.add_argument_group("own images (DATASET folder)")
+    own.add_argument("--sheet", metavar="PNG", help="contact sheet of --deep (./NAME-contact-sheet.png)")
+    own.add_argument("--allow", nargs="+", default=[], metavar="WORD", help="accepted faults, as DATASET.ALLOW")
+    own.add_argument("--val-share", type=float, metavar="SHARE", help="as DATASET.VAL_SHARE")
     return parser
 
 
@@ -22,4 +30,7 @@ def main(arguments: Sequence[str]) -> int:
     args = make_parser().parse_args(arguments)
     from datasets import check  # loads torch
 
-    return check.main([*args.names, "--root", str(args.root), *(["--deep"] if args.deep else [])])
+    words = [*args.names, "--root", str(args.root), *(["--deep"] if args.deep else [])]
+    words += ["--sheet", args.sheet] if args.sheet else []
+    words += ["--val-share", str(args.val_share)] if args.val_share is not None else []
+    return check.main([*words, *(["--allow", *args.allow] if args.allow else [])])
