@@ -15,6 +15,8 @@ import statistics
 import sys
 from pathlib import Path
 
+from safeio.entry import command
+
 AFTER_TRAINING = ("Finish training", "Finished training")  # current and older wording
 AFTER_TEST = ("=> result",)
 
@@ -84,6 +86,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return arguments
 
 
+@command
 def main(argv: list[str] | None = None) -> int:
     """Exit code 0 if there was any result, else 1."""
     args = parse_arguments(argv)

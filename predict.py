@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from runs.command_line import CommandParser, add_backbone, add_device
+from safeio.entry import command
 
 ALL, SOME, NOTHING = 0, 1, 2
 
@@ -33,6 +34,7 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     args = make_parser().parse_args(arguments)

@@ -24,6 +24,7 @@ from runs.command_line import CommandParser, add_seeds
 from runs.names import find_dataset, find_method
 from runs.record import FILE_NAME
 from safeio.atomic import atomic_write_text
+from safeio.entry import command
 
 FORMATS = ("table", "markdown", "latex", "csv", "html")
 LAYOUTS = {"records": ALL_COLUMNS, "paper": ("accuracy",)}
@@ -56,6 +57,7 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write what the command line asks for; the exit status says if there was anything to report."""
     args = make_parser().parse_args(arguments)

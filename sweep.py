@@ -26,6 +26,7 @@ from runs.sweep.plan import Request, expand, part_of
 from runs.sweep.process import TRAIN
 from runs.sweep.progress import Progress
 from runs.sweep.scheduler import MISSING, Drive, Executor, State, state_of
+from safeio.entry import command
 from safeio.file_names import own_data_name
 
 EXAMPLE = "python sweep.py base2new --methods MMRL MMRL++ --datasets openmoji --seeds 1 2 3"
@@ -62,6 +63,7 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; 0: all is complete, 1: something is missing, 2: wrong words, 130 or 143: stopped."""
     parser = make_parser()

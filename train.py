@@ -35,13 +35,14 @@ from dassl.utils import collect_env_info, set_random_seed, setup_logger
 from dassl.utils.checkpoint import newest_epoch
 from dassl.utils.environment import compute_as, machine, prepare_cpu_memory, set_deterministic, versions
 from dassl.utils.layers import parameters_sha256
-from dassl.utils.logger import Labelled, speak_any_text
+from dassl.utils.logger import Labelled
 from runs.protocol import PlanError
 from runs.record import RunRecord, set_aside_log
 from runs.repeat import OUTCOME, SURROUNDINGS, RecordError, code_version, read_to_repeat, say_differences
 from runs.request import check_same_data, data_of
 from runs.sources import in_words, unverified
 from runs.sweep.grid import apart, parse_grid
+from safeio.entry import command
 from safeio.errors import for_people
 from safeio.lock import FolderInUse, sole_use
 from trainers.base.frozen_clip import shared_weights
@@ -292,9 +293,9 @@ def shared(args: argparse.Namespace) -> int:
             return one(args, share_run)
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    speak_any_text()
     args = parse(arguments)
     prepare_cpu_memory()
     if started() > 1:

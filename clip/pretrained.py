@@ -12,6 +12,7 @@ from pathlib import Path
 
 from safeio.download import download
 from safeio.errors import UserError
+from safeio.user_folders import home_cache
 
 EMBEDDED = Path(__file__).with_name("embedded")  # small models that are part of the repository, NAME.npz
 TABLE = Path(__file__).with_name("models.csv")  # OpenAI's releases: name, url, sha256
@@ -56,7 +57,8 @@ def available_models() -> list[str]:
 
 def cache_folder(root: str | os.PathLike | None = None) -> Path:
     """Where downloaded weights are kept: `root`, else `$CLIP_CACHE`, else `~/.cache/clip`."""
-    return Path(root or os.environ.get(CACHE_VARIABLE) or "~/.cache/clip").expanduser()
+    named = root or os.environ.get(CACHE_VARIABLE)
+    return Path(named).expanduser() if named else home_cache() / "clip"
 
 
 def resolve(name_or_path: str | os.PathLike, root: str | os.PathLike | None = None) -> Path:

@@ -26,6 +26,7 @@ from datasets.own.inspect import contact_sheet, inspect
 from datasets.own.read import read_table
 from datasets.own.report import describe
 from datasets.own.table import ALLOWABLE
+from safeio.entry import command
 from safeio.errors import UserError
 from safeio.file_names import own_data_name
 from safeio.images import image_problem
@@ -33,6 +34,7 @@ from safeio.images import image_problem
 AT_ONCE = 1024  # images handed to the threads together
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; 0 if everything looked at is as expected, else 1."""
     parser = argparse.ArgumentParser(prog="datasets.check", description=__doc__)

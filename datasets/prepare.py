@@ -14,17 +14,20 @@ from typing import Any
 
 from dassl.data.datasets import DATASET_REGISTRY
 from dassl.utils.download import download_url
-from datasets.base.archives import ArchiveError, check_space, unpack
+from datasets.base.archives import ArchiveError, check_space, remove_unpacked, unpack
 from datasets.base.metadata import HERE, chosen, read_sources
 from datasets.base.splits import SplitError, write_split
 from safeio.atomic import atomic_write_text
 from safeio.download import DownloadError, download, file_sha256
+from safeio.entry import command
+from safeio.lock import sole_use
 
 
 class ByHand(RuntimeError):
     """Something that only the user can fetch; the message says what, from where and where to."""
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; 0 if every dataset is ready, else 1."""
     parser = argparse.ArgumentParser(prog="datasets.prepare", description=__doc__)
@@ -46,11 +49,13 @@ def prepare(name: str, root: Path, source: dict[str, Any], make_split: bool = Fa
     builder = DATASET_REGISTRY.get(name)
     folder = root / builder.dataset_dir
     missing = []
-    for entry in source["files"]:
-        try:
-            get(entry, folder)
-        except (ByHand, DownloadError, ArchiveError, OSError) as error:
-            missing.append(str(error))
+    with sole_use(folder):
+        remove_unpacked(folder)
+        for entry in source["files"]:
+            try:
+                get(entry, folder)
+            except (ByHand, DownloadError, ArchiveError, OSError) as error:
+                missing.append(str(error))
     split_file = getattr(builder, "split_file", "")
     if make_split and split_file and not (folder / split_file).is_file():
         try:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
 from safetensors.torch import load_file as load_safetensors
 from torch import Tensor
 from yacs.config import CfgNode
@@ -21,9 +19,10 @@ import trainers  # noqa: F401  (registers the methods)
 from dassl.config import ConfigError
 from dassl.data.datasets import build_dataset
 from dassl.engine import TRAINER_REGISTRY
-from dassl.utils.checkpoint import BEST, load_checkpoint, newest_checkpoint
-from runs.record import COMPLETE, FILE_NAME, read_record
-from safeio.errors import UserError
+from dassl.utils.checkpoint import ABOUT, BEST, check_finite, load_checkpoint, load_parameters, newest_checkpoint
+from runs.record import COMPLETE, FILE_NAME, RECORD, load_record
+from safeio.errors import MissingFile, UserError
+from safeio.read_back import read_back, read_json
 from trainers.base.build import method_settings
 from trainers.base.checkpoints import check_loaded, identity
 from trainers.base.method import Method
@@ -92,7 +91,7 @@ class TrainedRun:
         if self.about:
             own = identity(self.cfg, method.settings, method.clip, method.task.classnames)
             check_loaded(self.about, own, "transferred", True, str(self.source))  # whatever the classes
-        method.load_state_dict(self.state_dict)
+        load_parameters(method, self.state_dict, str(self.source))
 
 
 def open_run(folder: str | os.PathLike, backbone: str | None = None) -> TrainedRun:
@@ -106,7 +105,7 @@ def open_run(folder: str | os.PathLike, backbone: str | None = None) -> TrainedR
         safeio.unpickle.CheckpointError: its checkpoint is damaged.
     """
     folder = Path(folder)
-    record, of_hub = read_record(folder), False
+    record, of_hub = load_record(folder) if (folder / FILE_NAME).is_file() else None, False
     if record is None:
         record = read_hub_config(folder)
         of_hub = record is not None
@@ -138,36 +137,33 @@ def open_run(folder: str | os.PathLike, backbone: str | None = None) -> TrainedR
     about = checkpoint.get("about") or {}
     classes = record.get("classes") or about.get("classes") or _classes_of_dataset(builder.cfg, folder)
     if not all(isinstance(name, str) for name in classes):
-        raise RunError(f"{folder / FILE_NAME} is damaged: its classes are no names: {classes}")
-    return TrainedRun(folder, record, builder.cfg, trainer, tuple(classes), source, checkpoint["state_dict"], about)
+        raise RunError(f"{folder / FILE_NAME} is damaged: its classes are no names")
+    learned = checkpoint.get("state_dict", {})
+    check_finite(learned, str(source))
+    return TrainedRun(folder, record, builder.cfg, trainer, tuple(classes), source, learned, about)
 
 
 def read_hub_config(folder: Path) -> dict[str, Any] | None:
     """Return the record in a folder made for a model hub; None where there is none."""
     try:
-        content = json.loads((folder / HUB_CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        content = read_json(folder / HUB_CONFIG, {**RECORD, "library_name?": str, "about?": ABOUT})
+    except MissingFile:
         return None
-    return content if isinstance(content, dict) and content.get("library_name") == HUB_LIBRARY else None
+    return content if content.get("library_name") == HUB_LIBRARY else None
 
 
 def read_hub_weights(file: Path) -> dict[str, Tensor]:
     """Return the learned parameters in a folder made for a model hub.
 
     Raises:
-        RunError: they are missing or damaged.
+        safeio.read_back.DamagedFile, safeio.errors.MissingFile: they are damaged or missing.
     """
-    try:
-        return load_safetensors(file)
-    except (OSError, SafetensorError) as error:
-        raise RunError(f"{file} cannot be read: {error}") from error
+    return read_back(file, load_safetensors, "Copy the folder again.")
 
 
 def _not_a_run(folder: Path) -> str:
     if not folder.is_dir():
         return f"There is no folder {folder}"
-    if (folder / FILE_NAME).is_file():
-        return f"{folder / FILE_NAME} is damaged: it should hold a run's record (JSON)"
     below = sorted(file.parent for file in folder.rglob(FILE_NAME))
     hint = ""
     if below:

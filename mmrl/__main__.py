@@ -12,6 +12,7 @@ from mmrl.commands import COMMANDS
 from mmrl.commands.help import explain, usage
 from runs.command_line import fail
 from runs.protocol import PlanError
+from safeio.entry import command
 from safeio.names import nearest_name
 
 
@@ -33,6 +34,7 @@ def unknown(words: Sequence[str]) -> str:
     return f"there is no command {words[0]!r}{hint} `mmrl help` lists all commands."
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status."""
     if "_ARGCOMPLETE" in os.environ:

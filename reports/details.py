@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from reports.records import Run
+from safeio.errors import MissingFile
+from safeio.read_back import DamagedFile, number, read_json, say
 
 CURVE, CONFUSION = "curve.json", "confusion.json"
+COUNTS = {"classes": [str], "counts": [(int, int, int)]}
 PAIRS = 2000
 """Most frequent confusions kept of a run with more."""
 BUDGET = 12 * 2**20
@@ -39,7 +42,7 @@ def of_run(run: Run, root: Path) -> dict[str, Any] | None:
     `correct` and `total` are counts by class; `pairs` are [true, predicted, count] of wrong predictions, most frequent
     first; lists are empty where the file is missing or not as it should be.
     """
-    curve, confusion = _read(root / run.folder / CURVE), _read(root / run.folder / CONFUSION)
+    curve, confusion = _read(root / run.folder / CURVE, [dict]), _read(root / run.folder / CONFUSION, COUNTS)
     rows = [row for row in curve if isinstance(row, dict)] if isinstance(curve, list) else []
     counted = _counted(confusion)
     if not rows and not counted["classes"]:
@@ -49,7 +52,7 @@ def of_run(run: Run, root: Path) -> dict[str, Any] | None:
         "label": ", ".join(filter(None, parts)),
         "folder": run.folder,
         "accuracy": run.accuracy,
-        "curve": [{k: v for k, v in row.items() if v is None or isinstance(v, int | float)} for row in rows],
+        "curve": [{k: v for k, v in row.items() if v is None or number(v)} for row in rows],
         **counted,
     }
 
@@ -71,8 +74,12 @@ def _counted(content: Any) -> dict[str, list]:
     return {"classes": classes, "correct": correct, "total": total, "pairs": pairs}
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path, shape: Any) -> Any:
+    """Return the file's content; None where there is no such file, or a damaged one, which is said."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return read_json(path, shape)
+    except MissingFile:
+        return None
+    except DamagedFile as error:
+        say(f"{error} The page shows the run without it.")
         return None

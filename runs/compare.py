@@ -15,6 +15,7 @@ from runs.launch import USAGE, check_flags, execute, leading_numbers
 from runs.protocol import PlanError, Run, choose, find_dataset, load_protocol, methods, plan, protocols_of, stages_of
 from runs.table import as_text, base2new_row
 from safeio.atomic import atomic_write_json
+from safeio.entry import command
 
 PROTOCOL = "base2new"
 
@@ -34,6 +35,7 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the command line asks for; the exit status says if a run failed."""
     options, extra = make_parser().parse_known_args(arguments)

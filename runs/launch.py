@@ -22,6 +22,7 @@ from runs.protocol import PlanError, Run, plan
 from runs.record import COMPLETE, is_complete, read_record
 from runs.request import already_done
 from runs.sweep.process import PROJECT, TRAIN
+from safeio.entry import command
 from safeio.file_names import own_data_name
 
 DECIDED = {"--seed": "give the seed behind the dataset", "--output-dir": "use --output or OUTPUT for another place"}
@@ -50,6 +51,7 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@command
 def main(words: Sequence[str] | None = None) -> int:
     """Run what the command line asks for; returns the exit status."""
     options, extra = make_parser().parse_known_args(words)

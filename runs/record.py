@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from safeio.atomic import atomic_write_json
+from safeio.errors import MissingFile
+from safeio.read_back import DamagedFile, number, read_json, say
 
 FILE_NAME = "run.json"
 RUNNING, COMPLETE, FAILED, INTERRUPTED = "running", "complete", "failed", "interrupted"
+
+
+def scalars(value: Any) -> bool:
+    """a value or a list of values"""
+    return not isinstance(value, dict) and all(
+        isinstance(part, str | bool | type(None)) or number(part)
+        for part in (value if isinstance(value, list) else [value])
+    )
+
+
+TEXTS = "status method dataset protocol stage preset task subsample_classes role backbone model_dir failure code"
+RECORD = {
+    **{f"{name}?": str for name in TEXTS.split()},
+    **dict.fromkeys(("seed?", "shots?", "trainable_params?", "skipped_steps?"), int),
+    **dict.fromkeys(("config?", "flags?", "origins?", "versions?", "machine?", "efficiency?"), dict),
+    **{name: {str: number} for name in ("metrics?", "timing?")},
+    "swept?": {str: scalars},
+    "classes?": [str],
+}
+"""Shape of a record; each part may be missing, as in those of older versions."""
 
 
 class RunRecord:
@@ -74,12 +95,24 @@ def set_aside_log(folder: str | Path) -> None:
 
 
 def read_record(folder: str | Path) -> dict[str, Any] | None:
-    """The record in a run's folder, or None where there is none or it cannot be read."""
+    """Return the record in a run's folder, or None where there is none, or a damaged one, which is said."""
     try:
-        content = json.loads((Path(folder) / FILE_NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return load_record(folder)
+    except MissingFile:
         return None
-    return content if isinstance(content, dict) else None
+    except DamagedFile as error:
+        say(f"{error} The run counts as not done.")
+        return None
+
+
+def load_record(folder: str | Path) -> dict[str, Any]:
+    """Return the record in a run's folder, or in a file.
+
+    Raises:
+        MissingFile, DamagedFile: there is none, or it is not as `RECORD` says; the message names file and place.
+    """
+    path = Path(folder)
+    return read_json(path / FILE_NAME if path.is_dir() else path, RECORD)
 
 
 def is_complete(folder: str | Path) -> bool:

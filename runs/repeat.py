@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from runs.record import FILE_NAME
+from runs.record import FILE_NAME, load_record
+from safeio.errors import MissingFile, UserError
+from safeio.read_back import DamagedFile
 
 SURROUNDINGS = ("versions", "machine", "code")
 FLAGS: dict[str, Any] = {"eval_only": bool, "model_dir": str, "load_epoch": (int, type(None)), "no_train": bool}
 OUTCOME = ("classes", "metrics", "parameters_sha256")
 
 
-class RecordError(ValueError):
+class RecordError(UserError, ValueError):
     """The file is no record to repeat a run from; the message names it and what it lacks."""
 
 
@@ -28,12 +29,12 @@ def read_to_repeat(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     file = path / FILE_NAME if path.is_dir() else path
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecordError(f"--from-record {path}: there is no record {file} ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        raise RecordError(f"--from-record {path}: {file} is not valid JSON: {error}") from error
-    if not isinstance(content, dict) or not all(isinstance(content.get(key), dict) for key in ("config", "flags")):
+        content = load_record(file)
+    except MissingFile as error:
+        raise RecordError(f"--from-record {path}: there is no record {file}") from error
+    except DamagedFile as error:
+        raise RecordError(f"--from-record {path}: {error}") from error
+    if not all(isinstance(content.get(key), dict) for key in ("config", "flags")):
         raise RecordError(f"--from-record {path}: {file} has no config and flags, which are needed to repeat a run")
     config, flags = content["config"], content["flags"]
     wrong = [key for key, kind in FLAGS.items() if not isinstance(flags.get(key), kind)]

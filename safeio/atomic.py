@@ -11,6 +11,26 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 
+class _Remembering:
+    """A file that keeps the error that a write met: those who write may answer with another one."""
+
+    def __init__(self, file: BinaryIO):
+        self.file, self.error = file, None
+
+    def write(self, data: Any) -> int:
+        view, written = memoryview(data).cast("B"), 0
+        try:
+            while written < len(view):
+                written += self.file.write(view[written:]) or 0
+        except OSError as error:
+            self.error = error
+            raise
+        return written
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
     """Yield a binary file that takes the place of `path` when the block ends.
@@ -27,14 +47,21 @@ def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:12]}.tmp")
     try:
         # "x": the name is ours alone; plain open keeps the user's umask, which mkstemp would narrow to 0600.
-        with open(temporary, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+        with open(temporary, "xb", buffering=0) as raw:
+            file = _Remembering(raw)
+            try:
+                yield file
+            except Exception:
+                if file.error is not None:  # PyTorch's writer says nothing of the disk
+                    raise OSError(file.error.errno, file.error.strerror, str(target)) from file.error
+                raise
+            os.fsync(raw.fileno())
         os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
+    except BaseException as error:
+        with contextlib.suppress(OSError):
             temporary.unlink()
+        if isinstance(error, OSError) and error.errno and not error.filename:
+            raise OSError(error.errno, error.strerror, str(target)) from error
         raise
     sync_folder(target.parent)
 

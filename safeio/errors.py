@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-
-DISK = {
-    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG, errno.EMFILE
-}  # fmt: skip
-"""What the system answers where a disk is full, read-only, not ours or broken, or a limit is reached."""
-
 
 class UserError(Exception):
     """Base beside a built-in one (`class PlanError(UserError, ValueError)`); train.py prints the message alone."""
@@ -23,6 +16,6 @@ def for_people(error: BaseException) -> str | None:
     if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):  # the first is PyTorch's, of a GPU
         reason = str(error).split(". ")[0] or "out of memory"
         return f"{reason}. A smaller batch needs less: DATALOADER.TRAIN_X.BATCH_SIZE, DATALOADER.TEST.BATCH_SIZE."
-    if isinstance(error, UserError) or (isinstance(error, OSError) and error.errno in DISK):
-        return str(error)
+    if isinstance(error, UserError) or (isinstance(error, OSError) and error.errno is not None):
+        return str(error)  # an error number is the system's answer: full, read-only, not ours, gone, a limit reached
     return None

@@ -7,7 +7,6 @@ with the process, however that ends, so nothing needs cleaning up after a kill. 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import socket
 import time
@@ -19,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from safeio.atomic import atomic_write_json
 from safeio.errors import UserError
+from safeio.read_back import read_json
 
 LOCK, HOLDER = ".lock", ".lock.json"
 PATIENCE = 15.0
@@ -67,10 +67,9 @@ def _acquire(lock: FileLock, folder: Path, patience: float) -> None:
 def holder(folder: str | os.PathLike) -> dict[str, Any]:
     """What the last holder wrote about itself (pid, host, since); empty if it has not come to that."""
     try:
-        content = json.loads((Path(folder) / HOLDER).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return read_json(Path(folder) / HOLDER, dict)
+    except UserError:  # the lock itself is the system's: this only says whose it is
         return {}
-    return content if isinstance(content, dict) else {}
 
 
 def in_use(folder: str | os.PathLike) -> bool:
@@ -86,7 +85,7 @@ def _alive(about: dict[str, Any]) -> bool:
         os.kill(int(about["pid"]), 0)
     except ProcessLookupError:
         return False
-    except (KeyError, ValueError, OSError):
+    except (KeyError, OverflowError, TypeError, ValueError, OSError):
         return True
     return True
 

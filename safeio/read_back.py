@@ -118,7 +118,10 @@ def read_json(path: str | os.PathLike, shape: Any = object, remedy: str = "") ->
     """
 
     def read(path: Path) -> Any:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        try:
+            content = json.loads(path.read_bytes().decode("utf-8"), parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"it is not valid JSON: {error}") from error
         check_shape(content, shape)
         return content
 

@@ -76,7 +76,7 @@ def test_testing_again(first, tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(None, "there is no record"), ("{", "not valid JSON"), ("[]", "no config and"), ("{}", "no config and")],
+    [(None, "there is no record"), ("{", "not valid JSON"), ("[]", "should be an object"), ("{}", "no config and")],
 )
 def test_no_record_to_repeat(tmp_path, content, words, capsys):
     if content is not None:

@@ -32,8 +32,8 @@ def naming_lost_workers(batches: Iterable[Any]) -> Iterator[Any]:
         if SHARED_MEMORY in str(error):
             raise WorkerLost(
                 "The data loader's processes have no room to hand over their batches: /dev/shm is full or too small. "
-                "Give it more (containers: --shm-size=8g), take smaller batches, or load in the run's own process "
-                "(DATALOADER.NUM_WORKERS 0). The same command continues the run."
+                "Give it more (containers: --shm-size=8g): the same command then continues the run. Or train anew in "
+                "another OUTPUT_DIR with smaller batches, or with DATALOADER.NUM_WORKERS 0, in the run's own process."
             ) from error
         met_in_worker = str(error).startswith("Caught ")  # how PyTorch hands them on
         if met_in_worker or (isinstance(error, RuntimeError) and not is_of_lost_worker(error)):
@@ -49,6 +49,7 @@ def is_of_lost_worker(error: RuntimeError) -> bool:
 def worker_lost(error: Exception) -> WorkerLost:
     """The error that says so in full."""
     return WorkerLost(
-        f"A data loader process was killed ({type(error).__name__}: {str(error).strip()}), often for want of memory: "
-        f"fewer processes (DATALOADER.NUM_WORKERS) or a smaller batch need less. The same command continues the run."
+        f"A data loader process was killed ({type(error).__name__}: {str(error).strip()}), often for want of memory. "
+        f"The same command continues the run. If it happens again: free memory, or train anew in another OUTPUT_DIR "
+        f"with fewer processes (DATALOADER.NUM_WORKERS) or smaller batches, since both decide the result."
     )

@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,16 +23,18 @@ import numpy as np
 
 from dassl.data.datasets.base_dataset import Datum
 from safeio.packed_images import container_of
+from safeio.user_folders import user_cache
 
 GIB = 2**30
 FOLDER_VARIABLE = "CROP_CACHE"
+HALF_MADE, HALF_MADE_SECONDS = ".making", 600
 
 
 def cache_folder() -> Path:
     """Return the folder of the packs: the one that CROP_CACHE names, else the user's cache folder."""
     if named := os.environ.get(FOLDER_VARIABLE):
         return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "few-shot-crops"
+    return user_cache() / "few-shot-crops"
 
 
 class RowPack:
@@ -61,7 +64,7 @@ class RowPack:
             os.utime(self.path)  # what is used stays longest
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        half_made = self.path.with_suffix(f".{os.getpid()}")
+        half_made = self.path.with_suffix(f".{os.getpid()}{HALF_MADE}")
         try:
             with open(half_made, "wb") as file:
                 _set_aside(file.fileno(), self.bytes)
@@ -133,6 +136,7 @@ def make_room(folder: Path, name: str, needed: int, limit: int) -> None:
         raise OSError(f"they would take {needed / GIB:.1f} GiB, the limit DATALOADER.CACHE_GIB is {limit / GIB:.1f}")
     if not folder.is_dir() or (folder / name).is_file():
         return
+    remove_half_made(folder)
     packs = sorted(_packs(folder))
     held = sum(size for _, _, size in packs)
     for _, path, size in packs:
@@ -145,9 +149,17 @@ def make_room(folder: Path, name: str, needed: int, limit: int) -> None:
         raise OSError(f"they would take {needed / GIB:.1f} GiB, the disk has {free / GIB:.1f} GiB left")
 
 
+def remove_half_made(folder: Path) -> None:
+    """Remove packs that a killed run left half made: making one takes seconds."""
+    for path in folder.glob(f"*{HALF_MADE}"):
+        with contextlib.suppress(OSError):  # another run removed it, or it is another user's
+            if time.time() - path.stat().st_mtime > HALF_MADE_SECONDS:
+                path.unlink()
+
+
 def _packs(folder: Path) -> Iterator[tuple[float, Path, int]]:
     """When each pack was last used, its path, its bytes."""
-    for path in (*folder.glob("*.crops"), *folder.glob("*.features")):
+    for path in (path for kind in ("crops", "features", HALF_MADE[1:]) for path in folder.glob(f"*.{kind}")):
         with contextlib.suppress(FileNotFoundError):  # another run made room meanwhile
             stat = path.stat()
             yield stat.st_mtime, path, stat.st_size

@@ -15,6 +15,7 @@ from dassl.engine.callbacks import Callback
 from dassl.utils.checkpoint import (
     find_checkpoint,
     load_checkpoint,
+    load_parameters,
     newest_checkpoint,
     newest_of_one_epoch,
     restore_from_state,
@@ -154,9 +155,9 @@ class TrainerBase:
                 self.scaler.load_state_dict(state["scaler"])
             if state.get("random_state"):
                 restore_random_state(state["random_state"])
-        except (AttributeError, IndexError, LookupError, RuntimeError, TypeError, ValueError) as error:
-            if isinstance(error, UserError):
-                raise
+        except UserError:
+            raise
+        except Exception as error:  # states of another shape: almost any
             raise CheckpointError(
                 f"{source} does not fit what is trained here ({type(error).__name__}: {error}). It may be of another "
                 f"version of this code: continue with that one, or train anew with another OUTPUT_DIR (--output-dir)."
@@ -202,10 +203,9 @@ class TrainerBase:
             checkpoint = load_checkpoint(path)
             self.check_about(checkpoint.get("about") or {}, str(path), resuming=False)
             print(f'Loading weights to {name} from "{path}" (epoch = {checkpoint.get("epoch")})')
-            try:
-                self._models[name].load_state_dict(checkpoint["state_dict"])
-            except (KeyError, RuntimeError) as error:  # PyTorch names each parameter, with both shapes
-                raise CheckpointError(f"{path} does not fit {name} as it is here: {error}") from error
+            if "state_dict" not in checkpoint:
+                raise CheckpointError(f"{path} is no checkpoint of a run: it has no state_dict")
+            load_parameters(self._models[name], checkpoint["state_dict"], str(path))
 
     # TensorBoard
 

@@ -45,10 +45,11 @@ class _BatchTrainer(SimpleTrainer):
         metrics, batch_time, data_time = MetricMeter(), AverageMeter(), AverageMeter()
         frequency, done = self.cfg.TRAIN.PRINT_FREQ, self.position.batches if self.position else 0
         epoch_start = self.position.epoch_start if self.position else random_state()
+        metrics.go_on_from(self.position.means if self.position else {})
         images, lr = 0, self.get_current_lr()
         bar = progress(self._remaining(batches), f"epoch {self.epoch + 1}/{self.max_epoch}", total=num_batches)
         start = time.perf_counter()
-        with self.stop.held(), self._saving_if_a_worker_is_lost(epoch_start, lambda: done):
+        with self.stop.held(), self._saving_if_a_worker_is_lost(epoch_start, metrics, lambda: done):
             for self.batch_idx, batch in bar:
                 data_time.update(time.perf_counter() - start)
                 metrics.update(self._step(batch, metrics))
@@ -59,23 +60,25 @@ class _BatchTrainer(SimpleTrainer):
                     print_line(self._log_line(metrics, batch_time, data_time))
                 self._write_curves(metrics)
                 if done < num_batches:
-                    self.save_or_stop(self.epoch, done, epoch_start)
+                    self.save_or_stop(self.epoch, done, epoch_start, metrics)
                 start = time.perf_counter()
         if done < num_batches:  # the loader broke off because it was asked to stop
-            self.save_or_stop(self.epoch, done, epoch_start)
+            self.save_or_stop(self.epoch, done, epoch_start, metrics)
         self.measures.add("train", images, batch_time.sum)
         means = {name: meter.avg for name, meter in metrics.meters.items()}
         add_to_curve(self.output_dir, self.epoch + 1, {**means, "lr": lr})
         self.notify("on_epoch_end", self.epoch + 1, {**means, "lr": lr})
 
     @contextmanager
-    def _saving_if_a_worker_is_lost(self, epoch_start: dict[str, Any], done: Callable[[], int]) -> Iterator[None]:
+    def _saving_if_a_worker_is_lost(
+        self, epoch_start: dict[str, Any], metrics: MetricMeter, done: Callable[[], int]
+    ) -> Iterator[None]:
         """Noticed where the next batch is waited for, the position is a good one; elsewhere a step may be half done."""
         try:
             yield
         except WorkerLost:
             if done() < self.num_batches:
-                save_position(self, self.epoch, done(), epoch_start)
+                save_position(self, self.epoch, done(), epoch_start, metrics.totals())
             raise
         except RuntimeError as error:
             if is_of_lost_worker(error):
@@ -113,15 +116,17 @@ class _BatchTrainer(SimpleTrainer):
     def after_epoch(self) -> None:
         super().after_epoch()
         if self.epoch + 1 < self.max_epoch:
-            self.save_or_stop(self.epoch + 1, 0, random_state())
+            if self.cfg.TRAIN.CHECKPOINT_STEPS:  # after each epoch, however few its steps
+                self.unsaved_steps = max(self.unsaved_steps, self.cfg.TRAIN.CHECKPOINT_STEPS)
+            self.save_or_stop(self.epoch + 1, 0, random_state(), MetricMeter())
         elif self.stop.signum:
             raise Stopped(self.stop.signum)
 
-    def save_or_stop(self, epoch: int, batches: int, epoch_start: dict[str, Any]) -> None:
+    def save_or_stop(self, epoch: int, batches: int, epoch_start: dict[str, Any], metrics: MetricMeter) -> None:
         """Save the position if TRAIN.CHECKPOINT_STEPS steps are unsaved or a signal came; then leave if it did."""
         interval, signum = self.cfg.TRAIN.CHECKPOINT_STEPS, self.stop.signum
         if signum or 0 < interval <= self.unsaved_steps:
-            save_position(self, epoch, batches, epoch_start)
+            save_position(self, epoch, batches, epoch_start, metrics.totals())
             self.unsaved_steps = 0
         if signum:
             raise Stopped(signum)

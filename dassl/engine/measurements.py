@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import sys
@@ -13,6 +12,8 @@ from typing import Any
 import torch
 
 from safeio.atomic import atomic_write_json
+from safeio.errors import MissingFile
+from safeio.read_back import DamagedFile, read_json, say
 
 CURVE = "curve.json"
 MIB = 2**20
@@ -60,6 +61,17 @@ def peak_memory_mib(device: torch.device) -> float | None:
     return round(used * (1 if sys.platform == "darwin" else 1024) / MIB, 1)
 
 
+def read_curve(path: Path) -> list[dict[str, Any]]:
+    """Return the epochs in `curve.json`; none where there is no such file, or a damaged one, which is said."""
+    try:
+        return read_json(path, [{"epoch": int}])
+    except MissingFile:
+        return []
+    except DamagedFile as error:
+        say(f"{error} The curve begins anew; the training does not depend on it.")
+        return []
+
+
 def add_to_curve(folder: str | os.PathLike, epoch: int, values: Mapping[str, float]) -> None:
     """Put an epoch's means into `curve.json`, a list of one object per epoch.
 
@@ -68,9 +80,6 @@ def add_to_curve(folder: str | os.PathLike, epoch: int, values: Mapping[str, flo
         values: by name; what is not finite becomes null.
     """
     path = Path(folder) / CURVE
-    try:
-        rows = [row for row in json.loads(path.read_text(encoding="utf-8")) if row["epoch"] < epoch]
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        rows = []
+    rows = [row for row in read_curve(path) if row["epoch"] < epoch]
     row = {name: round(value, 6) if math.isfinite(value) else None for name, value in values.items()}
     atomic_write_json(path, [*rows, {"epoch": epoch, **row}])

@@ -7,21 +7,34 @@ generators, those already trained on are let pass, and the rest is as if nothing
 
 from __future__ import annotations
 
+import math
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dassl.utils.checkpoint import load_checkpoint, save_plain
 from dassl.utils.environment import random_state
+from safeio.errors import UserError
+from safeio.read_back import DamagedFile, check_shape, newest_whole, number
 from safeio.unpickle import CheckpointError
 
 if TYPE_CHECKING:
     from dassl.engine.base import TrainerBase
 
 NAME, PREVIOUS = "resume.pth", "resume-previous.pth"
-PARTS = {"epoch": int, "batches": int, "models": Mapping, "epoch_start": Mapping, "now": Mapping}
+POSITION = {
+    **dict.fromkeys(("epoch", "batches"), int),
+    **dict.fromkeys(("models", "epoch_start", "now"), dict),
+    "means?": {str: (number, int)},
+    "workers?": int,
+}
+"""Shape of a position; those of older versions lack the last two."""
+
+
+class OtherWorkers(UserError, ValueError):
+    """A run would go on with another number of loader processes than it began with."""
 
 
 class Position(NamedTuple):
@@ -30,21 +43,30 @@ class Position(NamedTuple):
     Attributes:
         epoch: completed epochs; batches: those done of the next.
         epoch_start, now: the random generators at the start of that epoch and behind the last step.
+        means: what the batches done gave: name -> sum and count.
     """
 
     epoch: int
     batches: int
     epoch_start: dict[str, Any]
     now: dict[str, Any]
+    means: Mapping[str, tuple[float, int]] = MappingProxyType({})
 
 
-def save_position(trainer: TrainerBase, epoch: int, batches: int, epoch_start: dict[str, Any]) -> None:
+def save_position(
+    trainer: TrainerBase,
+    epoch: int,
+    batches: int,
+    epoch_start: dict[str, Any],
+    means: Mapping[str, tuple[float, int]] = MappingProxyType({}),
+) -> None:
     """Write where a training stands: `epoch` epochs done, `batches` batches of the next.
 
     The file before it is kept under another name until the next.
 
     Args:
         epoch_start: the random generators at the start of that epoch, as `random_state` gives them.
+        means: what those batches gave: name -> sum and count.
     """
     content = {
         "epoch": epoch,
@@ -52,6 +74,8 @@ def save_position(trainer: TrainerBase, epoch: int, batches: int, epoch_start: d
         "models": {name: trainer.checkpoint_state(name, epoch) for name in trainer.get_model_names()},
         "epoch_start": epoch_start,
         "now": random_state(),
+        "means": {name: pair for name, pair in means.items() if math.isfinite(pair[0])},
+        "workers": trainer.cfg.DATALOADER.NUM_WORKERS,
     }
     path = Path(trainer.output_dir) / NAME
     if path.is_file() and path not in trainer.damaged:  # which must not push out the good one before it
@@ -65,31 +89,45 @@ def restore_position(trainer: TrainerBase, folder: str | os.PathLike, completed:
     content = _newest(folder, trainer.damaged)
     if content is None or content["epoch"] < completed or set(content["models"]) != set(trainer.get_model_names()):
         return None
+    _check_workers(trainer, content, folder)
     for name, state in content["models"].items():
         trainer.restore_state(name, state)
     print(f"Resumed in epoch {content['epoch'] + 1} after {content['batches']} batches")
-    return Position(content["epoch"], content["batches"], content["epoch_start"], content["now"])
+    done = content["epoch"], content["batches"]
+    return Position(*done, content["epoch_start"], content["now"], content.get("means") or {})
 
 
 def _newest(folder: str | os.PathLike, damaged: set[Path]) -> dict[str, Any] | None:
-    """The newest file that can be read, None if there is none; a damaged one is said, noted and passed over."""
-    for name in (NAME, PREVIOUS):
-        path = Path(folder) / name
-        if not path.is_file():
-            continue
+    """Return the newest file that can be read, None if there is none; a damaged one is said and noted."""
+
+    def read(path: Path) -> dict[str, Any]:
         try:
-            return _checked(load_checkpoint(path), path)
-        except CheckpointError as error:
+            content = load_checkpoint(path)
+            check_shape(content, POSITION)
+            return content
+        except ValueError as error:
             damaged.add(path)
-            print(f"WARNING: {error} The one before it is used, if there is one.", file=sys.stderr)
-    return None
+            if isinstance(error, DamagedFile):
+                raise
+            raise CheckpointError(f"{path} is no position of a training: {error}.") from error
+
+    found = newest_whole([Path(folder) / NAME, Path(folder) / PREVIOUS], read)
+    return found and found[1]
 
 
-def _checked(content: dict[str, Any], path: Path) -> dict[str, Any]:
-    wrong = [name for name, kind in PARTS.items() if not isinstance(content.get(name), kind)]
-    if wrong:
-        raise CheckpointError(f"{path} is no position of a training: it lacks {', '.join(wrong)}, or has others there.")
-    return content
+def _check_workers(trainer: TrainerBase, content: dict[str, Any], folder: str | os.PathLike) -> None:
+    """Refuse to go on with another number of loader processes: each draws random numbers of its own.
+
+    Raises:
+        OtherWorkers: it began with another.
+    """
+    there, here = content.get("workers"), trainer.cfg.DATALOADER.NUM_WORKERS
+    if there is not None and there != here:
+        raise OtherWorkers(
+            f"The run in {folder} began with DATALOADER.NUM_WORKERS {there}, here it is {here}. Each loader process "
+            f"draws its own random numbers, so going on would give neither run's result: give DATALOADER.NUM_WORKERS "
+            f"{there}, or train anew in another OUTPUT_DIR (--output-dir)."
+        )
 
 
 def remove_positions(folder: str | os.PathLike) -> None:

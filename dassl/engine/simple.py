@@ -29,6 +29,7 @@ from dassl.utils.names import check_availability
 from dassl.utils.progress import progress
 from safeio.atomic import remove_leftovers
 from safeio.errors import MissingFile
+from safeio.read_back import DamagedFile, say
 
 FINAL_MODELS = ("last_step", "best_val")
 
@@ -242,5 +243,9 @@ class SimpleTrainer(TrainerBase):
         paths = [Path(self.output_dir) / name / BEST for name in self.get_model_names()]
         if not all(path.is_file() for path in paths):
             return -np.inf
-        value = load_checkpoint(paths[0]).get("val_result")
-        return -np.inf if value is None else float(value)
+        try:
+            values = [load_checkpoint(path).get("val_result") for path in paths]  # of each: a damaged one is none
+        except DamagedFile as error:
+            say(f"{error} The best model is sought among the epochs that follow.")
+            return -np.inf
+        return -np.inf if values[0] is None else float(values[0])

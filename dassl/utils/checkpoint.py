@@ -7,7 +7,6 @@ numbers, strings and containers.
 from __future__ import annotations
 
 import os
-import sys
 import warnings
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
@@ -19,13 +18,33 @@ import torch
 from torch import nn
 
 from safeio.atomic import atomic_write, atomic_write_text
-from safeio.errors import MissingFile
+from safeio.errors import MissingFile, UserError
+from safeio.read_back import DamagedFile, check_shape, newest_whole, read_back, say
 from safeio.unpickle import CheckpointError, load_checkpoint_file
 
 POINTER = "checkpoint"  # text file beside the checkpoints, holds the name of the newest
 BEST = "model-best.pth.tar"
 NUMBERED = "model.pth.tar-"  # followed by the number of completed epochs
 DROP = object()
+
+
+def state_of_parameters(value: Any) -> bool:
+    """names with tensors"""
+    return isinstance(value, Mapping) and all(isinstance(name, str) for name in value)
+
+
+def measured(value: Any) -> bool:
+    """a number"""
+    return isinstance(value, int | float | np.number)
+
+
+ABOUT = {
+    **dict.fromkeys(("method?", "backbone?", "dataset?"), str),
+    **dict.fromkeys(("settings?", "course?"), dict),
+    "classes?": [str],
+}
+CHECKPOINT = {"state_dict?": state_of_parameters, "epoch?": int, "val_result?": measured, "about?": ABOUT}
+"""Shape of what is read of a checkpoint, where it is there at all: plain weights have none of it."""
 
 
 def save_checkpoint(
@@ -77,19 +96,30 @@ def load_checkpoint(fpath: str | os.PathLike) -> dict[str, Any]:
     """
     if fpath is None:
         raise ValueError("No checkpoint path was given (None)")
-    return load_checkpoint_file(fpath)
+    content = load_checkpoint_file(fpath)
+    try:
+        check_shape(content, CHECKPOINT)
+    except ValueError as error:
+        raise CheckpointError(f"{fpath} is no checkpoint that can be used here: {error}.") from error
+    return content
 
 
 def newest_checkpoint(folder: str | os.PathLike) -> Path | None:
     """The checkpoint that the pointer names; without a usable pointer that of the highest epoch; or None."""
     folder = Path(folder)
     pointer = folder / POINTER
-    if pointer.is_file():
-        # Only the last part counts: the folder may have been moved since.
-        named = folder / Path(pointer.read_text(encoding="utf-8").strip()).name
-        if named.is_file():
-            return named
     numbered = _numbered(folder)
+    try:
+        # Only the last part counts: the folder may have been moved since.
+        named = read_back(pointer, lambda path: folder / Path(path.read_text(encoding="utf-8").strip()).name)
+        if named != folder and named.is_file():
+            return named
+        if numbered:
+            say(f"{pointer} names {named.name}, which is not there: {numbered[-1].name} is used.")
+    except MissingFile:
+        pass
+    except DamagedFile as error:
+        say(f"{error} The checkpoint of the highest epoch is used.")
     return numbered[-1] if numbered else None
 
 
@@ -140,16 +170,14 @@ def load_newest_checkpoint(folder: str | os.PathLike) -> dict[str, Any]:
     path = newest_checkpoint(folder)
     if path is None:
         raise MissingFile(f"No checkpoint in {folder}: looked for {NUMBERED}<epoch> and {BEST}")
-    candidates = [path, *(other for other in reversed(_numbered(folder)) if other != path)]
-    while True:
-        candidate = candidates.pop(0)
-        print(f'Loading checkpoint from "{candidate}"')
-        try:
-            return load_checkpoint(candidate)
-        except CheckpointError as error:
-            if not candidates:
-                raise
-            print(f"WARNING: {error} The checkpoint before it is used.", file=sys.stderr)
+    found = newest_whole([path, *(other for other in reversed(_numbered(folder)) if other != path)], load_checkpoint)
+    if found is None:
+        raise CheckpointError(
+            f"None of the checkpoints in {folder} can be read. Remove the folder, and the same command trains anew; or "
+            f"give another OUTPUT_DIR (--output-dir)."
+        )
+    print(f'Loaded checkpoint from "{found[0]}"')
+    return found[1]
 
 
 def newest_of_one_epoch(folders: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
@@ -203,6 +231,39 @@ def resume_from_checkpoint(
         FileNotFoundError: no checkpoint there.
     """
     return restore_from_state(load_newest_checkpoint(fdir), model, optimizer, scheduler)
+
+
+def load_parameters(model: nn.Module, state_dict: Mapping[str, Any], source: str) -> None:
+    """Put parameters into a model.
+
+    Raises:
+        safeio.unpickle.CheckpointError: names or shapes differ, or values are no numbers.
+    """
+    check_finite(state_dict, source)
+    try:
+        model.load_state_dict(state_dict)
+    except UserError:
+        raise
+    except Exception as error:  # PyTorch names each parameter, with both shapes; of other types it raises anything
+        raise CheckpointError(f"{source} does not fit the model as it is here: {error}") from error
+
+
+def check_finite(state_dict: Mapping[str, Any], source: str) -> None:
+    """Refuse parameters that predict nothing.
+
+    Raises:
+        safeio.unpickle.CheckpointError: some are NaN or infinite.
+    """
+    lost = [
+        name
+        for name, value in state_dict.items()
+        if isinstance(value, torch.Tensor) and value.is_floating_point() and not torch.isfinite(value).all()
+    ]
+    if lost:
+        raise CheckpointError(
+            f"{source} holds parameters that are NaN or infinite ({', '.join(lost[:3])}), which predict nothing: the "
+            f"training went wrong. Train anew, with a lower OPTIM.LR for example."
+        )
 
 
 def load_pretrained_weights(model: nn.Module, weight_path: str | os.PathLike) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 import time
@@ -62,13 +61,6 @@ def setup_logger(output: str | os.PathLike | None = None) -> None:
         sys.stdout.close()
         sys.stdout = sys.stdout.console
     sys.stdout = Logger(path)
-
-
-def speak_any_text() -> None:
-    """From now on what a terminal cannot show, or is no character, is printed as its number and not an error."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
 
 
 class Labelled:

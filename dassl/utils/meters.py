@@ -56,5 +56,15 @@ class MetricMeter:
         for name, value in input_dict.items():
             self.meters[name].update(value)
 
+    def totals(self) -> dict[str, tuple[float, int]]:
+        """Return name -> sum and count."""
+        return {name: (float(meter.sum), meter.count) for name, meter in self.meters.items()}
+
+    def go_on_from(self, totals: Mapping[str, tuple[float, int]]) -> None:
+        """Put the meters where `totals` found them; the last value is then the mean."""
+        for name, (total, count) in totals.items():
+            if count > 0:
+                self.meters[name].update(total / count, count)
+
     def __str__(self) -> str:
         return self.delimiter.join(f"{name} {m.val:.4f} ({m.avg:.4f})" for name, m in self.meters.items())

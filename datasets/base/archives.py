@@ -14,6 +14,7 @@ from typing import IO, NamedTuple
 from dassl.utils.progress import progress
 from safeio.archive_limits import Disproportion, refuse_disproportion
 
+UNPACKING = ".unpacking-"
 SPARE = 1 << 30  # bytes that stay free on the disk
 
 
@@ -39,8 +40,9 @@ def unpack(archive: Path, folder: Path, take: Mapping[str, str]) -> None:
         ArchiveError: a member is a link or a device, has an absolute path or a `..`; the archive is damaged or holds
             nothing of what was expected; or the disk is too small.
     """
+    remove_unpacked(folder)
     check_space(folder, archive.stat().st_size, archive)
-    waiting = folder / f".unpacking-{uuid.uuid4().hex[:12]}"
+    waiting = folder / f"{UNPACKING}{uuid.uuid4().hex[:12]}"
     try:
         count = unpacked = 0
         for member in progress(_members(archive), f"unpacking {archive.name}"):
@@ -61,6 +63,12 @@ def unpack(archive: Path, folder: Path, take: Mapping[str, str]) -> None:
         raise ArchiveError(f"{error}. Do not use this archive.") from error
     finally:
         shutil.rmtree(waiting, ignore_errors=True)
+
+
+def remove_unpacked(folder: Path) -> None:
+    """Remove what a killed command left half unpacked; to be called by who alone works in the folder."""
+    for left in folder.glob(f"{UNPACKING}*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def check_space(folder: Path, needed: int, what: Path) -> None:

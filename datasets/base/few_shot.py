@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import random
 from collections.abc import Callable, Iterable
@@ -19,8 +18,11 @@ from dassl.data.few_shot import group_by, sample_few_shot
 from datasets.base.published_splits import ForeignListError, read_foreign
 from datasets.base.splits import Split, relative
 from safeio.atomic import atomic_write_json
+from safeio.errors import MissingFile
+from safeio.read_back import DamagedFile, read_json
 
 MOST_VAL_SHOTS = 4
+CHOICE = {"origin_sha256": str, "sha256": [str], "train": [str], "val": [str]}
 DRAWN = ("train", "val")  # the parts that few-shot runs sample, in this order
 
 
@@ -81,16 +83,16 @@ def recall(
         print(f"Warning: a few-shot choice is passed over and drawn anew: {error.args[0]}")
     file = stem.with_name(stem.name + ".json")
     try:
-        kept = json.loads(file.read_text(encoding="utf-8"))
+        kept = read_json(file, CHOICE)
         chosen = tuple([find(part, path) for path in kept[part]] for part in DRAWN)
-        fine = kept["origin_sha256"] == origin and kept["sha256"] == [fingerprint(part, folder) for part in chosen]
-    except FileNotFoundError:
+        if kept["origin_sha256"] == origin and kept["sha256"] == [fingerprint(part, folder) for part in chosen]:
+            return chosen
+    except MissingFile:
         return None
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        fine = False
-    if not fine:
-        print(f"Warning: {file} is damaged, was edited or is of another split; the choice is drawn anew")
-    return chosen if fine else None
+    except (DamagedFile, KeyError):  # KeyError: an image that the split has not
+        pass
+    print(f"Warning: {file} is damaged, was edited or is of another split; the choice is drawn anew")
+    return None
 
 
 def _found(rows: list[tuple[str, int, str]], part: str, find: Callable[[str, str], Datum]) -> list[Datum]:

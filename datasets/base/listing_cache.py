@@ -12,11 +12,22 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 from dassl.utils.progress import progress
 from safeio.atomic import atomic_write_text
+from safeio.errors import MissingFile
+from safeio.read_back import DamagedFile, read_json, say
 
 VERSION = 1
+
+
+def file_name(value: Any) -> bool:
+    """the name of a file"""
+    return isinstance(value, str) and "/" not in value
+
+
+LISTING = {"version": int, "classes": {str: (int, [file_name])}}
 SETTLED = 2_000_000_000  # nanoseconds; a folder changed less long ago may change again without its time showing it
 
 
@@ -55,13 +66,10 @@ def list_classes(folder: Path, ignored: tuple[str, ...] = (), cache: Path | None
 
 def _read(cache: Path) -> dict[str, list]:
     try:
-        content = json.loads(cache.read_text(encoding="utf-8"))
-        if content["version"] != VERSION:
-            return {}
-        return {
-            name: [int(modified), files]
-            for name, (modified, files) in content["classes"].items()
-            if all(isinstance(file, str) and "/" not in file for file in files)
-        }
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        content = read_json(cache, LISTING)
+    except MissingFile:
         return {}
+    except DamagedFile as error:
+        say(f"{error} The folders are listed again.")
+        return {}
+    return content["classes"] if content["version"] == VERSION else {}

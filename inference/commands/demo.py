@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from runs.command_line import CommandParser, add_backbone, add_device
+from safeio.entry import command
 
 MISSING = "mmrl demo shows its page with Gradio, which is not installed: pip install -e '.[demo]'"
 
@@ -28,6 +29,7 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     parser = make_parser()

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runs.command_line import CommandParser, add_backbone
+from safeio.entry import command
 
 SUFFIXES = {"onnx": ".onnx", "torch": ".pt2", "torchscript": ".pt", "safetensors": ".safetensors", "hub-folder": ""}
 MISSING = "this needs a package that is not installed: pip install -e '.[export]' (ONNX) or '.[hub]' (--push)"
@@ -35,6 +36,7 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     parser = make_parser()

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runs.command_line import CommandParser, add_backbone, add_device
+from safeio.entry import command
 
 MISSING = "mmrl visualize draws with matplotlib, which is not installed: pip install -e '.[figures]'"
 
@@ -39,6 +40,7 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     parser = make_parser()

@@ -15,43 +15,23 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import gradio as gr
+from fastapi import FastAPI
 from PIL import Image
-from starlette.datastructures import MutableHeaders
-from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from inference.classes import ClassesError, check_classes
+from inference.demo.server import HOST, LARGEST
+from inference.demo.server import serve as answer
 from inference.images import read_image
 from inference.output import notes
 from inference.predictor import Predictor
 from safeio.errors import UserError
 
-HOST = "127.0.0.1"
-POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; frame-ancestors 'none'"
-)
 KEPT_SECONDS = 3600
 """How long dropped images stay in Gradio's cache folder."""
 EXPLANATION = (
     "One name per line. Names that the method was trained on keep its rule for trained classes, whatever their order; "
     "all others are new to it and marked so."
 )
-
-
-class LocalOnly:
-    """Sends the policy along with every answer."""
-
-    def __init__(self, app):
-        self.app = app
-
-    async def __call__(self, scope, receive, send):
-        async def send_with_policy(message):
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["Content-Security-Policy"] = POLICY
-            await send(message)
-
-        await self.app(scope, receive, send_with_policy if scope["type"] == "http" else send)
 
 
 def asked(run: Predictor, names: Sequence[str]) -> Predictor | str:
@@ -133,7 +113,7 @@ def _result(found: Sequence[Predictor | str], path: str, topk: int) -> None:
 
 
 def serve(page: gr.Blocks, port: int | None, wait: bool = True) -> str:
-    """Show the page on the loopback interface; returns its address, where `wait` is false at once.
+    """Show the page on the loopback interface; return its address, where `wait` is false at once.
 
     Args:
         port: None for the first free one from 7860 on.
@@ -141,20 +121,14 @@ def serve(page: gr.Blocks, port: int | None, wait: bool = True) -> str:
     Raises:
         OSError: the port is taken.
     """
-    hosts = {"allowed_hosts": [HOST, "localhost"]}
-    _, address, _ = page.launch(
+    app = gr.mount_gradio_app(
+        FastAPI(),
+        page,
+        path="/",
         server_name=HOST,
-        server_port=port,
-        share=False,
-        ssr_mode=False,
-        quiet=True,
-        inbrowser=False,
-        prevent_thread_lock=True,
-        theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
         footer_links=[],
-        app_kwargs={"middleware": [Middleware(LocalOnly), Middleware(TrustedHostMiddleware, **hosts)]},
+        max_file_size=LARGEST,
+        ssr_mode=False,
+        theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
     )
-    print(f"The page is at {address} (Ctrl-C ends it)", flush=True)
-    if wait:
-        page.block_thread()
-    return address
+    return answer(app, port, wait)

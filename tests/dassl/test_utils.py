@@ -16,8 +16,8 @@ from torch import nn
 
 from dassl import utils
 from dassl.utils.download import extract_archive
-from dassl.utils.logger import speak_any_text
 from safeio import archive_limits
+from safeio.entry import speak_any_text
 
 
 def test_json_is_written_like_the_published_splits(tmp_path):

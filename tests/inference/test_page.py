@@ -5,10 +5,12 @@ Most of it needs the extra demo, the last a Chromium as well.
 
 from __future__ import annotations
 
+import http.client
 import socket
 import sys
 import urllib.error
 import urllib.request
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -76,6 +78,56 @@ def test_only_this_machine_is_asked_and_answered(page):
         assert stranger not in text
     with pytest.raises(urllib.error.HTTPError, match="400"):
         urllib.request.urlopen(urllib.request.Request(page, headers={"Host": "somewhere.example"}))
+
+
+@pytest.mark.extras
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "https://somewhere.example"}, 403),
+        ({"Origin": "http://127.0.0.1:1"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}, 403),
+        ({"Content-Length": str(65 << 20)}, 413),
+        ({"Content-Length": "9" * 30}, 400),
+        ({"Host": "somewhere.example"}, 400),
+    ],
+)
+def test_uploads_from_elsewhere_or_without_bounds_are_refused(page, headers, status):
+    connection = http.client.HTTPConnection(urlsplit(page).netloc, timeout=30)
+    connection.putrequest("POST", "/gradio_api/upload", skip_host="Host" in headers)
+    for name, value in headers.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    assert connection.getresponse().status == status
+    connection.close()
+
+
+@pytest.mark.extras
+def test_an_upload_that_does_not_say_its_size_is_counted(page):
+    connection = http.client.HTTPConnection(urlsplit(page).netloc, timeout=60)
+
+    def endless():
+        yield b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+        for _ in range(70):
+            yield bytes(1 << 20)
+
+    try:
+        connection.request("POST", "/gradio_api/upload", endless(), {"Content-Type": "multipart/form-data; boundary=x"})
+        assert connection.getresponse().status >= 400
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # it hung up on the way
+
+
+@pytest.mark.extras
+def test_a_taken_port_is_named():
+    pytest.importorskip("uvicorn")
+    from inference.demo.server import listen
+
+    first = listen(None)
+    with pytest.raises(OSError, match=rf"Port {first.getsockname()[1]} is taken.*--port"):
+        listen(first.getsockname()[1])
+    first.close()
 
 
 @pytest.mark.extras

@@ -1,0 +1,64 @@
+"""The outermost frame of every command: what a user or the system caused is one line and an exit status."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from safeio.errors import for_people
+from safeio.escape import for_terminal
+
+WRONG, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
+"""Exit statuses: nothing could be done; Ctrl-C; whoever read the output has gone (128 + SIGPIPE), as shells say it."""
+
+
+def command(main: Callable[..., int]) -> Callable[..., int]:
+    """Wrap the `main` of a command: an error with a message for people is printed as one line, without a traceback."""
+
+    @wraps(main)
+    def run(*words: Any, **more: Any) -> int:
+        speak_any_text()
+        try:
+            status = main(*words, **more)
+            if sys.stdout is not None:
+                sys.stdout.flush()
+            return status
+        except KeyboardInterrupt:
+            return INTERRUPTED
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno == errno.EPIPE:
+                _say_no_more()
+                return PIPE_CLOSED
+            if (message := for_people(error)) is None:
+                raise
+            print(f"error: {for_terminal(message)}", file=sys.stderr)
+            if isinstance(error, OSError):
+                _say_no_more()
+            return WRONG
+
+    return run
+
+
+def speak_any_text() -> None:
+    """From now on what a terminal cannot show, or is no character, is printed as its number and not an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _say_no_more() -> None:
+    """Give stdout another end if it cannot take what is still held back, which Python would try once more."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            os.close(nowhere)
