@@ -46,8 +46,12 @@ def in_words(settings: Mapping[str, str]) -> str:
 
 
 def note(records: Iterable[Mapping[str, Any]]) -> str:
-    """Return a footnote for results of these runs; empty where all their settings are verified."""
+    """Return a footnote for results of these runs: what a method saw besides images and names, unverified settings."""
     found: dict[str, str] = {}
+    saw: dict[str, str] = {}
     for record in records:
         found |= record.get("unverified") or {}
-    return f"Settings that no published file says: {in_words(found)}." if found else ""
+        if besides := sources_of(str(record.get("method"))).get("saw"):
+            saw[str(record["method"])] = besides
+    notes = [f"{method} saw {what}." for method, what in sorted(saw.items())]
+    return " ".join([*notes, *([f"Settings that no published file says: {in_words(found)}."] if found else [])])

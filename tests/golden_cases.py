@@ -107,6 +107,10 @@ class Case:
             values["CLASS_TOKENS_LAYER"] = self.about["inject_before_block"] + 1
         if "template_zero_shot" in self.about:
             values["TEMPLATE"] = self.about["template"]
+        values |= {key.upper(): value for key, value in values.items() if key.endswith("_adapter_m")}
+        if "llm_texts" in self.about:
+            values["TEXTS"] = str(Path(tempfile.mkdtemp()) / "texts.json")
+            Path(values["TEXTS"]).write_text(json.dumps(self.about["llm_texts"]), encoding="utf-8")
         values.setdefault("PREC", "fp32")
         if self.about["method"] == "TwoStage":
             values.setdefault("DROPOUT", 0.0)  # its cases were run without (`adaptations`)
@@ -185,6 +189,11 @@ def trained(case: Case):
     return trainer
 
 
+def draw_text(trainer, case: Case, step: int) -> None:
+    """Let CoPrompt draw the text that the case drew in a step."""
+    trainer.method.drawn = lambda count: case["train/text_index"][step : step + 1]
+
+
 def take_steps(trainer, case: Case, first: int = 0, last: int | None = None) -> None:
     """The case's steps from `first` to before `last` (all by default): rates, losses and loss terms are the case's."""
     trainer.set_model_mode("train")
@@ -196,6 +205,9 @@ def take_steps(trainer, case: Case, first: int = 0, last: int | None = None) -> 
             rate = trainer.optim.param_groups[1]["lr"]
             close(rate, case["rate/new_layers"][step], 1e-9, f"rate of the new layers in step {step}")
         batch = {"img": case["train/images"][step], "label": case["train/labels"][step]}
+        if "train/images2" in case.arrays:
+            batch["img"] = [batch["img"], case["train/images2"][step]]
+            draw_text(trainer, case, step)
         shown = trainer.forward_backward(batch)
         assert "loss" in shown
         for name in case.group("step").keys() - {"lr", "dot"}:  # dot: of ProGrad's gradients, not shown

@@ -20,6 +20,9 @@ def outputs(trainer, images: torch.Tensor) -> dict[str, torch.Tensor]:
     if hasattr(method, "conditional_features"):  # features of the classes for each image
         return found | {"text_features": method.conditional_features(f_0)}
     found |= {"image_features": method.image_features(images), "text_features": w}
+    if hasattr(method, "adapter_image"):  # CoPrompt's outputs before the adapters
+        found["image_features_raw"] = super(type(method), method).image_output(images)
+        found["text_features_raw"] = super(type(method), method).class_output()
     if hasattr(method, "film_image"):  # DePT's similarities, before they are mixed with the head's logits
         found["similarity"] = method.similarity(found["image_features"], w)
     if hasattr(method, "w_0"):

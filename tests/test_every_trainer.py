@@ -84,6 +84,8 @@ def arguments(workshop: Path, name: str, kind: str, *options, output: Path | Non
         "OPTIM.MAX_EPOCH": 1,
         "OPTIM.LR": 0.01,
     }
+    if "TEXTS" in TRAINER_REGISTRY.get(name).defaults:
+        settings[f"TRAINER.{TRAINER_REGISTRY.get(name).settings_node}.TEXTS"] = "templates"
     if name in WITH_PRECISION:
         settings[f"TRAINER.{TRAINER_REGISTRY.get(name).settings_node}.PREC"] = "fp32"
     words = ["--root", workshop / kind, "--trainer", name, "--seed", 1, "--output-dir", output or workshop / "unused"]

@@ -20,6 +20,7 @@ from golden_cases import (
     cases,
     close,
     described,
+    draw_text,
     load_initial,
     parameters,
     trained,
@@ -63,6 +64,10 @@ def test_first_batch(case: Case):
     for name, value in case.group("zs").items():
         own, value = (trainer.method.t, value) if name.startswith("base") else (trainer.method.w_0, l2_normalize(value))
         close(own, value, FEATURES, f"zs/{name}")
+    if "train/images2" in case.arrays:
+        images = torch.stack([images, case["train/images2"][0]], dim=1)
+        draw_text(trainer, case, 0)
+        close(trainer.method.text_teachers(), case["llm/text_features"], FEATURES, "features of the texts")
     losses = trainer.losses(images, labels)
     for name, term in losses.terms.items():
         if f"step/{name}" in case.arrays:

@@ -53,7 +53,8 @@ class Workshop:
         """
         real = TRAINER_REGISTRY.get(trainer)
         side = self.sides[clip]
-        own = {key: value for key, value in ({"PREC": "fp32"} | settings).items() if key in real.defaults}
+        common = {"PREC": "fp32", "TEXTS": "templates"}
+        own = {key: value for key, value in (common | settings).items() if key in real.defaults}
         options = {f"TRAINER.{real.settings_node}.{key}": value for key, value in own.items()} | {
             "MODEL.BACKBONE.NAME": self.folder / f"{clip}.pt",
             "INPUT.SIZE": (side, side),

@@ -78,6 +78,7 @@ def agree(own: torch.Tensor, plain: torch.Tensor, tolerance: float, what: str, s
 def learned(trainer, images, labels) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """Loss terms and logits, and the gradients of a step."""
     trainer.set_model_mode("train")
+    torch.manual_seed(1)  # of what a method draws
     losses = trainer.losses(images, labels)
     trainer.method.backward(losses)
     values = {name: term.value.detach() for name, term in losses.terms.items()}
