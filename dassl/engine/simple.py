@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +16,7 @@ from dassl.data.data_manager import DataManager, DatasetWrapper
 from dassl.engine.base import TrainerBase
 from dassl.engine.callbacks import build_callbacks
 from dassl.engine.distributed import rank, share_models, share_progress, shared_out
-from dassl.engine.measurements import CURVE, Measures, read_curve
+from dassl.engine.measurements import Measures
 from dassl.engine.resume import Position, remove_positions, restore_position
 from dassl.engine.stop import StopRequest
 from dassl.evaluation.build import build_evaluator
@@ -32,8 +31,8 @@ from safeio.atomic import remove_leftovers
 from safeio.errors import MissingFile
 from safeio.read_back import DamagedFile, say
 
-GUESSING = 3
-"""Times the loss of guessing, above which a training went wrong; losses of several terms are above it too, but less."""
+GROWN = 1e5
+"""Size of a learned parameter that only a training gone wrong has."""
 FINAL_MODELS = ("last_step", "best_val")
 
 
@@ -166,7 +165,7 @@ class SimpleTrainer(TrainerBase):
         """Test the final model, print the time taken."""
         # Two wordings: result parsers in use look for the one or the other.
         print("Finish training\nFinished training")
-        self._say_if_it_learned_nothing()
+        self._say_if_it_grew()
         remove_positions(self.output_dir)
         if not self.cfg.TEST.NO_TEST:
             if self.cfg.TEST.FINAL_MODEL == "best_val":
@@ -179,14 +178,16 @@ class SimpleTrainer(TrainerBase):
         print(f"Elapsed: {timedelta(seconds=round(time.time() - self.time_start))}")
         self.close_writer()
 
-    def _say_if_it_learned_nothing(self) -> None:
-        """Warn of a last loss far above that of guessing: a rate too high leaves finite numbers that mean nothing."""
-        rows, guessing = read_curve(Path(self.output_dir) / CURVE), math.log(max(2, self.num_classes))
-        loss = rows[-1].get("loss") if rows else None
-        if isinstance(loss, int | float) and loss > GUESSING * guessing:
+    def _say_if_it_grew(self) -> None:
+        """Warn of parameters that no useful training ends with: a rate too high can leave losses that look harmless."""
+        models = (self._models[name] for name in self.get_model_names() if self._models[name] is not None)
+        learned = [parameter.detach().abs().max() for model in models for parameter in model.parameters()
+                   if parameter.requires_grad and parameter.numel()]  # fmt: skip
+        largest = max((float(value) for value in learned), default=0.0)
+        if not largest < GROWN:  # NaN is not less
             say(
-                f"The mean loss of the last epoch, {loss:.3g}, is far above that of guessing among {self.num_classes} "
-                f"classes, {guessing:.3g}: nothing useful was learned. Try a lower OPTIM.LR than {self.cfg.OPTIM.LR}."
+                f"Learned parameters have grown to {largest:.3g}: the training went wrong, its result means nothing. "
+                f"OPTIM.LR is {self.cfg.OPTIM.LR}; try a lower one."
             )
 
     def after_epoch(self) -> None:
