@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from reports.efficiency import cost, efficiency
 from reports.records import Run, find_runs, in_no_table, unreadable
 from reports.render.latex import Style, as_latex
 from reports.render.text import as_csv, as_markdown, as_terminal, figures_as_markdown
+from reports.significance import significance
 from reports.table_types import ALL_COLUMNS, COLUMNS, Table
 from reports.tables import accuracy_tables, presets_side_by_side
 from runs.command_line import CommandParser, add_seeds
@@ -49,6 +51,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--cost-by-dataset", action="store_true", help="efficiency by dataset too, not by method alone")
     parser.add_argument("--out", type=Path, help="file for the result (html: OUTPUT_DIR/report.html; others: printed)")
     parser.add_argument("--figures", type=Path, metavar="DIR", help="draw plots there; markdown shows them")
+    parser.add_argument("--significance", action="store_true", help="a table of which differences are more than noise")
     parser.add_argument("--column-width", choices=("single", "double"), help="of figures, in a two-column paper")
     parser.add_argument("--methods", nargs="+", help="only these, by registry name or as papers write them")
     parser.add_argument("--datasets", nargs="+", help="only these, in either spelling; the average is over them")
@@ -61,6 +64,7 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write what the command line asks for; the exit status says if there was anything to report."""
     args = make_parser().parse_args(arguments)
+    args.command = shlex.join(["report.py", *(sys.argv[1:] if arguments is None else arguments)])
     try:
         runs = chosen(find_runs(args.output), args)
         for folder in unreadable(args.output):
@@ -100,12 +104,14 @@ def chosen(runs: list[Run], args: argparse.Namespace) -> list[Run]:
     return runs
 
 
-def all_tables(runs: Sequence[Run], seeds: Sequence[int] | None, by_dataset: bool = False) -> list[Table]:
+def all_tables(runs: Sequence[Run], args: argparse.Namespace) -> list[Table]:
     """Every table that these runs have something for."""
+    seeds = args.seeds
     tables = accuracy_tables(runs, seeds)
     beside = [made for table in tables if (made := presets_side_by_side(table))]
-    costs = [cost(runs, seeds), *([efficiency(runs, seeds)] if by_dataset else [])]
-    return [table for table in (*tables, *beside, calibration(runs, seeds), *costs) if table.rows]
+    costs = [cost(runs, seeds), *([efficiency(runs, seeds)] if args.cost_by_dataset else [])]
+    compared = [significance(runs)] if args.significance or args.format == "html" else []
+    return [table for table in (*tables, *compared, *beside, calibration(runs, seeds), *costs) if table.rows]
 
 
 def draw_figures(runs: list[Run], args: argparse.Namespace) -> list[Path]:
@@ -131,12 +137,12 @@ def as_text(tables: Sequence[Table], args: argparse.Namespace) -> str:
 
 def write(runs: list[Run], args: argparse.Namespace, drawn: Sequence[Path] = ()) -> None:
     """The report in the format asked for, to a file or the terminal; Markdown shows the figures that were drawn."""
-    tables = all_tables(runs, args.seeds, args.cost_by_dataset)
+    tables = all_tables(runs, args)
     if args.format == "html":
         from reports.render.html import as_html
 
         path = args.out or args.output / "report.html"
-        atomic_write_text(path, as_html(runs, tables, args.output, args.seeds))
+        atomic_write_text(path, as_html(runs, tables, args.output, args.seeds, args.command))
         print(path)
         return
     text = as_text(tables, args)

@@ -26,6 +26,7 @@ from runs.sweep.plan import Request, expand, part_of
 from runs.sweep.process import TRAIN
 from runs.sweep.progress import Progress
 from runs.sweep.scheduler import MISSING, Drive, Executor, State, state_of
+from runs.sweep.search import parse_ranges, search
 from safeio.entry import command
 from safeio.file_names import own_data_name
 
@@ -47,6 +48,8 @@ def make_parser() -> argparse.ArgumentParser:
     what.add_argument("--set", nargs="+", default=[], action="extend", metavar="KEY=VALUE,VALUE", help="values to try")
     what.add_argument("--only", metavar="I/N", help="the I-th of N parts, each with the runs its tests need")
     what.add_argument("--retry-failed", action="store_true", help="run again what failed")
+    what.add_argument("--search", type=int, metavar="N", help="search settings in N trials")
+    what.add_argument("--range", nargs="+", default=[], metavar="KEY=LOW..HIGH[:log]", help="what --search tries")
     how = parser.add_argument_group("how")
     how.add_argument("--dry-run", action="store_true", help="print the plan and where it stands")
     how.add_argument("--print-commands", action="store_true", help="print a command per run that is not complete")
@@ -68,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; 0: all is complete, 1: something is missing, 2: wrong words, 130 or 143: stopped."""
     parser = make_parser()
     try:
-        words, settings = settings_apart(sys.argv[1:] if arguments is None else arguments, owners=("--set",))
+        words, settings = settings_apart(sys.argv[1:] if arguments is None else arguments, owners=("--set", "--range"))
     except PlanError as error:
         parser.error(str(error))
     args = parser.parse_args(words)
@@ -79,6 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         runs = planned(args)
         for run in runs:
             already_done(run, args.output, args.root)  # refuses what another request has left in its place
+        if args.search or args.range:
+            return run_search(args, runs)
         executor = None if args.dry_run or args.print_commands else make_executor(args)
     except PlanError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -95,6 +100,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         behind = f"   tests {run.model_folder}" if run.model_folder else ""
         print(f"{states[run.folder].status:<11} {run.folder}{behind}")
     print(summary(states))
+    return 0
+
+
+def run_search(args: argparse.Namespace, runs: Sequence[Run]) -> int:
+    """Search the settings of the one run that trains, and print the trials; returns the exit status.
+
+    Raises:
+        PlanError: it is not one run, or the ranges are wrong.
+    """
+    from tabulate import tabulate
+
+    trained = [run for run in runs if run.model_folder is None]
+    if len(trained) != 1:
+        raise PlanError(
+            f"--search is for one run, and these are {len(trained)}: name one method, dataset, seed and --shots."
+        )
+    if (args.search or 0) < 1:
+        raise PlanError("--search takes the number of trials, 1 or more.")
+    found = search(trained[0], args.search, parse_ranges(args.range), args.output, args.root)
+    print(tabulate(found, headers="keys", floatfmt=".4g"))
+    chosen = " ".join(f"{key}={value:.4g}" for key, value in found[0].items() if "." in key)
+    print(f"\nbest on validation images: {chosen}")
     return 0
 
 

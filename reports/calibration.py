@@ -46,7 +46,7 @@ def calibration(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Tabl
     heads = tuple(f"{part} {head}" for part in PARTS for head in METRICS)
     digits = tuple(digits for *_, digits in columns)
     caption = f"{CAPTION} {setup(measured)}" if measured else CAPTION
-    table = Table("calibration", "Calibration", caption, ("Dataset", "Method"), heads, digits)
+    table = Table("calibration", "Calibration", caption, ("Dataset", "Method"), heads, digits, higher_is_better=False)
     return with_rows(table, [row for row in rows if any(cell.score.mean is not None for cell in row[2])])
 
 

@@ -15,7 +15,7 @@ from yacs.config import CfgNode
 from dassl.data.data_manager import DataManager, DatasetWrapper
 from dassl.engine.base import TrainerBase
 from dassl.engine.callbacks import build_callbacks
-from dassl.engine.distributed import rank, share_models, share_progress, shared_out
+from dassl.engine.distributed import from_first, processes, rank, share_models, share_random_state, shared_out
 from dassl.engine.measurements import Measures
 from dassl.engine.resume import Position, remove_positions, restore_position
 from dassl.engine.stop import StopRequest
@@ -149,6 +149,11 @@ class SimpleTrainer(TrainerBase):
             raise MissingFile(f"RESUME is {self.cfg.RESUME!r}, which has no checkpoints of {self.get_model_names()}")
         if self.start_epoch and self.cfg.TEST.FINAL_MODEL == "best_val":
             self.best_result = self._best_result_so_far()
+        if self.start_epoch > self.max_epoch:
+            print(
+                f"Warning: OPTIM.MAX_EPOCH is {self.max_epoch}, but {self.start_epoch} epochs are trained already: "
+                f"nothing is trained, and the model of epoch {self.start_epoch} is tested"
+            )
         share_progress(self)
         self._keep_decoded_images()
         if "tensorboard" in self.cfg.TRAIN.TRACK:
@@ -259,3 +264,25 @@ class SimpleTrainer(TrainerBase):
             say(f"{error} The best model is sought among the epochs that follow.")
             return -np.inf
         return -np.inf if values[0] is None else float(values[0])
+
+
+def share_progress(trainer: SimpleTrainer) -> None:
+    """Where the first process's training stands, in every process: it alone has looked for something to resume."""
+    if processes() == 1:
+        return
+    names = trainer.get_model_names()
+    position = trainer.position
+    first = from_first(
+        {
+            "start_epoch": trainer.start_epoch,
+            "best_result": float(trainer.best_result),
+            "position": None if position is None else tuple(position),
+            "models": {name: trainer.checkpoint_state(name, trainer.start_epoch) for name in names},
+        }
+    )
+    if rank() != 0:
+        for name, state in first["models"].items():
+            trainer.restore_state(name, state)
+        trainer.start_epoch, trainer.best_result = first["start_epoch"], first["best_result"]
+        trainer.position = None if first["position"] is None else Position(*first["position"])
+    share_random_state()

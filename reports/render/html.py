@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import platform
+import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,18 +19,22 @@ from reports.build_charts import charts
 from reports.chart_types import COLOURS
 from reports.details import details
 from reports.records import Run, in_no_table
-from reports.render.text import BEST, Footnotes, below, compared_columns, number, own_number
+from reports.render.latex import as_latex
+from reports.render.text import BEST, Footnotes, as_csv, below, compared_columns, number, own_number
 from reports.table_types import Cell, Table, best_cells
 
 WEB = Path(__file__).parents[1] / "web"
 SCRIPTS = ("dom.js", "tables.js", "charts.js", "details.js")
 
 
-def as_html(runs: Sequence[Run], tables: Sequence[Table], root: Path, seeds: Sequence[int] | None = None) -> str:
+def as_html(
+    runs: Sequence[Run], tables: Sequence[Table], root: Path, seeds: Sequence[int] | None = None, command: str = ""
+) -> str:
     """The page. What comes from records is escaped, and the page's policy runs no script but its own.
 
     Args:
         root: the folder that the runs' folders are relative to, for their details.
+        command: the command line that made the page.
     """
     shown, left_out = details(runs, root)
     script = "\n".join((WEB / name).read_text(encoding="utf-8") for name in SCRIPTS)
@@ -43,11 +50,46 @@ def as_html(runs: Sequence[Run], tables: Sequence[Table], root: Path, seeds: Seq
         unfinished=[run for run in runs if not run.complete],
         left_out=left_out,
         outside=[run for run in runs if in_no_table(run)],
-        data={"charts": [asdict(chart) for chart in charts(runs, seeds)], "runs": shown, "colours": COLOURS},
+        origin=_origin(runs, command),
+        choices={head: _names(tables, head) for head in ("Dataset", "Method")},
+        data={
+            "charts": [asdict(chart) for chart in charts(runs, seeds)],
+            "runs": shown,
+            "colours": COLOURS,
+            "files": {table.name: {"csv": as_csv([table]), "latex": as_latex([table], "paper")} for table in tables},
+        },
         style=Markup((WEB / "style.css").read_text(encoding="utf-8")),
         script=Markup(f"\n{script}"),
         script_sum=base64.b64encode(hashlib.sha256(f"\n{script}".encode()).digest()).decode(),
     )
+
+
+def _origin(runs: Sequence[Run], command: str) -> str:
+    """Return when, by which command and commit, and from runs on which machines the page was made."""
+    devices = sorted({str((run.record.get("efficiency") or {}).get("device") or "") for run in runs} - {""})
+    told = {
+        "Made": time.strftime("%Y-%m-%d %H:%M %z"),
+        "command": command,
+        "commit": _commit(),
+        "machine": platform.platform(),
+        "runs measured on": ", ".join(devices),
+    }
+    return "; ".join(f"{name} {value}" for name, value in told.items() if value)
+
+
+def _commit() -> str:
+    """Return the code's commit, with a + if files differ from it; "" outside a git checkout."""
+    try:
+        words = ["git", "-C", str(WEB), "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"]
+        return subprocess.run(words, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def _names(tables: Sequence[Table], head: str) -> list[str]:
+    """Return every name in the columns under `head`, in order."""
+    found = [labels[table.labels.index(head)] for table in tables if head in table.labels for labels, _ in table.rows]
+    return list(dict.fromkeys(found))
 
 
 def _summary(runs: Sequence[Run]) -> str:
@@ -58,7 +100,9 @@ def _summary(runs: Sequence[Run]) -> str:
         "seed": {run.seed for run in runs},
     }
     told = [f"{len(names)} {name}{'' if len(names) == 1 else 's'}" for name, names in counted.items()]
-    return ", ".join([*told, *sorted({run.line.backbone for run in runs} - {""})])
+    rules = {f"{run.record['role']} ({why})" for run in runs if (why := run.record.get("role_reason"))}
+    rules_told = [f"prediction rule: {'; '.join(sorted(rules))}"] if rules else []
+    return ", ".join([*told, *sorted({run.line.backbone for run in runs} - {""}), *rules_told])
 
 
 def _for_template(table: Table) -> dict[str, Any]:

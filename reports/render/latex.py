@@ -154,7 +154,7 @@ def _own(cell: Cell, digits: int, marks: Sequence[int], place: int, shown: Colle
         [
             mean,
             deviation if "deviation" in shown else "",
-            rf"{{\tiny({score.seeds})}}" if "n" in shown else "",
+            rf"{{\tiny({score.seeds})}}" if "n" in shown and score.seeds else "",
             rf"$^{{{above}}}$" if above else "",
         ]
     )

@@ -60,7 +60,11 @@ def own_number(cell: Cell, digits: int, marks: Sequence[int] = (), shown: Collec
     if score.mean is None:
         return f"({score.incomplete})" if score.incomplete else ""
     deviation = "" if score.deviation is None else f"± {number(score.deviation, digits)}"
-    parts = {"accuracy": number(score.mean, digits), "deviation": deviation, "n": f"(n={score.seeds})"}
+    parts = {
+        "accuracy": number(score.mean, digits),
+        "deviation": deviation,
+        "n": f"(n={score.seeds})" if score.seeds else "",
+    }
     star = INCOMPLETE if score.incomplete else ""
     notes = "".join(f" [{mark}]" for mark in marks)
     return " ".join(text for key, text in parts.items() if text and key in shown) + star + notes

@@ -138,20 +138,25 @@ function lineOf(chart, series, x, y) {
 
 const pen = document.createElement("canvas").getContext("2d");
 
-// Beside each point, unless it would run into one that is there already; the legend has all names.
+// Beside each point where there is room; a name that finds room only farther away is tied to its point by a line.
 function addNames(chart, frame, lines, x, y) {
   pen.font = `12px ${getComputedStyle(document.body).fontFamily}`;
   const taken = chart.series.map(({ points: [p] }) => ({ left: x.place(p.x) - 7, right: x.place(p.x) + 7, y: y.place(p.y) }));
   chart.series.forEach(({ label, points: [p] }, i) => {
     const length = pen.measureText(label).width;
     const at = { x: x.place(p.x), y: y.place(p.y) };
+    const far = [24, 40, 60, 85].flatMap((by) => [[8, -by], [8, by], [-8 - length, -by], [-8 - length, by], [by, 0], [-by - length, 0]]);
     const corners = [8, -8 - length].flatMap((across) => [[across, -9], [across, 9]]); // between the bars
-    corners.push([11, 0], [-11 - length, 0], [-length / 2, -15], [-length / 2, 15], [8, -15], [8, 15], [-8 - length, 15]);
+    corners.push([11, 0], [-11 - length, 0], [-length / 2, -15], [-length / 2, 15], [8, -15], [8, 15], [-8 - length, 15], ...far);
     const sides = corners.map(([dx, dy]) => ({ left: at.x + dx, right: at.x + dx + length, y: at.y + dy }));
     const inside = (box) => box.left > frame.left && box.right < frame.width && box.y > 6;
     const apart = (a, b) => a.right < b.left || b.right < a.left || Math.abs(a.y - b.y) > 12;
-    const box = sides.find((side) => inside(side) && taken.every((other, j) => j === i || apart(side, other)));
-    if (!box) return;
+    const fits = sides.filter(inside);
+    const box = fits.find((side) => taken.every((other, j) => j === i || apart(side, other))) ?? fits[0] ?? sides[0];
+    if (Math.abs(box.y - at.y) > 20 || box.left - at.x > 20 || at.x - box.right > 20) {
+      const end = Math.min(Math.max(at.x, box.left), box.right);
+      lines[i].append(svg("line", { class: "tie", x1: at.x, y1: at.y, x2: end, y2: box.y + (box.y < at.y ? 5 : -5) }));
+    }
     taken.push(box);
     const [atX, anchor] = box.left >= at.x ? [box.left, "start"] : box.right <= at.x ? [box.right, "end"] : [at.x, "middle"];
     lines[i].append(svg("text", { class: "name", x: atX, y: box.y + 4, "text-anchor": anchor }, label));

@@ -35,6 +35,35 @@ function markGroups(table) {
   }
 }
 
+// Names that are switched off, by the head of their column.
+const off = { Dataset: new Set(), Method: new Set() };
+
+function unchosen(row) {
+  const heads = row.closest("table").tHead.rows[0].cells;
+  return [...heads].some((head, i) => off[head.textContent]?.has(row.cells[i].textContent));
+}
+
+for (const chip of document.querySelectorAll(".chips button")) {
+  chip.addEventListener("click", () => {
+    const on = chip.getAttribute("aria-pressed") !== "true";
+    chip.setAttribute("aria-pressed", String(on));
+    const names = off[chip.parentElement.dataset.head];
+    if (names) names[on ? "delete" : "add"](chip.textContent);
+    else document.body.classList.toggle(`without-${chip.textContent.split(" ")[0]}`, !on);
+    filterRows();
+  });
+}
+
+for (const button of document.querySelectorAll(".downloads button")) {
+  button.addEventListener("click", () => {
+    const { table } = button.parentElement.dataset;
+    const { kind } = button.dataset;
+    const address = URL.createObjectURL(new Blob([DATA.files[table][kind]], { type: "text/plain" }));
+    html("a", { href: address, download: `${table}.${kind === "csv" ? "csv" : "tex"}` }).click();
+    setTimeout(() => URL.revokeObjectURL(address), 1000);
+  });
+}
+
 function filterRows() {
   const words = document.getElementById("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
   const completeOnly = document.getElementById("complete-only").checked;
@@ -44,7 +73,7 @@ function filterRows() {
     const labels = [...row.cells].filter((cell) => !cell.classList.contains("number"));
     const text = labels.map((cell) => cell.textContent.toLowerCase()).join(" ");
     const incomplete = row.querySelector(".incomplete") !== null;
-    row.hidden = !words.every((word) => text.includes(word)) || (completeOnly && incomplete);
+    row.hidden = !words.every((word) => text.includes(word)) || (completeOnly && incomplete) || unchosen(row);
     shown += !row.hidden;
   }
   document.querySelectorAll("table.data").forEach(markGroups);

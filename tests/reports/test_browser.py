@@ -156,3 +156,32 @@ def test_it_prints(shown):
     tab.call("Emulation.setEmulatedMedia", media="print")
     assert tab.run("getComputedStyle(document.querySelector('nav')).display") == "none"
     assert tab.run("getComputedStyle(document.querySelector('.wide')).overflowX") == "visible"
+
+
+def test_names_and_columns_are_chosen_by_clicking(shown):
+    tab = shown()
+    chip = "[...document.querySelectorAll('.chips button')].find((one) => one.textContent === '{}').click()"
+    before = tab.run(ROWS)
+    tab.run(chip.format("CoOp"))
+    visible = tab.run(COLUMN.replace("tbody tr", "tbody tr:not([hidden])").format(1))
+    assert tab.run(ROWS) < before and "CoOp" not in visible and "MMRL" in visible
+    tab.run(chip.format("published"))
+    shown_columns = (
+        "[...document.querySelectorAll('#base2new thead th.other')].filter((one) => one.offsetParent).length"
+    )
+    assert tab.run(shown_columns) == 0
+    tab.run(chip.format("CoOp"))
+    assert tab.run(ROWS) == before and tab.complaints() == []
+
+
+def test_a_table_is_downloaded_and_no_name_of_a_scatter_is_missing_on_a_phone(shown):
+    tab = shown(width=390, height=844)
+    tab.run("window.saved = []; HTMLAnchorElement.prototype.click = () => {}")
+    tab.run("URL.createObjectURL = (blob) => { blob.text().then((text) => saved.push(text)); return 'blob:x'; }")
+    for kind in ("csv", "latex"):
+        tab.run(f"document.querySelector('#base2new [data-kind={kind}]').click()")
+    tab.run("new Promise((done) => setTimeout(done, 200))")
+    csv, latex = tab.run("saved")
+    assert csv.startswith("table,dataset,method") and r"\begin{tabular}" in latex
+    drawn = "document.querySelectorAll('#charts .name').length"
+    assert tab.run(drawn) == tab.run("DATA.charts.find((chart) => chart.kind === 'scatter').series.length")

@@ -1,0 +1,98 @@
+"""Search of settings: ranges, trials on validation images, going on where it was stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import sweep
+from runs.protocol import PlanError, plan
+from runs.record import RunRecord
+from runs.sweep.search import parse_ranges, search
+
+pytest.importorskip("optuna")
+WORDS = ["base2new", "--methods", "CoOp", "--datasets", "openmoji", "--seed", "1"]
+
+
+@pytest.mark.parametrize(
+    ("word", "low", "high", "whole", "log"),
+    [
+        ("OPTIM.LR=1e-4..1e-1:log", 1e-4, 0.1, False, True),
+        ("TRAINER.MMRL.ALPHA=0..1.0", 0, 1, False, False),
+        ("TRAINER.MMRL.N_REP_TOKENS=1..8", 1, 8, True, False),
+        ("TRAINER.MMRL.REG_WEIGHT=0.5..7.25", 0.5, 7.25, False, False),
+    ],
+)
+def test_ranges(word, low, high, whole, log):
+    (found,) = parse_ranges([word]).values()
+    assert (found.low, found.high, found.whole, found.log) == (low, high, whole, log)
+
+
+@pytest.mark.parametrize("word", ["OPTIM.LR", "OPTIM.LR=1", "OPTIM.LR=2..1", "OPTIM.LR=0..1:log", "OPTIM.LR=a..b"])
+def test_what_is_no_range_is_refused(word):
+    with pytest.raises(PlanError, match="--range"):
+        parse_ranges([word])
+
+
+class Carried:
+    """Stands in for train.py: accuracy is the highest where the rate is nearest to 0.3."""
+
+    def __init__(self):
+        self.runs = []
+
+    def __call__(self, runs, output: Path, root, extra):
+        (run,) = runs
+        self.runs.append(run)
+        record = RunRecord(output / run.folder, {})
+        record.write()
+        record.complete({"accuracy": 100 - 100 * abs(run.options["OPTIM.LR"] - 0.3)})
+        return []
+
+
+def test_trials_are_judged_on_validation_images_and_go_on(tmp_path):
+    (base,) = plan("base2new", "train", "CoOp", "openmoji", [1], [16])
+    ranges, carried = parse_ranges(["OPTIM.LR=0..1.0"]), Carried()
+    search(base, 3, ranges, tmp_path, "data", carried)
+    found = search(base, 12, ranges, tmp_path, "data", carried)
+    assert len(carried.runs) == 12 == len(found) and len({run.folder for run in carried.runs}) == 12
+    assert {run.options["TEST.SPLIT"] for run in carried.runs} == {"val"}
+    assert [trial["accuracy"] for trial in found] == sorted((trial["accuracy"] for trial in found), reverse=True)
+    assert abs(found[0]["OPTIM.LR"] - 0.3) < 0.15
+    assert len(search(base, 12, ranges, tmp_path, "data", carried)) == len(carried.runs) == 12
+
+
+def test_a_dataset_without_validation_images_is_refused(tmp_path):
+    class Fallen(Carried):
+        def __call__(self, runs, output, root, extra):
+            super().__call__(runs, output, root, extra)
+            (output / runs[0].folder / "log.txt").write_text(
+                "There are no validation images: evaluating on the test set"
+            )
+            return []
+
+    (base,) = plan("base2new", "train", "CoOp", "openmoji", [1], [16])
+    with pytest.raises(PlanError, match="must not choose by test images"):
+        search(base, 1, parse_ranges(["OPTIM.LR=0..1.0"]), tmp_path, "data", Fallen())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--search", "2"], "--range KEY=LOW..HIGH"),
+        (["--search", "0", "--range", "OPTIM.LR=0..1"], "1 or more"),
+        (["--search", "2", "--range", "OPTIM.LR=0..1", "--seeds", "1", "2"], "for one run"),
+    ],
+)
+def test_a_wrong_command_line(words, said, tmp_path, capsys):
+    assert sweep.main([*WORDS, "--output", str(tmp_path), *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_for_real(tmp_path, capsys):
+    """One trial of the command, by train.py."""
+    words = ["--search", "1", "--range", "OPTIM.LR=1e-4..1e-2:log", "--output", str(tmp_path), "--shots", "1"]
+    assert sweep.main([*WORDS, *words]) == 0
+    assert "best on validation images: OPTIM.LR=" in capsys.readouterr().out
+    (log,) = tmp_path.rglob("log.txt")
+    assert "Evaluate on the *val* set" in log.read_text()
