@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from dassl.config.validators import at_least, between
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.cosine import CosineMethod
 from trainers.base.method import l2_normalize
+from trainers.base.setting import Setting, precision
 from trainers.base.trainer import ClipTrainer
 
 
@@ -51,7 +53,7 @@ class CLIPAdapter(ClipTrainer):
     settings_node = "CLIPADAPTER"
     checkpoint_folder = "clip_adapter"
     defaults = {
-        "RATIO": 0.2,  # share of the adapted feature
-        "REDUCTION": 4,  # the bottleneck is this many times narrower than the feature
-        "PREC": "fp32",
+        "RATIO": Setting(0.2, between(0, 1), "share of the adapted feature"),
+        "REDUCTION": Setting(4, at_least(1), "the bottleneck is this many times narrower than the feature"),
+        "PREC": precision("fp32"),
     }

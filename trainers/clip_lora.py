@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from dassl.config.validators import above, at_least, below_one, each, one_of
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.cosine import CosineMethod
 from trainers.base.iterations import IterationTrainer
-from trainers.base.low_rank import LowRankUpdates
+from trainers.base.low_rank import ENCODERS, POSITIONS, PROJECTIONS, LowRankUpdates
+from trainers.base.setting import Setting, precision
 
 LOGIT_SCALE = 100.0
 """Logits are 100 * cosine; the trained temperature is not used."""
@@ -58,12 +60,12 @@ class CLIPLoRA(IterationTrainer):
     settings_node = "CLIPLORA"
     checkpoint_folder = "clip_lora"
     defaults = {
-        "R": 2,
-        "ALPHA": 1.0,  # the update is ALPHA / sqrt(R) B A
-        "PARAMS": ("q", "k", "v"),  # projections: q, k, v, o
-        "POSITION": "all",  # blocks: all, top3, bottom, mid, up, half-up or half-bottom
-        "ENCODER": "both",  # both, vision or text
-        "DROPOUT": 0.25,  # on what A reads
-        "N_ITERS": 500,  # iterations per shot
-        "PREC": "amp",
+        "R": Setting(2, at_least(1), "rank of the updates"),
+        "ALPHA": Setting(1.0, above(0), "the update is ALPHA / sqrt(R) B A"),
+        "PARAMS": Setting(("q", "k", "v"), each(one_of(*PROJECTIONS)), "projections: q, k, v, o"),
+        "POSITION": Setting("all", one_of(*POSITIONS), "blocks: all, top3, bottom, mid, up, half-up or half-bottom"),
+        "ENCODER": Setting("both", one_of(*ENCODERS), "both, vision or text"),
+        "DROPOUT": Setting(0.25, below_one(), "on what A reads"),
+        "N_ITERS": Setting(500, at_least(1), "iterations per shot"),
+        "PREC": precision("amp"),
     }

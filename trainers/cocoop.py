@@ -11,9 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dassl.config.validators import between
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.method import Losses, Method, Term, l2_normalize
 from trainers.base.prompt_context import context_prompts, plain_words, start_whole_context
+from trainers.base.setting import Setting, precision
 from trainers.base.trainer import ClipTrainer
 
 ROWS_AT_ONCE = 20_000
@@ -74,7 +76,7 @@ class CoCoOp(ClipTrainer):
     settings_node = "COCOOP"
     checkpoint_folder = "prompt_learner"
     defaults = {
-        "N_CTX": 16,
-        "CTX_INIT": "",  # words to start from, a row for each; N_CTX is then not read
-        "PREC": "fp16",
+        "N_CTX": Setting(16, between(1, 76), "rows of the context"),
+        "CTX_INIT": Setting("", meaning="words to start from, a row for each; N_CTX is then not read"),
+        "PREC": precision("fp16"),
     }

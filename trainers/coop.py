@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from dassl.config.validators import between, one_of
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.cosine import CosineMethod
 from trainers.base.prompt_context import context_prompts, plain_words, start_whole_context
+from trainers.base.setting import Setting, precision
 from trainers.base.trainer import ClipTrainer
 
 
@@ -56,9 +58,9 @@ class CoOp(ClipTrainer):
     settings_node = "COOP"
     checkpoint_folder = "prompt_learner"
     defaults = {
-        "N_CTX": 16,
-        "CSC": False,  # a context of its own for every class
-        "CTX_INIT": "",  # words to start from, a row for each; N_CTX and CSC are then not read
-        "PREC": "fp16",
-        "CLASS_TOKEN_POSITION": "end",  # end, middle or front
+        "N_CTX": Setting(16, between(1, 76), "rows of the context"),
+        "CSC": Setting(False, meaning="a context of its own for every class"),
+        "CTX_INIT": Setting("", meaning="words to start from, a row for each; N_CTX and CSC are then not read"),
+        "PREC": precision("fp16"),
+        "CLASS_TOKEN_POSITION": Setting("end", one_of("end", "middle", "front"), "end, middle or front"),
     }

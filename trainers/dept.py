@@ -14,9 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dassl.config.validators import NUMBER, between
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.cosine import CosineMethod
 from trainers.base.method import Losses, Term, l2_normalize, over_trained
+from trainers.base.setting import Setting
 from trainers.base.trainer import ClipTrainer
 from trainers.coop import CoOp
 from trainers.kgcoop import KgCoOp
@@ -92,8 +94,8 @@ def dept(host: type[ClipTrainer], **changed: Any) -> type[ClipTrainer]:
         "settings_node": name,
         "defaults": host.defaults
         | {
-            "WEIGHT": 0.7,  # share of the head, in the loss and in predicting trained classes
-            "LR_EXP": 6.5,  # the head learns so many times as fast as the prompts
+            "WEIGHT": Setting(0.7, between(0, 1), "share of the head, in the loss and in predicting trained classes"),
+            "LR_EXP": Setting(6.5, NUMBER, "the head learns so many times as fast as the prompts"),
         }
         | changed,
     }

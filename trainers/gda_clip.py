@@ -16,11 +16,13 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from dassl.config import ConfigError
+from dassl.config.validators import at_least, each, one_of
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils.progress import print_line
 from trainers.base.feature_trainer import FeatureMethod
 from trainers.base.method import accuracy
-from trainers.base.templates import ensemble
+from trainers.base.setting import Setting, precision
+from trainers.base.templates import TEMPLATE, ensemble
 from trainers.base.training_free import OnePassTrainer
 
 LOGIT_SCALE = 100.0
@@ -162,10 +164,14 @@ class GDACLIP(OnePassTrainer):
     settings_node = "GDACLIP"
     checkpoint_folder = "gda_clip"
     defaults = {
-        "MODE": "few_shot",  # or base2new, whose covariance is the plain mean of the classes'
-        "AUGMENT_EPOCH": 10,  # augmented views of each training image
-        "TEMPLATES": (),  # empty: the dataset's, on ImageNet an ensemble of seven
-        "PREC": "fp32",
+        "MODE": Setting(
+            "few_shot",
+            one_of("few_shot", "base2new"),
+            "or base2new, whose covariance is the plain mean of the classes'",
+        ),
+        "AUGMENT_EPOCH": Setting(10, at_least(1), "augmented views of each training image"),
+        "TEMPLATES": Setting((), each(TEMPLATE), "empty: the dataset's, on ImageNet an ensemble of seven"),
+        "PREC": precision("fp32"),
     }
 
     def check_cfg(self, cfg: CfgNode) -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from dassl.config import ConfigError
+from dassl.config.validators import at_least, between, or_auto
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.deep_prompts import AUTO, check_depth, random_prompts, text_prompts
 from trainers.base.prompt_context import context_prompts, plain_words, start_context
+from trainers.base.setting import Setting, precision
 from trainers.vpt import VPT, VPTMethod
 
 
@@ -54,10 +56,18 @@ class IVLP(VPT):
     method_class = IVLPMethod
     settings_node = "IVLP"
     defaults = {
-        "N_CTX_VISION": 2,
-        "N_CTX_TEXT": 2,
-        "CTX_INIT": "a photo of a",  # the words that the context starts from; used up to four context rows
-        "PROMPT_DEPTH_VISION": AUTO,  # layers with prompts of their own, 0 for none; auto: by the depth, 9 of 12
-        "PROMPT_DEPTH_TEXT": AUTO,
-        "PREC": "fp16",
+        "N_CTX_VISION": Setting(2, between(0, 76), "prompts in each layer of the image encoder"),
+        "N_CTX_TEXT": Setting(2, between(1, 76), "rows of the context"),
+        "CTX_INIT": Setting(
+            "a photo of a", meaning="the words that the context starts from; used up to four context rows"
+        ),
+        "PROMPT_DEPTH_VISION": Setting(
+            AUTO, or_auto(at_least(0)), "layers with prompts of their own, 0 for none; auto: by the depth, 9 of 12"
+        ),
+        "PROMPT_DEPTH_TEXT": Setting(
+            AUTO,
+            or_auto(at_least(0)),
+            "layers with prompts of their own, 1 for the input alone; auto: by the depth, 9 of 12",
+        ),
+        "PREC": precision("fp16"),
     }

@@ -8,8 +8,10 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from dassl.config.validators import at_least
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.method import Losses, Term, cosine_distance
+from trainers.base.setting import Setting
 from trainers.coop import CoOp, CoOpMethod
 
 
@@ -33,4 +35,8 @@ class KgCoOp(CoOp):
 
     method_class = KgCoOpMethod
     settings_node = "KGCOOP"
-    defaults = CoOp.defaults | {"N_CTX": 4, "CTX_INIT": "a photo of a", "W": 8.0}
+    defaults = CoOp.defaults | {
+        "N_CTX": 4,
+        "CTX_INIT": "a photo of a",
+        "W": Setting(8.0, at_least(0), "weight of staying close to the hand-written prompt"),
+    }

@@ -14,10 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dassl.config.validators import at_least
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils.progress import print_line
 from trainers.base.feature_trainer import FeatureMethod
 from trainers.base.method import accuracy
+from trainers.base.setting import Setting, precision
 from trainers.base.training_free import OnePassTrainer
 
 WITHOUT_VALIDATION = 0.316
@@ -118,8 +120,8 @@ class LinearProbe(OnePassTrainer):
     settings_node = "LINEARPROBE"
     checkpoint_folder = "linear_probe"
     defaults = {
-        "C": 0.0,  # inverse strength of the penalty; 0: searched
-        "PREC": "fp32",
+        "C": Setting(0.0, at_least(0), "inverse strength of the penalty; 0: searched"),
+        "PREC": precision("fp32"),
     }
 
     def run_epoch(self) -> None:

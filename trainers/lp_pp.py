@@ -18,10 +18,12 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from dassl.config import ConfigError
+from dassl.config.validators import at_least
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils.progress import print_line
 from trainers.base.feature_trainer import FeatureMethod, FeatureTrainer
 from trainers.base.method import Losses, Term, accuracy
+from trainers.base.setting import Setting, precision
 from trainers.base.templates import ensemble
 
 START_FACTOR = 250.0
@@ -90,8 +92,8 @@ class LPpp(FeatureTrainer):
     settings_node = "LPPP"
     checkpoint_folder = "lp_pp"
     defaults = {
-        "ALPHA_EVERY": 10,  # epochs between steps of the class factors
-        "PREC": "fp32",
+        "ALPHA_EVERY": Setting(10, at_least(1), "epochs between steps of the class factors"),
+        "PREC": precision("fp32"),
     }
 
     def check_cfg(self, cfg: CfgNode) -> None:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from dassl.config.validators import at_least, between, or_auto
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.cosine import CosineMethod
 from trainers.base.deep_prompts import AUTO, check_depth, image_prompts, random_prompts, text_prompts
 from trainers.base.prompt_context import context_prompts, start_context
+from trainers.base.setting import Setting, precision
 from trainers.base.trainer import ClipTrainer
 
 
@@ -58,8 +60,14 @@ class MaPLe(ClipTrainer):
     settings_node = "MAPLE"
     checkpoint_folder = "MultiModalPromptLearner"
     defaults = {
-        "N_CTX": 2,
-        "CTX_INIT": "a photo of a",  # the words that the context starts from; used up to four context rows
-        "PROMPT_DEPTH": AUTO,  # layers with prompts of their own; auto: by the shallower encoder's depth, 9 of 12
-        "PREC": "fp16",
+        "N_CTX": Setting(2, between(1, 76), "rows of the context"),
+        "CTX_INIT": Setting(
+            "a photo of a", meaning="the words that the context starts from; used up to four context rows"
+        ),
+        "PROMPT_DEPTH": Setting(
+            AUTO,
+            or_auto(at_least(1)),
+            "layers with prompts of their own; auto: by the shallower encoder's depth, 9 of 12",
+        ),
+        "PREC": precision("fp16"),
     }

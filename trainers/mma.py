@@ -13,11 +13,15 @@ from torch import Tensor, nn
 
 from clip.block import TokenBranch
 from dassl.config import ConfigError
+from dassl.config.validators import Rule, Values, at_least, is_number, or_auto
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.cosine import CosineMethod
 from trainers.base.deep_prompts import AUTO, by_depth
 from trainers.base.method import Losses, l2_normalize
+from trainers.base.setting import Setting, precision
 from trainers.base.trainer import ClipTrainer
+
+OTHER_THAN_ZERO = Rule("a number other than 0", lambda value: is_number(value) and value != 0)
 
 
 class Adapter(nn.Module):
@@ -136,6 +140,14 @@ def adapted_layers(start: int | str, end: int | str, depth: int) -> list[int]:
     return list(range(start, end + 1))
 
 
+def start_before_end(values: Values) -> str | None:
+    """ADAPTER_START lies below ADAPTER_END."""
+    start, end = (values[f"TRAINER.MMADAPTER.ADAPTER_{edge}"] for edge in ("START", "END"))
+    if isinstance(start, int) and isinstance(end, int) and start > end:
+        return f"TRAINER.MMADAPTER.ADAPTER_START is {start}, behind ADAPTER_END, which is {end}"
+    return None
+
+
 @TRAINER_REGISTRY.register()
 class MMA(ClipTrainer):
     """Trains MMA with the engine's optimiser and schedule."""
@@ -143,11 +155,16 @@ class MMA(ClipTrainer):
     method_class = MMAMethod
     settings_node = "MMADAPTER"
     checkpoint_folder = "AdapterLearner"
+    dependencies = (start_before_end,)
     defaults = {
-        "TEXT_CTX_INIT": "a photo of a",
-        "ADAPTER_START": AUTO,  # the first layer with adapters, 0 the embedding stage; auto: by the depth, 5 of 12
-        "ADAPTER_END": AUTO,  # the last; auto: the top
-        "ADAPTER_DIM": 32,
-        "ADAPTER_SCALE": 0.001,
-        "PREC": "fp16",
+        "TEXT_CTX_INIT": Setting("a photo of a", meaning="words before the class name"),
+        "ADAPTER_START": Setting(
+            AUTO,
+            or_auto(at_least(0)),
+            "the first layer with adapters, 0 the embedding stage; auto: by the depth, 5 of 12",
+        ),
+        "ADAPTER_END": Setting(AUTO, or_auto(at_least(0)), "the last; auto: the top"),
+        "ADAPTER_DIM": Setting(32, at_least(1), "width r of the narrow space"),
+        "ADAPTER_SCALE": Setting(0.001, OTHER_THAN_ZERO, "s, how much of an adapter's output is added"),
+        "PREC": precision("fp16"),
     }

@@ -16,12 +16,16 @@ from torch import Tensor, nn
 
 from clip.transformer import Paused
 from dassl.config import ConfigError
+from dassl.config.validators import Rule, at_least, between, is_number
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.method import Losses, Method, Term, cosine_distance, l2_normalize
+from trainers.base.setting import Setting, precision
 from trainers.base.trainer import ClipTrainer
 
 LOGIT_SCALE = 100.0
 """Logits are 100 * cosine; the trained temperature is not used."""
+
+LAYERS = Rule("layers, numbered from 1", lambda value: all(is_number(v) and v >= 1 for v in value))
 
 
 class SpaceTokens:
@@ -86,7 +90,7 @@ class MMRLMethod(Method):
         return self.proj_rep
 
     def deep_tokens(self, maps: nn.ModuleList, layers: Sequence[int]) -> SpaceTokens:
-        """The learned tokens of one encoder."""
+        """Hook: the learned tokens of one encoder."""
         return SpaceTokens(self.space, maps, layers)
 
     def class_features(self) -> Tensor:
@@ -119,18 +123,28 @@ class MMRLMethod(Method):
             "cos_img": Term(cosine_distance(f_c, f_0), weight),
             "cos_text": Term(cosine_distance(w, self.w_0), weight),
         }
+        terms |= self.more_terms(f_c, f_r, w, labels)
         return Losses(terms, alpha * class_logits + (1 - alpha) * rep_logits)
+
+    def more_terms(self, f_c: Tensor, f_r: Tensor, w: Tensor, labels: Tensor) -> dict[str, Term]:
+        """Hook: loss terms that a method built on MMRL adds; f_c and f_r (B, E), w (C, E), labels (B,)."""
+        return {}
 
     def logits(self, images: Tensor, class_features: Tensor, seen: Tensor) -> Tensor:
         """Seen classes: both features, mixed by alpha. Others: the class token alone, which stayed general."""
         f_c, f_r = self.image_features(self.lower(images))
-        alpha, w = self.settings.ALPHA, class_features
+        w = class_features
         class_logits, rep_logits = LOGIT_SCALE * f_c @ w.t(), LOGIT_SCALE * f_r @ w.t()
+        return self.predict(class_logits, rep_logits, seen)
+
+    def predict(self, class_logits: Tensor, rep_logits: Tensor, seen: Tensor) -> Tensor:
+        """Hook: scores (B, C) from both features' logits; `seen` as in `logits`."""
+        alpha = self.settings.ALPHA
         return torch.where(seen, alpha * class_logits + (1 - alpha) * rep_logits, class_logits)
 
 
 def rep_layers(given: Sequence[int], depth: int) -> list[int]:
-    """The layers that get tokens: those given, or the upper half of a encoder of `depth` layers (12: 6 to 12).
+    """The layers that get tokens: those given, or the upper half of an encoder of `depth` layers (12: 6 to 12).
 
     Raises:
         dassl.config.ConfigError: a layer that the backbone does not have, or one named twice or out of order.
@@ -152,10 +166,14 @@ class MMRL(ClipTrainer):
     settings_node = "MMRL"
     checkpoint_folder = "MultiModalRepresentationLearner"
     defaults = {
-        "ALPHA": 0.7,
-        "REG_WEIGHT": 1.0,
-        "N_REP_TOKENS": 5,
-        "REP_LAYERS": (),  # empty: the upper half of each encoder
-        "REP_DIM": 512,
-        "PREC": "fp16",
+        "ALPHA": Setting(
+            0.7,
+            between(0, 1),
+            "weight of the class token beside the representation tokens, in the loss and in predicting",
+        ),
+        "REG_WEIGHT": Setting(1.0, at_least(0), "weight of staying close to zero-shot CLIP"),
+        "N_REP_TOKENS": Setting(5, between(1, 75), "K, the representation tokens"),
+        "REP_LAYERS": Setting((), LAYERS, "empty: the upper half of each encoder"),
+        "REP_DIM": Setting(512, at_least(1), "width of the shared space they live in"),
+        "PREC": precision("fp16"),
     }

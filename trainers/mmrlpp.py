@@ -13,7 +13,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from dassl.config.validators import at_least, between
 from dassl.engine import TRAINER_REGISTRY
+from trainers.base.setting import Setting
 from trainers.mmrl import MMRL, MMRLMethod, SpaceTokens
 
 
@@ -99,4 +101,8 @@ class MMRLpp(MMRL):
 
     method_class = MMRLppMethod
     settings_node = "MMRLpp"
-    defaults = MMRL.defaults | {"BETA": 0.9, "PROJ_LORA_DIM": 64, "RES_LORA_DIM": 4}
+    defaults = MMRL.defaults | {
+        "BETA": Setting(0.9, between(0, 1), "share of a layer's own tokens; the rest is what left the layer below"),
+        "PROJ_LORA_DIM": Setting(64, at_least(1), "rank of the projection's update"),
+        "RES_LORA_DIM": Setting(4, at_least(1), "rank of the layers' own updates"),
+    }

@@ -12,9 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dassl.config.validators import NUMBER, above
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.method import Losses, Term
 from trainers.base.prompt_context import placeholders
+from trainers.base.setting import Setting
 from trainers.coop import CoOp, CoOpMethod
 
 
@@ -73,4 +75,9 @@ class ProGrad(CoOp):
 
     method_class = ProGradMethod
     settings_node = "PROGRAD"
-    defaults = CoOp.defaults | {"N_CTX": 4, "CTX_INIT": "a photo of a", "T": 1.0, "LAMBDA": 1.0}
+    defaults = CoOp.defaults | {
+        "N_CTX": 4,
+        "CTX_INIT": "a photo of a",
+        "T": Setting(1.0, above(0), "temperature of the distillation"),
+        "LAMBDA": Setting(1.0, NUMBER, "share of the conflicting gradient that is taken out"),
+    }

@@ -15,9 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clip.vision import VisionTransformer
+from dassl.config.validators import NUMBER, at_least
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.feature_trainer import FeatureMethod, FeatureTrainer
 from trainers.base.method import Losses, Term, l2_normalize
+from trainers.base.setting import Setting, precision
 from trainers.base.templates import ensemble
 
 LOGIT_SCALE = 100.0
@@ -66,9 +68,11 @@ class ProLIP(FeatureTrainer):
     settings_node = "PROLIP"
     checkpoint_folder = "prolip"
     defaults = {
-        "LAMBDA": -1.0,  # weight of staying close to the start; negative: one over the images of each class
-        "AUG_VIEWS": 300,  # augmented views of each training image
-        "PREC": "fp32",
+        "LAMBDA": Setting(
+            -1.0, NUMBER, "weight of staying close to the start; negative: one over the images of each class"
+        ),
+        "AUG_VIEWS": Setting(300, at_least(1), "augmented views of each training image"),
+        "PREC": precision("fp32"),
     }
 
     def before_train(self) -> None:

@@ -12,8 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dassl.config.validators import NUMBER, above, at_least, between
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.method import Losses, Term, l2_normalize
+from trainers.base.setting import Setting
 from trainers.base.templates import ensemble
 from trainers.ivlp import IVLP, IVLPMethod
 
@@ -54,12 +56,12 @@ class PromptSRC(IVLP):
     method_class = PromptSRCMethod
     settings_node = "PROMPTSRC"
     defaults = IVLP.defaults | {
-        "N_CTX_VISION": 4,
-        "N_CTX_TEXT": 4,
-        "TEXT_LOSS_WEIGHT": 25.0,
-        "IMAGE_LOSS_WEIGHT": 10.0,
-        "GPA_MEAN": 15.0,
-        "GPA_STD": 1.0,
+        "N_CTX_VISION": Setting(4, between(0, 76), "prompts in each layer of the image encoder"),
+        "N_CTX_TEXT": Setting(4, between(1, 76), "rows of the context"),
+        "TEXT_LOSS_WEIGHT": Setting(25.0, at_least(0), "weight of text features staying close to CLIP's"),
+        "IMAGE_LOSS_WEIGHT": Setting(10.0, at_least(0), "weight of image features staying close to CLIP's"),
+        "GPA_MEAN": Setting(15.0, NUMBER, "epoch with the largest weight in the average"),
+        "GPA_STD": Setting(1.0, above(0), "width of the average, in epochs"),
     }
 
     def build_model(self) -> None:

@@ -15,10 +15,12 @@ from torch import Tensor, nn
 
 from clip.substitute import with_weights
 from dassl.config import ConfigError
+from dassl.config.validators import NUMBER
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils.checkpoint import load_checkpoint
 from trainers.base.cosine import CosineMethod
 from trainers.base.frozen_clip import FrozenCLIP
+from trainers.base.setting import Setting, precision
 from trainers.base.templates import ensemble
 from trainers.base.trainer import ClipTrainer
 
@@ -85,7 +87,7 @@ class TaskRes(ClipTrainer):
     settings_node = "TaskRes"
     checkpoint_folder = "prompt_learner"
     defaults = {
-        "RESIDUAL_SCALE": 0.5,
-        "ENHANCED_BASE": "none",  # or a file with the text projection of an enhanced base
-        "PREC": "fp32",
+        "RESIDUAL_SCALE": Setting(0.5, NUMBER, "how much of the learned residual is added"),
+        "ENHANCED_BASE": Setting("none", meaning="or a file with the text projection of an enhanced base"),
+        "PREC": precision("fp32"),
     }

@@ -11,11 +11,14 @@ from torch import Tensor, nn
 
 from clip.block import QuickGELU
 from dassl.config import ConfigError
+from dassl.config.validators import at_least, between, or_auto
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.cosine import CosineMethod
 from trainers.base.deep_prompts import AUTO, by_depth
 from trainers.base.method import Losses, Term, cosine_distance, l2_normalize
 from trainers.base.prompt_context import context_prompts, start_context
+from trainers.base.setting import Setting, precision
+from trainers.base.templates import TEMPLATE
 from trainers.base.trainer import ClipTrainer
 from trainers.cocoop import bottleneck
 
@@ -85,10 +88,15 @@ class TCP(ClipTrainer):
     settings_node = "TCP"
     checkpoint_folder = "prompt_learner"
     defaults = {
-        "N_CTX": 4,
-        "CTX_INIT": "",
-        "TEMPLATE": "",  # of class prompts, [ctx] for the context; without it the context replaces their first tokens;
-        # empty: [ctx] and the name, ending as the dataset's
-        "CLASS_TOKENS_LAYER": AUTO,  # 1-based; auto: behind two thirds of the text encoder's layers
-        "PREC": "fp16",
+        "N_CTX": Setting(4, between(1, 76), "rows of the context"),
+        "CTX_INIT": Setting("", meaning="words to start from; empty: random"),
+        "TEMPLATE": Setting(
+            "",
+            TEMPLATE,
+            "of class prompts, [ctx] for the context (else in place of their first tokens); empty: the dataset's",
+        ),
+        "CLASS_TOKENS_LAYER": Setting(
+            AUTO, or_auto(at_least(1)), "1-based; auto: behind two thirds of the text encoder's layers"
+        ),
+        "PREC": precision("fp16"),
     }

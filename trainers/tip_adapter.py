@@ -21,11 +21,13 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from dassl.config import ConfigError
+from dassl.config.validators import above, at_least, each, one_of
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils.progress import print_line
 from trainers.base.feature_trainer import FeatureMethod
 from trainers.base.method import Losses, Term, accuracy
-from trainers.base.templates import ensemble
+from trainers.base.setting import Setting, precision
+from trainers.base.templates import TEMPLATE, ensemble
 from trainers.base.training_free import OnePassTrainer
 
 LOGIT_SCALE = 100.0
@@ -119,14 +121,14 @@ class TipAdapter(OnePassTrainer):
     settings_node = "TIPADAPTER"
     checkpoint_folder = "tip_adapter"
     defaults = {
-        "SELECT_ON": "val",  # or test: the published protocol
-        "INIT_BETA": 1.0,
-        "INIT_ALPHA": 1.17,
-        "SEARCH_SCALE": (7.0, 3.0),  # upper ends of the grids of beta and alpha
-        "SEARCH_STEP": (200, 20),  # how many of each
-        "AUGMENT_EPOCH": 10,  # keys are means over that many random crops
-        "TEMPLATES": (),  # empty: the dataset's, on ImageNet an ensemble of seven
-        "PREC": "fp32",
+        "SELECT_ON": Setting("val", one_of("val", "test"), "or test: the published protocol"),
+        "INIT_BETA": Setting(1.0, at_least(0), "sharpness of the affinity where nothing is searched"),
+        "INIT_ALPHA": Setting(1.17, at_least(0), "weight of the cache where nothing is searched"),
+        "SEARCH_SCALE": Setting((7.0, 3.0), each(above(0), 2), "upper ends of the grids of beta and alpha"),
+        "SEARCH_STEP": Setting((200, 20), each(at_least(1), 2), "how many of each"),
+        "AUGMENT_EPOCH": Setting(10, at_least(1), "keys are means over that many random crops"),
+        "TEMPLATES": Setting((), each(TEMPLATE), "empty: the dataset's, on ImageNet an ensemble of seven"),
+        "PREC": precision("fp32"),
     }
 
     def check_cfg(self, cfg: CfgNode) -> None:

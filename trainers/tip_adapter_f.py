@@ -15,9 +15,10 @@ import torch
 
 from dassl.engine import TRAINER_REGISTRY
 from dassl.optim import build_lr_scheduler
+from dassl.optim.lr_schedule import EpochScheduler
 from dassl.utils.progress import print_line
 from trainers.base.feature_trainer import FeatureTrainer
-from trainers.base.method import Losses, accuracy
+from trainers.base.method import accuracy
 from trainers.tip_adapter import TipAdapter, TipAdapterMethod
 
 
@@ -35,14 +36,19 @@ class TipAdapterF(TipAdapter):
     settings_node = "TIPADAPTERF"
     checkpoint_folder = "tip_adapter_f"
     learns = True
+    schedule_unit = "step"
     run_epoch = FeatureTrainer.run_epoch
 
-    def build_model(self) -> None:
-        super().build_model()
+    def build_schedule(self) -> EpochScheduler:
+        """The published one: MAX_EPOCH and its kin count steps, as many as the epochs have."""
         steps = self.cfg.OPTIM.clone()
         steps.defrost()
         steps.MAX_EPOCH *= max(1, len(self.train_loader_x))
-        self.sched = self._scheds[self.checkpoint_folder] = build_lr_scheduler(self.optim, steps)
+        steps.SCHEDULE_UNIT = "epoch"
+        return build_lr_scheduler(self.optim, steps)
+
+    def build_model(self) -> None:
+        super().build_model()
         self.best = {"result": -1.0, "epoch": -1, "keys": self.method.keys.detach()}
 
     def before_train(self) -> None:
@@ -55,13 +61,6 @@ class TipAdapterF(TipAdapter):
     def epoch_batches(self) -> tuple[int, Iterator[dict[str, Any]]]:
         """Every image once in random order, each epoch under a view of its own, as if augmented anew."""
         return self.shuffled_batches(self.settings.AUGMENT_EPOCH + self.epoch)
-
-    def backward_and_step(self, losses: Losses) -> None:
-        super().backward_and_step(losses)
-        self.update_lr()
-
-    def finish_epoch(self) -> None:
-        """The rate has already fallen."""
 
     def after_epoch(self) -> None:
         self.keep_best()

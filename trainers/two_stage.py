@@ -17,10 +17,12 @@ from torch import Tensor, nn
 from clip.block import ResidualAttentionBlock
 from clip.model import CLIP
 from clip.substitute import with_weights
+from dassl.config.validators import at_least, below_one, between, one_of
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.iterations import IterationTrainer
 from trainers.base.low_rank import LowRankUpdates
 from trainers.base.method import Losses, Method, Term, l2_normalize, over_trained
+from trainers.base.setting import Setting, precision
 
 TEMPLATE = "a photo of a {}."
 """For every dataset, whatever its own template."""
@@ -144,11 +146,13 @@ class TwoStage(IterationTrainer):
     settings_node = "TWOSTAGE"
     checkpoint_folder = "two_stage"
     defaults = {
-        "PEFT": "ln",  # what the first stage tunes: ln (norms), lora, or bitfit (biases)
-        "DROPOUT": 0.25,  # of lora, on what A reads
-        "N_ITERS": 300,  # iterations per shot, of both stages together
-        "N_ITERS_FRAC": 0.6,  # share of the first stage
-        "PREC": "amp",
+        "PEFT": Setting(
+            "ln", one_of("ln", "lora", "bitfit"), "what the first stage tunes: ln (norms), lora, or bitfit (biases)"
+        ),
+        "DROPOUT": Setting(0.25, below_one(), "of lora, on what A reads"),
+        "N_ITERS": Setting(300, at_least(1), "iterations per shot, of both stages together"),
+        "N_ITERS_FRAC": Setting(0.6, between(0, 1), "share of the first stage"),
+        "PREC": precision("amp"),
     }
 
     def stages(self, iterations: int) -> Sequence[int]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 from torch import Tensor
 
 from dassl.config import ConfigError
+from dassl.config.validators import at_least, between, or_auto
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.cosine import CosineMethod
 from trainers.base.deep_prompts import check_depth, image_prompts, random_prompts
+from trainers.base.setting import Setting, precision
 from trainers.base.trainer import ClipTrainer
 
 TEMPLATE = "a photo of a {}."
@@ -62,4 +64,8 @@ class VPT(ClipTrainer):
     method_class = VPTMethod
     settings_node = "VPT"
     checkpoint_folder = "VLPromptLearner"
-    defaults = {"N_CTX_VISION": 8, "PROMPT_DEPTH_VISION": 1, "PREC": "fp16"}
+    defaults = {
+        "N_CTX_VISION": Setting(8, between(0, 76), "prompts in each layer of the image encoder"),
+        "PROMPT_DEPTH_VISION": Setting(1, or_auto(at_least(0)), "layers with prompts of their own, 0 for none"),
+        "PREC": precision("fp16"),
+    }

@@ -13,9 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dassl.config.validators import at_least
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.feature_trainer import FeatureMethod, FeatureTrainer
 from trainers.base.method import Losses, Term, l2_normalize
+from trainers.base.setting import Setting, precision
 
 
 class ZSLPMethod(FeatureMethod):
@@ -57,8 +59,8 @@ class ZSLP(FeatureTrainer):
     settings_node = "ZSLP"
     checkpoint_folder = "adapter"
     defaults = {
-        "AUGMENT_EPOCH": 20,  # augmented views of each training image
-        "PREC": "fp32",
+        "AUGMENT_EPOCH": Setting(20, at_least(1), "augmented views of each training image"),
+        "PREC": precision("fp32"),
     }
 
     def before_train(self) -> None:

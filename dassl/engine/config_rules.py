@@ -23,7 +23,7 @@ from dassl.data.transforms.transforms import AVAI_CHOICES, INTERPOLATION_MODES
 from dassl.engine.batch_loop import COUNT_ITER
 from dassl.engine.simple import FINAL_MODELS
 from dassl.engine.trackers import TRACKER_NAMES
-from dassl.optim.lr_schedule import AVAI_SCHEDS, WARMUP_TYPES
+from dassl.optim.lr_schedule import AVAI_SCHEDS, UNITS, WARMUP_TYPES
 from dassl.optim.optimizer import AVAI_OPTIMS
 
 ODD = Rule("an odd number of at least 1", lambda value: is_number(value) and value >= 1 and value % 2 == 1)
@@ -81,6 +81,7 @@ RULES: dict[str, Rule] = {
     "OPTIM.ADAM_EPS": at_least(0),
     "OPTIM.BASE_LR_MULT": at_least(0),
     "OPTIM.LR_SCHEDULER": one_of(*AVAI_SCHEDS),
+    "OPTIM.SCHEDULE_UNIT": one_of(*UNITS),
     "OPTIM.STEPSIZE": each(at_least(-1)),
     "OPTIM.GAMMA": above(0),
     "OPTIM.MAX_EPOCH": at_least(1),

@@ -13,19 +13,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from signal import Signals
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from dassl.engine.resume import Position
 from dassl.engine.stop import Stopped, StopRequest
 from dassl.utils.environment import random_state, restore_random_state
-
-if TYPE_CHECKING:
-    from dassl.engine.simple import SimpleTrainer
 
 
 class DistributedError(RuntimeError):
@@ -104,41 +100,6 @@ def share_models(models: Iterable[nn.Module]) -> None:
         for model in models:
             for tensor in (*model.parameters(), *model.buffers()):
                 dist.broadcast(tensor.data, 0)
-
-
-def share_progress(trainer: SimpleTrainer) -> None:
-    """Where the first process's training stands, in every process: it alone has looked for something to resume."""
-    if processes() == 1:
-        return
-    names = trainer.get_model_names()
-    position = trainer.position
-    first = from_first(
-        {
-            "start_epoch": trainer.start_epoch,
-            "best_result": float(trainer.best_result),
-            "position": None if position is None else tuple(position),
-            "models": {name: trainer.checkpoint_state(name, trainer.start_epoch) for name in names},
-        }
-    )
-    if rank() != 0:
-        for name, state in first["models"].items():
-            trainer.restore_state(name, state)
-        trainer.start_epoch, trainer.best_result = first["start_epoch"], first["best_result"]
-        trainer.position = None if first["position"] is None else Position(*first["position"])
-    share_random_state()
-
-
-def check_same_data(trainer: SimpleTrainer) -> None:
-    """Refuse to train if the processes have different training lists.
-
-    Raises:
-        DistributedError: they have, as machines with different data folders do.
-    """
-    mine = [(os.path.basename(datum.impath), datum.label) for datum in trainer.dm.dataset.train_x]
-    if not agree_all(mine == [tuple(pair) for pair in from_first(mine)]):
-        raise DistributedError(
-            "The processes have different training images: DATASET.ROOT has to hold the same on every machine"
-        )
 
 
 def agree_all(mine: bool) -> bool:

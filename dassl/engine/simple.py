@@ -15,7 +15,7 @@ from yacs.config import CfgNode
 from dassl.data.data_manager import DataManager, DatasetWrapper
 from dassl.engine.base import TrainerBase
 from dassl.engine.callbacks import build_callbacks
-from dassl.engine.distributed import rank, share_models, share_progress, shared_out
+from dassl.engine.distributed import from_first, processes, rank, share_models, share_random_state, shared_out
 from dassl.engine.measurements import Measures
 from dassl.engine.resume import Position, remove_positions, restore_position
 from dassl.engine.stop import StopRequest
@@ -244,3 +244,25 @@ class SimpleTrainer(TrainerBase):
             say(f"{error} The best model is sought among the epochs that follow.")
             return -np.inf
         return -np.inf if values[0] is None else float(values[0])
+
+
+def share_progress(trainer: SimpleTrainer) -> None:
+    """Where the first process's training stands, in every process: it alone has looked for something to resume."""
+    if processes() == 1:
+        return
+    names = trainer.get_model_names()
+    position = trainer.position
+    first = from_first(
+        {
+            "start_epoch": trainer.start_epoch,
+            "best_result": float(trainer.best_result),
+            "position": None if position is None else tuple(position),
+            "models": {name: trainer.checkpoint_state(name, trainer.start_epoch) for name in names},
+        }
+    )
+    if rank() != 0:
+        for name, state in first["models"].items():
+            trainer.restore_state(name, state)
+        trainer.start_epoch, trainer.best_result = first["start_epoch"], first["best_result"]
+        trainer.position = None if first["position"] is None else Position(*first["position"])
+    share_random_state()

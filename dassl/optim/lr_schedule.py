@@ -6,7 +6,8 @@ else w::
     e < w    constant: WARMUP_CONS_LR       linear: base * e / w, and WARMUP_MIN_LR at e = 0
     e >= w   base * d(e - w + s) / d(s)
 
-The division makes the schedule start from the base rate wherever it is entered.
+The division makes the schedule start from the base rate wherever it is entered. With SCHEDULE_UNIT step the rate
+changes behind every step: e is the steps done over the steps of an epoch, no whole number.
 """
 
 from __future__ import annotations
@@ -22,16 +23,18 @@ from torch.optim.lr_scheduler import LRScheduler
 from yacs.config import CfgNode
 
 from dassl.config.defaults import with_defaults
+from dassl.config.yaml_files import ConfigError
 from dassl.utils.names import check_availability
 
 # Decay after some epochs, as a factor.
-DECAYS: dict[str, Callable[[Schedule, int], float]] = {
+DECAYS: dict[str, Callable[[Schedule, float], float]] = {
     "single_step": lambda schedule, epoch: schedule.gamma ** (epoch // schedule.steps[-1]),
     "multi_step": lambda schedule, epoch: schedule.gamma ** bisect_right(schedule.steps, epoch),
     "cosine": lambda schedule, epoch: (1 + math.cos(math.pi * epoch / schedule.max_epoch)) / 2,
 }
 AVAI_SCHEDS = list(DECAYS)
 WARMUP_TYPES = ("constant", "linear")
+UNITS = ("epoch", "step")
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class Schedule:
             recount=optim_cfg.WARMUP_RECOUNT,
         )
 
-    def lr(self, epoch: int, base_lr: float) -> float:
+    def lr(self, epoch: float, base_lr: float) -> float:
         """Learning rate during ``epoch`` for a parameter group with base rate ``base_lr``."""
         if epoch < self.warmup_epochs:
             if self.warmup_type == "constant":
@@ -82,20 +85,25 @@ class Schedule:
         at_start = self.decay(start) or 1.0  # 0 only if the warm-up takes all epochs: no epoch comes after it
         return base_lr * self.decay(epoch - self.warmup_epochs + start) / at_start
 
-    def decay(self, epoch: int) -> float:
+    def decay(self, epoch: float) -> float:
         """Factor after ``epoch`` epochs without warm-up."""
         return DECAYS[self.name](self, epoch)
 
 
 class EpochScheduler(LRScheduler):
-    """Sets the rates of a :class:`Schedule`; ``step()`` is the next epoch. Its state is plain numbers."""
+    """Sets the rates of a :class:`Schedule`; ``step()`` is the next epoch. Its state is plain numbers.
 
-    def __init__(self, optimizer: Optimizer, schedule: Schedule):
-        self.schedule = schedule
+    Args:
+        steps: of an epoch, where ``step()`` is the next training step; ``last_epoch`` then counts those.
+    """
+
+    def __init__(self, optimizer: Optimizer, schedule: Schedule, steps: int = 1):
+        self.schedule, self.steps = schedule, steps
         super().__init__(optimizer)
 
     def get_lr(self) -> list[float]:
-        return [self.schedule.lr(self.last_epoch, base_lr) for base_lr in self.base_lrs]
+        epoch = self.last_epoch if self.steps == 1 else self.last_epoch / self.steps
+        return [self.schedule.lr(epoch, base_lr) for base_lr in self.base_lrs]
 
     def state_dict(self) -> dict[str, Any]:
         return {"last_epoch": self.last_epoch, "base_lrs": [float(lr) for lr in self.base_lrs]}
@@ -109,9 +117,18 @@ class EpochScheduler(LRScheduler):
             group["lr"] = lr
 
 
-def build_lr_scheduler(optimizer: Optimizer, optim_cfg: CfgNode) -> EpochScheduler:
-    """The schedule that ``optim_cfg`` describes, to be stepped once at the end of each epoch."""
-    return EpochScheduler(optimizer, Schedule.from_config(optim_cfg))
+def build_lr_scheduler(optimizer: Optimizer, optim_cfg: CfgNode, steps: int | None = None) -> EpochScheduler:
+    """The schedule that ``optim_cfg`` describes, to be stepped once at the end of each epoch.
+
+    Args:
+        steps: of an epoch, where the caller steps the schedule behind each of them, as SCHEDULE_UNIT step asks.
+
+    Raises:
+        ConfigError: SCHEDULE_UNIT is step, and the caller steps its schedule once an epoch.
+    """
+    if steps is None and with_defaults("OPTIM", optim_cfg).SCHEDULE_UNIT == "step":
+        raise ConfigError("OPTIM.SCHEDULE_UNIT is step; this trainer changes its learning rate behind whole epochs")
+    return EpochScheduler(optimizer, Schedule.from_config(optim_cfg), max(1, steps or 1))
 
 
 def _steps(optim_cfg: CfgNode) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from dassl.config import get_cfg_default
+from dassl.config import ConfigError, get_cfg_default
 from dassl.optim import build_lr_scheduler, build_optimizer
 from dassl.optim.lr_schedule import Schedule
 from dassl.optim.optimizer import AVAI_OPTIMS
@@ -53,6 +53,23 @@ def test_schedules_equal_the_golden_numbers(golden, optim_cfg):
             optimizer.step()
             scheduler.step()
         assert rates == expected
+
+
+def test_a_rate_of_every_step_is_torch_s_cosine_over_all_steps(optim_cfg):
+    values = {"LR_SCHEDULER": "cosine", "MAX_EPOCH": 3, "NAME": "sgd", "SCHEDULE_UNIT": "step"}
+    cfg, rates = configured(optim_cfg, values), {}
+    for name in ("ours", "torch"):
+        optimizer = build_optimizer(model(), cfg)
+        torch_s = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=12)
+        scheduler = build_lr_scheduler(optimizer, cfg, steps=4) if name == "ours" else torch_s
+        rates[name] = []
+        for _ in range(12):
+            rates[name].append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            scheduler.step()
+    assert rates["ours"] == pytest.approx(rates["torch"], rel=1e-9)
+    with pytest.raises(ConfigError, match="SCHEDULE_UNIT"):  # of a trainer that knows whole epochs alone
+        build_lr_scheduler(build_optimizer(model(), cfg), cfg)
 
 
 @pytest.mark.parametrize("name", ["single_step", "multi_step", "cosine"])

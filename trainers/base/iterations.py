@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from itertools import accumulate, islice
 
 from dassl.optim.lr_schedule import EpochScheduler
-from trainers.base.method import Losses
 from trainers.base.trainer import ClipTrainer
 
 LAST_RATE = 1e-6
@@ -35,12 +34,14 @@ class IterationTrainer(ClipTrainer):
     N_ITERS times the shots; where all images are used, which have no shots, OPTIM.MAX_EPOCH epochs.
     """
 
+    schedule_unit = "step"
+
     def stages(self, iterations: int) -> Sequence[int]:
         """How the iterations are split into stages."""
         return [iterations]
 
-    def build_model(self) -> None:
-        super().build_model()
+    def build_schedule(self) -> EpochScheduler:
+        """Lay out the epochs, then the rate of each iteration."""
         cfg, self.passes = self.cfg, max(1, len(self.train_loader_x))
         shots = cfg.DATASET.NUM_SHOTS
         total = self.settings.N_ITERS * shots if shots > 0 else cfg.OPTIM.MAX_EPOCH * self.passes
@@ -52,15 +53,8 @@ class IterationTrainer(ClipTrainer):
         ]
         self.stage_starts = list(accumulate((0, *lengths)))
         self.max_epoch = len(self.plan)
-        self.sched = self._scheds[self.checkpoint_folder] = EpochScheduler(self.optim, CosineStages(lengths))
+        return EpochScheduler(self.optim, CosineStages(lengths))
 
     def run_epoch(self) -> None:
         count = self.plan[self.epoch][1]
         self.run_batches(((batch,) for batch in islice(self.train_loader_x, count)), count)
-
-    def backward_and_step(self, losses: Losses) -> None:
-        super().backward_and_step(losses)
-        self.update_lr()
-
-    def finish_epoch(self) -> None:
-        """The rate has already fallen."""

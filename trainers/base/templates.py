@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from dassl.config import ConfigError
+from dassl.config.validators import Rule
 
 TABLE = Path(__file__).parents[2] / "configs" / "templates.yaml"
 
@@ -43,3 +44,14 @@ def check_template(template: str) -> str:
             f"DATASET.TEMPLATE is {template!r}; it needs one {{}} for the class name: 'a photo of a {{}}.'"
         )
     return template
+
+
+def _is_template(value: object) -> bool:
+    try:
+        return value == "" or bool(check_template(str(value)))
+    except ValueError:
+        return False
+
+
+TEMPLATE = Rule("one {} for the class name, as in 'a photo of a {}.'", _is_template)
+"""What a setting that holds a template must be; empty is the dataset's own."""

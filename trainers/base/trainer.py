@@ -13,8 +13,10 @@ from torch import Tensor
 from yacs.config import CfgNode
 
 from dassl.config import ConfigError
+from dassl.config.validators import Dependency
 from dassl.engine import TrainerX
 from dassl.optim import build_lr_scheduler, build_optimizer
+from dassl.optim.lr_schedule import EpochScheduler
 from dassl.utils import load_pretrained_weights
 from dassl.utils.checkpoint import BEST, NUMBERED
 from trainers.base.build import build_clip, build_method, method_settings
@@ -22,6 +24,7 @@ from trainers.base.checkpoints import check_loaded, check_resumed, identity
 from trainers.base.frozen_clip import FrozenCLIP
 from trainers.base.method import Losses, Method, accuracy
 from trainers.base.precision import PRECISIONS, Precision
+from trainers.base.setting import Setting, declare
 from trainers.base.templates import check_template, dataset_template
 from trainers.steps.cuda_graph import GraphedStep, Graphs
 from trainers.steps.plain import PlainStep, StepComputer
@@ -36,7 +39,9 @@ class ClipTrainer(TrainerX):
     Attributes:
         method_class: what is trained.
         settings_node: name of the method's node under cfg.TRAINER; empty: it has no settings of its own.
-        defaults: the settings and their default values.
+        defaults: the settings: name -> `Setting`, or its default alone; afterwards name -> default.
+        declared: what `defaults` was given, with what is inherited: name -> `Setting`.
+        dependencies: what several settings must be together.
         checkpoint_folder: folder of the checkpoints inside the run's, as the published code names it.
         computer: computes the steps.
     """
@@ -44,8 +49,15 @@ class ClipTrainer(TrainerX):
     method_class: type[Method]
     settings_node: str = ""
     defaults: dict[str, Any] = {}
+    declared: dict[str, Setting] = {}
+    dependencies: tuple[Dependency, ...] = ()
     checkpoint_folder: str = "method"
     computer: StepComputer = PlainStep()
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        cls.declared = declare(cls.defaults, cls.declared)
+        cls.defaults = {name: setting.default for name, setting in cls.declared.items()}
 
     @property
     def settings(self) -> CfgNode:
@@ -98,7 +110,7 @@ class ClipTrainer(TrainerX):
         if cfg.MODEL.INIT_WEIGHTS:
             load_pretrained_weights(self.method, cfg.MODEL.INIT_WEIGHTS)
         self.optim = self.build_optimizer()
-        self.sched = build_lr_scheduler(self.optim, cfg.OPTIM)
+        self.sched = self.build_schedule()
         self.register_model(self.checkpoint_folder, self.method, self.optim, self.sched)
         self.restart_graphs()
 
@@ -107,6 +119,16 @@ class ClipTrainer(TrainerX):
         optim = self.cfg.OPTIM
         groups = None if optim.STAGED_LR else self.method.parameter_groups(optim.LR)
         return build_optimizer(self.method, optim, groups)
+
+    @property
+    def schedule_unit(self) -> str:
+        """Behind what the learning rate changes: a "step" or an "epoch" (OPTIM.SCHEDULE_UNIT)."""
+        return self.cfg.OPTIM.SCHEDULE_UNIT
+
+    def build_schedule(self) -> EpochScheduler:
+        """The schedule of the learning rate, to be stepped once a `schedule_unit`."""
+        steps = len(self.train_loader_x) if self.schedule_unit == "step" else None
+        return build_lr_scheduler(self.optim, self.cfg.OPTIM, steps)
 
     def restart_graphs(self) -> None:
         """Record steps anew from here on, where CUDA graphs are used: the computation is another."""
@@ -165,13 +187,16 @@ class ClipTrainer(TrainerX):
 
     def finish_epoch(self) -> None:
         """What the last step of an epoch does besides."""
-        self.update_lr()
+        if self.schedule_unit == "epoch":
+            self.update_lr()
 
     def backward_and_step(self, losses: Losses) -> None:
         """Gradients and one optimiser step, scaled where the precision asks for it."""
         self.computer.backward(self, losses)
         self.scaler.step(self.optim)
         self.scaler.update()
+        if self.schedule_unit == "step":
+            self.update_lr()
 
     def parse_batch_train(self, batch: dict) -> tuple[Tensor, Tensor]:
         return batch["img"].to(self.device), batch["label"].to(self.device)

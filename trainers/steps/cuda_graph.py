@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from trainers.base.method import Losses, Term
-from trainers.steps.plain import PlainStep
-
-if TYPE_CHECKING:
-    from trainers.base.trainer import ClipTrainer
+from trainers.steps.plain import Learner, PlainStep
 
 SEEN_BEFORE = 2
 """Batches of a shape that are computed plainly before it is recorded: a single odd one is not worth it."""
@@ -182,7 +179,7 @@ class GraphedLosses:
 
     def __init__(
         self,
-        trainers: Sequence[ClipTrainer],
+        trainers: Sequence[Learner],
         losses: Callable[[Tensor, Tensor], Sequence[Losses]],
         backward: Callable[[Sequence[Losses]], None],
         record: Callable[[Compute], Recording] = CudaRecording,
@@ -241,7 +238,7 @@ class GraphedStep:
         record: what makes a recording; a stand-in in tests.
     """
 
-    def __init__(self, trainer: ClipTrainer, record: Callable[[Compute], Recording] = CudaRecording):
+    def __init__(self, trainer: Learner, record: Callable[[Compute], Recording] = CudaRecording):
         self.plain = PlainStep()
         self.graphed = GraphedLosses(
             [trainer],
@@ -250,10 +247,10 @@ class GraphedStep:
             record,
         )
 
-    def losses(self, trainer: ClipTrainer, images: Tensor, labels: Tensor) -> Losses:
+    def losses(self, trainer: Learner, images: Tensor, labels: Tensor) -> Losses:
         found = self.graphed(images, labels)
         return self.plain.losses(trainer, images, labels) if found is None else found[0]
 
-    def backward(self, trainer: ClipTrainer, losses: Losses) -> None:
+    def backward(self, trainer: Learner, losses: Losses) -> None:
         if not self.graphed.set_gradients(losses):
             self.plain.backward(trainer, losses)

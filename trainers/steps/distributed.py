@@ -7,6 +7,7 @@ method that combines gradients of several losses sums each before (`Method.summe
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from torch import Tensor
@@ -14,7 +15,8 @@ from torch import Tensor
 from dassl.engine.distributed import (
     DistributedError,
     SharedStop,
-    check_same_data,
+    agree_all,
+    from_first,
     share,
     share_models,
     share_random_state,
@@ -23,7 +25,7 @@ from dassl.engine.distributed import (
 )
 from trainers.base.method import Losses, Term
 from trainers.base.trainer import ClipTrainer
-from trainers.steps.plain import PlainStep
+from trainers.steps.plain import Learner, PlainStep
 
 
 class SharedStep:
@@ -32,13 +34,13 @@ class SharedStep:
     def __init__(self) -> None:
         self.alone, self.steps, self.sums = PlainStep(), 0, 0
 
-    def losses(self, trainer: ClipTrainer, images: Tensor, labels: Tensor) -> Losses:
+    def losses(self, learner: Learner, images: Tensor, labels: Tensor) -> Losses:
         """The whole batch's numbers; the gradients of the terms are those of this process's part."""
         if not self.steps:
-            share_models([trainer.method])
+            share_models([learner.method])
         self.steps += 1
         own, count = share(len(labels)), len(labels)
-        found = self.alone.losses(trainer, images[own], labels[own])
+        found = self.alone.losses(learner, images[own], labels[own])
         part = (own.stop - own.start) / count
         values = [part * term.value for term in found.terms.values()]
         totals = [value.detach().float() for value in values]
@@ -49,12 +51,12 @@ class SharedStep:
         }
         return Losses(terms, whole_batch(found.logits, count))
 
-    def backward(self, trainer: ClipTrainer, losses: Losses) -> None:
-        before, trainer.method.summed = self.sums, self.summed
-        trainer.method.backward(losses, trainer.scaler.scale)
+    def backward(self, learner: Learner, losses: Losses) -> None:
+        before, learner.method.summed = self.sums, self.summed
+        learner.method.backward(losses, learner.scaler.scale)
         if self.sums == before:
             raise DistributedError(
-                f"{type(trainer.method).__name__}.backward does not call self.summed with its gradients, so it cannot "
+                f"{type(learner.method).__name__}.backward does not call self.summed with its gradients, so it cannot "
                 "train over several processes (docs/distributed.md): start it without torchrun"
             )
 
@@ -78,3 +80,16 @@ def share_run(trainer: ClipTrainer) -> None:
     check_same_data(trainer)
     share_random_state()
     trainer.computer, trainer.stop = SharedStep(), SharedStop()
+
+
+def check_same_data(trainer: ClipTrainer) -> None:
+    """Refuse to train if the processes have different training lists.
+
+    Raises:
+        DistributedError: they have, as machines with different data folders do.
+    """
+    mine = [(os.path.basename(datum.impath), datum.label) for datum in trainer.dm.dataset.train_x]
+    if not agree_all(mine == [tuple(pair) for pair in from_first(mine)]):
+        raise DistributedError(
+            "The processes have different training images: DATASET.ROOT has to hold the same on every machine"
+        )

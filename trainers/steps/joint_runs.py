@@ -21,15 +21,15 @@ from torch.func import functional_call, vmap
 from torch.overrides import TorchFunctionMode
 
 from trainers.base.method import Losses, Method, Term
-from trainers.base.trainer import ClipTrainer
 from trainers.steps.cuda_graph import Compute, CudaRecording, GraphedLosses, Recording
 from trainers.steps.lockstep import wait
+from trainers.steps.plain import Learner
 
 
 class LossRequest(NamedTuple):
     """A run waits for the losses of a batch."""
 
-    trainer: ClipTrainer
+    trainer: Learner
     images: Tensor
     labels: Tensor
 
@@ -37,17 +37,17 @@ class LossRequest(NamedTuple):
 class BackwardRequest(NamedTuple):
     """A run waits for its parameters' gradients."""
 
-    trainer: ClipTrainer
+    trainer: Learner
     losses: Losses
 
 
 class WaitingStep:
     """The steps of a run that is one of several: it waits until all have asked."""
 
-    def losses(self, trainer: ClipTrainer, images: Tensor, labels: Tensor) -> Losses:
+    def losses(self, trainer: Learner, images: Tensor, labels: Tensor) -> Losses:
         return wait(LossRequest(trainer, images, labels))
 
-    def backward(self, trainer: ClipTrainer, losses: Losses) -> None:
+    def backward(self, trainer: Learner, losses: Losses) -> None:
         wait(BackwardRequest(trainer, losses))
 
 
@@ -114,7 +114,7 @@ class JointRuns:
         record: what makes the graph.
     """
 
-    def __init__(self, trainers: Sequence[ClipTrainer], record: Callable[[Compute], Recording]):
+    def __init__(self, trainers: Sequence[Learner], record: Callable[[Compute], Recording]):
         self.trainers, first = trainers, trainers[0]
         settings = [trainer.method.settings for trainer in trainers]
         self.floats = {
@@ -223,7 +223,7 @@ def as_tensor_on(device: torch.device, weight: float | Tensor) -> Tensor:
     return weight if isinstance(weight, Tensor) else torch.full((), weight, device=device)
 
 
-def set_gradients(trainers: Sequence[ClipTrainer], losses: Sequence[Losses]) -> None:
+def set_gradients(trainers: Sequence[Learner], losses: Sequence[Losses]) -> None:
     """Gradients of all runs by one backward pass, each scaled as its run's precision asks for."""
     scaled: list[Tensor] = []
     for trainer, of_run in zip(trainers, losses, strict=True):

@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from torch import Tensor
+from torch.amp import GradScaler
 
-from trainers.base.method import Losses
+from trainers.base.method import Losses, Method
+from trainers.base.precision import Precision
 
-if TYPE_CHECKING:
-    from trainers.base.trainer import ClipTrainer
+
+class Learner(Protocol):
+    """All that a step sees of a learner."""
+
+    method: Method
+    precision: Precision
+    scaler: GradScaler
 
 
 class StepComputer(Protocol):
     """What a trainer asks for in each step."""
 
-    def losses(self, trainer: ClipTrainer, images: Tensor, labels: Tensor) -> Losses:
+    def losses(self, learner: Learner, images: Tensor, labels: Tensor) -> Losses:
         """The method's losses of a batch, images (B, 3, S, S) and labels (B,), in the run's precision."""
 
-    def backward(self, trainer: ClipTrainer, losses: Losses) -> None:
+    def backward(self, learner: Learner, losses: Losses) -> None:
         """Set the gradients of the method's parameters, scaled where the precision asks for it."""
 
 
 class PlainStep:
     """A run by itself."""
 
-    def losses(self, trainer: ClipTrainer, images: Tensor, labels: Tensor) -> Losses:
-        with trainer.precision.context():
-            return trainer.method.losses(images, labels)
+    def losses(self, learner: Learner, images: Tensor, labels: Tensor) -> Losses:
+        with learner.precision.context():
+            return learner.method.losses(images, labels)
 
-    def backward(self, trainer: ClipTrainer, losses: Losses) -> None:
-        trainer.method.backward(losses, trainer.scaler.scale)
+    def backward(self, learner: Learner, losses: Losses) -> None:
+        learner.method.backward(losses, learner.scaler.scale)

@@ -10,9 +10,10 @@ from dassl.config.validators import leaves
 from dassl.engine import TRAINER_REGISTRY
 from dassl.engine.config_rules import RULES
 from trainers.base.settings import declared, resolve
-from trainers.base.settings_ranges import OF_METHODS, OF_THE_HARNESS
+from trainers.base.settings_ranges import OF_THE_HARNESS
 
-TEXT_LISTS = {"DATASET.SOURCE_DOMAINS", "DATASET.TARGET_DOMAINS", "OPTIM.NEW_LAYERS", "SWEPT"}
+START_BEHIND_END = ("TRAINER.MMADAPTER.ADAPTER_START", 5, "TRAINER.MMADAPTER.ADAPTER_END", 2)
+TEXT_LISTS = {"DATASET.SOURCE_DOMAINS", "DATASET.TARGET_DOMAINS", "OPTIM.NEW_LAYERS", "SWEPT", "TRAIN.CALLBACKS"}
 FREE_NUMBERS = {"VERSION"}
 
 
@@ -25,7 +26,9 @@ def test_every_number_and_list_has_a_range():
     keys = [(key, value) for key, value in leaves(declared().cfg) if not key.startswith("TRAINER.")]
     assert ranged(keys, RULES | OF_THE_HARNESS) == TEXT_LISTS | FREE_NUMBERS
     for name in TRAINER_REGISTRY.registered_names():
-        assert not ranged(getattr(TRAINER_REGISTRY.get(name), "defaults", {}).items(), OF_METHODS), name
+        declared_ones = getattr(TRAINER_REGISTRY.get(name), "declared", {})
+        defaults = {key: setting.default for key, setting in declared_ones.items()}
+        assert not ranged(defaults.items(), {key for key, setting in declared_ones.items() if setting.rule}), name
 
 
 def test_every_range_is_of_a_setting_and_holds_its_default():
@@ -34,9 +37,9 @@ def test_every_range_is_of_a_setting_and_holds_its_default():
     decided = {"TEST.ROLE"}  # empty until the protocol decides
     wrong = {k for k, rule in (RULES | OF_THE_HARNESS).items() if k not in decided and not rule.fits(values[k])}
     assert not wrong
-    settings = [TRAINER_REGISTRY.get(n).defaults for n in TRAINER_REGISTRY.registered_names()]
-    assert OF_METHODS.keys() <= {key for of_one in settings for key in of_one}
-    assert all(OF_METHODS[key].fits(value) for of_one in settings for key, value in of_one.items() if key in OF_METHODS)
+    for name in TRAINER_REGISTRY.registered_names():
+        for key, setting in getattr(TRAINER_REGISTRY.get(name), "declared", {}).items():
+            assert setting.rule is None or setting.rule.fits(setting.default), (name, key)
 
 
 def refused(*words: object) -> str:
@@ -95,7 +98,7 @@ def test_out_of_range(key, value, expected):
         (("OPTIM.STAGED_LR", True), ["STAGED_LR", "NEW_LAYERS"]),
         (("OPTIM.WARMUP_EPOCH", 3, "--train-epoch", 2), ["WARMUP_EPOCH is 3", "MAX_EPOCH is 2", "--train-epoch"]),
         (("DATALOADER.K_TRANSFORMS", 2, "INPUT.NO_TRANSFORM", True), ["K_TRANSFORMS is 2", "NO_TRANSFORM"]),
-        (("TRAINER.MMADAPTER.ADAPTER_START", 5, "TRAINER.MMADAPTER.ADAPTER_END", 2), ["ADAPTER_START is 5"]),
+        (("--trainer", "MMA", *START_BEHIND_END), ["ADAPTER_START is 5"]),
     ],
 )
 def test_values_that_exclude_one_another(words, parts):
