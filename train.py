@@ -48,7 +48,7 @@ from safeio.lock import FolderInUse, sole_use
 from trainers.base.frozen_clip import shared_weights
 from trainers.base.outcome import calibration_of, metrics_of, prediction_rule
 from trainers.base.preflight import problems
-from trainers.base.settings import keys_like, resolve
+from trainers.base.settings import keys_like, resolve, without_effect
 from trainers.base.trainer import ClipTrainer
 from trainers.steps.distributed import share_run
 from trainers.steps.joint_runs import OnePass, WaitingStep
@@ -152,6 +152,8 @@ def run(
     setup_logger(cfg.OUTPUT_DIR)
     set_deterministic(cfg.DETERMINISTIC)
     print_settings(args, builder)
+    for note in without_effect(builder):
+        print(f"Warning: {note}")
     say_differences(
         args.record or record.earlier, record.content, SURROUNDINGS, "Repeating a run of other surroundings"
     )

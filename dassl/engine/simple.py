@@ -147,6 +147,11 @@ class SimpleTrainer(TrainerBase):
             raise MissingFile(f"RESUME is {self.cfg.RESUME!r}, which has no checkpoints of {self.get_model_names()}")
         if self.start_epoch and self.cfg.TEST.FINAL_MODEL == "best_val":
             self.best_result = self._best_result_so_far()
+        if self.start_epoch > self.max_epoch:
+            print(
+                f"Warning: OPTIM.MAX_EPOCH is {self.max_epoch}, but {self.start_epoch} epochs are trained already: "
+                f"nothing is trained, and the model of epoch {self.start_epoch} is tested"
+            )
         share_progress(self)
         self._keep_decoded_images()
         if "tensorboard" in self.cfg.TRAIN.TRACK:

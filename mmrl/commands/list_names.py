@@ -20,6 +20,8 @@ def methods() -> Iterator[tuple[str, str]]:
     for file in sorted((ROOT / "trainers").glob("*.py")):
         tree = ast.parse(file.read_text(encoding="utf-8"))
         names = [node.name for node in tree.body if isinstance(node, ast.ClassDef) and node.decorator_list]
+        assigned = [target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
+        names += [target.id for target in assigned if isinstance(target, ast.Name)]  # families such as DePT
         line = (ast.get_docstring(tree) or "").split("\n\n")[0].replace("\n", " ")
         yield from ((name, line) for name in names if name in known)
 

@@ -6,6 +6,7 @@ predict nonsense in silence. Checkpoints of published code say nothing of themse
 
 from __future__ import annotations
 
+import warnings
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -43,6 +44,7 @@ def identity(cfg: CfgNode, settings: Mapping[str, Any], clip: FrozenCLIP, classn
         "classes": list(classnames),
         "dataset": f"{cfg.DATASET.NAME}, classes {cfg.DATASET.SUBSAMPLE_CLASSES}",
         "course": course,
+        "workers": cfg.DATALOADER.NUM_WORKERS,
     }
 
 
@@ -96,6 +98,12 @@ def check_resumed(saved: Mapping[str, Any], own: Mapping[str, Any], source: str)
     if differing:
         advice = "Give the values that it began with, or another OUTPUT_DIR (--output-dir) to train anew."
         raise CheckpointMismatch(_told(source, differing, advice))
+    if saved.get("workers", own["workers"]) != own["workers"]:
+        warnings.warn(
+            f"DATALOADER.NUM_WORKERS was {saved['workers']} when this training began and is {own['workers']} now: "
+            f"images are augmented with other random numbers from here on, so the result is not that of one run.",
+            stacklevel=2,
+        )
 
 
 def _frame(saved: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[str]:

@@ -214,6 +214,21 @@ def _name_own_data(builder: ConfigBuilder) -> None:
         builder.set("DATASET.OWN_NAME", own_data_name(cfg.DATASET.ROOT), "name of DATASET.ROOT")
 
 
+def without_effect(builder: ConfigBuilder) -> list[str]:
+    """Return a sentence for each setting of the command line that the method does not read beside the others."""
+    trainer = TRAINER_REGISTRY.get(builder.cfg.TRAINER.NAME)
+    if not hasattr(trainer, "method_class"):  # a CoOp-style plugin says nothing of itself
+        return []
+    node = trainer.settings_node
+    unread = trainer.method_class.unread(builder.cfg.TRAINER.get(node))
+    given = {f"TRAINER.{node}.{name}": why for name, why in unread.items()}
+    return [
+        f"{key} changes nothing in {builder.cfg.TRAINER.NAME}: {why}"
+        for key, why in given.items()
+        if builder.origins.get(key) == "command line"
+    ]
+
+
 def _role(protocol: Mapping[str, Any], dataset: str, classes: str) -> str:
     """What the classes are to the method: by half of the classes, or by whether the dataset is a source."""
     if "source_names" in protocol:

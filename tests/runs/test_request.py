@@ -1,0 +1,82 @@
+"""A finished run is taken for the one asked for only with the same settings and images."""
+
+from __future__ import annotations
+
+import pytest
+
+from runs.protocol import PlanError, plan
+from runs.record import RunRecord
+from runs.request import already_done, check_same_data, data_of, same_value
+from safeio.fingerprint import folder_fingerprint
+
+
+@pytest.fixture
+def birds(tmp_path):
+    (tmp_path / "birds" / "wren").mkdir(parents=True)
+    (tmp_path / "birds" / "wren" / "1.jpg").write_bytes(b"12")
+    return tmp_path / "birds"
+
+
+def finished(output, root, own_name="birds"):
+    (run,) = plan("few_shot", "train", "MMRL", "folder", [1], [4], "emoji", own_name)
+    config = {"DATASET": {"NUM_SHOTS": 4, "NAME": "Folder", "OWN_NAME": own_name}}
+    config |= {"OPTIM": {"MAX_EPOCH": 5, "LR": 0.001}}
+    fields = {"config": config, "origins": {"OPTIM.MAX_EPOCH": "command line", "OPTIM.LR": "command line"}}
+    RunRecord(output / run.folder, {**fields, "data": data_of(str(root), True)}).complete({"accuracy": 50.0})
+    return run
+
+
+def test_own_images_have_folders_of_their_own():
+    one, other = (plan("few_shot", "train", "MMRL", "folder", [1], [4], None, name)[0] for name in ("birds", "flowers"))
+    assert "/birds/" in one.folder and "/flowers/" in other.folder
+    assert one.options["DATASET.OWN_NAME"] == "birds"
+
+
+def test_the_same_request_is_done(birds, tmp_path):
+    run = finished(tmp_path, birds)
+    assert already_done(run, tmp_path, str(birds))
+    assert already_done(run, tmp_path, str(birds), ["OPTIM.MAX_EPOCH", "5", "OPTIM.LR", "1e-3", "USE_CUDA", "False"])
+    moved = birds.rename(tmp_path / "elsewhere")
+    assert already_done(run, tmp_path, str(moved))  # the same images at another place
+
+
+@pytest.mark.parametrize(
+    ("extra", "told"),
+    [
+        (["OPTIM.MAX_EPOCH", "9"], "OPTIM.MAX_EPOCH 5, not 9"),
+        (["--train-epoch", "9"], "OPTIM.MAX_EPOCH 5, not 9"),
+        (["OPTIM.LR=0.1"], "OPTIM.LR 0.001, not 0.1"),
+    ],
+)
+def test_other_settings_are_named(extra, told, birds, tmp_path):
+    with pytest.raises(PlanError, match=f"holds a complete run with {told}"):
+        already_done(finished(tmp_path, birds), tmp_path, str(birds), extra)
+
+
+def test_other_images_are_named(birds, tmp_path):
+    run = finished(tmp_path, birds)
+    other = tmp_path / "more" / "birds"
+    (other / "wren").mkdir(parents=True)
+    with pytest.raises(PlanError, match=f"the images of {birds} .*not those of {other}"):
+        already_done(run, tmp_path, str(other))
+    record = RunRecord(tmp_path / run.folder, {"data": data_of(str(other), True)})
+    with pytest.raises(PlanError, match="run on other images"):
+        check_same_data(record)
+
+
+def test_a_fingerprint_sees_what_matters(birds):
+    first = folder_fingerprint(birds)
+    (birds / ".hidden").write_text("x")
+    assert folder_fingerprint(birds) == first
+    (birds / "classnames.txt").write_text("wren\n")
+    second = folder_fingerprint(birds)
+    (birds / "classnames.txt").write_text("Wren\n")
+    assert len({first, second, folder_fingerprint(birds)}) == 3
+
+
+PAIRS = [(0.001, "1e-3"), ([224, 224], "(224, 224)"), (True, "True"), ("a b", "a b")]
+
+
+@pytest.mark.parametrize(("there", "wanted"), PAIRS)
+def test_values_are_compared_however_they_are_written(there, wanted):
+    assert same_value(there, wanted) and not same_value(there, "7")

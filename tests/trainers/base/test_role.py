@@ -1,0 +1,64 @@
+"""Without a protocol the prediction rule follows from whether the tested classes are those trained on."""
+
+from __future__ import annotations
+
+import pytest
+
+import train
+from runs.record import read_record
+from trainers.base.settings import resolve, without_effect
+
+SMALL = ["DATALOADER.NUM_WORKERS", "0", "OPTIM.MAX_EPOCH", "1", "DATASET.NUM_SHOTS", "1"]
+
+
+def words(folder, *more, method="MMRL"):
+    files = [
+        "--dataset-config-file",
+        "configs/datasets/openmoji.yaml",
+        "--config-file",
+        f"configs/trainers/{method}/emoji.yaml",
+    ]
+    return ["--trainer", method, "--root", "none", "--seed", "1", "--output-dir", str(folder), *files, *SMALL, *more]
+
+
+def role(folder):
+    record = read_record(folder)
+    return record["role"], record["role_reason"]
+
+
+def test_a_protocol_or_a_task_decides_where_there_is_one():
+    def of(*more):
+        return resolve(train.parse(words("x", *more))).cfg.TEST.ROLE
+
+    assert of() == "trained"
+    assert of("TASK", "B2N") == "transferred" and of("TASK", "FS") == "trained"
+    assert of("PROTOCOL", "base2new", "DATASET.SUBSAMPLE_CLASSES", "base") == "trained"
+
+
+@pytest.mark.parametrize("classes", ["all", "new"])
+def test_a_tested_checkpoint_is_compared_with_the_classes(classes, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("CROP_CACHE", str(tmp_path / "crops"))
+    base = ["DATASET.SUBSAMPLE_CLASSES", "base"]
+    assert train.main(words(tmp_path / "base", *base)) == 0
+    assert role(tmp_path / "base")[0] == "trained" and "no protocol" in role(tmp_path / "base")[1]
+    told = ["--eval-only", "--model-dir", str(tmp_path / "base")]
+    assert train.main(words(tmp_path / "again", *told, *base)) == 0
+    assert role(tmp_path / "again") == ("trained", "no protocol: all of the tested classes are among those that the "
+                                        "checkpoint was trained on")  # fmt: skip
+    assert train.main(words(tmp_path / "other", *told, "DATASET.SUBSAMPLE_CLASSES", classes)) == 0
+    assert role(tmp_path / "other")[0] == "transferred"
+    assert "Prediction rule: transferred (no protocol: not all" in capsys.readouterr().out
+    same = [read_record(tmp_path / name)["metrics"]["accuracy"] for name in ("base", "again")]
+    assert same[0] == same[1]
+
+
+def test_the_linear_probe_tests_its_own_classes_without_a_protocol():
+    assert resolve(train.parse(words("x", method="LinearProbe"))).cfg.TEST.ROLE == "trained"
+
+
+def test_settings_without_effect_are_said():
+    given = ["TRAINER.COOP.CTX_INIT", "a photo of a", "TRAINER.COOP.N_CTX", "8"]
+    builder = resolve(train.parse(words("x", *given, method="CoOp")))
+    assert [note.split()[0] for note in without_effect(builder)] == ["TRAINER.COOP.N_CTX"]
+    given[1] = ""
+    assert not without_effect(resolve(train.parse(words("x", *given, method="CoOp"))))
