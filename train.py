@@ -41,6 +41,7 @@ from runs.record import RunRecord, set_aside_log
 from runs.repeat import OUTCOME, SURROUNDINGS, RecordError, code_version, read_to_repeat, say_differences
 from runs.request import check_same_data, data_of
 from runs.sources import in_words, unverified
+from runs.sweep.exit_with_parent import end_with_parent
 from runs.sweep.grid import apart, parse_grid
 from safeio.entry import command
 from safeio.errors import for_people
@@ -288,6 +289,7 @@ def shared(args: argparse.Namespace) -> int:
     if args.seeds:
         print("error: --seeds trains several runs in one process, torchrun one run in several: choose", file=sys.stderr)
         return 2
+    end_with_parent(os.getppid())  # torchrun, which when killed could not end its processes
     with joined() as number:
         if number == 0:
             return one(args, share_run)

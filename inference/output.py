@@ -9,6 +9,7 @@ from typing import Any
 
 from inference.predictor import Predictions, Predictor
 from safeio.atomic import atomic_write_text
+from safeio.escape import for_csv, for_terminal
 
 COLUMNS = ("image", "rank", "class", "probability", "rule")
 
@@ -45,8 +46,8 @@ def as_text(predictions: Predictions) -> str:
     lines = []
     for image, rank, name, probability, rule in rows(predictions):
         if rank == 1:
-            lines.append(image)
-        lines.append(f"  {100 * probability:5.1f} %  {name}  ({rule})")
+            lines.append(for_terminal(image))
+        lines.append(f"  {100 * probability:5.1f} %  {for_terminal(name)}  ({rule})")
     return "\n".join(lines)
 
 
@@ -55,7 +56,10 @@ def write_csv(predictions: Predictions, path: str | Path) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows(rows(predictions))
+    writer.writerows(
+        (for_csv(image), rank, for_csv(name), probability, rule)
+        for image, rank, name, probability, rule in rows(predictions)
+    )
     atomic_write_text(path, text.getvalue())
 
 

@@ -175,7 +175,7 @@ def _figure(table: str, line: Line, dataset: str, metric: str, shots: int, avera
     """What a run of this line may be compared with: the published backbone and settings, the same datasets."""
     if line.backbone != reference_results.BACKBONE or line.swept or line.fixed:
         return None
-    names = {reference_results.DATASETS.get(name, name) for name in averaged}
+    names = {dataset_name(name) for name in averaged}
     whole = reference_results.datasets_of("base2new" if table == "few_shot" else table)
     if dataset == AVERAGE and names != set(whole):
         return None
@@ -233,11 +233,11 @@ def presets_side_by_side(table: Table) -> Table | None:
 def dataset_order(name: str) -> tuple[int, str]:
     """The papers' order, then by name."""
     known = [*reference_results.datasets_of("base2new"), *reference_results.datasets_of("domain_generalization")]
-    name = reference_results.DATASETS.get(name, name)
+    name = dataset_name(name)
     return (known.index(name) if name in known else len(known), name)
 
 
 def method_order(line: Line) -> tuple[int, Line]:
     """The papers' order, then by name."""
-    known, name = reference_results.methods_of("base2new"), reference_results.METHODS.get(line.method, line.method)
+    known, name = reference_results.methods_of("base2new"), method_name(line.method)
     return (known.index(name) if name in known else len(known), line)

@@ -32,8 +32,12 @@ def is_number(value: Any) -> bool:
 NUMBER = Rule("a finite number", is_number)
 
 
+MOST = 2**31 - 1
+"""Numbers beyond are typing errors, and more than loops and tensors take."""
+
+
 def at_least(least: float) -> Rule:
-    return Rule(f"a number of at least {least}", lambda value: is_number(value) and value >= least)
+    return Rule(f"a number of at least {least}", lambda value: is_number(value) and least <= value <= MOST)
 
 
 def above(limit: float) -> Rule:

@@ -25,7 +25,7 @@ def spoken(name: str) -> str:
 def natural_key(name: str) -> list[tuple[int, int, str]]:
     """Return a sorting key under which `2` comes before `10`, and otherwise text order holds."""
     parts = re.findall(r"\d+|\D+", name, re.ASCII)
-    return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts]
+    return [(0, int(part) if len(part) < 19 else 10**18, part) if part.isdecimal() else (1, 0, part) for part in parts]
 
 
 def check_names(names: Sequence[str], source: str, places: Sequence[str] | None = None) -> tuple[str, ...]:

@@ -31,6 +31,8 @@ from safeio.atomic import remove_leftovers
 from safeio.errors import MissingFile
 from safeio.read_back import DamagedFile, say
 
+GROWN = 1e5
+"""Size of a learned parameter that only a training gone wrong has."""
 FINAL_MODELS = ("last_step", "best_val")
 
 
@@ -168,6 +170,7 @@ class SimpleTrainer(TrainerBase):
         """Test the final model, print the time taken."""
         # Two wordings: result parsers in use look for the one or the other.
         print("Finish training\nFinished training")
+        self._say_if_it_grew()
         remove_positions(self.output_dir)
         if not self.cfg.TEST.NO_TEST:
             if self.cfg.TEST.FINAL_MODEL == "best_val":
@@ -179,6 +182,18 @@ class SimpleTrainer(TrainerBase):
             self.tested = self.test()
         print(f"Elapsed: {timedelta(seconds=round(time.time() - self.time_start))}")
         self.close_writer()
+
+    def _say_if_it_grew(self) -> None:
+        """Warn of parameters that no useful training ends with: a rate too high can leave losses that look harmless."""
+        models = (self._models[name] for name in self.get_model_names() if self._models[name] is not None)
+        learned = [parameter.detach().abs().max() for model in models for parameter in model.parameters()
+                   if parameter.requires_grad and parameter.numel()]  # fmt: skip
+        largest = max((float(value) for value in learned), default=0.0)
+        if not largest < GROWN:  # NaN is not less
+            say(
+                f"Learned parameters have grown to {largest:.3g}: the training went wrong, its result means nothing. "
+                f"OPTIM.LR is {self.cfg.OPTIM.LR}; try a lower one."
+            )
 
     def after_epoch(self) -> None:
         """Keep the best model on validation data if that is the one wanted; save when it is time."""

@@ -18,7 +18,7 @@ Pairs = dict[str, tuple[str, int]]
 def ordered(labels: Iterable[str]) -> list[str]:
     """Return class keys in the order of their labels: by number where all are numbers, else in natural order."""
     found = set(labels)
-    numbers = all(label.isascii() and label.isdecimal() for label in found)
+    numbers = all(label.isascii() and label.isdecimal() and len(label) < 19 for label in found)
     return sorted(found, key=lambda label: (int(label), label)) if numbers else sorted(found, key=natural_key)
 
 

@@ -14,13 +14,22 @@ import sys
 PR_SET_PDEATHSIG = 1  # linux/prctl.h; the setting outlives exec
 
 
+def end_with_parent(parent: int) -> None:
+    """Have the kernel send this process SIGTERM when its parent is gone; on Linux only.
+
+    Raises:
+        SystemExit: it is gone already.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
+        if os.getppid() != parent:  # it was gone before the kernel was told
+            raise SystemExit(128 + signal.SIGTERM)
+
+
 def main() -> None:
     """Become the Python process that the arguments ask for."""
     parent, *arguments = sys.argv[1:]
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
-        if os.getppid() != int(parent):  # it was gone before the kernel was told
-            raise SystemExit(128 + signal.SIGTERM)
+    end_with_parent(int(parent))
     os.execv(sys.executable, [sys.executable, *arguments])
 
 

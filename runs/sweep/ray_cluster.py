@@ -5,6 +5,7 @@ All machines see the project, the data and the output folder under the same path
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -13,6 +14,8 @@ from pathlib import Path
 from runs.protocol import PlanError
 from runs.sweep.process import PACKAGE, PROJECT, start, when_free
 
+WORKER_PATIENCE = 120.0
+"""Seconds within which each machine of a cluster has to start a worker."""
 LOST_MACHINES = 5
 """How often a run is begun again elsewhere, each time from where it was saved last."""
 
@@ -44,6 +47,7 @@ class RayExecutor:
             ray.init(address=address, runtime_env=paths, log_to_driver=False, include_dashboard=None)
         except ConnectionError as error:
             raise PlanError(f"There is no Ray cluster at {address}: {error}") from error
+        self._check_workers()
         self.width = self._places(gpus, cpus)
         self._task = ray.remote(num_gpus=gpus, num_cpus=cpus, max_retries=LOST_MACHINES)(run_here)
         self._tasks: list = []
@@ -71,6 +75,34 @@ class RayExecutor:
     def close(self) -> None:
         """Leave the cluster."""
         self.ray.shutdown()
+
+    def _check_workers(self) -> None:
+        """Have each machine start a worker: a cluster whose workers cannot start keeps tasks waiting without a word.
+
+        Raises:
+            PlanError: one starts none within the patience.
+        """
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        machines = {node["NodeID"]: node["NodeManagerAddress"] for node in self.ray.nodes() if node["Alive"]}
+        greet = self.ray.remote(num_cpus=0, max_retries=0)(os.getpid)
+        answers = {
+            greet.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(): address
+            for node, address in machines.items()
+        }
+        ready, silent = self.ray.wait(list(answers), num_returns=len(answers), timeout=WORKER_PATIENCE)
+        problem = f"no worker started within {WORKER_PATIENCE:.0f} s" if silent else ""
+        for answer in ready:
+            try:
+                self.ray.get(answer)
+            except Exception as error:  # Ray's own kinds
+                silent, problem = [answer], f"{type(error).__name__}: {error}".splitlines()[0]
+        if silent:
+            self.close()
+            raise PlanError(
+                f"Ray cannot run anything on {answers[silent[0]]}: {problem}. Its Python needs the same packages as "
+                f"this one's; Ray's messages are in /tmp/ray/session_latest/logs there."
+            )
 
     def _places(self, gpus: float, cpus: float) -> int:
         machines = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]

@@ -43,10 +43,10 @@ def test_every_figure_has_a_source():
 
 def test_a_disagreement_names_both_sides_with_sources():
     note = reference_results.disagreement("MMRL", "EuroSAT", "novel")
-    for part in ("80.17", "VACSR paper Table 9", "71.27 to 74.53", "69.87 to 74.90", "issues/14"):
+    for part in ("80.17", "VACSR paper Table 9", "71.27 to 74.53", "77.20 (ReBaPL", "69.87 to 74.90", "issues/14"):
         assert part in note
     assert reference_results.disagreement("MMRL", "ImageNet", "base") == ""  # reruns agree
-    assert reference_results.disagreement("CoOp", "EuroSAT", "novel") == ""  # there are none
+    assert reference_results.disagreement("KgCoOp", "EuroSAT", "novel") == ""  # there are none
     assert reference_results.disagreement("MMRLpp", "EuroSAT", "novel") == ""  # nothing published to disagree with
 
 
@@ -62,3 +62,16 @@ def test_efficiency_comes_in_our_units():
     speed = reference_results.efficiency("MMRLpp", "DescribableTextures", "train_images_per_second")
     assert speed.value == pytest.approx(32 / 0.2677) and "RTX 3090" in speed.source
     assert reference_results.efficiency("CoOp", "ImageNet", "trainable_params") is None
+
+
+def test_an_average_h_is_compared_with_its_own_kind():
+    def kinds(method):
+        return [bool(reference_results.figure("base2new", method, "Average", kind)) for kind in ("H", "mean H")]
+
+    assert all(kinds(method) == [True, False] for method in ("MMRL", "CoOp", "MaPLe", "TCP"))
+    assert all(kinds(method) == [False, True] for method in ("HPT", "RPO"))  # they print the mean of the datasets' H
+
+
+def test_registered_names_find_figures_under_the_papers_names():
+    assert reference_results.figure("base2new", "TwoStage", "EuroSAT", "novel").value > 0
+    assert reference_results.figure("base2new", "PromptKD", "DescribableTextures", "base").value > 0
