@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch.utils.data import DataLoader
+from torchvision import transforms as T
 from yacs.config import CfgNode
 
 from dassl.config.yaml_files import ConfigError
@@ -112,6 +113,8 @@ class DataManager:
             self.dataset.verify()
         tfm_train = _transform_or_custom(cfg, custom_tfm_train, is_train=True)
         tfm_test = _transform_or_custom(cfg, custom_tfm_test, is_train=False)
+        if change := getattr(self.dataset, "test_change", None):
+            tfm_test = T.Compose([change, *tfm_test.transforms])
 
         def loader(data: Sequence[Datum] | None, settings: CfgNode, is_train: bool) -> DataLoader | None:
             if not data:

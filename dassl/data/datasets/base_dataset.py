@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from dassl.data.few_shot import group_by, sample_few_shot
 from dassl.utils.download import download_url, extract_archive
@@ -77,6 +78,7 @@ class DatasetBase:
 
     dataset_dir = ""  # folder below DATASET.ROOT
     domains: Sequence[str] = ()  # names of all domains, where there are several
+    test_change: Callable[[Any], Any] | None = None  # image -> image, makes test images another domain
 
     def __init__(
         self,

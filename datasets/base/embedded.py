@@ -1,0 +1,66 @@
+"""Datasets inside the repository: a tar of small images, read in place, with its index and a split file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from yacs.config import CfgNode
+
+from dassl.data.datasets import DatasetBase, Datum
+from datasets.base.corruption import corrupt
+from datasets.base.few_shot import few_shot
+from datasets.base.splits import Split, subsample
+from safeio.packed_images import tar_address
+
+EMBEDDED = Path(__file__).parents[1] / "embedded"
+ARCHIVE, INDEX = "images.tar", "images.json"
+
+
+@cache
+def addresses(folder: Path) -> Mapping[str, str]:
+    """Return where each image of a dataset's tar lies: name -> address for `safeio.images.read_image`.
+
+    The index (name -> offset and size in bytes) saves reading 8,000 headers at each start.
+    """
+    index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+    return {name: tar_address(folder / ARCHIVE, offset, size, name) for name, (offset, size) in index.items()}
+
+
+class EmbeddedDataset(DatasetBase):
+    """Images of `datasets/embedded/<dataset_dir>`; `DATASET.ROOT` is not used, and nothing is written.
+
+    Attributes:
+        split_file: JSON of the lists `train`, `val` and `test`, each of `[path in the tar, label, class name]`.
+    """
+
+    split_file = ""
+
+    def __init__(self, cfg: CfgNode):
+        folder = EMBEDDED / self.dataset_dir
+        split = few_shot(self.whole(), cfg.DATASET.NUM_SHOTS, cfg.SEED, folder)
+        split = corrupt(subsample(split, cfg.DATASET.SUBSAMPLE_CLASSES), cfg)
+        super().__init__(train_x=split.train, val=split.val, test=split.test)
+
+    @classmethod
+    def whole(cls) -> Split:
+        """Return all images, in the order of the split file."""
+        folder = EMBEDDED / cls.dataset_dir
+        where, rows = addresses(folder), json.loads((folder / cls.split_file).read_text(encoding="utf-8"))
+        parts = [[Datum.listed(where[path], label, 0, name) for path, label, name in rows[p]] for p in Split._fields]
+        return Split(*parts)
+
+
+class ChangedLook(EmbeddedDataset):
+    """The test images of an embedded dataset with another look, as ImageNet-Sketch is to ImageNet.
+
+    As for the ImageNet variants the training list repeats the test list: only its class names are used.
+    `DATASET.NUM_SHOTS` therefore does nothing.
+    """
+
+    def __init__(self, cfg: CfgNode):
+        test = self.whole().test
+        split = subsample(Split(test, [], test), cfg.DATASET.SUBSAMPLE_CLASSES)
+        DatasetBase.__init__(self, train_x=split.train, test=split.test)
