@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from runs.protocol import CONFIGS, choose, protocols_of, read
+from runs.protocol import CONFIGS, choose, embedded_config, protocols_of, read
 
 
 def presets() -> dict[str, Any]:
@@ -39,7 +39,7 @@ def file_under(preset: str, protocol: str, trainer: str, dataset: str, shots: in
         protocol: one that methods have settings for, not one that extends it.
     """
     same = load_preset(preset).get("own_file")
-    if same is None or dataset in same:
+    if same is None or dataset in same or embedded_config(dataset):
         return None
     given = settings_under(preset, protocol, trainer)["cfg"]["default"]
     return given.get(shots, given["default"]) if isinstance(given, dict) else given

@@ -155,6 +155,12 @@ def find_dataset(name: str) -> str:
     return choose("dataset", name, known)
 
 
+def embedded_config(dataset: str) -> str | None:
+    """Return the config file that every method uses for a dataset inside the repository; None for other datasets."""
+    embedded = read(CONFIGS / "embedded.yaml")
+    return embedded["cfg"] if dataset in embedded["datasets"] else None
+
+
 def plan(
     protocol: str,
     stage: str,
@@ -185,8 +191,9 @@ def plan(
     files = {path.stem for path in (CONFIGS / "trainers" / trainer).glob("*.yaml")} - NO_CONFIGS
     if stage not in stages_of(protocol, trainer):
         raise PlanError(f"{trainer} takes no part in stage {stage} of {protocol}; see configs/trainers/{trainer}.")
-    given = cfg or settings["cfg"].get(dataset, settings["cfg"]["default"])
-    shots = shots or settings.get("shots", data["shots"])
+    given = cfg or embedded_config(dataset) or settings["cfg"].get(dataset, settings["cfg"]["default"])
+    published = {} if embedded_config(dataset) else settings
+    shots = shots or published.get("shots", data["shots"])
     chosen = {k: choose(f"config of {trainer}", _for_shots(given, k), files) for k in shots}
     source = data.get("source", {}).get(dataset, data.get("source", {}).get("default", dataset))
 
