@@ -23,7 +23,8 @@ from clip.vision import VisionTransformer
 from dassl.config import ConfigError
 from trainers.base.frozen_clip import FrozenCLIP
 
-POSITIONS = {  # 1-based blocks of an encoder of `depth`, as published for twelve
+PUBLISHED_DEPTH = 12
+POSITIONS = {  # 1-based blocks of an encoder of twelve blocks; a deeper one is divided in the same way
     "all": lambda depth: range(1, depth + 1),
     "top3": lambda depth: range(depth - 2, depth + 1),
     "bottom": lambda depth: range(1, depth // 3 + 1),
@@ -35,6 +36,11 @@ POSITIONS = {  # 1-based blocks of an encoder of `depth`, as published for twelv
 ENCODERS = {"both": ("visual.", ""), "vision": ("visual.",), "text": ("",)}
 """Before the names of an encoder's blocks in CLIP."""
 PROJECTIONS = ("q", "k", "v", "o")
+
+
+def blocks_at(position: str, depth: int) -> list[int]:
+    """Return the 1-based blocks of a position; of the published lists a shallower encoder has the blocks that exist."""
+    return [layer for layer in POSITIONS[position](max(depth, PUBLISHED_DEPTH)) if layer <= depth]
 
 
 class LowRank(nn.Module):
@@ -73,14 +79,14 @@ class LowRankUpdates(nn.Module):
         self.updates = nn.ModuleDict()
         for prefix in ENCODERS[encoder]:
             blocks = transformer_of(clip, prefix).resblocks
-            for layer in POSITIONS[position](len(blocks)):
-                if not 1 <= layer <= len(blocks):
-                    continue
+            for layer in blocks_at(position, len(blocks)):
                 attention = blocks[layer - 1].attn
                 place = f"{'image' if prefix else 'text'}-{layer - 1}"
                 self.places[place] = f"{prefix}transformer.resblocks.{layer - 1}.attn", attention
                 for projection in projections:
                     self.updates[f"{place}-{projection}"] = LowRank(attention.out_proj.in_features, rank)
+        if not self.updates:
+            raise ConfigError(f"POSITION {position!r} names no block that this CLIP has: nothing would train")
 
     def published_name(self, name: str) -> str:
         """updates.image-0-q.A -> visual.transformer.resblocks.0.attn.q_proj.w_lora_A"""
