@@ -26,7 +26,8 @@ from benchmarks._command import add_run, at_least, command, run
 from benchmarks._measure import hardware
 from benchmarks._trainers import build_trainer, class_names, make_published, random_weights
 from benchmarks.loader import make_photographs, settings
-from dassl.data.crop_cache import FOLDER_VARIABLE, evaluation_wrapper
+from dassl.data.crop_cache import evaluation_wrapper
+from dassl.data.row_pack import FOLDER_VARIABLE
 from dassl.data.transforms import build_transform
 from dassl.data.wrapper import DatasetWrapper
 from dassl.utils.environment import prepare_cpu_memory
