@@ -104,7 +104,8 @@ def in_file(method: str, cfg: str) -> dict:
 
 def test_every_yaml_is_of_a_known_kind():
     known = {*METHOD, *DATASET, *SHARED, *PER_DATASET, *METHOD_PROTOCOLS, *PROTOCOLS}
-    known |= {*(CONFIGS / f"{name}.yaml" for name in ("names", "presets", "templates")), *CONFIGS.glob("trainers/*/sources.yaml")}
+    known |= {CONFIGS / f"{name}.yaml" for name in ("names", "presets", "templates")}
+    known |= set(CONFIGS.glob("trainers/*/sources.yaml"))
     assert set(CONFIGS.rglob("*.yaml")) | set(CONFIGS.rglob("*.yml")) == known
 
 
