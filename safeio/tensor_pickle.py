@@ -129,6 +129,12 @@ class _Ordered(OrderedDict):
         if isinstance(kept, Mapping) and all(isinstance(value, Mapping) for value in kept.values()):
             self._metadata = kept
 
+    def __reduce__(self) -> Any:
+        """Be saved as the plain class: whatever reads the file need not know this one."""
+        plain = OrderedDict(self)
+        plain.__dict__.update(self.__dict__)
+        return plain.__reduce__()
+
 
 def _ordered(pairs: Any = ()) -> OrderedDict:
     found = _Ordered()

@@ -185,3 +185,13 @@ def test_torchscript_is_told_apart(tmp_path):
     assert is_torchscript(tmp_path / "program.pt")
     with pytest.raises(CheckpointError, match=r"program\.pt is a TorchScript archive"):
         load_checkpoint_file(tmp_path / "program.pt")
+
+
+def test_what_was_read_can_be_saved_and_read_again(tmp_path):
+    weights = torch.nn.BatchNorm1d(3).state_dict()  # carries versions
+    torch.save({"state_dict": weights}, tmp_path / "first")
+    read = load_checkpoint_file(tmp_path / "first")
+    torch.save(read, tmp_path / "second")
+    again = torch.load(tmp_path / "second", weights_only=True)["state_dict"]
+    assert type(again).__name__ == "OrderedDict" and again._metadata == weights._metadata
+    assert load_checkpoint_file(tmp_path / "second")["state_dict"].keys() == weights.keys()
