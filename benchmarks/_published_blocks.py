@@ -39,7 +39,7 @@ class PublishedBlock(ResidualAttentionBlock):
 
 
 def publish(encoder: Transformer) -> None:
-    """Replace the blocks of a encoder."""
+    """Replace the blocks of an encoder."""
     for index, block in enumerate(encoder.resblocks):
         encoder.resblocks[index] = PublishedBlock(block)
 

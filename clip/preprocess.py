@@ -1,4 +1,4 @@
-"""What CLIP's image encoder expects of a image."""
+"""What CLIP's image encoder expects of an image."""
 
 from __future__ import annotations
 

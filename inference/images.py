@@ -56,7 +56,7 @@ def _below(folder: Path) -> list[Path]:
 
 
 def read_upright(path: str | os.PathLike) -> Image.Image:
-    """A image as RGB, turned upright as its camera says; a damaged note of the camera is ignored.
+    """An image as RGB, turned upright as its camera says; a damaged note of the camera is ignored.
 
     Raises:
         OSError: the file is missing or is no readable image.

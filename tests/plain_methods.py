@@ -117,7 +117,7 @@ def behind_start(prompts: dict[int, Tensor]):
 
 
 def deep(q: Problem, encoder: str) -> dict[int, Tensor]:
-    """Prompts of a encoder by layer, from IVLP's names: block i (from 0) is layer i + 1."""
+    """Prompts of an encoder by layer, from IVLP's names: block i (from 0) is layer i + 1."""
     prefix = f"{encoder}_encoder.transformer.resblocks."
     return {int(k.removeprefix(prefix).split(".")[0]) + 1: v for k, v in q.p.items() if k.startswith(prefix)}
 

@@ -24,7 +24,7 @@ COLOURS = 128
 
 
 def save(png: bytes, path: Path) -> None:
-    """A image with few colours, as small as it gets."""
+    """An image with few colours, as small as it gets."""
     Image.open(io.BytesIO(png)).convert("RGB").quantize(COLOURS).save(path, optimize=True)
     print(path)
 

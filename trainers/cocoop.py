@@ -23,7 +23,7 @@ ROWS_AT_ONCE = 20_000
 
 
 class CoCoOpMethod(Method):
-    """The context (N, D), and the network from a image's feature to its shift."""
+    """The context (N, D), and the network from an image's feature to its shift."""
 
     published_names = (("ctx", "prompt_learner.ctx"), ("meta_net.", "prompt_learner.meta_net."))
 

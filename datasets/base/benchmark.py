@@ -49,7 +49,7 @@ class SplitBenchmark(DatasetBase):
 
         Raises:
             SplitError: the folder or what the split is read from is missing.
-            FileNotFoundError: a image is missing.
+            FileNotFoundError: an image is missing.
         """
         if not folder.is_dir():
             raise SplitError(
@@ -63,7 +63,7 @@ class SplitBenchmark(DatasetBase):
             return split
         except (OSError, ValueError, KeyError, IndexError) as error:
             if isinstance(error, FileNotFoundError) and error.errno is None:
-                raise  # a image is missing, which the message says
+                raise  # an image is missing, which the message says
             wanted = f"There is no {cls.split_file} in {folder}, and it" if cls.split_file else f"The split in {folder}"
             raise SplitError(f"{wanted} cannot be made from the original annotations: {error}") from error
 

@@ -53,7 +53,7 @@ def read_split(path: str | os.PathLike, images: str | os.PathLike) -> Split:
 
     Raises:
         SplitError: there is no such file, or it holds something else.
-        FileNotFoundError: a image it names is missing.
+        FileNotFoundError: an image it names is missing.
     """
     path, images = Path(path), os.fspath(images)
     if not path.is_file():
@@ -121,7 +121,7 @@ def split_groups(
         rng: as in `split_trainval`.
 
     Raises:
-        ValueError: a class is too small to give each part a image.
+        ValueError: a class is too small to give each part an image.
     """
     parts = Split([], [], [])
     for group in groups:

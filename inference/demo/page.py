@@ -43,7 +43,7 @@ def asked(run: Predictor, names: Sequence[str]) -> Predictor | str:
 
 
 def shares(predictor: Predictor, image: Image.Image, topk: int) -> dict[str, float]:
-    """The best classes of a image with their probabilities; those that the method was not trained on are marked."""
+    """The best classes of an image with their probabilities; those that the method was not trained on are marked."""
     new = {name for name, seen in zip(predictor.classes, predictor.seen, strict=True) if not seen}
     (one,) = predictor.predict_images([image], topk)
     labels = (f"{name} (new)" if name in new else name for name in one.classes)
@@ -102,7 +102,7 @@ def _result(found: Sequence[Predictor | str], path: str, topk: int) -> None:
     try:
         image = read_image(path)
     except OSError:
-        gr.Markdown(f"{name} cannot be read as a image.")
+        gr.Markdown(f"{name} cannot be read as an image.")
         return
     gr.Image(image, label=name, height=200, interactive=False, buttons=[])
     for one in found:

@@ -40,7 +40,7 @@ def weights(attention: Attention, x: Tensor) -> Tensor:
 
 @contextmanager
 def watched(visual: VisionTransformer) -> Iterator[AttentionMaps]:
-    """Collect the maps of one pass through a encoder."""
+    """Collect the maps of one pass through an encoder."""
     maps, transformer = AttentionMaps(), visual.transformer
     side = round((len(visual.positional_embedding) - 1) ** 0.5)
     at: int | None = None  # where the learned tokens stand; None: behind the patches
@@ -86,7 +86,7 @@ def attention_maps(predictor: Predictor, images: Tensor) -> tuple[AttentionMaps,
     Raises:
         ValueError: the image encoder is no vision transformer.
     """
-    visual = predictor.clip.require_vit("A image of the attention")
+    visual = predictor.clip.require_vit("An image of the attention")
     with watched(visual) as before, torch.no_grad(), predictor.precision.context():
         predictor.clip.image_features(images.to(predictor.clip.device))
     with watched(visual) as after:

@@ -81,7 +81,7 @@ def _shown(names: Sequence[str], predictor: Predictor) -> set[str]:
 
 
 def _as_seen(image: Tensor, predictor: Predictor) -> Tensor:
-    """A encoder's input (3, S, S) as a image (S, S, 3) in 0..1."""
+    """An encoder's input (3, S, S) as an image (S, S, 3) in 0..1."""
     settings = predictor.run.cfg.INPUT
     mean, deviation = (torch.tensor(values)[:, None, None] for values in (settings.PIXEL_MEAN, settings.PIXEL_STD))
     return (image * deviation + mean).clamp(0, 1).permute(1, 2, 0)

@@ -18,7 +18,7 @@ from inference.visualize.features import on_a_plane, separation
 PANEL = 1.1  # inches
 DPI = 110
 PALE = 0.3
-"""How far a image is paled below the colours."""
+"""How far an image is paled below the colours."""
 
 
 def attention_figure(image: Tensor, before: AttentionMaps, after: AttentionMaps, index: int, method: str) -> Figure:

@@ -24,7 +24,7 @@ function grouped(items, key) {
   return found;
 }
 
-// A line below a image for what a finger, which cannot hover, points at.
+// A line below an image for what a finger, which cannot hover, points at.
 function told() {
   return html("p", { class: "note told", "aria-live": "polite" });
 }

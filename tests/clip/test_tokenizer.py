@@ -46,7 +46,7 @@ def test_any_text_as_open_clip(text):
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.text(st.characters(exclude_categories=()), max_size=30))
 @example("caf\udce9")  # a folder's name in another encoding than UTF-8, as Python hands it on
-@example("\ud83d")  # half of a image sign, which JSON can hold
+@example("\ud83d")  # half of an image sign, which JSON can hold
 @example("<|endoftext|><|startoftext|>")
 @example("a\x00b")
 @example("&#55357;&#x110000;")  # numbers of no character

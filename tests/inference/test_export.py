@@ -15,7 +15,7 @@ from inference.predictor import Predictor
 
 KINDS = ["MMRL", "MaPLe", "MMA", "TipAdapter", "LinearProbe"]
 KINDS += ["CLIPLoRA", "TwoStage", "GDACLIP", "ProLIP", "LPpp", "DePTCoOp"]
-"""Methods that differ in what they compute on a image."""
+"""Methods that differ in what they compute on an image."""
 
 
 @pytest.fixture

@@ -140,7 +140,7 @@ def test_in_a_browser(page, runs, tab, tmp_path):
     tab.open(page)
     tab.wait_for_text("MMRL, 2 classes: 2 trained on (fused)")
     tab.choose_files("#images input[type=file]", [runs.files()[0], broken])
-    tab.wait_for_text("broken.png cannot be read as a image")
+    tab.wait_for_text("broken.png cannot be read as an image")
     tab.wait_for(answers.format(2))  # of both runs
     tab.write(names, "amber\nthe sea\na hill")
     tab.wait_for_text("MMRL, 3 classes: 1 trained on (fused), 2 new to it (class token)")

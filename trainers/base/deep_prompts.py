@@ -1,4 +1,4 @@
-"""Learned prompts for the lower layers of a encoder: fresh ones up to some depth, above it they flow on."""
+"""Learned prompts for the lower layers of an encoder: fresh ones up to some depth, above it they flow on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A image in a list, and the lists that make up a benchmark."""
+"""An image in a list, and the lists that make up a benchmark."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Datum:
 
     @classmethod
     def listed(cls, impath: str | os.PathLike, label: int, domain: int, classname: str) -> Datum:
-        """A image that a listing of its folder has named: not looked for again, which matters for a million."""
+        """An image that a listing of its folder has named: not looked for again, which matters for a million."""
         item = cls.__new__(cls)
         item._impath, item._label, item._domain, item._classname = os.fspath(impath), label, domain, classname
         return item

@@ -19,7 +19,7 @@ def random_index(stop: int) -> int:
 
 
 class Random2DTranslation:
-    """With probability ``p`` enlarge a image by an eighth and cut out a window; otherwise just resize it.
+    """With probability ``p`` enlarge an image by an eighth and cut out a window; otherwise just resize it.
 
     Args:
         size: (height, width) of the result, in pixels.

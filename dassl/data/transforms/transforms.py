@@ -1,4 +1,4 @@
-"""From the names in ``INPUT.TRANSFORMS`` to what happens to a image."""
+"""From the names in ``INPUT.TRANSFORMS`` to what happens to an image."""
 
 from __future__ import annotations
 
