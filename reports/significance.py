@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-import numpy as np
-
 from reports.records import Line, Run
 from reports.scores import Score
 from reports.table_types import Cell, Table
@@ -94,7 +92,8 @@ def _against_best(by_line: Mapping[Line, Pairs]) -> list[tuple[Line, str, list[C
 
 def compare(ours: Sequence[float], other: Sequence[float]) -> dict[str, Any]:
     """Return mean difference, 95 % confidence interval, number of pairs and p-value of paired results."""
-    from scipy import stats  # most of a second to import, and not every report compares
+    import numpy as np  # both here: the help of report.py needs neither, and not every report compares
+    from scipy import stats
 
     differences = np.subtract(ours, other)
     low = high = None
@@ -111,7 +110,7 @@ def compare(ours: Sequence[float], other: Sequence[float]) -> dict[str, Any]:
 def holm(p_values: Sequence[float]) -> list[float]:
     """Return p-values corrected for their number by Holm's step-down method, in the given order."""
     corrected, highest = [0.0] * len(p_values), 0.0
-    for rank, i in enumerate(np.argsort(p_values, kind="stable")):
+    for rank, i in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
         highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[i]))
         corrected[i] = highest
     return corrected
