@@ -192,8 +192,7 @@ def plan(
     if stage not in stages_of(protocol, trainer):
         raise PlanError(f"{trainer} takes no part in stage {stage} of {protocol}; see configs/trainers/{trainer}.")
     given = cfg or embedded_config(dataset) or settings["cfg"].get(dataset, settings["cfg"]["default"])
-    published = {} if embedded_config(dataset) else settings
-    shots = shots or published.get("shots", data["shots"])
+    shots = shots or (data if embedded_config(dataset) else {**data, **settings})["shots"]
     chosen = {k: choose(f"config of {trainer}", _for_shots(given, k), files) for k in shots}
     source = data.get("source", {}).get(dataset, data.get("source", {}).get("default", dataset))
 

@@ -190,83 +190,102 @@ def validate(model: TextEncoder, space: Space, photos: Path, teacher: Path) -> f
     return 100 * ((images @ texts.T).argmax(1) == val.labels).float().mean().item()
 
 
-def train(args: argparse.Namespace) -> None:
-    """Train for the given number of steps: 3 layers at first, 6 after half of them, 12 for the last fifth."""
-    torch.manual_seed(args.seed)
-    teacher, file = args.work / "teacher.npz", args.work / "texts.pt"
-    rows = tiny_imagenet_rows(args.photos)
-    space = make_space(teacher, read_validation_images(args.photos).labels, rows)
-    cifar = read_pack(args.photos / "cifar100_train.npz")
-    kept = ~held_out_of_cifar(len(cifar))
-    with np.load(teacher) as arrays:
-        z = space.images(torch.from_numpy(arrays["cifar"])[kept])
-    means = torch.stack([z[cifar.labels[kept] == label].mean(0) for label in range(100)]) - z.mean(0)
-    names = args.work / "names.pt"
-    if not names.exists():
+def names_of(args: argparse.Namespace, space: Space) -> dict[str, Names]:
+    """Return the names, computed once and kept in WORK/names.pt."""
+    kept_file = args.work / "names.pt"
+    if not kept_file.exists():
+        cifar = read_pack(args.photos / "cifar100_train.npz")
+        kept = ~held_out_of_cifar(len(cifar))
+        with np.load(args.work / "teacher.npz") as arrays:
+            z = space.images(torch.from_numpy(arrays["cifar"])[kept])
+        means = torch.stack([z[cifar.labels[kept] == label].mean(0) for label in range(100)]) - z.mean(0)
         groups = collect(space, cifar_names(args.photos), F.normalize(means, dim=-1))
-        with atomic_write(names) as out:
+        with atomic_write(kept_file) as out:
             torch.save({key: vars(group) for key, group in groups.items()}, out)
-    groups = {key: Names(**group) for key, group in torch.load(names, weights_only=True).items()}
+    groups = {key: Names(**group) for key, group in torch.load(kept_file, weights_only=True).items()}
     print({key: len(group.names) for key, group in groups.items()}, flush=True)
+    return groups
 
+
+def prompts_and_tokens(groups: dict[str, Names]) -> tuple[list[str], Tensor]:
+    """Return the templates, the usual one first, and the sorted ids of all tokens that names and templates have."""
     listed = yaml.safe_load(TEMPLATES.read_text(encoding="utf-8"))
     templates = [listed["default"], "{}", "{}.", "a {}", *listed["ensembles"]["sixty"], *listed["datasets"].values()]
     tokens = tokenize([t.format(n) for g in groups.values() for n in g.names for t in ("{}", "a {}.")], truncate=True)
-    tokens = torch.cat([tokens.unique(), tokenize([t.format("x") for t in templates]).unique()]).unique()
-    model, step = TextEncoder(tokens, 3), 0
-    if file.exists():
-        state = torch.load(file, weights_only=True)
-        model, step = TextEncoder(tokens, state["layers"]), state["step"]
-        model.load_state_dict(state["model"])
-    optimisers, placed = optimisers_of(model), space.place_images(space.rows)
-    if file.exists():
-        for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
+    return templates, torch.cat([tokens.unique(), tokenize([t.format("x") for t in templates]).unique()]).unique()
+
+
+class Run:
+    """Model, optimisers and the number of steps: all that a checkpoint holds."""
+
+    def __init__(self, file: Path, tokens: Tensor):
+        self.file, self.tokens, self.step = file, tokens, 0
+        state = torch.load(file, weights_only=True) if file.exists() else None
+        self.model = TextEncoder(tokens, state["layers"] if state else 3)
+        self.optimisers = optimisers_of(self.model)
+        if state:
+            self.step = state["step"]
+            self.model.load_state_dict(state["model"])
+            for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+                optimiser.load_state_dict(saved)
+
+    def grow(self) -> None:
+        """Double the layers."""
+        self.model = self.model.grown()
+        self.optimisers = optimisers_of(self.model)
+
+    def take_step(self, loss: Tensor, rate: float) -> None:
+        """Take one optimiser step at a learning rate."""
+        for optimiser, factor in zip(self.optimisers, (2.0, 1.0), strict=True):
+            optimiser.zero_grad()
+            for group in optimiser.param_groups:
+                group["lr"] = factor * rate
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for optimiser in self.optimisers:
+            optimiser.step()
+        self.step += 1
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        state = {"model": self.model.state_dict(), "layers": self.model.transformer.layers, "step": self.step}
+        state |= {"tokens": self.tokens, "optimisers": [optimiser.state_dict() for optimiser in self.optimisers]}
+        with atomic_write(self.file) as out:
+            torch.save(state, out)
+
+
+def train(args: argparse.Namespace) -> None:
+    """Train for the given number of steps: 3 layers at first, 6 after half of them, 12 for the last fifth."""
+    torch.manual_seed(args.seed)
+    teacher = args.work / "teacher.npz"
+    labels = read_validation_images(args.photos).labels
+    space = make_space(teacher, labels, tiny_imagenet_rows(args.photos))
+    groups = names_of(args, space)
+    templates, tokens = prompts_and_tokens(groups)
+    run, placed = Run(args.work / "texts.pt", tokens), space.place_images(space.rows)
     began, sums = time.time(), torch.zeros(2)
-    while step < args.steps:
-        if step in (args.steps // 2, args.steps * 4 // 5):
-            model = model.grown()
-            optimisers = optimisers_of(model)
-        prompts, targets, trust, classes = draw(groups, templates, args.batch, args.seed * 1_000_003 + step)
+    while run.step < args.steps:
+        if run.step in (args.steps // 2, args.steps * 4 // 5):
+            run.grow()
+        prompts, targets, trust, classes = draw(groups, templates, args.batch, args.seed * 1_000_003 + run.step)
         with torch.autocast("cpu", torch.bfloat16):
-            embedded = model(prompts)
+            embedded = run.model(prompts)
         embedded = F.normalize(embedded.float(), dim=-1)
         distance = LOGIT_SCALE * (trust * (1 - (embedded * space.place_texts(targets)).sum(1))).mean()
         named = classes >= 0
         confusion = F.cross_entropy(LOGIT_SCALE * embedded[named] @ placed.T, classes[named])
-        for optimiser, factor in zip(optimisers, (2.0, 1.0), strict=True):
-            optimiser.zero_grad()
-            rate = args.rate * min(1.0, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * step / args.steps))
-            for group in optimiser.param_groups:
-                group["lr"] = factor * rate
-        (distance + confusion).backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimiser in optimisers:
-            optimiser.step()
-        step += 1
+        warmed = args.rate * min(1.0, (run.step + 1) / 100)
+        run.take_step(distance + confusion, warmed * 0.5 * (1 + math.cos(math.pi * run.step / args.steps)))
         sums += torch.stack([distance, confusion]).detach()
-        if step % 100 == 0:
+        if run.step % 100 == 0:
             shown = " ".join(f"{value / 100:.3f}" for value in sums)
-            print(f"step {step}, {time.time() - began:.0f} s, {model.transformer.layers} layers, {shown}", flush=True)
+            layers = run.model.transformer.layers
+            print(f"step {run.step}, {time.time() - began:.0f} s, {layers} layers, {shown}", flush=True)
             sums.zero_()
-        if step % 500 == 0 or step == args.steps:
-            print(
-                f"teacher's images, Tiny-ImageNet validation: {validate(model, space, args.photos, teacher):.1f} %",
-                flush=True,
-            )
-            saved = [optimiser.state_dict() for optimiser in optimisers]
-            with atomic_write(file) as out:
-                layers = model.transformer.layers
-                torch.save(
-                    {
-                        "model": model.state_dict(),
-                        "tokens": tokens,
-                        "layers": layers,
-                        "step": step,
-                        "optimisers": saved,
-                    },
-                    out,
-                )
+        if run.step % 500 == 0 or run.step == args.steps:
+            right = validate(run.model, space, args.photos, teacher)
+            print(f"teacher's images, Tiny-ImageNet validation: {right:.1f} %", flush=True)
+            run.save()
 
 
 def main() -> None:

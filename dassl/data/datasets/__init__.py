@@ -24,5 +24,5 @@ OTHERS = absent(
 def __getattr__(name: str) -> Any:
     """Load datasets of several domains when they are asked for; say of upstream's others that they are not here."""
     if name in ("Office31", "OfficeHome", "VisDA17"):
-        return getattr(import_module("dassl.data.datasets.domains"), name)
+        return getattr(import_module(f"{__name__}.domains"), name)
     return OTHERS(name)

@@ -91,7 +91,7 @@ def learned(trainer, images, labels) -> tuple[dict[str, torch.Tensor], dict[str,
 def test_losses_gradients_and_predictions(workshop, monkeypatch, method, odd, double):
     if double and method == "LinearProbe":
         pytest.skip("looks at features in float32 whatever the encoder's type")
-    monkeypatch.setattr(build, "dataset_template", lambda dataset: odd.template)
+    monkeypatch.setattr(build, "dataset_template", lambda *names: odd.template)
     if double:
         monkeypatch.setattr(Precision, "hold", lambda self, clip: clip.double())
     fast, plain = pair(workshop, method, odd, double)
