@@ -85,7 +85,7 @@ class RayExecutor:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         machines = {node["NodeID"]: node["NodeManagerAddress"] for node in self.ray.nodes() if node["Alive"]}
-        greet = self.ray.remote(num_cpus=0, max_retries=0)(os.getpid)
+        greet = self.ray.remote(num_cpus=0, max_retries=0)(process_id)
         answers = {
             greet.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(): address
             for node, address in machines.items()
@@ -112,6 +112,11 @@ class RayExecutor:
             self.close()
             raise PlanError(f"No machine of the cluster has {wanted}; see --gpus-per-run and --cpus-per-run.")
         return places
+
+
+def process_id() -> int:
+    """Return the worker's process id; Ray takes no built-in function for a task."""
+    return os.getpid()
 
 
 def run_here(command: Sequence[str], folder: str) -> int | None:
