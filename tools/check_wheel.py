@@ -20,7 +20,7 @@ TRAIN = ("train", *DATASET, *METHOD, "--output-dir")
 TOGETHER = """
 import clip, datasets
 from mmrl import Predictor
-from mmrl.trainers._method import Method
+from mmrl.trainers.base.method import Method
 import mmrl.datasets, mmrl.clip
 words = ["a photo of a cat.", "naïve café & 38 emojis"]
 assert clip.tokenize is not mmrl.clip.tokenize and clip.tokenize(words).tolist() == mmrl.clip.tokenize(words).tolist()

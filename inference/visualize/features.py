@@ -29,7 +29,8 @@ def adapted_features(method: Method, images: Tensor) -> dict[str, Tensor]:
 
 @adapted_features.register
 def _(method: CosineMethod, images: Tensor) -> dict[str, Tensor]:
-    changed = type(method).image_features is not CosineMethod.image_features
+    own = type(method)
+    changed = any(getattr(own, name) is not getattr(CosineMethod, name) for name in ("image_features", "image_output"))
     return {"adapted": method.image_features(images)} if changed else {}
 
 

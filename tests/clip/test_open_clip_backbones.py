@@ -182,7 +182,7 @@ def test_unknown_names(name, message):
 
 def test_without_the_package(monkeypatch):
     monkeypatch.setattr(open_clip_models, "find_spec", lambda _: None)
-    with pytest.raises(UnknownModelError, match=r"not installed: pip install -e '.[open-clip]'"):
+    with pytest.raises(UnknownModelError, match=r"not installed: pip install -e '\.\[open-clip\]'"):
         clip.load("open_clip:ViT-B-16/laion2b_s34b_b88k")
 
 

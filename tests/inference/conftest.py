@@ -60,7 +60,7 @@ class Runs:
             "OPTIM.LR": 0.01,
         }
         own = {key: PROMPT_DEPTH for key in real.defaults if key.startswith("PROMPT_DEPTH")}
-        own |= {"PREC": "fp32"} if "PREC" in real.defaults else {}
+        own |= {key: value for key, value in (("PREC", "fp32"), ("TEXTS", "templates")) if key in real.defaults}
         settings |= {f"TRAINER.{real.settings_node}.{key}": value for key, value in own.items()}
         words = ["--root", self.images, "--trainer", method, "--seed", 1, "--output-dir", output]
         return [str(word) for word in (*words, *(w for pair in settings.items() for w in pair), *options)]
