@@ -129,6 +129,7 @@ def open_run(folder: str | os.PathLike, backbone: str | None = None) -> TrainedR
         builder.set("MODEL.BACKBONE.NAME", backbone, "command line")
     kept = folder / trainer.checkpoint_folder
     source = kept / BEST if (kept / BEST).is_file() else newest_checkpoint(kept)
+    checkpoint: Mapping[str, Any]
     if of_hub:
         source = folder / HUB_WEIGHTS
         checkpoint = {"state_dict": read_hub_weights(source), "about": record.get("about")}

@@ -8,14 +8,15 @@ import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 
 class _Remembering:
     """A file that keeps the error that a write met: those who write may answer with another one."""
 
     def __init__(self, file: BinaryIO):
-        self.file, self.error = file, None
+        self.file = file
+        self.error: OSError | None = None
 
     def write(self, data: Any) -> int:
         view, written = memoryview(data).cast("B"), 0
@@ -50,7 +51,7 @@ def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
         with open(temporary, "xb", buffering=0) as raw:
             file = _Remembering(raw)
             try:
-                yield file
+                yield cast(BinaryIO, file)
             except Exception:
                 if file.error is not None:  # PyTorch's writer says nothing of the disk
                     raise OSError(file.error.errno, file.error.strerror, str(target)) from file.error

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import pickletools
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 MOST_STEPS = 100_000
 """Instructions of any pickle, however small its file; beyond that, one for each byte of the file."""
@@ -79,7 +79,7 @@ def check_pickle(file: BinaryIO, file_size: int | None = None) -> None:
     most = max(MOST_STEPS, file_size or end)
     stack: list[_Value | None] = []  # None: a mark
     memo: dict[int, _Value] = {}
-    for number, (opcode, argument, _) in enumerate(pickletools.genops(_Ending(file, end))):
+    for number, (opcode, argument, _) in enumerate(pickletools.genops(cast(BinaryIO, _Ending(file, end)))):
         if number >= most:
             raise UnboundedPickle(f"it has more than {most:,} instructions")
         if opcode.name in REFUSED:
@@ -136,7 +136,7 @@ def _taken(opcode: Any, stack: list[_Value | None]) -> list[_Value]:
     for _ in wanted:
         found.insert(0, _top(stack))
         stack.pop()
-    return found
+    return [value for value in found if value is not None]  # above the last mark there is none
 
 
 def _add(container: _Value, parts: list[_Value], name: str, most: int) -> None:

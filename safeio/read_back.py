@@ -168,7 +168,8 @@ def check_shape(content: Any, shape: Any, place: str = "") -> None:
     elif shape is number:
         _expect(number(content), where, "a number")
     elif isinstance(shape, type):
-        _expect(isinstance(content, shape), where, {str: "a text", dict: "an object"}.get(shape, shape.__name__))
+        words: dict[type, str] = {str: "a text", dict: "an object"}
+        _expect(isinstance(content, shape), where, words.get(shape, shape.__name__))
     else:
         _expect(shape(content), where, shape.__doc__ or shape.__name__)
 

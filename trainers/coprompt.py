@@ -156,7 +156,8 @@ class CoPrompt(MaPLe):
     }
 
     def before_train(self) -> None:
-        self.method.text_teachers()  # what is wrong with the texts is said before the first step
+        with self.precision.context():
+            self.method.text_teachers()  # what is wrong with the texts is said before the first step
         super().before_train()
 
     def parse_batch_train(self, batch: dict) -> tuple[Tensor, Tensor]:

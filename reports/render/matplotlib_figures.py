@@ -116,7 +116,7 @@ def figure_of(panels: Sequence[Chart], column_width: str | None = None) -> Figur
         rows, inches = math.ceil(len(panels) / beside), COLUMN_WIDTHS[width]
         entries = max(1, min(len(labels), int(inches / (LETTER * max(map(len, labels)) + 0.42))))
         height = rows * (0.72 if panels[0].kind == "scatter" else 0.85) * inches / beside
-        height += 0 if panels[0].kind == "scatter" else ENTRY * (math.ceil(len(labels) / entries) + 1)
+        height += 0 if panels[0].kind == "scatter" else 1.25 * ENTRY * (math.ceil(len(labels) / entries) + 1)
         figure = Figure(figsize=(inches, height), layout="constrained", dpi=RESOLUTION)
         _fill(figure, panels, rows, beside, entries)
     return figure

@@ -16,6 +16,7 @@ import predict
 from inference.commands import export
 from inference.predictor import Predictor
 from inference.run_folder import RunError
+from safeio.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +65,10 @@ def test_damage_is_said(shared, runs, tmp_path):
     _, folder = shared
     for name in ("config.json", "model.safetensors"):
         (tmp_path / name).write_bytes((folder / name).read_bytes()[:200])
-    with pytest.raises(RunError, match=r"not a run's folder"):
+    with pytest.raises(UserError, match=r"config\.json .*cannot be read"):
         Predictor.load(tmp_path)
     (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
-    with pytest.raises(RunError, match=r"model\.safetensors cannot be read"):
+    with pytest.raises(UserError, match=r"model\.safetensors cannot be read"):
         Predictor.load(tmp_path, backbone=str(runs.folder / "clip.pt"))
 
 
