@@ -30,9 +30,7 @@ def damages(whole: bytes, seed: int = 0) -> Iterator[tuple[str, Callable[[Path],
         contents[f"zeros from {first} to {last}"] = whole[:first] + bytes(last - first) + whole[last:]
     for _ in range(FLIPS):
         place, bit = dice.randrange(len(whole)), dice.randrange(8)
-        contents[f"bit {bit} of byte {place}"] = (
-            whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :]
-        )
+        contents[f"bit {bit} of byte {place}"] = whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :]
     if (end := whole.rfind(b"PK\1\2")) >= 0:  # the directory of a zip archive
         for place in range(end, len(whole)):
             contents[f"directory, byte {place}"] = whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
