@@ -122,7 +122,8 @@ def push(folder: Path, repository: str, private: bool = False) -> str:
 
     api = HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
     try:
-        api.create_repo(repository, private=private, exist_ok=True)
+        if not api.repo_exists(repository):  # after a refusal, exist_ok knows addresses of the default hub only
+            api.create_repo(repository, private=private)
         api.upload_folder(repo_id=repository, folder_path=folder, commit_message="Upload of mmrl export")
     except (HfHubHTTPError, OSError) as error:
         raise ExportError(f"{repository} could not be uploaded: {error}. Is HF_TOKEN set?") from error

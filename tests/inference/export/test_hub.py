@@ -83,13 +83,16 @@ class Hub(BaseHTTPRequestHandler):
     """The part of a hub's HTTP interface that an upload uses; keeps what was committed."""
 
     files: dict[str, bytes] = {}
-    refuse = False
+    exists = refuse = False
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.refuse:
             return self._answer({"error": "Invalid token"}, 401)
         if self.path.endswith("/repos/create"):
+            if self.exists:
+                return self._answer({"error": "You already created this model repo"}, 409)
+            type(self).exists = True
             return self._answer({"url": f"http://{self.headers['Host']}/me/model", "id": "me/model"})
         if self.path.endswith("/validate-yaml"):
             return self._answer({"errors": [], "warnings": []})
@@ -113,13 +116,17 @@ class Hub(BaseHTTPRequestHandler):
         return self._answer({}, 404)
 
     def do_GET(self) -> None:
-        self._answer({"id": "me/model", "sha": "0" * 40, "siblings": []})
+        if not self.exists:
+            return self._answer({"error": "Repository not found"}, 404, {"X-Error-Code": "RepoNotFound"})
+        return self._answer({"id": "me/model", "sha": "0" * 40, "siblings": []})
 
     do_HEAD = do_GET
 
-    def _answer(self, content: dict, status: int = 200) -> None:
+    def _answer(self, content: dict, status: int = 200, headers: dict[str, str] | None = None) -> None:
         data = json.dumps(content).encode()
         self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
@@ -135,7 +142,7 @@ def hub(monkeypatch):
     pytest.importorskip("huggingface_hub")
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    Hub.files, Hub.refuse = {}, False
+    Hub.files, Hub.exists, Hub.refuse = {}, False, False
     address = f"http://127.0.0.1:{server.server_port}"
     monkeypatch.setenv("HF_ENDPOINT", address)
     monkeypatch.setenv("HF_TOKEN", "hf_for_a_test")
@@ -145,16 +152,19 @@ def hub(monkeypatch):
     server.server_close()
 
 
-def test_it_is_uploaded_whole(shared, hub, tmp_path, capsys):
+@pytest.mark.parametrize("exists", [False, True])
+def test_it_is_uploaded_whole(exists, shared, hub, tmp_path, capsys):
+    Hub.exists = exists
     run, folder = shared
     words = [str(run), "--format", "hub-folder", "--output", str(tmp_path / "out"), "--push", "me/model"]
     assert export.main(words) == 0, capsys.readouterr().err
     assert f"{hub}/me/model" in capsys.readouterr().out
-    assert Hub.files == {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert Hub.exists and Hub.files == {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_a_refusal_is_said(shared, hub, tmp_path, capsys):
-    Hub.refuse = True
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_refusal_is_said(exists, shared, hub, tmp_path, capsys):
+    Hub.exists, Hub.refuse = exists, True
     words = [str(shared[0]), "--format", "hub-folder", "--output", str(tmp_path / "out"), "--push", "me/model"]
     assert export.main(words) == 2
     assert "me/model could not be uploaded" in capsys.readouterr().err
