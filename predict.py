@@ -21,7 +21,7 @@ ALL, SOME, NOTHING = 0, 1, 2
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
-    example = "python predict.py output/few_shot/openmoji/shots_16/MMRL/emoji/seed1 image.png --topk 3"
+    example = "python predict.py output/few_shot/caltech101_64/shots_16/MMRL/photo/seed1 image.png --topk 3"
     parser = CommandParser(description=__doc__, example=example)
     parser.add_argument("run", metavar="RUN_DIR", help="folder of the run that trained")
     parser.add_argument("images", nargs="+", help="image files, or folders of images")

@@ -30,7 +30,7 @@ from runs.sweep.search import parse_ranges, search
 from safeio.entry import command
 from safeio.file_names import own_data_name
 
-EXAMPLE = "python sweep.py base2new --methods MMRL MMRL++ --datasets openmoji --seeds 1 2 3"
+EXAMPLE = "python sweep.py base2new --methods MMRL MMRL++ --datasets caltech101_64 --seeds 1 2 3"
 WRONG = 2
 """Exit status for a wrong command line; nothing has been started."""
 

@@ -138,7 +138,7 @@ def unverified_settings(args: argparse.Namespace, builder: ConfigBuilder) -> dic
     if args.record:
         return args.record.get("unverified") or {}
     own = file.parent == CONFIGS / "trainers" / cfg.TRAINER.NAME
-    if not own or file.stem in ("emoji", "photo"):  # the user's file, or the demonstration's
+    if not own or file.stem == "photo":  # the user's file, or the demonstration's
         return {}
     found = unverified(cfg.TRAINER.NAME, cfg.TASK, cfg.DATASET.NAME, file.stem)
     return {key: why for key, why in found.items() if builder.origins.get(key) != "command line"}

@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 PROJECT = Path(__file__).parent.parent
 METHODS = ("MMRL", "MMRLpp", "CoOp", "MaPLe")
 SEEDS = (1, 2)
-STEPS, SHOTS = 20, 4
+STEPS, SHOTS, CLASSES = 20, 8, 10
 
 
 def main() -> int:
@@ -74,10 +74,9 @@ def git(*words: str) -> None:
 
 def learned(project: Path, method: str, seed: int) -> str:
     """The checksum over the parameters that a run of STEPS steps learned, as its record has it."""
-    classes = sum(folder.is_dir() for folder in (project / "datasets/embedded/openmoji/images").iterdir())
     settings = {
         "DATASET.NUM_SHOTS": SHOTS,
-        "DATALOADER.TRAIN_X.BATCH_SIZE": classes * SHOTS // STEPS,
+        "DATALOADER.TRAIN_X.BATCH_SIZE": CLASSES * SHOTS // STEPS,
         "DATALOADER.NUM_WORKERS": 0,
         "OPTIM.MAX_EPOCH": 1,
         "OPTIM.WARMUP_EPOCH": 0,
@@ -87,8 +86,8 @@ def learned(project: Path, method: str, seed: int) -> str:
     with TemporaryDirectory() as output:
         words = [
             *("train.py", "--seed", str(seed), "--trainer", method, "--output-dir", output),
-            *("--dataset-config-file", "configs/datasets/openmoji.yaml"),
-            *("--config-file", f"configs/trainers/{method}/emoji.yaml"),
+            *("--dataset-config-file", "configs/datasets/clothing_64.yaml"),
+            *("--config-file", f"configs/trainers/{method}/photo.yaml"),
             *(str(word) for pair in settings.items() for word in pair),
         ]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": ""}

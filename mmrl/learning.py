@@ -48,7 +48,7 @@ __all__ = [
 
 BACKBONE = "ViT-B/16"
 """The CLIP where none is named: the papers'."""
-EMBEDDED_LIKE = "openmoji"
+EMBEDDED_LIKE = "caltech101_64"
 """The dataset whose configs are made for the CLIPs inside the package."""
 LISTING = "labels.json"
 

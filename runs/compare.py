@@ -26,7 +26,7 @@ def make_parser() -> argparse.ArgumentParser:
         prog="runs.compare",
         description=__doc__,
         usage="%(prog)s DATASET [SEED] [options] [KEY=VALUE ...]",
-        example="mmrl compare openmoji 1 --methods CoOp MMRL",
+        example="mmrl compare caltech101_64 1 --methods CoOp MMRL",
     )
     parser.add_argument("dataset", help="a name of configs/datasets")
     parser.add_argument("--methods", nargs="+", help="instead of all")

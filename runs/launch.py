@@ -36,7 +36,7 @@ def make_parser() -> argparse.ArgumentParser:
         prog="runs.launch",
         description=__doc__,
         usage="%(prog)s PROTOCOL STAGE METHOD DATASET [SEED ...] [options] [KEY=VALUE ...]",
-        example="mmrl launch base2new train MMRL openmoji 1 --shots 4",
+        example="mmrl launch base2new train MMRL caltech101_64 1 --shots 4",
     )
     parser.add_argument("protocol")
     parser.add_argument("stage")

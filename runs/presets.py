@@ -38,8 +38,7 @@ def file_under(preset: str, protocol: str, trainer: str, dataset: str, shots: in
     Args:
         protocol: one that methods have settings for, not one that extends it.
     """
-    same = load_preset(preset).get("own_file")
-    if same is None or dataset in same or embedded_config(dataset):
+    if not load_preset(preset)["folder"] or embedded_config(dataset):
         return None
     given = settings_under(preset, protocol, trainer)["cfg"]["default"]
     return given.get(shots, given["default"]) if isinstance(given, dict) else given

@@ -25,5 +25,5 @@ site=$("$work/editable/bin/python" -c 'import sysconfig; print(sysconfig.get_pat
 echo "$heavy" > "$site/heavy.pth"
 "$work/editable/bin/python" -m pip --quiet --disable-pip-version-check install -e .
 cd "$work"
-"$work/editable/bin/mmrl" config MMRL openmoji > /dev/null
+"$work/editable/bin/mmrl" config MMRL caltech101_64 > /dev/null
 "$work/editable/bin/python" -c 'import mmrl; mmrl.load; import trainers; print("The editable installation is fine.")'

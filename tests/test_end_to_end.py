@@ -21,11 +21,11 @@ def script(name: str, output: Path, *arguments: str) -> subprocess.CompletedProc
 
 def test_train_test_report(tmp_path):
     for stage in ("train", "test"):
-        done = script(f"mmrl/base2new_{stage}.sh", tmp_path, "openmoji", "1", "--train-epoch", "1")
+        done = script(f"mmrl/base2new_{stage}.sh", tmp_path, "clothing_64", "1", "--train-epoch", "1")
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    folders = [f"base2new/{part}/openmoji/shots_16/MMRL/emoji/seed1" for part in ("train_base", "test_new")]
+    folders = [f"base2new/{part}/clothing_64/shots_16/MMRL/photo/seed1" for part in ("train_base", "test_new")]
     records = [json.loads((tmp_path / folder / "run.json").read_text()) for folder in folders]
-    row = base2new_row(tmp_path, "MMRL", "openmoji", 1)
+    row = base2new_row(tmp_path, "MMRL", "clothing_64", 1)
     for record, key, role in zip(records, ("base", "new"), ("trained", "transferred"), strict=True):
         assert record["status"] == "complete" and record["role"] == role
         assert row[key] == record["metrics"]["accuracy"]
@@ -38,15 +38,15 @@ def test_train_test_report(tmp_path):
     assert (
         f'>{row["H"]:.2f} <span class="rest">(n=1)<' in page and records[0]["classes"][0] in page and '"loss":' in page
     )
-    again = script("mmrl/base2new_train.sh", tmp_path, "openmoji", "1")
+    again = script("mmrl/base2new_train.sh", tmp_path, "clothing_64", "1")
     assert again.returncode == 0 and "is complete: skipped" in again.stdout
 
 
 def test_a_crashed_runs_folder_is_run_again(tmp_path):
-    folder = tmp_path / "base2new/test_new/openmoji/shots_16/ZeroshotCLIP/emoji/seed1"
+    folder = tmp_path / "base2new/test_new/clothing_64/shots_16/ZeroshotCLIP/photo/seed1"
     folder.mkdir(parents=True)
     (folder / "run.json").write_text('{"status": "running"}')
-    done = script("zsclip/base2new_test.sh", tmp_path, "openmoji", "1")
+    done = script("zsclip/base2new_test.sh", tmp_path, "clothing_64", "1")
     assert done.returncode == 0, done.stderr[-2000:]
     assert json.loads((folder / "run.json").read_text())["status"] == "complete"
 
@@ -55,9 +55,9 @@ def test_a_crashed_runs_folder_is_run_again(tmp_path):
     ("arguments", "message"),
     [
         (["imagnet", "1"], "Did you mean imagenet?|There is no dataset 'imagnet'"),
-        (["openmoji", "1", "TRAINER.MMRL.ALPA", "0.5"], "ALPHA"),
-        (["openmoji", "1", "--sed", "1"], "--seed"),
-        (["openmoji", "1", "--backbone", "ViT-B-16"], "ViT-B/16"),
+        (["clothing_64", "1", "TRAINER.MMRL.ALPA", "0.5"], "ALPHA"),
+        (["clothing_64", "1", "--sed", "1"], "--seed"),
+        (["clothing_64", "1", "--backbone", "ViT-B-16"], "ViT-B/16"),
     ],
 )
 def test_mistakes_get_a_message(tmp_path, arguments, message):

@@ -25,7 +25,7 @@ def own_stdout():
 
 def arguments(output: Path, *options: object) -> list[str]:
     """A short training of CoOp on the embedded images."""
-    files = ["--dataset-config-file", "datasets/openmoji.yaml", "--config-file", "trainers/CoOp/emoji.yaml"]
+    files = ["--dataset-config-file", "datasets/clothing_64.yaml", "--config-file", "trainers/CoOp/photo.yaml"]
     files[1::2] = [str(CONFIGS / file) for file in files[1::2]]
     words = ["--trainer", "CoOp", "--seed", 3, "--root", "none", "--output-dir", output, *files, "--train-epoch", 2]
     words += ["DATASET.NUM_SHOTS", 2, "DATASET.SUBSAMPLE_CLASSES", "base", *options]

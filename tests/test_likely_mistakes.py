@@ -34,8 +34,8 @@ COMMAND_LINE = [
     UserError("--seed 1 --seeds 1 2", 2, ("--seed and --seeds exclude one another",)),
     UserError("--trainer MMLR", 2, ("'MMLR'", "Did you mean 'MMRL'?")),
     UserError("--from-record TMP/run.json", 2, ("there is no record", "TMP/run.json")),
-    UserError("--dataset-config-file configs/datasets/openmojis.yaml", 2, ("no configuration file", "openmojis.yaml")),
-    UserError("--config-file configs/trainers/CoOp/emojis.yaml", 2, ("no configuration file", "CoOp/emojis.yaml")),
+    UserError("--dataset-config-file configs/datasets/clothing_64s.yaml", 2, ("no configuration file", "clothing_64s.yaml")),
+    UserError("--config-file configs/trainers/CoOp/photos.yaml", 2, ("no configuration file", "CoOp/photos.yaml")),
     UserError("--output-dir TMP/file/run", 2, ("TMP/file",)),
     UserError("--output-dir TMP/used", 75, ("TMP/used is in use by process", "--output-dir")),
 ]
@@ -62,7 +62,7 @@ SETTINGS = [
     UserError("TRAINER.COOP.PREC fp16 USE_CUDA False", 1, ("PREC fp16 needs a GPU", "amp")),
 ]
 DATA = [
-    UserError("DATASET.NAME OpenMojy", 2, ("'OpenMojy'", "Did you mean 'OpenMoji'?")),
+    UserError("DATASET.NAME Clothinf", 2, ("'Clothinf'", "Did you mean 'Clothing'?")),
     UserError("DATASET.NAME Caltech101 DATASET.ROOT TMP", 1, ("no folder TMP/caltech-101", "DATASET.ROOT")),
     UserError("DATASET.NAME Folder DATASET.ROOT TMP/nowhere", 1, ("TMP/nowhere",)),
     UserError("DATASET.NAME Folder DATASET.ROOT TMP/lacking", 1, ("manifest.csv, line 2", "no image", "lost.png")),
@@ -104,7 +104,7 @@ ALL = [*COMMAND_LINE, *SETTINGS, *DATA, *BACKBONE, *CHECKPOINTS]
 
 def run(output: Path, *words: str) -> int:
     """train.py's exit status; a word that is given again takes the place of the one before."""
-    files = ["--dataset-config-file", "datasets/openmoji.yaml", "--config-file", "trainers/CoOp/emoji.yaml"]
+    files = ["--dataset-config-file", "datasets/clothing_64.yaml", "--config-file", "trainers/CoOp/photo.yaml"]
     files[1::2] = [str(CONFIGS / file) for file in files[1::2]]
     command = ["--trainer", "CoOp", "--seed", "1", "--root", "none", "--output-dir", str(output), *files, *SMALL]
     if "--seeds" in words or "--seed" in words:

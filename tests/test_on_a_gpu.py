@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a G
 
 PROJECT = Path(__file__).parent.parent
 CONFIGS = PROJECT / "configs"
-IMAGES = PROJECT / "datasets/embedded/openmoji/images"
+IMAGES = PROJECT / "datasets/embedded/clothing_64/images"
 EVERY = [name for name in TRAINER_REGISTRY.registered_names() if issubclass(TRAINER_REGISTRY.get(name), ClipTrainer)]
 
 
@@ -37,8 +37,8 @@ def as_before():
 def run(method: str, output: Path, *options: object, seeds: tuple = ("--seed", 1), of: str = ".") -> dict:
     """A short training; the record in the folder `of` below the output."""
     words = ["--trainer", method, *seeds, "--root", "none", "--output-dir", output, "--train-epoch", 2]
-    words += ["--dataset-config-file", CONFIGS / "datasets/openmoji.yaml"]
-    words += ["--config-file", CONFIGS / f"trainers/{method}/emoji.yaml"]
+    words += ["--dataset-config-file", CONFIGS / "datasets/clothing_64.yaml"]
+    words += ["--config-file", CONFIGS / f"trainers/{method}/photo.yaml"]
     words += ["DATASET.NUM_SHOTS", 4, "DATASET.SUBSAMPLE_CLASSES", "base", "OPTIM.WARMUP_EPOCH", 0, *options]
     assert train.main([str(word) for word in words]) == 0
     return json.loads((output / of / "run.json").read_text(encoding="utf-8"))

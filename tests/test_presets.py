@@ -40,7 +40,7 @@ def test_an_unknown_preset_names_the_known_ones():
         resolved("PRESET", "fear")
 
 
-@pytest.mark.parametrize("dataset", ["ImageNetV2", "OpenMojiLine", "DescribableTextures"])
+@pytest.mark.parametrize("dataset", ["ImageNetV2", "Caltech101Pencil", "DescribableTextures"])
 def test_targets_are_transferred_to_also_where_they_share_the_classes(dataset):
     assert resolved("DATASET.NAME", dataset).cfg.TEST.ROLE == "transferred"
 

@@ -37,7 +37,7 @@ class ConstantWarmupScheduler(torch.optim.lr_scheduler.LRScheduler):
 
 
 def run(method: str, output: Path, *words: str) -> int:
-    files = [str(CONFIGS / "datasets/openmoji.yaml"), str(CONFIGS / f"trainers/{method}/emoji.yaml")]
+    files = [str(CONFIGS / "datasets/clothing_64.yaml"), str(CONFIGS / f"trainers/{method}/photo.yaml")]
     command = ["--trainer", method, "--seed", "1", "--root", "none", "--output-dir", str(output), "--train-epoch", "1"]
     command += ["--dataset-config-file", files[0], "--config-file", files[1], "DATASET.NUM_SHOTS", "1"]
     try:

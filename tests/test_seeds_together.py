@@ -15,7 +15,7 @@ import train
 PROJECT = Path(__file__).parent.parent
 SETTINGS = [
     "--root", "data", "--trainer", "MMRL", "--train-epoch", "1",
-    "--dataset-config-file", "configs/datasets/openmoji.yaml", "--config-file", "configs/trainers/MMRL/emoji.yaml",
+    "--dataset-config-file", "configs/datasets/clothing_64.yaml", "--config-file", "configs/trainers/MMRL/photo.yaml",
     "DATASET.NUM_SHOTS", "2", "DATASET.SUBSAMPLE_CLASSES", "base", "OPTIM.WARMUP_EPOCH", "0",
 ]  # fmt: skip
 CHECKPOINT = "MultiModalRepresentationLearner/model.pth.tar-1"

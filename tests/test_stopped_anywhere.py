@@ -25,7 +25,7 @@ CONFIGS = Path(__file__).parent.parent / "configs"
 
 def run(folder: Path, *words: str) -> int:
     """A training of one epoch of three steps; the exit status."""
-    files = [str(CONFIGS / "datasets/openmoji.yaml"), str(CONFIGS / "trainers/CoOp/emoji.yaml")]
+    files = [str(CONFIGS / "datasets/clothing_64.yaml"), str(CONFIGS / "trainers/CoOp/photo.yaml")]
     command = ["--trainer", "CoOp", "--seed", "1", "--root", "none", "--output-dir", str(folder)]
     command += ["--dataset-config-file", files[0], "--config-file", files[1], "--train-epoch", "1", *words]
     try:
@@ -99,7 +99,7 @@ def test_a_run_that_only_tests(tmp_path, monkeypatch):
 def test_runs_of_one_process_share_the_request(tmp_path, monkeypatch):
     heard = []
     monkeypatch.setattr(train, "recorded", lambda *words: heard.append(words[-1]) or 0)
-    files = ["--dataset-config-file", str(CONFIGS / "datasets/openmoji.yaml")]
+    files = ["--dataset-config-file", str(CONFIGS / "datasets/clothing_64.yaml")]
     words = ["--trainer", "CoOp", "--seeds", "1", "2", "--output-dir", str(tmp_path), *files]
     assert train.main(words) == 0
     assert len(heard) == 2 and heard[0] is heard[1] and isinstance(heard[0], StopRequest)

@@ -13,8 +13,8 @@ import torch
 
 PROJECT = Path(__file__).parent.parent
 RUN = [
-    *("--trainer", "MMRL", "--seed", "1", "--dataset-config-file", "configs/datasets/openmoji.yaml"),
-    *("--config-file", "configs/trainers/MMRL/emoji.yaml", "DATASET.NUM_SHOTS", "1"),
+    *("--trainer", "MMRL", "--seed", "1", "--dataset-config-file", "configs/datasets/clothing_64.yaml"),
+    *("--config-file", "configs/trainers/MMRL/photo.yaml", "DATASET.NUM_SHOTS", "1"),
     *("DATASET.SUBSAMPLE_CLASSES", "base", "OPTIM.MAX_EPOCH", "6", "TRAIN.CHECKPOINT_STEPS", "1"),
     *("DATALOADER.NUM_WORKERS", "0", "DATALOADER.TRAIN_X.BATCH_SIZE", "5", "TRAINER.MMRL.PREC", "fp32"),
 ]

@@ -23,8 +23,8 @@ from runs.record import RunRecord, read_record, set_aside_log
 from safeio.lock import sole_use
 from trainers.base.settings import resolve
 
-B2N = ["base2new", "train", "MMRL", "openmoji"]
-FEW = ["few_shot", "train", "MMRL", "openmoji"]
+B2N = ["base2new", "train", "MMRL", "clothing_64"]
+FEW = ["few_shot", "train", "MMRL", "clothing_64"]
 
 
 class Process:
@@ -70,13 +70,13 @@ def started(monkeypatch) -> list:
         ([*B2N, "1.5", "OPTIM.MAX_EPOCH", "1"], ["'1.5'", "the seed"]),
         ([*B2N, "1", "--seed", "2"], ["--seed", "behind the dataset"]),
         ([*B2N, "1", "--output-dir=here"], ["--output-dir", "--output"]),
-        ([*B2N, "1", "--cfg", "emojy"], ["'emojy'", "Did you mean emoji?", "vit_b16_few_shot"]),
+        ([*B2N, "1", "--cfg", "phota"], ["'phota'", "Did you mean photo?", "vit_b16_few_shot"]),
         ([*FEW, "1", "--shots", "four"], ["'four'", "--shots"]),
         ([*FEW, "1", "--shots", "-3"], ["-3"]),
         (["base2now", *B2N[1:]], ["'base2now'", "base2new", "few_shot"]),
         (["base2new", "tets", *B2N[2:]], ["'tets'", "test, train"]),
-        (["base2new", "train", "MMLR", "openmoji"], ["'MMLR'", "Did you mean MMRL?"]),
-        (["base2new", "train", "MMRL", "openmojy"], ["'openmojy'", "Did you mean openmoji?", "openmoji_line"]),
+        (["base2new", "train", "MMLR", "clothing_64"], ["'MMLR'", "Did you mean MMRL?"]),
+        (["base2new", "train", "MMRL", "clothing_65"], ["'clothing_65'", "Did you mean clothing_64?", "caltech101_64_pencil"]),
     ],
 )
 def test_the_launcher_starts_nothing_and_says_why(words, parts, started, capsys):
@@ -129,7 +129,7 @@ def test_an_interrupted_run_is_on_record(monkeypatch, tmp_path, capsys):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(train, "run", interrupted)
-    assert train.main(["--trainer", "MMRL", "DATASET.NAME", "OpenMoji", "--output-dir", str(tmp_path)]) == 130
+    assert train.main(["--trainer", "MMRL", "DATASET.NAME", "Clothing", "--output-dir", str(tmp_path)]) == 130
     record = read_record(tmp_path)
     assert (record["status"], record["failure"].split(":")[0]) == ("interrupted", "KeyboardInterrupt")
     assert "same command" in capsys.readouterr().err
@@ -142,7 +142,7 @@ def test_an_interrupted_run_is_on_record(monkeypatch, tmp_path, capsys):
         ([], ["No method is named", "--trainer"]),
         (["--trainer", "mmrl++"], ["No dataset is named"]),
         (["--config-file", "nowhere.yaml"], ["nowhere.yaml"]),
-        (["--trainer", "MMRL", "DATASET.NAME", "OpenMoji", "--output-dir", f"{__file__}/run"], [Path(__file__).name]),
+        (["--trainer", "MMRL", "DATASET.NAME", "Clothing", "--output-dir", f"{__file__}/run"], [Path(__file__).name]),
         (["TASK", "B2M"], ["TASK", "'B2M'", "B2N"]),
         (["OPTIM.MAX_EPOCHS", "1"], ["'OPTIM.MAX_EPOCHS'", "'OPTIM.MAX_EPOCH'"]),
     ],
@@ -157,7 +157,7 @@ def test_train_says_what_is_wrong_with_its_arguments(words, parts, tmp_path, cap
 def test_a_folder_in_use_is_left_alone(tmp_path, capsys):
     with sole_use(tmp_path):
         there = sorted(tmp_path.iterdir())
-        words = ["--trainer", "MMRL", "DATASET.NAME", "OpenMoji", "--output-dir", str(tmp_path)]
+        words = ["--trainer", "MMRL", "DATASET.NAME", "Clothing", "--output-dir", str(tmp_path)]
         assert train.main(words) == train.IN_USE
         assert sorted(tmp_path.iterdir()) == there
     said = capsys.readouterr().err
@@ -165,7 +165,7 @@ def test_a_folder_in_use_is_left_alone(tmp_path, capsys):
 
 
 def test_testing_without_a_checkpoint_says_what_was_looked_for(tmp_path, capsys):
-    files = [str(protocol.CONFIGS / file) for file in ("datasets/openmoji.yaml", "trainers/CoOp/emoji.yaml")]
+    files = [str(protocol.CONFIGS / file) for file in ("datasets/clothing_64.yaml", "trainers/CoOp/photo.yaml")]
     words = ["--trainer", "CoOp", "--root", "none", "--dataset-config-file", files[0], "--config-file", files[1]]
     words += ["--output-dir", str(tmp_path / "run"), "--eval-only", "--model-dir", str(tmp_path / "never")]
     wanted = rf"model-best.pth.tar or model.pth.tar-<epoch> in {tmp_path}/never/prompt_learner.*was that run trained"
@@ -215,7 +215,7 @@ def test_what_is_tested_is_what_the_protocol_trains():
 
 
 def test_the_embedded_images_need_no_weights():
-    runs = {(run.trainer, run.cfg): run for _, run in every_plan() if run.dataset.startswith("openmoji")}
+    runs = {(run.trainer, run.cfg): run for _, run in every_plan() if run.dataset.startswith("clothing_64")}
     assert runs
     for run in runs.values():
         cfg = resolve(train.parse(run.arguments(Path("unused"), "unused", []))).cfg

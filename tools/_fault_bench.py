@@ -47,7 +47,7 @@ class Bench:
 
     def start(self, output: Path, code: str = "") -> subprocess.Popen:
         """The training as a process; `code` runs in place of train.py."""
-        files = [str(CONFIGS / "datasets/openmoji.yaml"), str(CONFIGS / "trainers/CoOp/emoji.yaml")]
+        files = [str(CONFIGS / "datasets/caltech101_64.yaml"), str(CONFIGS / "trainers/CoOp/photo.yaml")]
         words = ["--trainer", "CoOp", "--seed", "1", "--root", "none", "--output-dir", str(output)]
         words += ["--dataset-config-file", files[0], "--config-file", files[1]]
         words += [str(word) for pair in SETTINGS.items() for word in pair]

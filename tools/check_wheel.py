@@ -14,15 +14,15 @@ from pathlib import Path
 BIN = Path(sys.executable).parent
 NEIGHBOURS = ("datasets", "clip")
 TINY = ("OPTIM.MAX_EPOCH", 1, "DATASET.NUM_SHOTS", 1, "DATALOADER.NUM_WORKERS", 1)
-DATASET = ("--dataset-config-file", "configs/datasets/openmoji.yaml")  # ours: found in the package
-METHOD = ("--trainer", "CoOp", "--config-file", "configs/trainers/CoOp/emoji.yaml", "--seed", 1)
+DATASET = ("--dataset-config-file", "configs/datasets/caltech101_64.yaml")  # ours: found in the package
+METHOD = ("--trainer", "CoOp", "--config-file", "configs/trainers/CoOp/photo.yaml", "--seed", 1)
 TRAIN = ("train", *DATASET, *METHOD, "--output-dir")
 TOGETHER = """
 import clip, datasets
 from mmrl import Predictor
 from mmrl.trainers.base.method import Method
 import mmrl.datasets, mmrl.clip
-words = ["a photo of a cat.", "naïve café & 38 emojis"]
+words = ["a photo of a cat.", "naïve café & 38 smileys"]
 assert clip.tokenize is not mmrl.clip.tokenize and clip.tokenize(words).tolist() == mmrl.clip.tokenize(words).tolist()
 assert set(clip.available_models()) < set(mmrl.clip.available_models())
 assert datasets.Dataset.from_dict({"x": [1, 2]}).map(lambda row: {"y": 2 * row["x"]})["y"] == [2, 4]
@@ -61,7 +61,7 @@ def check_contents(wheel: Path) -> None:
     tops = {name.split("/")[0] for name in names}
     assert {top.split("-")[0] for top in tops} == {"mmrl"} and len(tops) == 2, tops
     licences = {name.partition(".dist-info/licenses/")[2] for name in names}
-    assert {"LICENSE", "NOTICE.md", "clip/README.md", "datasets/embedded/openmoji/LICENSE.txt"} <= licences
+    assert {"LICENSE", "NOTICE.md", "clip/README.md", "datasets/embedded/caltech101_64/ATTRIBUTION.md"} <= licences
     code = [name.split("/") for name in names if name.startswith("mmrl/") and name.endswith(".py")]
     bare = {parts[1].removesuffix(".py") for parts in code} - {"__init__", "__main__", *NEIGHBOURS}
     assert len(bare) > 5 and not [name for name in bare if find_spec(name)]
@@ -75,14 +75,14 @@ def check_commands() -> None:
     mmrl(*TRAIN, "trained", *TINY)
     Path("spawn.py").write_text(SPAWN)
     run(sys.executable, "spawn.py", *TRAIN, "spawned", *TINY)
-    pictures = next(Path(find_spec("mmrl").origin).parent.glob("datasets/embedded/openmoji/images/*"))
-    first = next(pictures.iterdir())
+    mmrl("data", "unpack", "clothing_64", "clothes", "--images", 2)
+    first = next(Path("clothes").glob("*/*"))
     assert first.name in mmrl("predict", "trained", first)
     assert "missing" in mmrl("data", "check", "--root", ".", status=1)
-    mmrl("sweep", "base2new", "--methods", "ZeroshotCLIP", "--datasets", "openmoji", "--seeds", 1, "--output", "swept")
+    mmrl("sweep", "base2new", "--methods", "ZeroshotCLIP", "--datasets", "caltech101_64", "--seeds", 1, "--output", "swept")
     assert (records := list(Path("swept").rglob("run.json"))), "the sweep left no record here"
     shown = mmrl("report", "swept")
-    assert "OpenMoji" in shown and "CLIP" in shown, records
+    assert "Caltech101Small" in shown and "CLIP" in shown, records
 
 
 def main() -> int:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from yacs.config import CfgNode
 
-from dassl.data.datasets import DatasetBase, Datum
+from dassl.data.datasets import DATASET_REGISTRY, DatasetBase, Datum
 from datasets.base.corruption import corrupt
 from datasets.base.few_shot import few_shot
 from datasets.base.splits import Split, subsample
-from safeio.packed_images import tar_address
+from safeio.errors import UserError
+from safeio.packed_images import packed_bytes, tar_address
 
 EMBEDDED = Path(__file__).parents[1] / "embedded"
 ARCHIVE, INDEX = "images.tar", "images.json"
@@ -64,3 +65,30 @@ class ChangedLook(EmbeddedDataset):
         test = self.whole().test
         split = subsample(Split(test, [], test), cfg.DATASET.SUBSAMPLE_CLASSES)
         DatasetBase.__init__(self, train_x=split.train, test=split.test)
+
+
+def unpack(name: str, folder: Path, part: str = "test", classes: int = 0, images: int = 0) -> list[str]:
+    """Write an embedded dataset's images as files, one folder for each class; return the class names.
+
+    Args:
+        name: of configs/datasets, for example clothing_64.
+        folder: empty or new.
+        part: train, val or test.
+        classes, images: the first so many classes, and images of each; 0: all.
+    """
+    builders = [DATASET_REGISTRY.get(registered) for registered in DATASET_REGISTRY.registered_names()]
+    embedded = {b.dataset_dir: b for b in builders if issubclass(b, EmbeddedDataset) and not issubclass(b, ChangedLook)}
+    if name not in embedded:
+        raise UserError(f"There are no images of {name!r} inside the package, only of {', '.join(sorted(embedded))}.")
+    if folder.exists() and any(folder.iterdir()):
+        raise UserError(f"{folder} is not empty: name a new folder.")
+    items = getattr(embedded[name].whole(), part)
+    names = dict(sorted({item.label: item.classname for item in items}.items())[: classes or None])
+    written = dict.fromkeys(names, 0)
+    for item in items:
+        if item.label in names and not 0 < images <= written[item.label]:
+            file = folder / names[item.label] / Path(item.impath).name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(packed_bytes(item.impath))
+            written[item.label] += 1
+    return list(names.values())

@@ -19,7 +19,7 @@ MISSING = "mmrl demo shows its page with Gradio, which is not installed: pip ins
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
-    example = "mmrl demo output/few_shot/openmoji/shots_16/MMRL/emoji/seed1"
+    example = "mmrl demo output/few_shot/caltech101_64/shots_16/MMRL/photo/seed1"
     parser = CommandParser(prog="mmrl demo", description=__doc__, example=example)
     parser.add_argument("runs", nargs="+", metavar="RUN_DIR", help="folder of a run that trained; two to compare")
     parser.add_argument("--classes", metavar="FILE", help="class names to begin with, one per line")

@@ -25,7 +25,7 @@ MISSING = "this needs a package that is not installed: pip install -e '.[export]
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
-    example = "mmrl export output/few_shot/openmoji/shots_16/MMRL/emoji/seed1 --format onnx"
+    example = "mmrl export output/few_shot/caltech101_64/shots_16/MMRL/photo/seed1 --format onnx"
     parser = CommandParser(prog="mmrl export", description=__doc__, example=example)
     parser.add_argument("run", metavar="RUN_DIR", help="folder of the run that trained")
     parser.add_argument("--format", required=True, choices=SUFFIXES)

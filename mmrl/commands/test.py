@@ -25,7 +25,7 @@ def make_parser() -> argparse.ArgumentParser:
         prog="mmrl test",
         description=__doc__,
         usage="mmrl test METHOD DATASET [options] [KEY=VALUE ...]\n       mmrl test RUN_DIR [--on DATASET]",
-        example="mmrl test MMRL openmoji --protocol base2new --seed 1",
+        example="mmrl test MMRL caltech101_64 --protocol base2new --seed 1",
     )
     parser.add_argument("method", metavar="METHOD|RUN_DIR", help="a method, or the folder of a run that trained")
     add_dataset(parser, nargs="?")

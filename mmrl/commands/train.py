@@ -37,7 +37,7 @@ def make_parser() -> argparse.ArgumentParser:
         prog="mmrl train",
         description=__doc__,
         usage="mmrl train METHOD DATASET [options] [KEY=VALUE ...]",
-        example="mmrl train MMRL openmoji --shots 16 --seed 1 OPTIM.MAX_EPOCH=10",
+        example="mmrl train MMRL caltech101_64 --shots 16 --seed 1 OPTIM.MAX_EPOCH=10",
     )
     add_method(parser)
     add_dataset(parser)

@@ -18,7 +18,7 @@ from safeio.images import read_image
 
 ROOT = Path(__file__).parent.parent.parent
 IMAGES = ROOT / "datasets" / "embedded"
-KNOWS = {"emoji-ViT-8": "OpenMoji", "photo-ViT-8": "Caltech101Small"}
+KNOWS = {"photo-ViT-8": "Caltech101Small"}
 MEGABYTE = 2**20
 
 

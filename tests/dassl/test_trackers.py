@@ -34,8 +34,8 @@ def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def call(*words: str) -> int:
-        files = ["--dataset-config-file", "configs/datasets/openmoji.yaml", "--config-file"]
-        files += ["configs/trainers/CoOp/emoji.yaml", "--trainer", "CoOp", "--output-dir", str(tmp_path / "run")]
+        files = ["--dataset-config-file", "configs/datasets/clothing_64.yaml", "--config-file"]
+        files += ["configs/trainers/CoOp/photo.yaml", "--trainer", "CoOp", "--output-dir", str(tmp_path / "run")]
         settings = ["OPTIM.MAX_EPOCH=2", "DATASET.NUM_SHOTS=1", "DATALOADER.NUM_WORKERS=0", "USE_CUDA=False"]
         stdout = sys.stdout
         try:
@@ -71,7 +71,7 @@ def test_mlflow_keeps_curves_settings_and_the_confusion_in_a_file(run, tmp_path,
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     (one,) = client.search_runs([client.get_experiment_by_name("mmrl").experiment_id])
     record = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert one.info.status == "FINISHED" and one.info.run_name == "CoOp OpenMoji seed 1"
+    assert one.info.status == "FINISHED" and one.info.run_name == "CoOp Clothing seed 1"
     assert one.data.params["OPTIM.MAX_EPOCH"] == "2" and one.data.params["TRAINER.COOP.N_CTX"]
     assert one.data.metrics["final/accuracy"] == pytest.approx(record["metrics"]["accuracy"])
     assert [point.step for point in client.get_metric_history(one.info.run_id, "train/loss")] == [1, 2]
@@ -85,7 +85,7 @@ def test_wandb_keeps_a_run_offline(run, tmp_path, monkeypatch):
     assert run("--track", "wandb") == 0
     (kept,) = (tmp_path / "run" / "wandb").glob("offline-run-*/run-*.wandb")
     content = kept.read_bytes()
-    for word in (b"CoOp OpenMoji seed 1", b"train/loss", b"final/accuracy", b"OPTIM.MAX_EPOCH", b"confusion"):
+    for word in (b"CoOp Clothing seed 1", b"train/loss", b"final/accuracy", b"OPTIM.MAX_EPOCH", b"confusion"):
         assert word in content
 
 

@@ -50,7 +50,7 @@ def test_from_photos_to_an_exported_model(birds, capsys, monkeypatch):
         close_log()
     said = capsys.readouterr().out
     assert "3 classes, 30 images: train 15, val 6, test 9" in said and "Prediction rule: trained" in said
-    folder = birds.parent / "output/few_shot/birds/shots_4/MMRL/emoji/seed1"
+    folder = birds.parent / "output/few_shot/birds/shots_4/MMRL/photo/seed1"
     record = read_record(folder)
     assert (record["dataset"], record["role"]) == ("birds", "trained") and record["config"]["INPUT"]["UPRIGHT"] is True
     assert record["classes"] == ["blue_tit", "robin", "wren"]

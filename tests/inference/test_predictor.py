@@ -149,7 +149,7 @@ def test_what_is_no_run_is_said(copied, runs, tmp_path):
 
     assert "no folder" in message(tmp_path / "nowhere")
     assert f"Runs below it: {copied}" in message(tmp_path)
-    assert "emoji-ViT-8" in message(copied, backbone="emoji-ViT-9")
+    assert "photo-ViT-8" in message(copied, backbone="photo-ViT-9")
     changed(copied, method="MMLR")
     assert "'MMLR'" in message(copied) and "'MMRL'" in message(copied)
     changed(copied, method="MMRL")

@@ -82,17 +82,17 @@ def test_a_script_explains_itself_without_torch(script):
         (["help", "MMLR"], 2, "did you mean MMRL?"),
         (["list", "method"], 0, "MMRLpp"),
         (["list", "datsets"], 2, "did you mean datasets?"),
-        (["train", "MMLR", "openmoji"], 2, "Did you mean MMRL?"),
-        (["train", "MMRL", "openmojy"], 2, "Did you mean openmoji?"),
-        (["train", "MMRL", "openmoji", "--sede", "1"], 2, "did you mean --seed?"),
-        (["train", "MMRL", "openmoji", "OPTIM.LR"], 2, "OPTIM.LR has no value"),
-        (["train", "MMRL", "openmoji", "--device", "tpu"], 2, "cpu or cuda"),
-        (["train", "MMRL", "openmoji", "--protocol", "base2now"], 2, "Did you mean base2new?"),
+        (["train", "MMLR", "clothing_64"], 2, "Did you mean MMRL?"),
+        (["train", "MMRL", "clothing_65"], 2, "Did you mean clothing_64?"),
+        (["train", "MMRL", "clothing_64", "--sede", "1"], 2, "did you mean --seed?"),
+        (["train", "MMRL", "clothing_64", "OPTIM.LR"], 2, "OPTIM.LR has no value"),
+        (["train", "MMRL", "clothing_64", "--device", "tpu"], 2, "cpu or cuda"),
+        (["train", "MMRL", "clothing_64", "--protocol", "base2now"], 2, "Did you mean base2new?"),
         (["test", "MMRL"], 2, "mmrl test METHOD DATASET"),
-        (["test", "MMRL", "openmoji", "--protocol", "few_shot"], 2, "tests where it trains"),
-        (["test", "MMRL", "openmoji", "--output", "nowhere"], 2, "train it first"),
+        (["test", "MMRL", "clothing_64", "--protocol", "few_shot"], 2, "tests where it trains"),
+        (["test", "MMRL", "clothing_64", "--output", "nowhere"], 2, "train it first"),
         (["sweep", "base2new", "--methods", "MMLR"], 2, "Did you mean MMRL?"),
-        (["config", "MMRL", "openmoji", "OPTIM.LRR=1"], 2, "OPTIM.LRR"),
+        (["config", "MMRL", "clothing_64", "OPTIM.LRR=1"], 2, "OPTIM.LRR"),
     ],
 )
 def test_what_is_said(words, status, said, capsys):
@@ -177,7 +177,7 @@ TINY = ["OPTIM.MAX_EPOCH=1", "DATALOADER.NUM_WORKERS", "0", "USE_CUDA", "False"]
 
 def test_train_test_and_once_more(tmp_path, monkeypatch, capsys):
     """One line trains; the same line again repeats nothing; other settings need another place."""
-    words = ["CoOp", "openmoji", "--shots", "1", "--output", str(tmp_path), *TINY]
+    words = ["CoOp", "clothing_64", "--shots", "1", "--output", str(tmp_path), *TINY]
     status, out, err = call(["train", *words, "--protocol", "base2new"], capsys)
     assert status == 0 and "accuracy" in out and "mmrl predict" in out, err
     status, out, _ = call(["train", *words, "--protocol", "BASE2NEW"], capsys)
@@ -187,5 +187,5 @@ def test_train_test_and_once_more(tmp_path, monkeypatch, capsys):
     status, out, err = call(["test", *words], capsys)
     assert status == 0 and "test_new" in out, err
     (run,) = [file.parent for file in tmp_path.rglob("train_base/**/run.json")]
-    status, out, err = call(["test", str(run), "--on", "openmoji_line"], capsys)
-    assert status == 0 and "on openmoji_line: accuracy" in out, err
+    status, out, err = call(["test", str(run), "--on", "caltech101_64_pencil"], capsys)
+    assert status == 0 and "on caltech101_64_pencil: accuracy" in out, err

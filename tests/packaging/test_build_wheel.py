@@ -75,7 +75,7 @@ def test_no_module_of_ours_is_named_in_a_string(package):
 
 def test_data_and_commands_are_there(package):
     assert (package / "__main__.py").is_file() and (package / "commands").is_dir() and not (package / "mmrl").exists()
-    for path in ("configs/protocols/base2new.yaml", "clip/bpe_simple_vocab_16e6.txt.gz", "datasets/embedded/openmoji"):
+    for path in ("configs/protocols/base2new.yaml", "clip/bpe_simple_vocab_16e6.txt.gz", "datasets/embedded"):
         assert (package / path).exists()
     assert not list(package.rglob("*.pyc")) and not (package / "tests").exists()
 

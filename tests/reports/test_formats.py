@@ -40,7 +40,7 @@ def test_terminal_and_markdown_show_deviation_seeds_published_difference(make, p
 
 
 def test_nothing_published_means_no_columns_for_it(make, printed):
-    make.base2new("MMRL", "OpenMoji", [50.0] * 3, [40.0] * 3)
+    make.base2new("MMRL", "Clothing", [50.0] * 3, [40.0] * 3)
     _, text, _ = printed("--format", "markdown")
     assert "published |" not in text and "50.00" in text
 
@@ -137,8 +137,8 @@ def test_a_difference_that_rounds_to_nothing_has_no_sign(make, printed):
 
 
 def test_the_best_is_bold_where_there_is_bold(make, printed):
-    make.base2new("MMRL", "OpenMoji", [95.0] * 3, [70.0] * 3)
-    make.base2new("CoOp", "OpenMoji", [91.0] * 3, [72.0] * 3)
+    make.base2new("MMRL", "Clothing", [95.0] * 3, [70.0] * 3)
+    make.base2new("CoOp", "Clothing", [91.0] * 3, [72.0] * 3)
     _, markdown, _ = printed("--format", "markdown")
     _, latex, _ = printed("--format", "latex")
     _, plain, _ = printed()
@@ -148,7 +148,7 @@ def test_the_best_is_bold_where_there_is_bold(make, printed):
 
 
 def test_other_machines_are_mentioned_only_beside_their_figures(make, printed):
-    make("MMRL", "OpenMoji", efficiency={"device": "cpu"})
+    make("MMRL", "Clothing", efficiency={"device": "cpu"})
     _, text, _ = printed("--format", "markdown", "--cost-by-dataset")
     assert "of other machines" not in text
     make("MMRL", "ImageNet")

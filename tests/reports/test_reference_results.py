@@ -31,7 +31,7 @@ def test_what_the_files_lack_is_none():
     assert reference_results.figure("base2new", "MMRLpp", "EuroSAT", "novel") is None
     assert reference_results.figure("few_shot", "MMA", "EuroSAT", "acc", 16) is None
     assert reference_results.figure("few_shot", "MMA", "Average", "acc", 1) is None
-    assert reference_results.figure("base2new", "MMRL", "OpenMoji", "base") is None
+    assert reference_results.figure("base2new", "MMRL", "Clothing", "base") is None
 
 
 def test_every_figure_has_a_source():

@@ -206,12 +206,12 @@ def test_the_time_of_all_runs_is_told_by_protocol(make):
 
 def test_sources_alone_are_shown_once(make):
     for seed in (1, 2, 3):
-        make("CoOp", "OpenMoji", 60.0, seed, "source", protocol="cross_dataset")
+        make("CoOp", "Clothing", 60.0, seed, "source", protocol="cross_dataset")
     assert [one.name for one in accuracy_tables(find_runs(make.root))] == ["cross_dataset"]
     for seed in (1, 2, 3):
-        make("CoOp", "OpenMojiLine", 50.0, seed, "target", protocol="domain_generalization")
+        make("CoOp", "Caltech101Pencil", 50.0, seed, "target", protocol="domain_generalization")
     (only,) = accuracy_tables(find_runs(make.root))
     assert only.name == "domain_generalization" and {labels[0] for labels, _ in only.rows} == {
-        "OpenMoji",
-        "OpenMojiLine",
+        "Clothing",
+        "Caltech101Pencil",
     }

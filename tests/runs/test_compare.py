@@ -37,14 +37,14 @@ def started(monkeypatch):
 
 
 def test_every_method_with_the_protocol_is_run(started, tmp_path, capsys):
-    assert compare.main(["openmoji", "2", "--output", str(tmp_path), "OPTIM.MAX_EPOCH", "1"]) == 0
+    assert compare.main(["clothing_64", "2", "--output", str(tmp_path), "OPTIM.MAX_EPOCH", "1"]) == 0
     options = ("OPTIM.MAX_EPOCH", "1")
     stages = {name: stages_of("base2new", name) for name in methods()}
     assert started == [(name, stage == "test", options) for name, own in stages.items() for stage in own]
     shown = capsys.readouterr().out
     assert all(f"| {name} " in shown for name in methods()) and "48.0" in shown and "1,234" in shown
-    data = json.loads((tmp_path / "compare" / "openmoji-seed2.json").read_text())
-    assert (data["dataset"], data["seed"]) == ("openmoji", 2)
+    data = json.loads((tmp_path / "compare" / "clothing_64-seed2.json").read_text())
+    assert (data["dataset"], data["seed"]) == ("clothing_64", 2)
     assert [row["method"] for row in data["results"]] == methods()
     for row in data["results"]:
         new = (40.0, 48.0) if "test" in stages[row["method"]] else (None, None)
@@ -61,15 +61,15 @@ def test_a_missing_cell_leaves_the_others_of_its_column_rounded():
 
 
 def test_a_method_without_new_classes_has_seconds_too(started, tmp_path):
-    compare.main(["openmoji", "--methods", "LinearProbe", "--output", str(tmp_path)])
-    (row,) = json.loads((tmp_path / "compare" / "openmoji-seed1.json").read_text())["results"]
+    compare.main(["clothing_64", "--methods", "LinearProbe", "--output", str(tmp_path)])
+    (row,) = json.loads((tmp_path / "compare" / "clothing_64-seed1.json").read_text())["results"]
     assert (row["base"], row["new"]) == (60.0, None) and row["seconds"] >= 0
 
 
 @pytest.mark.parametrize("fate", ["crash", USAGE])
 def test_a_failed_method_leaves_dashes_and_the_others(started, tmp_path, capsys, fate):
     started.fate = {"CoOp": fate}
-    assert compare.main(["openmoji", "--methods", "CoOp", "MMRL", "--output", str(tmp_path)]) == 1
+    assert compare.main(["clothing_64", "--methods", "CoOp", "MMRL", "--output", str(tmp_path)]) == 1
     assert [(name, evaluates) for name, evaluates, _ in started] == [("CoOp", False), ("MMRL", False), ("MMRL", True)]
     rows = {line.split()[1]: line.split("|")[2:-1] for line in capsys.readouterr().out.splitlines() if " | " in line}
     assert {cell.strip() for cell in rows["CoOp"]} == {"-"}
@@ -79,18 +79,18 @@ def test_a_failed_method_leaves_dashes_and_the_others(started, tmp_path, capsys,
 def test_an_interrupt_stops_everything(started, tmp_path):
     started.fate = {"CoOp": 130}
     with pytest.raises(SystemExit):
-        compare.main(["openmoji", "--methods", "CoOp", "MMRL", "--output", str(tmp_path)])
+        compare.main(["clothing_64", "--methods", "CoOp", "MMRL", "--output", str(tmp_path)])
     assert len(started) == 1
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["openmoji", "--methods", "MaPel"], "Did you mean MaPLe?"),
-        (["openmojis"], "Did you mean openmoji?"),
-        (["openmoji", "1", "2"], "one seed"),
-        (["openmoji", "one"], "'one' stands where the seed is expected"),
-        (["openmoji", "--seed", "1"], "--seed"),
+        (["clothing_64", "--methods", "MaPel"], "Did you mean MaPLe?"),
+        (["clothing_64s"], "Did you mean clothing_64?"),
+        (["clothing_64", "1", "2"], "one seed"),
+        (["clothing_64", "one"], "'one' stands where the seed is expected"),
+        (["clothing_64", "--seed", "1"], "--seed"),
     ],
 )
 def test_mistakes_get_a_message_before_anything_runs(started, tmp_path, capsys, arguments, message):
@@ -109,4 +109,4 @@ def test_a_method_without_a_stage_says_so():
     assert stages_of("base2new", "CoOp") == ["train", "test"]
     assert stages_of("base2new", "LinearProbe") == ["train"]
     with pytest.raises(PlanError, match="LinearProbe takes no part in stage test of base2new"):
-        plan("base2new", "test", "LinearProbe", "openmoji")
+        plan("base2new", "test", "LinearProbe", "clothing_64")

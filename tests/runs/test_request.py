@@ -18,7 +18,7 @@ def birds(tmp_path):
 
 
 def finished(output, root, own_name="birds"):
-    (run,) = plan("few_shot", "train", "MMRL", "folder", [1], [4], "emoji", own_name)
+    (run,) = plan("few_shot", "train", "MMRL", "folder", [1], [4], "photo", own_name)
     config = {"DATASET": {"NUM_SHOTS": 4, "NAME": "Folder", "OWN_NAME": own_name}}
     config |= {"OPTIM": {"MAX_EPOCH": 5, "LR": 0.001}}
     fields = {"config": config, "origins": {"OPTIM.MAX_EPOCH": "command line", "OPTIM.LR": "command line"}}

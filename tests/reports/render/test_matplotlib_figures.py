@@ -115,9 +115,9 @@ ABLATIONS = [name for name in protocols() if "set" in load_protocol(name)]
 def test_every_ready_ablation_has_its_plot(make, name):
     """From the runs that the sweep would plan to points at all of the protocol's values."""
     data = load_protocol(name)
-    for run in expand(Request(name, datasets=["openmoji"], seeds=[1])):
+    for run in expand(Request(name, datasets=["clothing_64"], seeds=[1])):
         part = run.options["DATASET.SUBSAMPLE_CLASSES"]
-        make(run.trainer, "OpenMoji", 50.0, part=part, swept=run.swept, backbone="emoji-ViT-8")
+        make(run.trainer, "Clothing", 50.0, part=part, swept=run.swept, backbone="photo-ViT-8")
     found = ablations(find_runs(make.root))
     assert {chart.x for chart in found} == {data["axis"]}
     values = next(iter(data["set"].values()))

@@ -48,8 +48,12 @@ def test_one_source_for_all_targets_and_both_protocols():
 
 
 def test_a_source_stands_for_its_targets_in_domain_generalization():
-    runs = expand(Request("domain_generalization", ["CoOp"], ["openmoji"], seeds=[1]))
-    assert [(run.options["STAGE"], run.dataset) for run in runs] == [("train", "openmoji"), ("test", "openmoji_line")]
+    runs = expand(Request("domain_generalization", ["CoOp"], ["caltech101_64"], seeds=[1]))
+    looks = [f"caltech101_64_{look}" for look in ("pencil", "colours", "noise")]
+    assert [(run.options["STAGE"], run.dataset) for run in runs] == [
+        ("train", "caltech101_64"),
+        *(("test", look) for look in looks),
+    ]
 
 
 def test_a_method_without_a_stage_leaves_it_out():
@@ -61,13 +65,13 @@ def test_all_methods_are_those_with_the_protocol():
 
 
 def test_fair_takes_one_file_for_all_and_a_place_of_its_own():
-    request = Request("base2new", ["CoOp", "MMRL"], ["imagenet", "dtd", "openmoji"], [1], presets=["paper", "fair"])
+    request = Request("base2new", ["CoOp", "MMRL"], ["imagenet", "dtd", "clothing_64"], [1], presets=["paper", "fair"])
     runs = {(r.options["PRESET"], r.trainer, r.dataset): r for r in expand(request) if r.model_folder is None}
     assert len(runs) == 12
     assert {runs["paper", "MMRL", d].cfg for d in ("imagenet", "dtd")} == {"vit_b16_imagenet", "vit_b16"}
     assert {runs["fair", m, d].cfg for m in ("MMRL",) for d in ("imagenet", "dtd")} == {"vit_b16"}
     assert {runs["fair", "CoOp", d].cfg for d in ("imagenet", "dtd")} == {"vit_b16_ctxv1"}
-    assert {runs["fair", m, "openmoji"].cfg for m in ("CoOp", "MMRL")} == {"emoji"}
+    assert {runs["fair", m, "clothing_64"].cfg for m in ("CoOp", "MMRL")} == {"photo"}
     assert all(run.folder.startswith("fair/") == (preset == "fair") for (preset, _, _), run in runs.items())
 
 
@@ -98,7 +102,7 @@ def test_every_combination_of_values_has_folders_of_its_own():
 
 
 def test_an_ablation_is_the_protocol_with_values():
-    runs = expand(Request("tokens", datasets=["openmoji"], seeds=[1]))
+    runs = expand(Request("tokens", datasets=["clothing_64"], seeds=[1]))
     assert {run.trainer for run in runs} == {"MMRL", "MMRLpp"}
     assert {run.options["PROTOCOL"] for run in runs} == {"base2new"}
     counts = load_protocol("tokens")["set"]["TRAINER.MMRL.N_REP_TOKENS"]
@@ -106,7 +110,7 @@ def test_an_ablation_is_the_protocol_with_values():
         {"TRAINER.MMRL.N_REP_TOKENS": count} for count in counts
     ]
     by_hand = {"TRAINER.MMRL.N_REP_TOKENS": [str(count) for count in counts]}
-    same = expand(Request("base2new", ["MMRL"], ["openmoji"], [1], grid=by_hand))
+    same = expand(Request("base2new", ["MMRL"], ["clothing_64"], [1], grid=by_hand))
     assert [run.folder for run in same] == [run.folder for run in runs if run.trainer == "MMRL"]
 
 

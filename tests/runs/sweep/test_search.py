@@ -12,7 +12,7 @@ from runs.record import RunRecord
 from runs.sweep.search import parse_ranges, search
 
 pytest.importorskip("optuna")
-WORDS = ["base2new", "--methods", "CoOp", "--datasets", "openmoji", "--seed", "1"]
+WORDS = ["base2new", "--methods", "CoOp", "--datasets", "clothing_64", "--seed", "1"]
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ class Carried:
 
 
 def test_trials_are_judged_on_validation_images_and_go_on(tmp_path):
-    (base,) = plan("base2new", "train", "CoOp", "openmoji", [1], [16])
+    (base,) = plan("base2new", "train", "CoOp", "clothing_64", [1], [16])
     ranges, carried = parse_ranges(["OPTIM.LR=0..1.0"]), Carried()
     search(base, 3, ranges, tmp_path, "data", carried)
     found = search(base, 12, ranges, tmp_path, "data", carried)
@@ -71,7 +71,7 @@ def test_a_dataset_without_validation_images_is_refused(tmp_path):
             )
             return []
 
-    (base,) = plan("base2new", "train", "CoOp", "openmoji", [1], [16])
+    (base,) = plan("base2new", "train", "CoOp", "clothing_64", [1], [16])
     with pytest.raises(PlanError, match="must not choose by test images"):
         search(base, 1, parse_ranges(["OPTIM.LR=0..1.0"]), tmp_path, "data", Fallen())
 

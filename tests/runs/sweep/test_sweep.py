@@ -9,7 +9,7 @@ from runs.protocol import methods
 from runs.record import RunRecord
 from runs.sweep.grid import concerns
 
-WORDS = ["base2new", "--methods", "MMRL", "CoOp", "--datasets", "openmoji", "--seeds", "1"]
+WORDS = ["base2new", "--methods", "MMRL", "CoOp", "--datasets", "clothing_64", "--seeds", "1"]
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_everything_is_run_once_and_the_status_says_so(call, attempts, capsys):
     said = capsys.readouterr().out
     assert said.count("complete  ") == 4 and said.endswith("4 runs: 4 complete\n") and "50.0 %" in said
     assert call() == 0
-    assert len(attempts("base2new/test_new/openmoji/shots_16/CoOp/emoji/seed1")) == 1
+    assert len(attempts("base2new/test_new/clothing_64/shots_16/CoOp/photo/seed1")) == 1
 
 
 def test_what_failed_earlier_is_passed_over_until_asked_for(call, tmp_path, capsys):
@@ -69,7 +69,7 @@ def test_commands_to_run_elsewhere(capsys, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        (["--datasets", "openmojy"], ["'openmojy'", "openmoji"]),
+        (["--datasets", "clothing_65"], ["'clothing_65'", "clothing_64"]),
         (["--only", "3/2"], ["--only", "3/2"]),
         (["--set", "OPTIM.MAX_EPOCHS=1"], ["OPTIM.MAX_EPOCHS", "'OPTIM.MAX_EPOCH'"]),
         (["--set", "OPTIM.MAX_EPOCH=one"], ["'one'", "whole number"]),
@@ -84,7 +84,7 @@ def test_mistakes_are_said_before_anything_runs(call, tmp_path, capsys, words, p
 
 
 def test_what_the_start_of_a_context_keeps_from_being_read_is_said(call, capsys):
-    """CoOp's file for OpenMoji names the words to start from; only their number decides the context's length."""
+    """CoOp's file for Clothing names the words to start from; only their number decides the context's length."""
     words = ["--dry-run", "--set", "TRAINER.COOP.N_CTX=2,4"]
     assert call(*words) == 0
     (warning,) = capsys.readouterr().err.splitlines()
@@ -114,7 +114,7 @@ def test_a_record_says_protocol_preset_and_swept_values(tmp_path):
     """By the settings of a real run, not started."""
     import train
 
-    words = ["domain_generalization", "--methods", "MMRLpp", "--datasets", "openmoji", "--seeds", "2"]
+    words = ["domain_generalization", "--methods", "MMRLpp", "--datasets", "caltech101_64", "--seeds", "2"]
     grid = ["--preset", "fair", "--set", "TRAINER.MMRLpp.REP_LAYERS=[5,6]"]
     trained, tested = sweep.planned(sweep.make_parser().parse_args([*words, *grid]))
     for run, protocol, role in (

@@ -25,7 +25,7 @@ sweep.command_of = lambda run, args: [script, "--output-dir", str(args.output.ab
 raise SystemExit(sweep.main(words))
 """
 RUNS = {
-    (method, stage): f"base2new/{stage}/openmoji/shots_16/{method}/emoji/seed1"
+    (method, stage): f"base2new/{stage}/clothing_64/shots_16/{method}/photo/seed1"
     for method in ("MMRL", "CoOp")
     for stage in ("train_base", "test_new")
 }
@@ -37,7 +37,7 @@ def sweep(tmp_path, command, job):
     """Starts the sweep of two methods; the second's training waits in its first attempt."""
     script, _, _ = command(job("any"))
     Path(script).with_name("fates").write_text(f"{HELD}: waits")
-    words = ["base2new", "--methods", "MMRL", "CoOp", "--datasets", "openmoji", "--seeds", "1"]
+    words = ["base2new", "--methods", "MMRL", "CoOp", "--datasets", "clothing_64", "--seeds", "1"]
     call = [sys.executable, "-c", SWEEP, script, *words, "--output", str(tmp_path / "out")]
     return lambda: subprocess.Popen(call, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 

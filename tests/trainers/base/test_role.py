@@ -14,9 +14,9 @@ SMALL = ["DATALOADER.NUM_WORKERS", "0", "OPTIM.MAX_EPOCH", "1", "DATASET.NUM_SHO
 def words(folder, *more, method="MMRL"):
     files = [
         "--dataset-config-file",
-        "configs/datasets/openmoji.yaml",
+        "configs/datasets/clothing_64.yaml",
         "--config-file",
-        f"configs/trainers/{method}/emoji.yaml",
+        f"configs/trainers/{method}/photo.yaml",
     ]
     return ["--trainer", method, "--root", "none", "--seed", "1", "--output-dir", str(folder), *files, *SMALL, *more]
 

@@ -1,0 +1,33 @@
+"""Write images that come with the package as files, one folder for each class: something to try commands on."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from runs.command_line import CommandParser
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser."""
+    parser = CommandParser(
+        prog="mmrl data unpack", description=__doc__, example="mmrl data unpack clothing_64 clothes --images 20"
+    )
+    parser.add_argument("dataset", help="caltech101_64 or clothing_64")
+    parser.add_argument("folder", type=Path, help="new folder for the images")
+    parser.add_argument("--part", choices=("train", "val", "test"), default="test", help="of the dataset (test)")
+    parser.add_argument("--classes", type=int, default=0, metavar="N", help="the first N classes (all)")
+    parser.add_argument("--images", type=int, default=0, metavar="N", help="the first N images of each class (all)")
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command line; return the exit status."""
+    args = make_parser().parse_args(arguments)
+    import datasets  # noqa: F401  (registers the builders)
+    from datasets.base.embedded import unpack
+
+    names = unpack(args.dataset, args.folder, args.part, args.classes, args.images)
+    print(f"{len(names)} classes in {args.folder}: {', '.join(names)}")
+    return 0
