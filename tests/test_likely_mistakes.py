@@ -34,7 +34,9 @@ COMMAND_LINE = [
     UserError("--seed 1 --seeds 1 2", 2, ("--seed and --seeds exclude one another",)),
     UserError("--trainer MMLR", 2, ("'MMLR'", "Did you mean 'MMRL'?")),
     UserError("--from-record TMP/run.json", 2, ("there is no record", "TMP/run.json")),
-    UserError("--dataset-config-file configs/datasets/clothing_64s.yaml", 2, ("no configuration file", "clothing_64s.yaml")),
+    UserError(
+        "--dataset-config-file configs/datasets/clothing_64s.yaml", 2, ("no configuration file", "clothing_64s.yaml")
+    ),
     UserError("--config-file configs/trainers/CoOp/photos.yaml", 2, ("no configuration file", "CoOp/photos.yaml")),
     UserError("--output-dir TMP/file/run", 2, ("TMP/file",)),
     UserError("--output-dir TMP/used", 75, ("TMP/used is in use by process", "--output-dir")),
@@ -76,8 +78,8 @@ BACKBONE = [
     UserError("--backbone ViT-B/17", 2, ("'ViT-B/17'", "Did you mean ViT-B/16?")),
     UserError("--backbone TMP/ViT.pt", 2, ("no weights file", "TMP/ViT.pt")),
     UserError("--backbone TMP/page.pt", 1, ("TMP/page.pt", "of another format")),
-    UserError("INPUT.SIZE (224,224)", 1, ("(224, 224)", "48 x 48", "INPUT.SIZE (48,48)")),
-    UserError("--trainer MMRL TRAINER.MMRL.REP_LAYERS [11,12] TRAINER.MMRL.PREC fp32", 1, ("REP_LAYERS", "depth")),
+    UserError("INPUT.SIZE (224,224)", 1, ("(224, 224)", "64 x 64", "INPUT.SIZE (64,64)")),
+    UserError("--trainer MMRL TRAINER.MMRL.REP_LAYERS [12,13] TRAINER.MMRL.PREC fp32", 1, ("REP_LAYERS", "depth")),
     UserError("TRAINER.COOP.CTX_INIT '' TRAINER.COOP.N_CTX 75", 1, ("context of 75 (N_CTX)", "77")),
 ]
 CHECKPOINTS = [

@@ -56,8 +56,8 @@ def published(method: str, own: Path, folder: Path) -> Path:
     state = {kind.published_name(kind, name): value for name, value in learned.items()}
     model, _ = clip.load(next(iter(embedded())))
     if any(name.startswith("prompt_learner.") for name in state):
-        start, suffix = model.token_embedding.weight.detach()[49406], torch.zeros(19, 60, model.ln_final.weight.numel())
-        state |= {"prompt_learner.token_prefix": start.expand(19, 1, -1), "prompt_learner.token_suffix": suffix}
+        start, suffix = model.token_embedding.weight.detach()[49406], torch.zeros(5, 60, model.ln_final.weight.numel())
+        state |= {"prompt_learner.token_prefix": start.expand(5, 1, -1), "prompt_learner.token_suffix": suffix}
     if WHOLE[method]:
         state |= {f"image_encoder.{name}": value for name, value in model.visual.state_dict().items()}
         text = ("transformer.", "positional_embedding", "text_projection", "ln_final.")
@@ -88,7 +88,7 @@ def test_it_is_tested_as_the_run_itself(method, tmp_path):
             assert run(method, output, *test) == 0
             assert read_record(output)["metrics"]["accuracy"] > 0
             predictions[source.name, classes] = json.loads((output / "confusion.json").read_text())
-    assert len(predictions["own", "base"]["classes"]) == 19
+    assert len(predictions["own", "base"]["classes"]) == 5
     for classes in ("base", "new"):
         assert predictions["own", classes] == predictions["theirs", classes]
     assert predictions["own", "base"] != predictions["own", "new"]

@@ -76,7 +76,10 @@ def started(monkeypatch) -> list:
         (["base2now", *B2N[1:]], ["'base2now'", "base2new", "few_shot"]),
         (["base2new", "tets", *B2N[2:]], ["'tets'", "test, train"]),
         (["base2new", "train", "MMLR", "clothing_64"], ["'MMLR'", "Did you mean MMRL?"]),
-        (["base2new", "train", "MMRL", "clothing_65"], ["'clothing_65'", "Did you mean clothing_64?", "caltech101_64_pencil"]),
+        (
+            ["base2new", "train", "MMRL", "clothing_65"],
+            ["'clothing_65'", "Did you mean clothing_64?", "caltech101_64_pencil"],
+        ),
     ],
 )
 def test_the_launcher_starts_nothing_and_says_why(words, parts, started, capsys):

@@ -79,7 +79,18 @@ def check_commands() -> None:
     first = next(Path("clothes").glob("*/*"))
     assert first.name in mmrl("predict", "trained", first)
     assert "missing" in mmrl("data", "check", "--root", ".", status=1)
-    mmrl("sweep", "base2new", "--methods", "ZeroshotCLIP", "--datasets", "caltech101_64", "--seeds", 1, "--output", "swept")
+    mmrl(
+        "sweep",
+        "base2new",
+        "--methods",
+        "ZeroshotCLIP",
+        "--datasets",
+        "caltech101_64",
+        "--seeds",
+        1,
+        "--output",
+        "swept",
+    )
     assert (records := list(Path("swept").rglob("run.json"))), "the sweep left no record here"
     shown = mmrl("report", "swept")
     assert "Caltech101Small" in shown and "CLIP" in shown, records
