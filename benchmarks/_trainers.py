@@ -20,6 +20,7 @@ from safeio.errors import UserError
 from trainers.base.settings import resolve
 from trainers.base.training_free import OnePassTrainer
 from trainers.steps.plain import PlainStep
+from trainers.tip_adapter import CacheTrainer
 
 VARYING = ("vision_patch_size", "vision_width", "vision_layers", "transformer_width", "embed_dim")
 SHAPES = {
@@ -60,7 +61,7 @@ def build_trainer(args: argparse.Namespace, weights: Path, names: list[str]):
     """
     cuda = args.device == "cuda"
     real = TRAINER_REGISTRY.get(args.method)
-    if issubclass(real, OnePassTrainer):
+    if issubclass(real, OnePassTrainer | CacheTrainer):
         raise UserError(f"{args.method} learns from the features of training images, of which a benchmark has none")
     options = {"MODEL.BACKBONE.NAME": weights, "DATASET.NAME": "ImageNet", "USE_CUDA": cuda, "TEST.ROLE": "trained"}
     options |= {"INPUT.SIZE": "(224,224)"}

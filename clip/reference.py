@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from clip.block import TokenBranch
 from clip.deep_tokens import DeepBranch, DeepTokens, branch_at
 from clip.prompt_batch import PromptBatch
-from clip.transformer import Paused
+from clip.transformer import Paused, Transformer
 
-if TYPE_CHECKING:
-    from clip.model import CLIP
+
+class TextModel(Protocol):
+    """The parts of a CLIP that encode text (`clip.model.CLIP`)."""
+
+    transformer: Transformer
+    ln_final: nn.Module
+    text_projection: Tensor
+
+    def embed_text(
+        self,
+        ids: Tensor,
+        positions: Tensor,
+        slots: Tensor | None = None,
+        context: Tensor | None = None,
+        branch: TokenBranch | None = None,
+    ) -> Tensor:
+        """Return token plus positional embeddings, (G, ..., T, D)."""
 
 
 class FullTextEncoder:
@@ -22,7 +38,7 @@ class FullTextEncoder:
         clip: the model whose text encoder is used; its parameters stay where they are.
     """
 
-    def __init__(self, clip: CLIP):
+    def __init__(self, clip: TextModel):
         self.clip = clip
 
     def encode(

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from clip.block import LayerNorm, QuickGELU
 from clip.deep_tokens import DeepBranch, DeepTokens, branch_at, drop_replaced, write_tokens
-from clip.transformer import Paused, Transformer
+from clip.transformer import Observe, Paused, Transformer
 
 
 class VisionTransformer(nn.Module):
@@ -19,7 +19,13 @@ class VisionTransformer(nn.Module):
         width, layers, heads: the shape of the transformer.
         output_dim: embedding size E.
         activation, mlp_width: as in `Transformer`.
+
+    Attributes:
+        observe: sees the input of every block while it is set (`clip.substitute.observed`); learned tokens then go
+            through all blocks, also where the next one replaces them.
     """
+
+    observe: Observe | None = None
 
     def __init__(
         self,
@@ -99,6 +105,8 @@ class VisionTransformer(nn.Module):
 
         At the input of such a block the sequences are without slots.
         """
+        if self.observe is not None:
+            return self.transformer.run(x, first, last, tokens, branch, read, self.observe)
         for layer in range(first, last + 1):
             block, added = self.transformer.resblocks[layer - 1], branch_at(branch, layer)
             rows = read if layer == self.transformer.layers else None

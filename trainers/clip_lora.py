@@ -38,6 +38,7 @@ class CLIPLoRAMethod(CosineMethod):
         )
         self.prompts = clip.prompts(task.classnames, TEMPLATE)
         self.draws = settings.DROPOUT > 0
+        self.adapts_images = settings.ENCODER != "text"
 
     def published_name(self, name: str) -> str:
         return self.low_rank.published_name(name)

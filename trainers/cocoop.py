@@ -26,6 +26,7 @@ class CoCoOpMethod(Method):
     """The context (N, D), and the network from an image's feature to its shift."""
 
     published_names = (("ctx", "prompt_learner.ctx"), ("meta_net.", "prompt_learner.meta_net."))
+    conditional = True
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)

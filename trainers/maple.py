@@ -25,6 +25,7 @@ class MaPLeMethod(CosineMethod):
         ("to_image.", "prompt_learner.proj."),
         ("deeper_to_image.", "prompt_learner.compound_prompt_projections."),
     )
+    adapts_images = True
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)

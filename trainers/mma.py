@@ -78,6 +78,7 @@ class MMAMethod(CosineMethod):
         ("image_adapters.", "adapter_learner.visual_adapter."),
         ("shared.", "adapter_learner.shared_adapter."),
     )
+    adapts_images = True
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)

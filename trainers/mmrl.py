@@ -104,6 +104,10 @@ class MMRLMethod(Method):
         f_r = rows[:, 1:].mean(dim=1) @ self.rep_projection().to(rows.dtype)
         return l2_normalize(f_c), l2_normalize(f_r)
 
+    def adapted_features(self, images: Tensor) -> dict[str, Tensor]:
+        features = self.image_features(self.lower(images))
+        return dict(zip(("class token", "representation tokens"), features, strict=True))
+
     @torch.no_grad()
     def lower(self, images: Tensor) -> Paused:
         """What the tuned and the frozen pass share: the layers below the first token."""

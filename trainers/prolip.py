@@ -46,6 +46,9 @@ class ProLIPMethod(FeatureMethod):
         weight = self.projection
         return self.clip.visual.project(self.pooled(images).to(weight.dtype), weight)
 
+    def adapted_features(self, images: Tensor) -> dict[str, Tensor]:
+        return {"adapted": l2_normalize(self.features(images))}
+
     def class_features(self) -> Tensor:
         return self.t
 

@@ -24,7 +24,7 @@ from dassl.config import ConfigError
 from dassl.config.validators import above, at_least, each, one_of
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils.progress import print_line
-from trainers.base.feature_trainer import FeatureMethod
+from trainers.base.feature_trainer import FeatureMethod, FeatureTrainer
 from trainers.base.method import Losses, Term, accuracy
 from trainers.base.setting import Setting, precision
 from trainers.base.templates import TEMPLATE, ensemble
@@ -113,13 +113,9 @@ class TipAdapterMethod(FeatureMethod):
         return chosen
 
 
-@TRAINER_REGISTRY.register()
-class TipAdapter(OnePassTrainer):
-    """Fills the cache and searches beta and alpha; nothing is trained."""
+class CacheTrainer(FeatureTrainer):
+    """Fills the cache and searches beta and alpha, for Tip-Adapter and Tip-Adapter-F."""
 
-    method_class = TipAdapterMethod
-    settings_node = "TIPADAPTER"
-    checkpoint_folder = "tip_adapter"
     defaults = {
         "SELECT_ON": Setting("val", one_of("val", "test"), "or test: the published protocol"),
         "INIT_BETA": Setting(1.0, at_least(0), "sharpness of the affinity where nothing is searched"),
@@ -138,10 +134,6 @@ class TipAdapter(OnePassTrainer):
             raise ConfigError(f"TRAINER.{self.settings_node}.SELECT_ON is {node.SELECT_ON!r}; it must be val or test")
         if cfg.TEST.FINAL_MODEL != "last_step":
             raise ConfigError(f"{cfg.TRAINER.NAME} chooses its model itself: leave TEST.FINAL_MODEL at last_step")
-
-    def run_epoch(self) -> None:
-        self.fill_cache()
-        self.search()
 
     def fill_cache(self) -> None:
         """Keys: mean over augmentations of the features as they are, then normalized."""
@@ -166,3 +158,16 @@ class TipAdapter(OnePassTrainer):
         rows, labels = self.encoded(loader)
         with self.precision.context():
             return self.method.unit_features(rows).float(), labels
+
+
+@TRAINER_REGISTRY.register()
+class TipAdapter(CacheTrainer, OnePassTrainer):
+    """Fills the cache, then searches; nothing is trained."""
+
+    method_class = TipAdapterMethod
+    settings_node = "TIPADAPTER"
+    checkpoint_folder = "tip_adapter"
+
+    def run_epoch(self) -> None:
+        self.fill_cache()
+        self.search()

@@ -17,9 +17,8 @@ from dassl.engine import TRAINER_REGISTRY
 from dassl.optim import build_lr_scheduler
 from dassl.optim.lr_schedule import EpochScheduler
 from dassl.utils.progress import print_line
-from trainers.base.feature_trainer import FeatureTrainer
 from trainers.base.method import accuracy
-from trainers.tip_adapter import TipAdapter, TipAdapterMethod
+from trainers.tip_adapter import CacheTrainer, TipAdapterMethod
 
 
 class TipAdapterFMethod(TipAdapterMethod):
@@ -29,15 +28,13 @@ class TipAdapterFMethod(TipAdapterMethod):
 
 
 @TRAINER_REGISTRY.register()
-class TipAdapterF(TipAdapter):
+class TipAdapterF(CacheTrainer):
     """Fills the cache, trains its keys with a rate that falls at every step, keeps the best epoch, then searches."""
 
     method_class = TipAdapterFMethod
     settings_node = "TIPADAPTERF"
     checkpoint_folder = "tip_adapter_f"
-    learns = True
     schedule_unit = "step"
-    run_epoch = FeatureTrainer.run_epoch
 
     def build_schedule(self) -> EpochScheduler:
         """The published one: MAX_EPOCH and its kin count steps, as many as the epochs have."""

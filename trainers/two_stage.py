@@ -83,6 +83,9 @@ class TwoStageMethod(Method):
         with self.adapted():
             return self.clip.visual(self.clip.images(images))
 
+    def adapted_features(self, images: Tensor) -> dict[str, Tensor]:
+        return {"adapted": l2_normalize(self.image_output(images))}
+
     def text_features(self) -> Tensor:
         """Normalized text features (C, E)."""
         if self.low_rank is not None:

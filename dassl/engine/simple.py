@@ -14,7 +14,7 @@ from yacs.config import CfgNode
 
 from dassl.data.data_manager import DataManager, DatasetWrapper
 from dassl.engine.base import TrainerBase
-from dassl.engine.callbacks import build_callbacks
+from dassl.engine.build import build_callbacks
 from dassl.engine.distributed import from_first, processes, rank, share_models, share_random_state, shared_out
 from dassl.engine.measurements import Measures
 from dassl.engine.resume import Position, remove_positions, restore_position

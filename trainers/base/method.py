@@ -14,6 +14,18 @@ from yacs.config import CfgNode
 from trainers.base.frozen_clip import FrozenCLIP
 from trainers.base.published_checkpoints import check_frozen, learned
 
+Scale = Callable[[Tensor], Tensor]
+Reduce = Callable[[Sequence[Tensor]], None]
+
+
+def unscaled(loss: Tensor) -> Tensor:
+    """Return the loss as it is."""
+    return loss
+
+
+def alone(gradients: Sequence[Tensor]) -> None:
+    """Leave gradients as they are: no other process has a part of the batch."""
+
 
 class Term(NamedTuple):
     """One named part of a loss: the plain value, and its weight in the sum."""
@@ -57,10 +69,9 @@ class Method(nn.Module):
     Attributes:
         published_names: (own prefix, prefix in checkpoints of the published code) of every parameter.
         transfers: whether what is learned can predict classes it was not learned on.
-        summed: called with gradients, before they are combined or used; where several processes share a batch, it
-            replaces them by their sums over the processes.
         per_class: parameters with a row for each class trained on; loading takes as many rows as there are.
         draws: whether losses draw random numbers (besides those of the data).
+        conditional: whether class features depend on the image, so that nothing is known of the classes without it.
         rules: names of the prediction rules for classes it was trained on and for others.
     """
 
@@ -68,7 +79,7 @@ class Method(nn.Module):
     transfers: bool = True
     per_class: tuple[str, ...] = ()
     draws: bool = False
-    summed: Callable[[Sequence[Tensor]], None] = staticmethod(lambda gradients: None)
+    conditional: bool = False
     rules: tuple[str, str] = ("one rule", "one rule")
 
     @classmethod
@@ -101,10 +112,27 @@ class Method(nn.Module):
         """The scalar whose gradients are the step's."""
         return losses.total()
 
-    def backward(self, losses: Losses, scale: Callable[[Tensor], Tensor] = lambda loss: loss) -> None:
-        """Set the parameters' gradients; `scale` multiplies a loss as half precision needs it."""
+    def backward(self, losses: Losses, scale: Scale = unscaled, reduce: Reduce = alone) -> None:
+        """Set the parameters' gradients.
+
+        Args:
+            scale: multiplies a loss as half precision needs it.
+            reduce: called once with all gradients, before they are combined or used; where several processes share a
+                batch, it replaces them in place by their sums over the processes.
+        """
         scale(self.objective(losses)).backward()
-        self.summed([p.grad for p in self.parameters() if p.grad is not None])
+        reduce([p.grad for p in self.parameters() if p.grad is not None])
+
+    def adapted_features(self, images: Tensor) -> dict[str, Tensor]:
+        """Return the unit image features (B, E) that the method predicts by, by name, where they are not CLIP's.
+
+        They are drawn beside frozen CLIP's (`mmrl visualize --features`), and the first of them is the embedding of an
+        image (`Predictor.embed`). A method that leaves image features as they are returns nothing.
+
+        Args:
+            images: (B, 3, S, S).
+        """
+        return {}
 
     def logits(self, images: Tensor, class_features: Any, seen: Tensor) -> Tensor:
         """Class scores (B, C).

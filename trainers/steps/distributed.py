@@ -2,11 +2,12 @@
 
 A loss is a mean over the batch's images, or does not depend on them. So with n of N images in a process, its loss
 times n / N, summed over the processes, is the loss of the batch, and so for gradients; parts need not be equal. A
-method that combines gradients of several losses sums each before (`Method.summed`).
+method that combines gradients of several losses sums each before (`reduce` of `Method.backward`).
 """
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Sequence
 
@@ -52,16 +53,17 @@ class SharedStep:
         return Losses(terms, whole_batch(found.logits, count))
 
     def backward(self, learner: Learner, losses: Losses) -> None:
-        before, learner.method.summed = self.sums, self.summed
-        learner.method.backward(losses, learner.scaler.scale)
+        before, method = self.sums, learner.method
+        if "reduce" in inspect.signature(method.backward).parameters:
+            method.backward(losses, learner.scaler.scale, reduce=self.reduce)
         if self.sums == before:
             raise DistributedError(
-                f"{type(learner.method).__name__}.backward does not call self.summed with its gradients, so it cannot "
-                "train over several processes (docs/distributed.md): start it without torchrun"
+                f"{type(method).__name__}.backward does not call `reduce` with its gradients, so it cannot train over "
+                "several processes (docs/distributed.md): start it without torchrun"
             )
 
-    def summed(self, gradients: Sequence[Tensor]) -> None:
-        """In place, over the processes."""
+    def reduce(self, gradients: Sequence[Tensor]) -> None:
+        """Sum gradients over the processes, in place."""
         self.sums += 1
         sum_over_processes(gradients)
 

@@ -91,7 +91,7 @@ def test_a_backward_that_forgets_the_others_is_refused(workshop, alone_in_a_grou
     trainer = workshop.build("CoOp", "ViT-B-32", CLASSES)
     share_run(trainer)
     monkeypatch.setattr(Method, "backward", lambda self, losses, scale: losses.total().backward())
-    with pytest.raises(DistributedError, match=r"CoOpMethod\.backward does not call self\.summed"):
+    with pytest.raises(DistributedError, match=r"CoOpMethod.backward does not call `reduce`"):
         trainer.forward_backward(workshop.batch("ViT-B-32", IMAGES, len(CLASSES)))
 
 
