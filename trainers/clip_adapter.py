@@ -54,6 +54,7 @@ class CLIPAdapter(ClipTrainer):
 
     method_class = CLIPAdapterMethod
     settings_node = "CLIPADAPTER"
+    settings_source = "gaopengcuhk/CLIP-Adapter clip_adapter.py"
     checkpoint_folder = "clip_adapter"
     defaults = {
         "RATIO": Setting(0.2, between(0, 1), "share of the adapted feature"),

@@ -59,6 +59,7 @@ class CLIPLoRA(IterationTrainer):
 
     method_class = CLIPLoRAMethod
     settings_node = "CLIPLORA"
+    settings_source = "MaxZanella/CLIP-LoRA run_utils.py"
     checkpoint_folder = "clip_lora"
     defaults = {
         "R": Setting(2, at_least(1), "rank of the updates"),

@@ -75,6 +75,7 @@ class CoCoOp(ClipTrainer):
 
     method_class = CoCoOpMethod
     settings_node = "COCOOP"
+    settings_source = "KaiyangZhou/CoOp train.py"
     checkpoint_folder = "prompt_learner"
     defaults = {
         "N_CTX": Setting(16, between(1, 76), "rows of the context"),

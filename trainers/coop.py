@@ -56,6 +56,7 @@ class CoOp(ClipTrainer):
 
     method_class = CoOpMethod
     settings_node = "COOP"
+    settings_source = "KaiyangZhou/CoOp train.py"
     checkpoint_folder = "prompt_learner"
     defaults = {
         "N_CTX": Setting(16, between(1, 76), "rows of the context"),

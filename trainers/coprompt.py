@@ -22,7 +22,7 @@ from dassl.config import ConfigError
 from dassl.config.validators import at_least, between
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.method import Losses, Term, cosine_distance, l2_normalize
-from trainers.base.setting import Setting
+from trainers.base.setting import OURS, Setting
 from trainers.base.templates import ensemble
 from trainers.maple import MaPLe, MaPLeMethod
 
@@ -148,11 +148,12 @@ class CoPrompt(MaPLe):
 
     method_class = CoPromptMethod
     settings_node = "COPROMPT"
+    settings_source = "ShuvenduRoy/CoPrompt configs/trainers/coprompt.yaml"
     defaults = MaPLe.defaults | {
         "W": Setting(8.0, at_least(0), "weight of the distances to frozen CLIP"),
         "IMAGE_ADAPTER_M": Setting(0.1, between(0, 1), "share of the adapted image feature"),
         "TEXT_ADAPTER_M": Setting(0.2, between(0, 1), "share of the adapted text feature"),
-        "TEXTS": Setting("", meaning='JSON file of a language model\'s texts, or "templates"'),
+        "TEXTS": Setting("", meaning='JSON file of a language model\'s texts, or "templates"', source=OURS),
     }
 
     def before_train(self) -> None:

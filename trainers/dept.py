@@ -92,6 +92,7 @@ def dept(host: type[ClipTrainer], **changed: Any) -> type[ClipTrainer]:
         "__module__": __name__,
         "method_class": method,
         "settings_node": name,
+        "settings_source": "Koorye/DePT train.py",
         "defaults": host.defaults
         | {
             "WEIGHT": Setting(0.7, between(0, 1), "share of the head, in the loss and in predicting trained classes"),

@@ -21,7 +21,7 @@ from dassl.engine import TRAINER_REGISTRY
 from dassl.utils.progress import print_line
 from trainers.base.feature_trainer import FeatureMethod
 from trainers.base.method import accuracy
-from trainers.base.setting import Setting, precision
+from trainers.base.setting import OURS, Setting, precision
 from trainers.base.templates import TEMPLATE, ensemble
 from trainers.base.training_free import OnePassTrainer
 
@@ -162,15 +162,17 @@ class GDACLIP(OnePassTrainer):
 
     method_class = GDACLIPMethod
     settings_node = "GDACLIP"
+    settings_source = "mrflogs/ICLR24 configs/few_shots"
     checkpoint_folder = "gda_clip"
     defaults = {
         "MODE": Setting(
             "few_shot",
             one_of("few_shot", "base2new"),
             "or base2new, whose covariance is the plain mean of the classes'",
+            "mrflogs/ICLR24 configs/few_shots, configs/base2new",
         ),
         "AUGMENT_EPOCH": Setting(10, at_least(1), "augmented views of each training image"),
-        "TEMPLATES": Setting((), each(TEMPLATE), "empty: the dataset's, on ImageNet an ensemble of seven"),
+        "TEMPLATES": Setting((), each(TEMPLATE), "empty: the dataset's, on ImageNet an ensemble of seven", OURS),
         "PREC": precision("fp32"),
     }
 

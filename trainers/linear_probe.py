@@ -118,6 +118,7 @@ class LinearProbe(OnePassTrainer):
 
     method_class = LinearProbeMethod
     settings_node = "LINEARPROBE"
+    settings_source = "KaiyangZhou/CoOp lpclip/linear_probe.py"
     checkpoint_folder = "linear_probe"
     defaults = {
         "C": Setting(0.0, at_least(0), "inverse strength of the penalty; 0: searched"),

@@ -90,6 +90,7 @@ class LPpp(FeatureTrainer):
 
     method_class = LPppMethod
     settings_node = "LPPP"
+    settings_source = "FereshteShakeri/FewShot-CLIP-Strong-Baseline configs/base.yaml"
     checkpoint_folder = "lp_pp"
     defaults = {
         "ALPHA_EVERY": Setting(10, at_least(1), "epochs between steps of the class factors"),

@@ -59,6 +59,7 @@ class MaPLe(ClipTrainer):
 
     method_class = MaPLeMethod
     settings_node = "MAPLE"
+    settings_source = "muzairkhattak/multimodal-prompt-learning train.py"
     checkpoint_folder = "MultiModalPromptLearner"
     defaults = {
         "N_CTX": Setting(2, between(1, 76), "rows of the context"),

@@ -155,6 +155,7 @@ class MMA(ClipTrainer):
 
     method_class = MMAMethod
     settings_node = "MMADAPTER"
+    settings_source = "ZjjConan/Multi-Modal-Adapter configs/trainers/MultiModalAdapter/vit_b16_ep5.yaml"
     checkpoint_folder = "AdapterLearner"
     dependencies = (start_before_end,)
     defaults = {

@@ -168,6 +168,7 @@ class MMRL(ClipTrainer):
 
     method_class = MMRLMethod
     settings_node = "MMRL"
+    settings_source = "yunncheng/MMRL configs/trainers/MMRL/vit_b16.yaml, train.py"
     checkpoint_folder = "MultiModalRepresentationLearner"
     defaults = {
         "ALPHA": Setting(

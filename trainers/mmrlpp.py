@@ -101,6 +101,7 @@ class MMRLpp(MMRL):
 
     method_class = MMRLppMethod
     settings_node = "MMRLpp"
+    settings_source = "yunncheng/MMRL configs/trainers/MMRLpp/vit_b16.yaml"
     defaults = MMRL.defaults | {
         "BETA": Setting(0.9, between(0, 1), "share of a layer's own tokens; the rest is what left the layer below"),
         "PROJ_LORA_DIM": Setting(64, at_least(1), "rank of the projection's update"),

@@ -73,6 +73,7 @@ class ProGrad(CoOp):
 
     method_class = ProGradMethod
     settings_node = "PROGRAD"
+    settings_source = "BeierZhu/Prompt-align train.py, trainers/prograd.py"
     defaults = CoOp.defaults | {
         "N_CTX": 4,
         "CTX_INIT": "a photo of a",

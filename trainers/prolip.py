@@ -69,6 +69,7 @@ class ProLIP(FeatureTrainer):
 
     method_class = ProLIPMethod
     settings_node = "PROLIP"
+    settings_source = "astra-vision/ProLIP configs/base.yaml"
     checkpoint_folder = "prolip"
     defaults = {
         "LAMBDA": Setting(

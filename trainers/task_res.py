@@ -85,6 +85,7 @@ class TaskRes(ClipTrainer):
 
     method_class = TaskResMethod
     settings_node = "TaskRes"
+    settings_source = "geekyutao/TaskRes train_regular.sh"
     checkpoint_folder = "prompt_learner"
     defaults = {
         "RESIDUAL_SCALE": Setting(0.5, NUMBER, "how much of the learned residual is added"),

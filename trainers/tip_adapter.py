@@ -26,7 +26,7 @@ from dassl.engine import TRAINER_REGISTRY
 from dassl.utils.progress import print_line
 from trainers.base.feature_trainer import FeatureMethod, FeatureTrainer
 from trainers.base.method import Losses, Term, accuracy
-from trainers.base.setting import Setting, precision
+from trainers.base.setting import OURS, Setting, precision
 from trainers.base.templates import TEMPLATE, ensemble
 from trainers.base.training_free import OnePassTrainer
 
@@ -116,14 +116,15 @@ class TipAdapterMethod(FeatureMethod):
 class CacheTrainer(FeatureTrainer):
     """Fills the cache and searches beta and alpha, for Tip-Adapter and Tip-Adapter-F."""
 
+    settings_source = "gaopengcuhk/Tip-Adapter configs/imagenet.yaml"
     defaults = {
-        "SELECT_ON": Setting("val", one_of("val", "test"), "or test: the published protocol"),
+        "SELECT_ON": Setting("val", one_of("val", "test"), "or test: the published protocol", OURS),
         "INIT_BETA": Setting(1.0, at_least(0), "sharpness of the affinity where nothing is searched"),
         "INIT_ALPHA": Setting(1.17, at_least(0), "weight of the cache where nothing is searched"),
         "SEARCH_SCALE": Setting((7.0, 3.0), each(above(0), 2), "upper ends of the grids of beta and alpha"),
         "SEARCH_STEP": Setting((200, 20), each(at_least(1), 2), "how many of each"),
         "AUGMENT_EPOCH": Setting(10, at_least(1), "keys are means over that many random crops"),
-        "TEMPLATES": Setting((), each(TEMPLATE), "empty: the dataset's, on ImageNet an ensemble of seven"),
+        "TEMPLATES": Setting((), each(TEMPLATE), "empty: the dataset's, on ImageNet an ensemble of seven", OURS),
         "PREC": precision("fp32"),
     }
 

@@ -147,6 +147,7 @@ class TwoStage(IterationTrainer):
 
     method_class = TwoStageMethod
     settings_node = "TWOSTAGE"
+    settings_source = "FarinaMatteo/rethinking_fewshot_vlms main.py"
     checkpoint_folder = "two_stage"
     defaults = {
         "PEFT": Setting(

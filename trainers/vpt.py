@@ -64,6 +64,7 @@ class VPT(ClipTrainer):
 
     method_class = VPTMethod
     settings_node = "VPT"
+    settings_source = "muzairkhattak/multimodal-prompt-learning configs/trainers/VPT/vit_b16_c2_ep5_batch4_4.yaml"
     checkpoint_folder = "VLPromptLearner"
     defaults = {
         "N_CTX_VISION": Setting(8, between(0, 76), "prompts in each layer of the image encoder"),

@@ -57,6 +57,7 @@ class ZSLP(FeatureTrainer):
 
     method_class = ZSLPMethod
     settings_node = "ZSLP"
+    settings_source = "jusiro/CLAP trainers/adapters.py"
     checkpoint_folder = "adapter"
     defaults = {
         "AUGMENT_EPOCH": Setting(20, at_least(1), "augmented views of each training image"),

@@ -11,6 +11,7 @@ from typing import Any
 
 from yacs.config import CfgNode
 
+from dassl.config.unread_keys import UNREAD
 from dassl.config.yaml_files import RootNode
 
 TRAIN_LOADER = {
@@ -56,13 +57,8 @@ DEFAULTS: dict[str, Any] = {
         "NAME": "",
         "SOURCE_DOMAINS": (),
         "TARGET_DOMAINS": (),
-        "NUM_LABELED": -1,
         "NUM_SHOTS": -1,  # training images per class, below 1 for all
-        "VAL_PERCENT": 0.1,
-        "STL10_FOLD": -1,
-        "CIFAR_C_TYPE": "",
-        "CIFAR_C_LEVEL": 1,
-        "ALL_AS_UNLABELED": False,
+        **UNREAD["DATASET"],
     },
     "DATALOADER": {
         "NUM_WORKERS": 4,

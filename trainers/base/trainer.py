@@ -41,6 +41,7 @@ class ClipTrainer(TrainerX):
         settings_node: name of the method's node under cfg.TRAINER; empty: it has no settings of its own.
         defaults: the settings: name -> `Setting`, or its default alone; afterwards name -> default.
         declared: what `defaults` was given, with what is inherited: name -> `Setting`.
+        settings_source: where the defaults were read: repository and file, or the paper; a `Setting` may name another.
         dependencies: what several settings must be together.
         checkpoint_folder: folder of the checkpoints inside the run's, as the published code names it.
         computer: computes the steps.
@@ -50,13 +51,14 @@ class ClipTrainer(TrainerX):
     settings_node: str = ""
     defaults: dict[str, Any] = {}
     declared: dict[str, Setting] = {}
+    settings_source: str = ""
     dependencies: tuple[Dependency, ...] = ()
     checkpoint_folder: str = "method"
     computer: StepComputer = PlainStep()
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        cls.declared = declare(cls.defaults, cls.declared)
+        cls.declared = declare(cls.defaults, cls.declared, cls.settings_source)
         cls.defaults = {name: setting.default for name, setting in cls.declared.items()}
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 import train
@@ -9,6 +11,7 @@ from dassl.config import ConfigError
 from dassl.config.validators import leaves
 from dassl.engine import TRAINER_REGISTRY
 from dassl.engine.config_rules import RULES
+from trainers.base.setting import OURS, rows
 from trainers.base.settings import declared, resolve
 from trainers.base.settings_ranges import OF_THE_HARNESS
 
@@ -40,6 +43,20 @@ def test_every_range_is_of_a_setting_and_holds_its_default():
     for name in TRAINER_REGISTRY.registered_names():
         for key, setting in getattr(TRAINER_REGISTRY.get(name), "declared", {}).items():
             assert setting.rule is None or setting.rule.fits(setting.default), (name, key)
+
+
+def test_every_setting_of_a_method_says_what_it_does_and_where_its_default_was_read():
+    for name in TRAINER_REGISTRY.registered_names():
+        trainer = TRAINER_REGISTRY.get(name)
+        for row in rows(getattr(trainer, "declared", {})):
+            assert all(row.values()), (name, row)
+            assert row["source"] == OURS or re.match(r"[\w-]+/[\w-]+ \S", row["source"]), (name, row)
+
+
+def test_a_default_that_a_method_changes_has_its_own_source():
+    declared_ones = TRAINER_REGISTRY.get("KgCoOp").declared
+    assert declared_ones["N_CTX"].source.startswith("htyao89/KgCoOp")
+    assert declared_ones["CSC"].source.startswith("KaiyangZhou/CoOp"), "inherited as it is"
 
 
 def refused(*words: object) -> str:
