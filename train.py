@@ -29,7 +29,7 @@ import datasets  # noqa: F401  (registers the datasets)
 import trainers  # noqa: F401  (registers the methods)
 from dassl.config import ConfigBuilder, ConfigError
 from dassl.engine import TrainerBase, build_trainer
-from dassl.engine.distributed import joined, started
+from dassl.engine.distributed import process_group, started
 from dassl.engine.stop import Stopped, StopRequest
 from dassl.utils import collect_env_info, set_random_seed, setup_logger
 from dassl.utils.checkpoint import newest_epoch
@@ -52,8 +52,8 @@ from trainers.base.plugins import PLUGINS
 from trainers.base.preflight import problems
 from trainers.base.settings import CONFIGS, config_path, keys_like, resolve, without_effect
 from trainers.base.trainer import ClipTrainer
-from trainers.steps.distributed import share_run
-from trainers.steps.joint_runs import OnePass, WaitingStep
+from trainers.steps.distributed import distribute
+from trainers.steps.joint_runs import JointPass, WaitingStep
 from trainers.steps.lockstep import in_lockstep
 
 __all__ = ["main", "one", "parse", "problems", "resolve"]
@@ -281,21 +281,21 @@ def together(args: argparse.Namespace) -> int:
             return 1
 
     with shared_weights(), stop.listening():
-        return max(in_lockstep([partial(labelled, own) for own in apart(args)], OnePass()))
+        return max(in_lockstep([partial(labelled, own) for own in apart(args)], JointPass()))
 
 
-def shared(args: argparse.Namespace) -> int:
+def distributed(args: argparse.Namespace) -> int:
     """One of the processes that torchrun has started for a run; only the first keeps what it writes and says."""
     if args.seeds:
         print("error: --seeds trains several runs in one process, torchrun one run in several: choose", file=sys.stderr)
         return 2
     end_with_parent(os.getppid())  # torchrun, which when killed could not end its processes
-    with joined() as number:
+    with process_group() as number:
         if number == 0:
-            return one(args, share_run)
+            return one(args, distribute)
         with TemporaryDirectory() as scratch, open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
             args.opts = [*args.opts, "OUTPUT_DIR", scratch]
-            return one(args, share_run)
+            return one(args, distribute)
 
 
 @command
@@ -312,7 +312,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(told, file=sys.stderr)
     prepare_cpu_memory()
     if started() > 1:
-        return shared(args)
+        return distributed(args)
     return together(args) if args.seeds else one(args)
 
 

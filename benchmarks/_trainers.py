@@ -18,7 +18,7 @@ from clip.vision import VisionTransformer
 from dassl.engine import TRAINER_REGISTRY
 from safeio.errors import UserError
 from trainers.base.settings import resolve
-from trainers.base.training_free import OnePassTrainer
+from trainers.base.training_free import TrainingFreeTrainer
 from trainers.steps.plain import PlainStep
 from trainers.tip_adapter import CacheTrainer
 
@@ -61,7 +61,7 @@ def build_trainer(args: argparse.Namespace, weights: Path, names: list[str]):
     """
     cuda = args.device == "cuda"
     real = TRAINER_REGISTRY.get(args.method)
-    if issubclass(real, OnePassTrainer | CacheTrainer):
+    if issubclass(real, TrainingFreeTrainer | CacheTrainer):
         raise UserError(f"{args.method} learns from the features of training images, of which a benchmark has none")
     options = {"MODEL.BACKBONE.NAME": weights, "DATASET.NAME": "ImageNet", "USE_CUDA": cuda, "TEST.ROLE": "trained"}
     options |= {"INPUT.SIZE": "(224,224)"}
@@ -109,7 +109,7 @@ def make_plain(trainer) -> None:
     if isinstance(frozen.visual, VisionTransformer):
         frozen.visual = FullVisionTransformer(frozen.visual)
     if hasattr(method, "text_start"):
-        method.text_start = frozen.text.lower(method.prompts, to=method.text_start.layer)
+        method.text_start = frozen.text.forward_until(method.prompts, to=method.text_start.layer)
 
 
 def make_published(trainer) -> None:

@@ -26,14 +26,16 @@ class FullVisionTransformer(VisionTransformer):
         self.input_resolution, self.output_dim = encoder.input_resolution, encoder.output_dim
         adopt(self, encoder)
 
-    def lower(
+    def forward_until(
         self, images: Tensor, to: int, tokens: DeepTokens | None = None, branch: DeepBranch | None = None
     ) -> Paused:
-        """Nothing is shared here: the whole computation is left to `upper`."""
+        """Nothing is shared here: the whole computation is left to `forward_from`."""
         return Paused(images, to)
 
-    def upper(self, paused: Paused, tokens: DeepTokens | None = None, branch: DeepBranch | None = None) -> Tensor:
-        """(B, 1, D), or (B, 1 + K, D) as in `VisionTransformer.upper`, from the images on."""
+    def forward_from(
+        self, paused: Paused, tokens: DeepTokens | None = None, branch: DeepBranch | None = None
+    ) -> Tensor:
+        """(B, 1, D), or (B, 1 + K, D) as in `VisionTransformer.forward_from`, from the images on."""
         x = self.transformer.run(self.embed(paused.states, tokens, branch), tokens=tokens, branch=branch)
         read = 1 + tokens.count if tokens is not None and tokens.at == 1 else 1
         return self.ln_post(x)[:, :read]

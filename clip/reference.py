@@ -55,13 +55,15 @@ class FullTextEncoder:
         features = [self._encode(x, prompts, tokens, branch) for x in groups]
         return features[0] if len(features) == 1 else torch.stack(features)
 
-    def lower(
+    def forward_until(
         self, prompts: PromptBatch, to: int, tokens: DeepTokens | None = None, branch: DeepBranch | None = None
     ) -> Paused:
-        """Nothing is shared here: the whole computation is left to `upper`."""
+        """Nothing is shared here: the whole computation is left to `forward_from`."""
         return Paused(prompts, to)
 
-    def upper(self, paused: Paused, tokens: DeepTokens | None = None, branch: DeepBranch | None = None) -> Tensor:
+    def forward_from(
+        self, paused: Paused, tokens: DeepTokens | None = None, branch: DeepBranch | None = None
+    ) -> Tensor:
         """(C, E), from the first block on."""
         return self.encode(paused.states, tokens, branch)
 

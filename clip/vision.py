@@ -74,14 +74,16 @@ class VisionTransformer(nn.Module):
         x, added = self.ln_pre(write_tokens(x, 0, tokens)), branch_at(branch, 0)
         return x if added is None else x + added(x)
 
-    def lower(
+    def forward_until(
         self, images: Tensor, to: int, tokens: DeepTokens | None = None, branch: DeepBranch | None = None
     ) -> Paused:
         """Run the encoder up to the input of block `to` (1-based)."""
         x = drop_replaced(self.embed(images, tokens, branch), 1, tokens)
         return Paused(self.run(x, 1, to - 1, tokens, branch), to)
 
-    def upper(self, paused: Paused, tokens: DeepTokens | None = None, branch: DeepBranch | None = None) -> Tensor:
+    def forward_from(
+        self, paused: Paused, tokens: DeepTokens | None = None, branch: DeepBranch | None = None
+    ) -> Tensor:
         """Continue to the top and read the class row, and the slots that stand right behind it.
 
         Returns:
@@ -120,7 +122,7 @@ class VisionTransformer(nn.Module):
 
     def pool(self, images: Tensor, tokens: DeepTokens | None = None, branch: DeepBranch | None = None) -> Tensor:
         """Return what the projection reads of each image, the normed class row: (B, 3, S, S) -> (B, D)."""
-        return self.upper(self.lower(images, 1, tokens, branch), tokens, branch)[:, 0]
+        return self.forward_from(self.forward_until(images, 1, tokens, branch), tokens, branch)[:, 0]
 
     def project(self, pooled: Tensor, weight: Tensor | None = None) -> Tensor:
         """(B, D) -> (B, E), by `weight` (D, E) in place of the own projection if given."""

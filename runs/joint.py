@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from runs.protocol import Run
 
 
-def joined(runs: Iterable[Run]) -> list[list[Run]]:
+def groups_alike(runs: Iterable[Run]) -> list[list[Run]]:
     """The runs in groups for one call of train.py each, in the order of their first runs; a test is alone."""
     groups: list[list[Run]] = []
     for run in runs:
@@ -34,7 +34,7 @@ def can_join(run: Run, other: Run) -> bool:
 
 
 def arguments(runs: Sequence[Run], output: Path, root: str, extra: Sequence[str]) -> list[str]:
-    """Arguments of train.py for one run, or for several that are `joined`."""
+    """Arguments of train.py for one run, or for several of one group of `groups_alike`."""
     if len(runs) == 1:
         return runs[0].arguments(output, root, extra)
     words = runs[0].arguments(output, root, extra)

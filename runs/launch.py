@@ -17,7 +17,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from runs.command_line import CommandParser, add_output, add_own_name, add_root
-from runs.joint import arguments, joined
+from runs.joint import arguments, groups_alike
 from runs.protocol import PlanError, Run, plan
 from runs.record import COMPLETE, is_complete, read_record
 from runs.request import already_done
@@ -62,7 +62,7 @@ def main(words: Sequence[str] | None = None) -> int:
         check_flags(extra)
         own = own_data_name(root, options.name or "")
         runs = plan(options.protocol, options.stage, options.trainer, options.dataset, seed, shots, options.cfg, own)
-        groups = joined(runs) if options.together else [[run] for run in runs]
+        groups = groups_alike(runs) if options.together else [[run] for run in runs]
         failed = [run for group in groups for run in execute(group, options.output, root, [*extra, *pairs])]
     except PlanError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -100,7 +100,7 @@ def check_flags(words: Sequence[str]) -> None:
 
 
 def execute(runs: Sequence[Run], output: Path, root: str, extra: Sequence[str]) -> list[Run]:
-    """Run train.py for one run, or several that are joined, unless complete; those that are not complete now."""
+    """Run train.py for one run, or several that train together, unless complete; those that are not complete now."""
     missing = []
     for run in runs:
         if already_done(run, output, root, extra):

@@ -37,22 +37,22 @@ def outputs(trainer, images: torch.Tensor) -> dict[str, torch.Tensor]:
 def mmrl_outputs(method, images: torch.Tensor) -> dict[str, torch.Tensor]:
     """Both features, both logits, and the projected tokens."""
     found: dict[str, torch.Tensor] = {}
-    shared = method.lower(images)
+    shared = method.forward_shared(images)
     f_c, f_r = method.image_features(shared)
     w = method.class_features()
-    rows = method.clip.visual.upper(shared, method.deep_tokens(method.image_maps, method.image_layers))
+    rows = method.clip.visual.forward_from(shared, method.deep_tokens(method.image_aligner, method.image_layers))
     found["image_features_raw"] = rows[:, 0] @ method.clip.visual.proj
     found["image_features_rep_raw"] = rows[:, 1:].mean(1) @ method.rep_projection()
-    text_tokens = method.deep_tokens(method.text_maps, method.text_layers)
-    found["text_features_raw"] = method.clip.text.upper(method.text_start, text_tokens)
+    text_tokens = method.deep_tokens(method.text_aligner, method.text_layers)
+    found["text_features_raw"] = method.clip.text.forward_from(method.text_start, text_tokens)
     found |= {"image_features": f_c, "text_features": w}
     found["image_features_clip"] = l2_normalize(method.clip.visual(images))
     found |= {"logits": 100 * f_c @ w.t(), "logits_rep": 100 * f_r @ w.t()}
     alpha = method.settings.ALPHA
     found["logits_fusion"] = alpha * found["logits"] + (1 - alpha) * found["logits_rep"]
     for kind, maps, layers in (
-        ("visual", method.image_maps, method.image_layers),
-        ("text", method.text_maps, method.text_layers),
+        ("visual", method.image_aligner, method.image_layers),
+        ("text", method.text_aligner, method.text_layers),
     ):
         source = method.deep_tokens(maps, layers)
         for i, layer in enumerate(layers):

@@ -23,7 +23,7 @@ from trainers.base.feature_trainer import FeatureMethod
 from trainers.base.method import accuracy
 from trainers.base.setting import OURS, Setting, precision
 from trainers.base.templates import TEMPLATE, ensemble
-from trainers.base.training_free import OnePassTrainer
+from trainers.base.training_free import TrainingFreeTrainer
 
 LOGIT_SCALE = 100.0
 """Zero-shot logits are 100 * cosine; the trained temperature is not used."""
@@ -157,7 +157,7 @@ class GDACLIPMethod(FeatureMethod):
 
 
 @TRAINER_REGISTRY.register()
-class GDACLIP(OnePassTrainer):
+class GDACLIP(TrainingFreeTrainer):
     """Keeps features of AUGMENT_EPOCH views of each image, solves, searches alpha."""
 
     method_class = GDACLIPMethod

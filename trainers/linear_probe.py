@@ -20,7 +20,7 @@ from dassl.utils.progress import print_line
 from trainers.base.feature_trainer import FeatureMethod
 from trainers.base.method import accuracy
 from trainers.base.setting import Setting, precision
-from trainers.base.training_free import OnePassTrainer
+from trainers.base.training_free import TrainingFreeTrainer
 
 WITHOUT_VALIDATION = 0.316
 COARSE = (6, 4, 2, 0, -2, -4, -6)
@@ -113,7 +113,7 @@ def search(train: Looked, val: Looked, classes: int) -> tuple[float, tuple[Tenso
 
 
 @TRAINER_REGISTRY.register()
-class LinearProbe(OnePassTrainer):
+class LinearProbe(TrainingFreeTrainer):
     """Extracts features once, searches C, keeps the last regression of the search."""
 
     method_class = LinearProbeMethod

@@ -28,7 +28,7 @@ from trainers.base.feature_trainer import FeatureMethod, FeatureTrainer
 from trainers.base.method import Losses, Term, accuracy
 from trainers.base.setting import OURS, Setting, precision
 from trainers.base.templates import TEMPLATE, ensemble
-from trainers.base.training_free import OnePassTrainer
+from trainers.base.training_free import TrainingFreeTrainer
 
 LOGIT_SCALE = 100.0
 """Zero-shot logits are 100 * cosine; the trained temperature is not used."""
@@ -162,7 +162,7 @@ class CacheTrainer(FeatureTrainer):
 
 
 @TRAINER_REGISTRY.register()
-class TipAdapter(CacheTrainer, OnePassTrainer):
+class TipAdapter(CacheTrainer, TrainingFreeTrainer):
     """Fills the cache, then searches; nothing is trained."""
 
     method_class = TipAdapterMethod

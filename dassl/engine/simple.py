@@ -15,7 +15,14 @@ from yacs.config import CfgNode
 from dassl.data.data_manager import DataManager, DatasetWrapper
 from dassl.engine.base import TrainerBase
 from dassl.engine.build import build_callbacks
-from dassl.engine.distributed import from_first, processes, rank, share_models, share_random_state, shared_out
+from dassl.engine.distributed import (
+    broadcast_models,
+    broadcast_random_state,
+    from_first,
+    outcomes_of_all,
+    processes,
+    rank,
+)
 from dassl.engine.measurements import Measures
 from dassl.engine.resume import Position, remove_positions, restore_position
 from dassl.engine.stop import StopRequest
@@ -228,8 +235,8 @@ class SimpleTrainer(TrainerBase):
             raise ValueError(f"The dataset {self.cfg.DATASET.NAME} has no test images")
         print(f"Evaluate on the *{split}* set")
         start, images = time.perf_counter(), 0
-        share_models(self._models.values())
-        for output, label in progress(shared_out(loader, self._scores), split, total=len(loader)):
+        broadcast_models(self._models.values())
+        for output, label in progress(outcomes_of_all(loader, self._scores), split, total=len(loader)):
             self.evaluator.process(output, label)
             images += len(label)
         self.measures.add("test", images, time.perf_counter() - start)
@@ -285,4 +292,4 @@ def share_progress(trainer: SimpleTrainer) -> None:
             trainer.restore_state(name, state)
         trainer.start_epoch, trainer.best_result = first["start_epoch"], first["best_result"]
         trainer.position = None if first["position"] is None else Position(*first["position"])
-    share_random_state()
+    broadcast_random_state()

@@ -10,7 +10,7 @@ from yacs.config import CfgNode
 import clip
 from clip.architecture import Architecture
 from dassl.config import ConfigError
-from trainers.base.frozen_clip import FrozenCLIP, share
+from trainers.base.frozen_clip import FrozenCLIP, load_once
 from trainers.base.method import Method, Task
 from trainers.base.precision import Precision
 from trainers.base.templates import dataset_template
@@ -33,7 +33,7 @@ def build_clip(cfg: CfgNode, precision: Precision, device: torch.device) -> Froz
         raise ConfigError(f"INPUT.SIZE is {size}: images have to be square")
     side = size[0] if resize else None
     weights = f"{name} at {side or 'its own size'} in {precision.name}"
-    model = share(weights, lambda: precision.hold(clip.load(name, side=side)[0]))
+    model = load_once(weights, lambda: precision.hold(clip.load(name, side=side)[0]))
     side = model.visual.input_resolution
     if size != (side, side):
         raise ConfigError(

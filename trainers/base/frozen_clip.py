@@ -33,7 +33,7 @@ def shared_weights() -> Iterator[None]:
         _shared = None
 
 
-def share(key: str, load: Callable[[], CLIP]) -> CLIP:
+def load_once(key: str, load: Callable[[], CLIP]) -> CLIP:
     """What `load` gives; within `shared_weights` only the first call of a key loads."""
     if _shared is None:
         return load()

@@ -68,6 +68,7 @@ class Method(nn.Module):
 
     Attributes:
         published_names: (own prefix, prefix in checkpoints of the published code) of every parameter.
+        former_names: (prefix in older checkpoints of this project, own prefix) of parameters that were renamed.
         transfers: whether what is learned can predict classes it was not learned on.
         per_class: parameters with a row for each class trained on; loading takes as many rows as there are.
         draws: whether losses draw random numbers (besides those of the data).
@@ -76,6 +77,7 @@ class Method(nn.Module):
     """
 
     published_names: tuple[tuple[str, str], ...] = ()
+    former_names: tuple[tuple[str, str], ...] = ()
     transfers: bool = True
     per_class: tuple[str, ...] = ()
     draws: bool = False
@@ -152,6 +154,12 @@ class Method(nn.Module):
                 return published + name[len(own) :]
         return name
 
+    def _present_name(self, name: str) -> str:
+        for former, own in self.former_names:
+            if name.startswith(former):
+                return own + name[len(former) :]
+        return name
+
     def load_state_dict(self, state_dict: Mapping[str, Tensor], strict: bool = True, assign: bool = False) -> Any:
         """Load own checkpoints, and those of the published code, which hold frozen parts as well.
 
@@ -159,6 +167,7 @@ class Method(nn.Module):
             RuntimeError: a parameter is missing or of another shape; the message names them all.
             trainers.base.checkpoints.CheckpointMismatch: the frozen parts are of another CLIP.
         """
+        state_dict = {self._present_name(name): value for name, value in state_dict.items()}
         names = {self.published_name(name): name for name, _ in self.named_parameters()}
         for name in self.per_class:
             parameter, published = self.get_parameter(name), self.published_name(name)

@@ -15,12 +15,12 @@ from torch import Tensor
 
 from dassl.engine.distributed import (
     DistributedError,
-    SharedStop,
+    DistributedStop,
     agree_all,
+    broadcast_models,
+    broadcast_random_state,
     from_first,
-    share,
-    share_models,
-    share_random_state,
+    own_part,
     sum_over_processes,
     whole_batch,
 )
@@ -29,7 +29,7 @@ from trainers.base.trainer import ClipTrainer
 from trainers.steps.plain import Learner, PlainStep
 
 
-class SharedStep:
+class DistributedStep:
     """The steps of a run that is trained by several processes."""
 
     def __init__(self) -> None:
@@ -38,9 +38,9 @@ class SharedStep:
     def losses(self, learner: Learner, images: Tensor, labels: Tensor) -> Losses:
         """The whole batch's numbers; the gradients of the terms are those of this process's part."""
         if not self.steps:
-            share_models([learner.method])
+            broadcast_models([learner.method])
         self.steps += 1
-        own, count = share(len(labels)), len(labels)
+        own, count = own_part(len(labels)), len(labels)
         found = self.alone.losses(learner, images[own], labels[own])
         part = (own.stop - own.start) / count
         values = [part * term.value for term in found.terms.values()]
@@ -68,7 +68,7 @@ class SharedStep:
         sum_over_processes(gradients)
 
 
-def share_run(trainer: ClipTrainer) -> None:
+def distribute(trainer: ClipTrainer) -> None:
     """Make a trainer that is just built one of several processes'.
 
     Raises:
@@ -80,8 +80,8 @@ def share_run(trainer: ClipTrainer) -> None:
             "torchrun"
         )
     check_same_data(trainer)
-    share_random_state()
-    trainer.computer, trainer.stop = SharedStep(), SharedStop()
+    broadcast_random_state()
+    trainer.computer, trainer.stop = DistributedStep(), DistributedStop()
 
 
 def check_same_data(trainer: ClipTrainer) -> None:

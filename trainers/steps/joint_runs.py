@@ -51,7 +51,7 @@ class WaitingStep:
         wait(BackwardRequest(trainer, losses))
 
 
-class OnePass:
+class JointPass:
     """What `in_lockstep` gives runs that wait for their losses and gradients.
 
     Args:

@@ -110,6 +110,14 @@ def test_another_backbone_is_refused(name, tmp_path):
         trainer.load_model(str(tmp_path))
 
 
+@pytest.mark.parametrize("name", ["MMRL_a", "MMRLpp_a"])
+def test_a_checkpoint_from_before_the_aligners_had_their_name_is_read(name):
+    method = build(Case(name)).method
+    expected = {key: torch.randn_like(value) for key, value in method.state_dict().items()}
+    method.load_state_dict({key.replace("_aligner", "_maps"): value for key, value in expected.items()})
+    assert all(torch.equal(value, expected[key]) for key, value in method.state_dict().items())
+
+
 def test_a_lacking_parameter_is_named(tmp_path):
     case = Case("MMRL_a")
     trainer = build(case)
