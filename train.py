@@ -112,7 +112,7 @@ def record_fields(builder: ConfigBuilder, args: argparse.Namespace) -> dict:
         "swept": {key: reduce(getitem, key.split("."), plain) for key in cfg.SWEPT},
         "task": cfg.TASK,
         "subsample_classes": cfg.DATASET.SUBSAMPLE_CLASSES,
-        "role": cfg.TEST.ROLE,
+        "test_classes": cfg.TEST.CLASSES,
         "shots": cfg.DATASET.NUM_SHOTS,
         "seed": cfg.SEED,
         "model_dir": args.model_dir,
@@ -172,13 +172,13 @@ def run(
     finally:
         trainer.notify("on_run_end", metrics)
     models = [trainer._models[name] for name in trainer.get_model_names()]
-    role, rule = prediction_rule(trainer, builder)
+    test_classes, rule = prediction_rule(trainer, builder)
     if metrics:
-        print(f"Prediction rule: {role} ({rule})")
+        print(f"Prediction rule: {test_classes} ({rule})")
     record.complete(
         metrics,
-        role=role,
-        role_reason=rule,
+        test_classes=test_classes,
+        test_classes_reason=rule,
         trainable_params=sum(p.numel() for model in models for p in model.parameters() if p.requires_grad),
         parameters_sha256=parameters_sha256(models),
         skipped_steps=getattr(trainer, "skipped_steps", 0),

@@ -63,7 +63,7 @@ def build_trainer(args: argparse.Namespace, weights: Path, names: list[str]):
     real = TRAINER_REGISTRY.get(args.method)
     if issubclass(real, TrainingFreeTrainer | CacheTrainer):
         raise UserError(f"{args.method} learns from the features of training images, of which a benchmark has none")
-    options = {"MODEL.BACKBONE.NAME": weights, "DATASET.NAME": "ImageNet", "USE_CUDA": cuda, "TEST.ROLE": "trained"}
+    options = {"MODEL.BACKBONE.NAME": weights, "DATASET.NAME": "ImageNet", "USE_CUDA": cuda, "TEST.CLASSES": "seen"}
     options |= {"INPUT.SIZE": "(224,224)"}
     if real.settings_node:
         options |= {f"TRAINER.{real.settings_node}.PREC": args.prec}

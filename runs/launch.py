@@ -18,7 +18,7 @@ from pathlib import Path
 
 from runs.command_line import CommandParser, add_output, add_own_name, add_root
 from runs.joint import arguments, groups_alike
-from runs.protocol import PlanError, Run, plan
+from runs.protocol import PlanError, PlannedRun, plan
 from runs.record import COMPLETE, is_complete, read_record
 from runs.request import already_done
 from runs.sweep.process import PROJECT, TRAIN
@@ -99,7 +99,7 @@ def check_flags(words: Sequence[str]) -> None:
             raise PlanError(f"{flag} is decided here and goes into the folder's name; {instead}.")
 
 
-def execute(runs: Sequence[Run], output: Path, root: str, extra: Sequence[str]) -> list[Run]:
+def execute(runs: Sequence[PlannedRun], output: Path, root: str, extra: Sequence[str]) -> list[PlannedRun]:
     """Run train.py for one run, or several that train together, unless complete; those that are not complete now."""
     missing = []
     for run in runs:

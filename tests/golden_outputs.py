@@ -15,7 +15,7 @@ def outputs(trainer, images: torch.Tensor) -> dict[str, torch.Tensor]:
     if hasattr(method, "space"):
         return mmrl_outputs(method, images)
     f_0, w = method.clip.image_features(images), method.class_features()
-    seen = torch.tensor(trainer.cfg.TEST.ROLE == "trained")
+    seen = torch.tensor(trainer.cfg.TEST.CLASSES == "seen")
     found = {"image_features": f_0, "logits": method.logits(images, w, seen)}
     if hasattr(method, "conditional_features"):  # features of the classes for each image
         return found | {"text_features": method.conditional_features(f_0)}
@@ -79,7 +79,7 @@ def compare_predictions(trainer, case: Case, group: str) -> None:
     trainer.set_model_mode("eval")
     predictions = {name: expected.pop(name) for name in ("pred_base", "pred_new") if name in expected}
     compare_outputs(trainer, case, images, expected, group)
-    rule = "pred_base" if trainer.cfg.TEST.ROLE == "trained" else "pred_new"
+    rule = "pred_base" if trainer.cfg.TEST.CLASSES == "seen" else "pred_new"
     name = rule if rule in predictions else "logits"
     limit = case.limit(LOGITS, f"{group}/{name}")
     expected |= predictions

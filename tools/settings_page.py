@@ -18,7 +18,7 @@ import datasets  # noqa: F401  (registers the datasets)
 import trainers  # noqa: F401  (registers the methods)
 from dassl.config.validators import leaves
 from dassl.engine import TRAINER_REGISTRY
-from runs.protocol import CONFIGS, Run, load_protocol, methods, plan, protocols_of, stages_of
+from runs.protocol import CONFIGS, PlannedRun, load_protocol, methods, plan, protocols_of, stages_of
 from runs.sources import sources_of, unverified
 from runs.train_arguments import parse_words
 from trainers.base.setting import rows
@@ -96,13 +96,13 @@ def _declared(method: str) -> Iterator[str]:
     yield ""
 
 
-def _settings(run: Run) -> CfgNode:
+def _settings(run: PlannedRun) -> CfgNode:
     _, args = parse_words(run.arguments(Path("output"), "data", ()))
     args.record = None
     return resolve(args).cfg
 
 
-def _runs(method: str) -> dict[str, Run]:
+def _runs(method: str) -> dict[str, PlannedRun]:
     """Return the run that stands for each protocol: the training one, with the most shots."""
     found = {}
     for name in PROTOCOLS:

@@ -7,7 +7,7 @@ The sharpness beta and the residual ratio alpha are searched on the validation i
 (ImageNet), the published code searches on the test set; here the start values then stand, unless SELECT_ON test asks
 for the published protocol.
 
-Classes that the cache does not hold (TEST.ROLE transferred) have no columns there: they get zero-shot CLIP's logits.
+Classes that the cache does not hold (TEST.CLASSES unseen) have no columns there: they get zero-shot CLIP's logits.
 """
 
 from __future__ import annotations

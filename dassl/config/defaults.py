@@ -65,8 +65,8 @@ DEFAULTS: dict[str, Any] = {
         "K_TRANSFORMS": 1,  # augmented copies of each training image
         "RETURN_IMG0": False,  # add the image without augmentation
         "CACHE": True,  # keep evaluation crops on disk and decoded training images in memory
-        "CACHE_GIB": 20.0,  # of evaluation crops on disk, all datasets together
-        "CACHE_MIB": 2048,  # of decoded training images in memory
+        "CACHE_DISK_GIB": 20.0,  # of evaluation crops on disk, all datasets together
+        "CACHE_MEMORY_GIB": 2.0,  # of decoded training images in memory
         "TRAIN_X": dict(TRAIN_LOADER),
         "TRAIN_U": {"SAME_AS_X": True, **TRAIN_LOADER},
         "TEST": {"SAMPLER": "SequentialSampler", "BATCH_SIZE": 32},

@@ -171,7 +171,7 @@ class SimpleTrainer(TrainerBase):
         """Decode the training images once, unless each is read only once anyway."""
         images = getattr(self.train_loader_x, "dataset", None)
         if self.cfg.DATALOADER.CACHE and isinstance(images, DatasetWrapper) and self.max_epoch > self.start_epoch + 1:
-            images.keep_decoded(self.cfg.DATALOADER.CACHE_MIB)
+            images.keep_decoded(self.cfg.DATALOADER.CACHE_MEMORY_GIB)
 
     def after_train(self) -> None:
         """Test the final model, print the time taken."""

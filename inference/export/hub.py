@@ -17,7 +17,7 @@ from safeio.atomic import atomic_write, atomic_write_json, atomic_write_text
 
 CARD = "README.md"
 SHARED = (
-    *("method", "dataset", "protocol", "stage", "preset", "task", "subsample_classes", "role", "shots", "seed"),
+    *("method", "dataset", "protocol", "stage", "preset", "task", "subsample_classes", "test_classes", "shots", "seed"),
     *("status", "metrics", "trainable_params", "versions", "code"),
 )
 """Parts of a record that say something of the model and nothing of the machine."""

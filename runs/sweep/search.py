@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from runs.launch import execute
-from runs.protocol import PlanError, Run
+from runs.protocol import PlanError, PlannedRun
 from runs.record import COMPLETE, read_record
 
 FOLDER = "search"
@@ -20,7 +20,7 @@ NO_VALIDATION = "There are no validation images"
 """train.py's words where it falls back to the test images, which a search must not see."""
 RANGE = re.compile(r"(?P<key>[A-Z][\w.]*)=(?P<low>[^.]+(?:\.\d+)?(?:e-?\d+)?)\.\.(?P<high>[^:]+)(?P<log>:log)?")
 
-Carry = Callable[[Sequence[Run], Path, str, Sequence[str]], list[Run]]
+Carry = Callable[[Sequence[PlannedRun], Path, str, Sequence[str]], list[PlannedRun]]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def parse_ranges(words: Sequence[str]) -> dict[str, Range]:
 
 
 def search(
-    base: Run, count: int, ranges: Mapping[str, Range], output: Path, root: str, carry: Carry = execute
+    base: PlannedRun, count: int, ranges: Mapping[str, Range], output: Path, root: str, carry: Carry = execute
 ) -> list[dict[str, Any]]:
     """Run trials until `count` are complete; a search that was stopped goes on where it was.
 

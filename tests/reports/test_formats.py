@@ -98,7 +98,7 @@ def test_runs_of_no_protocol_are_named(make, printed):
 def test_choosing(make, printed, tmp_path):
     for method in ("MMRL", "CoOp"):
         make.base2new(method, "EuroSAT", [95.0] * 3, [70.0] * 3)
-    status, text, _ = printed("--methods", "CoOp", "--out", tmp_path / "made" / "table.txt")
+    status, text, _ = printed("--methods", "CoOp", "--output", tmp_path / "made" / "table.txt")
     assert status == 0 and text.strip() == str(tmp_path / "made" / "table.txt")
     shown = (tmp_path / "made" / "table.txt").read_text()
     assert "CoOp" in shown and "MMRL" not in shown

@@ -9,9 +9,11 @@ from dassl.engine import TrainerBase
 
 
 def prediction_rule(trainer: TrainerBase, builder: ConfigBuilder) -> tuple[str, str]:
-    """Return by which rule the classes were predicted, trained or transferred, and what decided it."""
-    reason = getattr(trainer, "role_reason", "") or builder.origins.get("TEST.ROLE", "the method has one rule only")
-    return getattr(trainer, "role", builder.cfg.TEST.ROLE), reason
+    """Return by which rule the classes were predicted, as seen or unseen, and what decided it."""
+    reason = getattr(trainer, "test_classes_reason", "") or builder.origins.get(
+        "TEST.CLASSES", "the method has one rule only"
+    )
+    return getattr(trainer, "test_classes", builder.cfg.TEST.CLASSES), reason
 
 
 def metrics_of(trainer: TrainerBase) -> dict[str, float]:

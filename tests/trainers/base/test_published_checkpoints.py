@@ -88,7 +88,7 @@ def test_it_evaluates_on_other_classes(name, tmp_path):
     """Though the file holds the fixed tokens of the classes that it was trained on."""
     case = Case(name)
     write(case, LAYOUTS[name], tmp_path, build(case))
-    other = case.build(case.about["method"], case.about["novel_classnames"], role="transferred")
+    other = case.build(case.about["method"], case.about["novel_classnames"], test_classes="unseen")
     other.load_model(str(tmp_path))
     with other.fixed_classes():
         compare_predictions(other, case, "eval_novel")

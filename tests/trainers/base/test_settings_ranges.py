@@ -37,7 +37,7 @@ def test_every_number_and_list_has_a_range():
 def test_every_range_is_of_a_setting_and_holds_its_default():
     values = dict(leaves(declared().cfg))
     assert RULES.keys() | OF_THE_HARNESS.keys() <= values.keys()
-    decided = {"TEST.ROLE"}  # empty until the protocol decides
+    decided = {"TEST.CLASSES"}  # empty until the protocol decides
     wrong = {k for k, rule in (RULES | OF_THE_HARNESS).items() if k not in decided and not rule.fits(values[k])}
     assert not wrong
     for name in TRAINER_REGISTRY.registered_names():
@@ -94,7 +94,7 @@ def refused(*words: object) -> str:
         ("TRAIN.CHECKPOINT_STEPS", -1, "at least 0"),
         ("TEST.SPLIT", "train", "one of val, test"),
         ("TEST.FINAL_MODEL", "best", "Did you mean 'best_val'?"),
-        ("TEST.ROLE", "new", "one of trained, transferred"),
+        ("TEST.CLASSES", "new", "one of seen, unseen"),
         ("SEED", 2**40, "from"),
         ("TRAINER.MMRL.PREC", "fp8", "one of fp32, fp16, bf16, amp"),
         ("TRAINER.MMRL.ALPHA", 1.2, "from 0 to 1"),
