@@ -197,7 +197,7 @@ def test_a_image_is_judged_by_itself(run):
 
 
 def test_other_classes(run, workshop):
-    """Predicted with what was learned, or refused in words that name the method and the role."""
+    """Predicted with what was learned, or refused in words that name the method and the kind of classes."""
     try:
         other = build(workshop, run.name, "other", "TEST.CLASSES", "unseen")
     except ValueError as refusal:

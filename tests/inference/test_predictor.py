@@ -42,7 +42,7 @@ def test_trained_classes(method, runs):
     predictor = Predictor.load(run, device="cpu")
     assert predictor.classes == BASE and all(predictor.seen)
     images = image_batch(predictor, runs)
-    expected = trainers_scores(runs, method, run, "base", "trained", images)
+    expected = trainers_scores(runs, method, run, "base", "seen", images)
     close(predictor.scores(images), expected)
     found = predictor.predict([runs.images], topk=2, batch_size=5)
     assert [one.path for one in found] == runs.files() and not found.unreadable
@@ -70,7 +70,7 @@ def test_trained_and_new_classes_in_any_order(method, runs):
         return
     assert predictor.seen == (False, True, False, True)
     images = image_batch(predictor, runs)
-    trained = trainers_scores(runs, method, run, "base", "trained", images)
+    trained = trainers_scores(runs, method, run, "base", "seen", images)
     others = trainers_scores(runs, method, run, "new", "unseen", images)
     close(predictor.scores(images), torch.stack([others[:, 1], trained[:, 1], others[:, 0], trained[:, 0]], dim=1))
     assert predictor.rules == tuple(predictor.method.rules[not seen] for seen in predictor.seen)

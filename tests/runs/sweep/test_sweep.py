@@ -119,7 +119,7 @@ def test_a_record_says_protocol_preset_and_swept_values(tmp_path):
     grid = ["--preset", "fair", "--set", "TRAINER.MMRLpp.REP_LAYERS=[5,6]"]
     trained, tested = sweep.planned(sweep.make_parser().parse_args([*words, *grid]))
     for run, protocol, test_classes in (
-        (trained, "cross_dataset", "trained"),
+        (trained, "cross_dataset", "seen"),
         (tested, "domain_generalization", "unseen"),
     ):
         args = train.parse(run.arguments(tmp_path, "data", []))

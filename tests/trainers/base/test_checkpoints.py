@@ -62,7 +62,7 @@ def test_another_method(workshop, saved):
 
 
 def test_new_classes_with_the_rule_for_trained_ones(workshop, saved):
-    said = refusal(saved, workshop.build("CoOp", "ViT-B-32", OTHERS, "trained", N_CTX=4))
+    said = refusal(saved, workshop.build("CoOp", "ViT-B-32", OTHERS, "seen", N_CTX=4))
     assert "3 (red square, green_field, blue)" in said and "2 (amber, teal)" in said
     assert "'amber' and 1 others" in said and "TEST.CLASSES unseen" in said
 
