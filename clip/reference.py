@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from clip.block import TokenBranch
 from clip.deep_tokens import DeepBranch, DeepTokens, branch_at
 from clip.prompt_batch import PromptBatch
 from clip.transformer import Paused, Transformer
@@ -19,16 +19,7 @@ class TextModel(Protocol):
     transformer: Transformer
     ln_final: nn.Module
     text_projection: Tensor
-
-    def embed_text(
-        self,
-        ids: Tensor,
-        positions: Tensor,
-        slots: Tensor | None = None,
-        context: Tensor | None = None,
-        branch: TokenBranch | None = None,
-    ) -> Tensor:
-        """Return token plus positional embeddings, (G, ..., T, D)."""
+    embed_text: Callable[..., Tensor]
 
 
 class FullTextEncoder:

@@ -34,7 +34,7 @@ class CoOpMethod(CosineMethod):
 
     @classmethod
     def tied_to_classes(cls, settings) -> bool:
-        return settings.CSC and not plain_words(settings.CTX_INIT)
+        return cls.tied or (settings.CSC and not plain_words(settings.CTX_INIT))
 
     @classmethod
     def unread(cls, settings) -> dict[str, str]:

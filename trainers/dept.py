@@ -43,10 +43,7 @@ class Decoupled(CosineMethod):
     per_class = ("head.weight", "head.bias")
     rules = ("similarity and linear head", "similarity")
     own_names = (("film_image.", "film_lp_img."), ("film_text.", "film_lp_text."), ("head.", "linear_probe_proj."))
-
-    @classmethod
-    def tied_to_classes(cls, settings) -> bool:
-        return True  # by the head
+    tied = True  # by the head
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)

@@ -35,10 +35,7 @@ class LinearProbeMethod(FeatureMethod):
     """One row of weights (C, E) and a shift (C,) for each class."""
 
     transfers = False
-
-    @classmethod
-    def tied_to_classes(cls, settings) -> bool:
-        return True
+    tied = True
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
@@ -136,9 +133,3 @@ class LinearProbe(TrainingFreeTrainer):
         c, found = search(train, (self.features_of(rows), labels), self.num_classes)
         print_line(f"Chosen: C {c:.4g}")
         self.method.use(*found)
-
-    @torch.no_grad()
-    def features_of(self, rows: Tensor) -> Tensor:
-        """(n, D) -> (n, E), float32."""
-        with self.precision.context():
-            return self.method.features(rows).float()

@@ -30,14 +30,10 @@ class TaskResMethod(CosineMethod):
 
     transfers = False
     published_names = (("residuals", "prompt_learner.text_feature_residuals"),)
-
-    @classmethod
-    def tied_to_classes(cls, settings) -> bool:
-        return True
+    tied = True
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
-        self.prompts = clip.prompts(task.classnames, task.template, spaces=False)
         self.t = self.base_features()  # (C, E), of any length
         self.residuals = nn.Parameter(torch.zeros_like(self.t, dtype=torch.float32))
 
@@ -45,10 +41,10 @@ class TaskResMethod(CosineMethod):
     def base_features(self) -> Tensor:
         """t (C, E): mean over templates of text features that are not made unit; on ImageNet there are eight."""
         clip, task = self.clip, self.task
-        others = ensemble("seven") if task.dataset == "ImageNet" else []
-        prompts = [*(clip.prompts(task.classnames, template, spaces=False) for template in others), self.prompts]
+        templates = [*(ensemble("seven") if task.dataset == "ImageNet" else []), task.template]
         with with_weights(clip.model, enhanced_base(self.settings.ENHANCED_BASE, clip)):
-            return torch.stack([clip.text.encode(batch) for batch in prompts]).mean(dim=0)
+            features = [clip.prompt_features(task.classnames, template, spaces=False) for template in templates]
+        return torch.stack(features).mean(dim=0)
 
     def image_output(self, images: Tensor) -> Tensor:
         return super().image_output(images).to(self.residuals.dtype)

@@ -27,7 +27,7 @@ from dassl.utils.progress import print_line
 from trainers.base.feature_trainer import FeatureMethod, FeatureTrainer
 from trainers.base.method import Losses, Term, accuracy
 from trainers.base.setting import OURS, Setting, precision
-from trainers.base.templates import TEMPLATE, ensemble
+from trainers.base.templates import TEMPLATE
 from trainers.base.training_free import TrainingFreeTrainer
 
 LOGIT_SCALE = 100.0
@@ -41,15 +41,11 @@ class TipAdapterMethod(FeatureMethod):
 
     trains_keys = False
     rules = ("zero-shot and cache", "zero-shot")
-
-    @classmethod
-    def tied_to_classes(cls, settings) -> bool:
-        return True  # by the labels in the cache
+    tied = True  # by the labels in the cache
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
-        own = ensemble("seven") if task.dataset == "ImageNet" else [task.template]
-        self.w_0 = clip.zero_shot_weights(task.classnames, list(settings.TEMPLATES) or own).float()  # (C, E)
+        self.w_0 = self.zero_shot_features(settings.TEMPLATES)  # (C, E)
         keys = torch.zeros(0, clip.embed_dim)
         if self.trains_keys:
             self.keys = nn.Parameter(keys)
@@ -116,6 +112,7 @@ class TipAdapterMethod(FeatureMethod):
 class CacheTrainer(FeatureTrainer):
     """Fills the cache and searches beta and alpha, for Tip-Adapter and Tip-Adapter-F."""
 
+    chooses = "its model"
     settings_source = "gaopengcuhk/Tip-Adapter configs/imagenet.yaml"
     defaults = {
         "SELECT_ON": Setting("val", one_of("val", "test"), "or test: the published protocol", OURS),
@@ -133,14 +130,11 @@ class CacheTrainer(FeatureTrainer):
         node = cfg.TRAINER[self.settings_node]
         if node.SELECT_ON not in ("val", "test"):
             raise ConfigError(f"TRAINER.{self.settings_node}.SELECT_ON is {node.SELECT_ON!r}; it must be val or test")
-        if cfg.TEST.FINAL_MODEL != "last_step":
-            raise ConfigError(f"{cfg.TRAINER.NAME} chooses its model itself: leave TEST.FINAL_MODEL at last_step")
 
     def fill_cache(self) -> None:
         """Keys: mean over augmentations of the features as they are, then normalized."""
         rows = self.training_rows(range(self.settings.AUGMENT_EPOCH))
-        with torch.no_grad(), self.precision.context():
-            mean = torch.stack([self.method.features(view).float() for view in rows]).mean(dim=0)
+        mean = torch.stack([self.features_of(view) for view in rows]).mean(dim=0)
         self.method.fill(F.normalize(mean, dim=-1), self.training_labels)
 
     def search(self) -> None:
@@ -149,16 +143,14 @@ class CacheTrainer(FeatureTrainer):
         if loader is None:
             print_line("There are no validation images: beta and alpha stay at their start values")
             return
-        chosen = self.method.search(*self.unit_features_of(loader))
+        chosen = self.method.search(*self.judged_by(loader))
         self.method.beta_alpha.copy_(torch.tensor(chosen, dtype=torch.double))
         print_line(f"Chosen: beta {chosen[0]:.4g}, alpha {chosen[1]:.4g}")
 
-    @torch.no_grad()
-    def unit_features_of(self, loader: Any) -> tuple[Tensor, Tensor]:
-        """Normalized features (n, E), float32, and labels (n,) of all images of a loader."""
+    def judged_by(self, loader: Any) -> tuple[Tensor, Tensor]:
+        """Return normalized features (n, E), float32, and labels (n,) of all images of a loader."""
         rows, labels = self.encoded(loader)
-        with self.precision.context():
-            return self.method.unit_features(rows).float(), labels
+        return self.unit_features_of(rows), labels
 
 
 @TRAINER_REGISTRY.register()

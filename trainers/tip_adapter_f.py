@@ -50,7 +50,7 @@ class TipAdapterF(CacheTrainer):
 
     def before_train(self) -> None:
         loader = self.val_loader if self.settings.SELECT_ON == "val" else self.test_loader
-        self.judge = loader and self.unit_features_of(loader)
+        self.judge = loader and self.judged_by(loader)
         super().before_train()  # last, because it may restore the random generators of an earlier run
         if not len(self.method.labels):
             self.fill_cache()

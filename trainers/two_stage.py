@@ -47,10 +47,7 @@ class TwoStageMethod(Method):
 
     per_class = ("classifier",)
     rules = ("classifier", "tuned text encoder")
-
-    @classmethod
-    def tied_to_classes(cls, settings) -> bool:
-        return True  # by the classifier
+    tied = True  # by the classifier
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)

@@ -25,16 +25,11 @@ class ZSLPMethod(FeatureMethod):
 
     transfers = False
     published_names = (("prototypes", "adapter.prototypes"),)
-
-    @classmethod
-    def tied_to_classes(cls, settings) -> bool:
-        return True
+    tied = True
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
-        self.prompts = clip.prompts(task.classnames, task.template, spaces=False)
-        with torch.no_grad():
-            self.t = clip.text.encode(self.prompts).float()  # (C, E)
+        self.t = clip.prompt_features(task.classnames, task.template, spaces=False).float()  # (C, E)
         self.prototypes = nn.Parameter(self.t.clone())
 
     def class_features(self) -> Tensor:

@@ -70,6 +70,7 @@ class Method(nn.Module):
         published_names: (own prefix, prefix in checkpoints of the published code) of every parameter.
         former_names: (prefix in older checkpoints of this project, own prefix) of parameters that were renamed.
         transfers: whether what is learned can predict classes it was not learned on.
+        tied: whether parts of what is learned belong to single classes, in the order it was trained on.
         per_class: parameters with a row for each class trained on; loading takes as many rows as there are.
         draws: whether losses draw random numbers (besides those of the data).
         conditional: whether class features depend on the image, so that nothing is known of the classes without it.
@@ -79,6 +80,7 @@ class Method(nn.Module):
     published_names: tuple[tuple[str, str], ...] = ()
     former_names: tuple[tuple[str, str], ...] = ()
     transfers: bool = True
+    tied: bool = False
     per_class: tuple[str, ...] = ()
     draws: bool = False
     conditional: bool = False
@@ -86,8 +88,8 @@ class Method(nn.Module):
 
     @classmethod
     def tied_to_classes(cls, settings: CfgNode) -> bool:
-        """Whether parts of what is learned belong to single classes, in the order it was trained on."""
-        return False
+        """Return `tied`, or what it is with these settings."""
+        return cls.tied
 
     @classmethod
     def unread(cls, settings: CfgNode) -> dict[str, str]:
