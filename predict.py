@@ -14,7 +14,6 @@ from collections.abc import Sequence
 
 from runs.command_line import CommandParser, add_backbone, add_device
 from safeio.entry import command
-from safeio.escape import for_terminal
 
 ALL, SOME, NOTHING = 0, 1, 2
 
@@ -47,16 +46,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         classes = read_classes(args.classes) if args.classes else None
         predictor = Predictor.load(args.run, classes, args.device, args.backbone)
         for note in notes(predictor):
-            print(for_terminal(note), file=sys.stderr)
+            print(note, file=sys.stderr)
         found = predictor.predict(args.images, args.topk, args.batch_size)
         if args.csv:
             write_csv(found, args.csv)
     except (ValueError, OSError, RuntimeError) as error:
-        print(f"error: {for_terminal(str(error))}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return NOTHING
     print(json.dumps(as_data(found, predictor), indent=1) if args.json else as_text(found))
     for path, why in found.unreadable:
-        print(for_terminal(f"skipped {path}: {why}"), file=sys.stderr)
+        print(f"skipped {path}: {why}", file=sys.stderr)
     if not found:
         return NOTHING
     return SOME if found.unreadable else ALL

@@ -7,6 +7,8 @@ import sys
 import time
 from typing import Any, TextIO
 
+from safeio.escape import for_terminal
+
 
 class Logger:
     """A stand-in for ``sys.stdout`` that also writes to a file, line by line, so that a crash loses nothing.
@@ -26,7 +28,7 @@ class Logger:
 
     def write(self, text: str) -> int:
         if self.file is not None:
-            self.file.write(text)
+            self.file.write(for_terminal(text))
         return self.console.write(text)
 
     def flush(self) -> None:
