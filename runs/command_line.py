@@ -59,7 +59,8 @@ class CommandParser(argparse.ArgumentParser):
 def add_output(parser: argparse._ActionsContainer) -> None:
     """Add --output, the folder below which every run has its own."""
     default = Path(os.environ.get("OUTPUT") or "output")
-    parser.add_argument("--output", type=folder_name, default=default, metavar="DIR", help="folder of all runs; or set OUTPUT")
+    text = "folder of all runs; or set OUTPUT"
+    parser.add_argument("--output", type=folder_name, default=default, metavar="DIR", help=text)
 
 
 def folder_name(word: str) -> Path:

@@ -86,7 +86,8 @@ def leading_numbers(words: Sequence[str], what: str) -> tuple[list[int], list[st
     numbers = list(takewhile(lambda word: word.isdecimal() and len(word) <= LONGEST_NUMBER, words))
     rest = list(words[len(numbers) :])
     if rest and not re.match(r"--|[A-Z]", rest[0]):
-        raise PlanError(f"{rest[0]!r:.60} stands where {what} is expected, a whole number (or KEY VALUE pairs, or flags).")
+        found = f"{rest[0]!r:.60}"
+        raise PlanError(f"{found} stands where {what} is expected, a whole number (or KEY VALUE pairs, or flags).")
     return [int(number) for number in numbers], rest
 
 

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import sys
+import threading
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -22,8 +23,12 @@ def command(main: Callable[..., int]) -> Callable[..., int]:
 
     @wraps(main)
     def run(*words: Any, **more: Any) -> int:
-        with plain_streams():
-            return _ended(main, words, more)
+        hook, threading.excepthook = threading.excepthook, _say_of_thread
+        try:
+            with plain_streams():
+                return _ended(main, words, more)
+        finally:
+            threading.excepthook = hook
 
     return run
 
@@ -47,6 +52,15 @@ def _ended(main: Callable[..., int], words: tuple, more: dict[str, Any]) -> int:
         if isinstance(error, OSError):
             _say_no_more()
         return WRONG
+
+
+def _say_of_thread(ended: threading.ExceptHookArgs) -> None:
+    """Say why a thread ended, such as the one that writes TensorBoard's curves."""
+    message = for_people(ended.exc_value) if ended.exc_value is not None else None
+    if message is None:
+        threading.__excepthook__(ended)
+    else:
+        print(f"error: {message}", file=sys.stderr)
 
 
 def _say_no_more() -> None:

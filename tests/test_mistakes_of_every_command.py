@@ -344,7 +344,9 @@ def call(words: list[str]) -> int:
             sys.stdout = sys.stdout.console
 
 
-@pytest.mark.parametrize("mistake", ALL, ids=[mistake.words[:80].encode("ascii", "replace").decode() for mistake in ALL])
+@pytest.mark.parametrize(
+    "mistake", ALL, ids=[mistake.words[:80].encode("ascii", "replace").decode() for mistake in ALL]
+)
 def test_it_is_said(mistake, short, place, tmp_path, monkeypatch, capsys):
     def named(text: str) -> str:
         run = str(short("CoOp", *SHORT))
