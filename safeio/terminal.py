@@ -50,7 +50,7 @@ def plain_streams() -> Iterator[None]:
         stream if stream is None or isinstance(stream, PlainStream) else PlainStream(stream, bars)
         for stream, bars in zip(before, (False, True), strict=True)
     ]
-    sys.stdout, sys.stderr = ours  # type: ignore[assignment]
+    sys.stdout, sys.stderr = ours
     try:
         yield
     finally:

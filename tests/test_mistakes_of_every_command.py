@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -84,7 +85,7 @@ REPORT = [
     Mistake("report TMP/record-text-accuracy", 2, ("run.json",)),
 ]
 PREDICT = [
-    Mistake("predict", 2, ("images",)),
+    Mistake("predict", 2, ("RUN_DIR IMAGE",)),
     Mistake("predict RUN", 2, ("images",)),
     Mistake("predict TMP/nowhere IMAGES", 2, ("no folder", "TMP/nowhere")),
     Mistake("predict TMP/file IMAGES", 2, ("TMP/file",)),
@@ -155,7 +156,7 @@ TRAIN = [
     Mistake("train --root TMP/empty", 1, ("TMP/empty",)),
     Mistake("train --output-dir TMP/file", 2, ("TMP/file",)),
     Mistake(f"train --output-dir TMP/{'x' * 300}", 2, ("File name too long",)),
-    Mistake("train MODEL.BACKBONE.NAME TMP/empty", 1, ("TMP/empty",)),
+    Mistake("train MODEL.BACKBONE.NAME TMP/empty", 2, ("TMP/empty",)),
     Mistake("train --plugins TMP/nowhere", 2, ("TMP/nowhere",)),
     Mistake("train --track tensorbord", 2, ("tensorbord", "tensorboard")),
     Mistake("train --from-record TMP/record-cut", 2, ("run.json",)),
@@ -350,7 +351,8 @@ def call(words: list[str]) -> int:
 def test_it_is_said(mistake, short, place, tmp_path, monkeypatch, capsys):
     def named(text: str) -> str:
         run = str(short("CoOp", *SHORT))
-        return text.replace("IMAGES", str(short.images)).replace("TMP", str(place)).replace("RUN", run)
+        text = text.replace("IMAGES", str(short.images)).replace("TMP", str(place))
+        return re.sub(r"\bRUN\b", run, text)
 
     def refuse(runs, *words):
         raise AssertionError(f"processes would be started for {runs}")
