@@ -7,6 +7,8 @@ import sys
 from importlib import import_module
 from pkgutil import iter_modules
 
+from safeio import threads  # noqa: F401  (before torch)
+
 for _module in iter_modules(__path__):
     if not (_module.ispkg or _module.name.startswith("_")):
         try:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from dassl.config.validators import at_least
 from dassl.engine import TRAINER_REGISTRY
-from dassl.utils.progress import print_line
+from safeio.progress import print_line
 from trainers.base.feature_trainer import FeatureMethod, FeatureTrainer
 from trainers.base.method import Losses, Term, accuracy
 from trainers.base.setting import Setting, precision

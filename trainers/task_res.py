@@ -34,6 +34,7 @@ class TaskResMethod(CosineMethod):
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
+        self.prompts = clip.prompts(task.classnames, task.template, spaces=False)
         self.t = self.base_features()  # (C, E), of any length
         self.residuals = nn.Parameter(torch.zeros_like(self.t, dtype=torch.float32))
 
@@ -41,10 +42,10 @@ class TaskResMethod(CosineMethod):
     def base_features(self) -> Tensor:
         """t (C, E): mean over templates of text features that are not made unit; on ImageNet there are eight."""
         clip, task = self.clip, self.task
-        templates = [*(ensemble("seven") if task.dataset == "ImageNet" else []), task.template]
+        others = ensemble("seven") if task.dataset == "ImageNet" else []
+        prompts = [*(clip.prompts(task.classnames, template, spaces=False) for template in others), self.prompts]
         with with_weights(clip.model, enhanced_base(self.settings.ENHANCED_BASE, clip)):
-            features = [clip.prompt_features(task.classnames, template, spaces=False) for template in templates]
-        return torch.stack(features).mean(dim=0)
+            return torch.stack([clip.text.encode(batch) for batch in prompts]).mean(dim=0)
 
     def image_output(self, images: Tensor) -> Tensor:
         return super().image_output(images).to(self.residuals.dtype)

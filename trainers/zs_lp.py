@@ -29,7 +29,9 @@ class ZSLPMethod(FeatureMethod):
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
-        self.t = clip.prompt_features(task.classnames, task.template, spaces=False).float()  # (C, E)
+        self.prompts = clip.prompts(task.classnames, task.template, spaces=False)
+        with torch.no_grad():
+            self.t = clip.text.encode(self.prompts).float()  # (C, E)
         self.prototypes = nn.Parameter(self.t.clone())
 
     def class_features(self) -> Tensor:

@@ -98,9 +98,9 @@ class FrozenCLIP:
         return PromptBatch(tokenize(texts, context_length=self.model.context_length), device=self.device)
 
     @torch.no_grad()
-    def prompt_features(self, classnames: Sequence[str], template: str, spaces: bool = True) -> Tensor:
-        """Return text features (C, E) of the class prompts, not normalised; `spaces` as in `prompts`."""
-        return self.text.encode(self.prompts(classnames, template, spaces))
+    def prompt_features(self, classnames: Sequence[str], template: str) -> Tensor:
+        """Return text features (C, E) of the class prompts, not normalised."""
+        return self.text.encode(self.prompts(classnames, template))
 
     @torch.no_grad()
     def zero_shot_weights(self, classnames: Sequence[str], templates: Sequence[str]) -> Tensor:
