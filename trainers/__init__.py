@@ -6,6 +6,7 @@ A file that cannot be imported, such as one of another repository, is reported a
 import sys
 from pkgutil import iter_modules
 
+from safeio import threads  # noqa: F401  (before torch)
 from trainers.base.plugins import import_whole
 
 for _module in iter_modules(__path__):
