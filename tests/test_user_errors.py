@@ -72,6 +72,8 @@ def started(monkeypatch) -> list:
         ([*B2N, "1", "--output-dir=here"], ["--output-dir", "--output"]),
         ([*B2N, "1", "--cfg", "emojy"], ["'emojy'", "Did you mean emoji?", "vit_b16_few_shot"]),
         ([*FEW, "1", "--shots", "four"], ["'four'", "--shots"]),
+        ([*FEW, "1", "DATASET.NUM_SHOTS", "4"], ["DATASET.NUM_SHOTS", "--shots"]),
+        ([*FEW, "1", "--shots", "4", "DATASET.NUM_SHOTS=4"], ["DATASET.NUM_SHOTS", "--shots"]),
         ([*FEW, "1", "--shots", "-3"], ["-3"]),
         (["base2now", *B2N[1:]], ["'base2now'", "base2new", "few_shot"]),
         (["base2new", "tets", *B2N[2:]], ["'tets'", "test, train"]),
