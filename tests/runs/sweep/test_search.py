@@ -135,8 +135,7 @@ def test_for_real(tmp_path, capsys):
     (log,) = tmp_path.rglob("log.txt")
     assert "Evaluate on the *val* set" in log.read_text()
     (found,) = find_searches(tmp_path)
-    assert (
-        found.title == "CoOp on OpenMoji, 1 shots, seed 1" and len(found.rows) == 1 and found.keys[0][0] == "OPTIM.LR"
-    )
+    assert found.title.startswith("CoOp on ") and found.title.endswith(", 1 shots, seed 1")
+    assert len(found.rows) == 1 and found.keys[0][0] == "OPTIM.LR"
     with pytest.raises(FileNotFoundError):  # a trial is no result
         find_runs(tmp_path)
