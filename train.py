@@ -50,7 +50,7 @@ from runs.sweep.grid import apart, parse_grid
 from safeio.entry import command
 from safeio.errors import UserError, for_people
 from safeio.lock import FolderInUse, sole_use
-from trainers.base.frozen_clip import shared_weights
+from trainers.base.frozen_clip import shared_weights, unknown_note
 from trainers.base.outcome import calibration_of, metrics_of, prediction_rule
 from trainers.base.plugins import PLUGINS
 from trainers.base.preflight import problems
@@ -171,6 +171,10 @@ def run(
     )
     trainer = build_trainer(cfg)
     record.built = True
+    if isinstance(trainer, ClipTrainer):
+        names = trainer.dm.dataset.classnames
+        if unknown := trainer.frozen.unknown_names(names):
+            print(f"Warning: {unknown_note(cfg.MODEL.BACKBONE.NAME, unknown, len(names))}")
     trainer.stop = stop
     prepare(trainer)
     metrics = None

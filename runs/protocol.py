@@ -204,7 +204,7 @@ def plan(
         own_name: what own images (dataset `folder`) are called in the runs' folders and records.
 
     Raises:
-        PlanError: something of that name does not exist.
+        PlanError: something of that name does not exist, or there are no images of a class.
     """
     data = load_protocol(protocol)
     trainer, dataset = choose("method", trainer, methods()), find_dataset(dataset)
@@ -216,6 +216,8 @@ def plan(
         raise PlanError(f"{trainer} takes no part in stage {stage} of {protocol}; see configs/trainers/{trainer}.")
     given = cfg or embedded_config(dataset) or settings["cfg"].get(dataset, settings["cfg"]["default"])
     shots = shots or (data if embedded_config(dataset) else {**data, **settings})["shots"]
+    if wrong := [k for k in shots if k == 0 or k < -1]:
+        raise PlanError(f"{wrong[0]} images of each class: give --shots 1 or more (-1: all images).")
     chosen = {k: choose(f"config of {trainer}", _for_shots(given, k), files) for k in shots}
     source = data.get("source", {}).get(dataset, data.get("source", {}).get("default", dataset))
 

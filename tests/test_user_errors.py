@@ -75,6 +75,7 @@ def started(monkeypatch) -> list:
         ([*FEW, "1", "DATASET.NUM_SHOTS", "4"], ["DATASET.NUM_SHOTS", "--shots"]),
         ([*FEW, "1", "--shots", "4", "DATASET.NUM_SHOTS=4"], ["DATASET.NUM_SHOTS", "--shots"]),
         ([*FEW, "1", "--shots", "-3"], ["-3"]),
+        ([*FEW, "1", "--shots", "0"], ["0 images of each class", "--shots 1"]),
         (["base2now", *B2N[1:]], ["'base2now'", "base2new", "few_shot"]),
         (["base2new", "tets", *B2N[2:]], ["'tets'", "test, train"]),
         (["base2new", "train", "MMLR", "openmoji"], ["'MMLR'", "Did you mean MMRL?"]),

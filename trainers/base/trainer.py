@@ -21,7 +21,7 @@ from dassl.utils import load_pretrained_weights
 from dassl.utils.checkpoint import BEST, NUMBERED
 from trainers.base.build import build_clip, build_method, method_settings
 from trainers.base.checkpoints import check_loaded, check_resumed, identity
-from trainers.base.frozen_clip import FrozenCLIP, unknown_note
+from trainers.base.frozen_clip import FrozenCLIP
 from trainers.base.method import Losses, Method, accuracy
 from trainers.base.precision import PRECISIONS, Precision
 from trainers.base.setting import Setting, declare
@@ -97,10 +97,7 @@ class ClipTrainer(TrainerX):
     def build_model(self) -> None:
         cfg = self.cfg
         self.scaler = self.precision.scaler
-        names = self.dm.dataset.classnames
-        if unknown := self.frozen.unknown_names(names):
-            print(f"Warning: {unknown_note(cfg.MODEL.BACKBONE.NAME, unknown, len(names))}")
-        self.method = self.of_classes(names)
+        self.method = self.of_classes(self.dm.dataset.classnames)
         self._role_of_classes: str | None = None
         if cfg.TEST.ROLE == "transferred" and not self.method.transfers:
             raise ConfigError(
