@@ -83,7 +83,13 @@ def choose(kind: str, name: str, among: Iterable[str]) -> str:
 
 
 def _for_shots(given: str | dict[Any, str], shots: int) -> str:
-    """A method's config for a number of shots: the same for all, or by number with a `default`."""
+    """A method's config for a number of shots: the same for all, or by number with a `default`.
+
+    Raises:
+        PlanError: there are no images of a class.
+    """
+    if shots == 0 or shots < -1:
+        raise PlanError(f"{shots} images of each class: give --shots 1 or more (-1: all images).")
     return given.get(shots, given["default"]) if isinstance(given, dict) else given
 
 
@@ -216,8 +222,6 @@ def plan(
         raise PlanError(f"{trainer} takes no part in stage {stage} of {protocol}; see configs/trainers/{trainer}.")
     given = cfg or embedded_config(dataset) or settings["cfg"].get(dataset, settings["cfg"]["default"])
     shots = shots or (data if embedded_config(dataset) else {**data, **settings})["shots"]
-    if wrong := [k for k in shots if k == 0 or k < -1]:
-        raise PlanError(f"{wrong[0]} images of each class: give --shots 1 or more (-1: all images).")
     chosen = {k: choose(f"config of {trainer}", _for_shots(given, k), files) for k in shots}
     source = data.get("source", {}).get(dataset, data.get("source", {}).get("default", dataset))
 
