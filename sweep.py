@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from runs.alike import without_effect
-from runs.command_line import CommandParser, add_output, add_own_name, add_root, add_seeds, settings_apart
+from runs.command_line import CommandParser, add_backbone, add_output, add_own_name, add_root, add_seeds, settings_apart
 from runs.presets import presets
 from runs.protocol import PlanError, Run, protocols
 from runs.record import COMPLETE
@@ -30,7 +30,7 @@ from runs.sweep.search import parse_ranges, search
 from safeio.entry import command
 from safeio.file_names import own_data_name
 
-EXAMPLE = "python sweep.py base2new --methods MMRL MMRL++ --datasets openmoji --seeds 1 2 3"
+EXAMPLE = "python sweep.py base2new --methods MMRL MMRL++ --datasets caltech101_64 --seeds 1 2 3"
 WRONG = 2
 """Exit status for a wrong command line; nothing has been started."""
 
@@ -56,6 +56,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_root(how)
     add_own_name(how)
     add_output(how)
+    add_backbone(how)
     how.add_argument("--track", nargs="+", metavar="NAME", help="report to tensorboard, wandb or mlflow")
     how.add_argument("--executor", choices=["local", "ray"], default="local")
     how.add_argument("--workers", type=int, default=1, help="local: runs at a time")
@@ -75,6 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PlanError as error:
         parser.error(str(error))
     args = parser.parse_args(words)
+    args.set += [f"MODEL.BACKBONE.NAME={args.backbone}"] if args.backbone else []
     args.set += [f"{key}={value}" for key, value in zip(settings[::2], settings[1::2], strict=True)]
     if args.workers < 1:
         parser.error("--workers must be at least 1")

@@ -7,7 +7,9 @@ import io
 from pathlib import Path
 from typing import Any
 
+from clip.pretrained import embedded
 from inference.predictor import Predictions, Predictor
+from inference.zero_shot import METHOD
 from safeio.atomic import atomic_write_text
 from safeio.escape import for_csv, for_terminal
 
@@ -27,13 +29,17 @@ def rows(predictions: Predictions) -> list[tuple[str, int, str, float, str]]:
 
 def notes(predictor: Predictor) -> list[str]:
     """What a reader of the predictions should know: how many classes of which kind, and what scored them."""
-    run = predictor.run
+    run, backbone = predictor.run, predictor.run.cfg.MODEL.BACKBONE.NAME
     seen = sum(predictor.seen)
     groups = [(seen, "trained on"), (len(predictor.seen) - seen, "new to it")]
     told = [
         f"{count} {kind} ({rule})" for (count, kind), rule in zip(groups, predictor.method.rules, strict=True) if count
     ]
+    if not predictor.method.state_dict():
+        told = [f"zero-shot with {backbone}"]
     found = [f"{run.record['method']}, {len(predictor.classes)} classes: {', '.join(told)}"]
+    if run.record["method"] == METHOD and backbone in embedded():
+        found.append(f"{backbone} is small and knows few names; --backbone ViT-B/16 knows far more.")
     if not run.complete:
         found.append(f"The run is not complete ({run.record.get('status')}): this is what it had learned so far.")
     if predictor.reduced:

@@ -20,6 +20,7 @@ from dassl.config import ConfigError
 from dassl.data.datasets import build_dataset
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils.checkpoint import ABOUT, BEST, check_finite, load_checkpoint, load_parameters, newest_checkpoint
+from runs.protocol import find_backbone
 from runs.record import COMPLETE, FILE_NAME, RECORD, load_record
 from safeio.errors import MissingFile, UserError
 from safeio.read_back import read_back, read_json
@@ -126,7 +127,7 @@ def open_run(folder: str | os.PathLike, backbone: str | None = None) -> TrainedR
     except KeyError as error:
         raise RunError(f"{folder / FILE_NAME} is not the record of a run that can be read here: {error}") from error
     if backbone:
-        builder.set("MODEL.BACKBONE.NAME", backbone, "command line")
+        builder.set("MODEL.BACKBONE.NAME", find_backbone(backbone), "command line")
     kept = folder / trainer.checkpoint_folder
     source = kept / BEST if (kept / BEST).is_file() else newest_checkpoint(kept)
     checkpoint: Mapping[str, Any]

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from runs.protocol import PlanError
+from runs.protocol import PlanError, find_backbone
 from safeio.names import nearest_name
 
 KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)+")
@@ -29,7 +29,7 @@ class _Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpF
 
 
 class CommandParser(argparse.ArgumentParser):
-    """A parser whose help shows defaults and whose errors name the nearest option.
+    """A parser whose help shows defaults, whose errors name the nearest option, and that takes options anywhere.
 
     Args:
         example: a command line that works, shown below the options.
@@ -43,10 +43,19 @@ class CommandParser(argparse.ArgumentParser):
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
 
     def parse_args(self, args=None, namespace=None):
-        parsed, left = self.parse_known_args(args, namespace)
+        parsed, left = self.parse_known_intermixed_args(args, namespace)
         if left:
             self.error_unknown(left[0])
         return parsed
+
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        """Refuse what is not among an option's choices, and name the nearest."""
+        if action.choices is None or value in action.choices:
+            return
+        known = [str(choice) for choice in action.choices]
+        near = nearest_name(str(value), known)
+        hint = f"did you mean {near}?" if near else f"there are: {', '.join(known)}"
+        raise argparse.ArgumentError(action, f"{value} is not known; {hint}")
 
     def error_unknown(self, word: str) -> NoReturn:
         """End with the nearest option to a word that no option takes."""
@@ -80,7 +89,12 @@ def add_seeds(parser: argparse._ActionsContainer, text: str, default: Sequence[i
 
 def add_backbone(parser: argparse._ActionsContainer) -> None:
     """Add --backbone."""
-    parser.add_argument("--backbone", metavar="NAME", help="a CLIP by name, or the path of its weights")
+    parser.add_argument(
+        "--backbone",
+        type=find_backbone,
+        metavar="NAME",
+        help="a CLIP (`mmrl list backbones`), or the path of its weights",
+    )
 
 
 def add_device(parser: argparse._ActionsContainer) -> None:

@@ -23,7 +23,7 @@ PROTOCOL = "base2new"
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser; a seed and train.py's arguments follow the dataset."""
     parser = CommandParser(
-        prog="runs.compare",
+        prog="mmrl compare",
         description=__doc__,
         usage="%(prog)s DATASET [SEED] [options] [KEY=VALUE ...]",
         example="mmrl compare openmoji 1 --methods CoOp MMRL",

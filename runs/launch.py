@@ -33,7 +33,7 @@ USAGE = 2
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser; seeds and train.py's arguments follow the dataset."""
     parser = CommandParser(
-        prog="runs.launch",
+        prog="mmrl launch",
         description=__doc__,
         usage="%(prog)s PROTOCOL STAGE METHOD DATASET [SEED ...] [options] [KEY=VALUE ...]",
         example="mmrl launch base2new train MMRL openmoji 1 --shots 4",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -159,6 +160,28 @@ def embedded_config(dataset: str) -> str | None:
     """Return the config file that every method uses for a dataset inside the repository; None for other datasets."""
     embedded = read(CONFIGS / "embedded.yaml")
     return embedded["cfg"] if dataset in embedded["datasets"] else None
+
+
+def backbones() -> dict[str, bool]:
+    """Return the CLIPs that have a name; True: inside the package, False: OpenAI's, whose weights are fetched once."""
+    folder = CONFIGS.parent / "clip"
+    with open(folder / "models.csv", newline="", encoding="utf-8") as table:
+        fetched = [row["name"] for row in csv.DictReader(table)]
+    return {
+        **{file.stem: True for file in sorted((folder / "embedded").glob("*.npz"))},
+        **dict.fromkeys(fetched, False),
+    }
+
+
+def find_backbone(name: str) -> str:
+    """Return the CLIP that is meant by a name in any spelling; paths and open_clip's names are returned as they are."""
+    return name if Path(name).exists() else find_name(name, backbones()) or name
+
+
+def config_for(backbone: str | None) -> str | None:
+    """Return the config file that every method has for a CLIP inside the package; None for other CLIPs."""
+    name = find_backbone(backbone or "")
+    return name.partition("-")[0] if backbones().get(name) else None
 
 
 def plan(

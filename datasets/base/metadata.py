@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from safeio.names import find_name, nearest_name
 
 HERE = Path(__file__).parents[1]
 
@@ -25,7 +26,7 @@ def read_sources() -> dict[str, dict[str, Any]]:
 
 
 def chosen(names: Sequence[str]) -> list[str]:
-    """Registry names for what a command line names: those, names of configs, in any capitals, or `all`.
+    """Registry names for what a command line names: those, names of configs, in any spelling, or `all`.
 
     Raises:
         ValueError: there is no such dataset; the message lists what there is.
@@ -33,10 +34,13 @@ def chosen(names: Sequence[str]) -> list[str]:
     facts = read_facts()
     if "all" in names:
         return list(facts)
-    known = {word.lower(): name for name, row in facts.items() for word in (name, row["config"])}
+    known = {word: name for name, row in facts.items() for word in (name, row["config"])}
+    found = []
     for name in names:
-        if name.lower() not in known:
-            near = difflib.get_close_matches(name.lower(), known, 1)
-            hint = f" Did you mean {known[near[0]]}?" if near else ""
+        meant = find_name(name, known)
+        if meant is None:
+            near = nearest_name(name, known)
+            hint = f" Did you mean {near}?" if near else ""
             raise ValueError(f"There is no benchmark {name!r}.{hint} There are: {', '.join(facts)}, or all.")
-    return [known[name.lower()] for name in names]
+        found.append(known[meant])
+    return found

@@ -19,10 +19,10 @@ MISSING = "mmrl demo shows its page with Gradio, which is not installed: pip ins
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
-    example = "mmrl demo output/few_shot/openmoji/shots_16/MMRL/emoji/seed1"
+    example = "mmrl demo output/few_shot/caltech101_64/shots_16/MMRL/photo/seed1"
     parser = CommandParser(prog="mmrl demo", description=__doc__, example=example)
     parser.add_argument("runs", nargs="+", metavar="RUN_DIR", help="folder of a run that trained; two to compare")
-    parser.add_argument("--classes", metavar="FILE", help="class names to begin with, one per line")
+    parser.add_argument("--classes", metavar="NAMES", help="classes to begin with: a file, one per line, or 'cat, dog'")
     parser.add_argument("--port", type=int, help="port of the page (the first free one from 7860 on)")
     add_device(parser)
     add_backbone(parser)
@@ -37,14 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if len(args.runs) > 2:
         parser.error(f"one run, or two to compare, not {len(args.runs)}")
     try:
-        from inference.classes import read_classes
+        from inference.classes import named_classes
         from inference.demo.page import build_page, serve
         from inference.predictor import Predictor
     except ModuleNotFoundError as error:
         print(f"error: {MISSING} ({error})", file=sys.stderr)
         return 2
     try:
-        classes = read_classes(args.classes) if args.classes else None
+        classes = named_classes(args.classes) if args.classes else None
         predictors = [Predictor.load(run, classes, args.device, args.backbone) for run in args.runs]
         serve(build_page(predictors), args.port)
     except (ValueError, OSError, RuntimeError) as error:

@@ -21,7 +21,7 @@ MISSING = "mmrl visualize draws with matplotlib, which is not installed: pip ins
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
-    example = "mmrl visualize output/few_shot/openmoji/shots_16/MMRL/emoji/seed1 image.png"
+    example = "mmrl visualize output/few_shot/caltech101_64/shots_16/MMRL/photo/seed1 image.png"
     parser = CommandParser(prog="mmrl visualize", description=__doc__, example=example)
     parser.add_argument("run", metavar="RUN_DIR", help="folder of the run that trained")
     parser.add_argument("images", nargs="*", help="images to draw the attention on")

@@ -22,7 +22,7 @@ def usage() -> str:
             *lines,
             "\n`mmrl help COMMAND` shows a command's options, `mmrl help METHOD` a method's settings.",
             "Settings are given as KEY=VALUE or KEY VALUE behind any command that trains.",
-            "\nexample:\n  mmrl train MMRL openmoji --shots 16 --seed 1",
+            "\nexample:\n  mmrl train MMRL caltech101_64 --shots 16 --seed 1",
         ]
     )
 

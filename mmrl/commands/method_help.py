@@ -17,5 +17,5 @@ def describe_method(name: str) -> str:
     lines += [f"settings, given as TRAINER.{node}.NAME=VALUE:"] if defaults else ["It has no settings of its own."]
     width = max(map(len, defaults), default=0)
     lines += [f"  {key:{width}}  {value!r}" for key, value in defaults.items()]
-    lines += ["", f"example:\n  mmrl train {name} openmoji --shots 16 --seed 1"]
+    lines += ["", f"example:\n  mmrl train {name} caltech101_64 --shots 16 --seed 1"]
     return "\n".join(lines)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmrl.commands.names import add_dataset
-from mmrl.commands.train import add_run_options, carry_out
+from mmrl.commands.train import add_run_options, carry_out, config_of
 from runs.command_line import CommandParser, fail, settings_apart
 from runs.protocol import CONFIGS, PlanError, choose, datasets, load_protocol, plan, read
 from runs.record import FILE_NAME, read_record
@@ -25,7 +25,7 @@ def make_parser() -> argparse.ArgumentParser:
         prog="mmrl test",
         description=__doc__,
         usage="mmrl test METHOD DATASET [options] [KEY=VALUE ...]\n       mmrl test RUN_DIR [--on DATASET]",
-        example="mmrl test MMRL openmoji --protocol base2new --seed 1",
+        example="mmrl test MMRL caltech101_64 --protocol base2new --seed 1",
     )
     parser.add_argument("method", metavar="METHOD|RUN_DIR", help="a method, or the folder of a run that trained")
     add_dataset(parser, nargs="?")
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     if "test" not in load_protocol(args.protocol)["stages"]:
         raise PlanError(f"{args.protocol} tests where it trains: `mmrl train` has the result. Try --protocol base2new.")
     own = own_data_name(args.root, args.name or "")
-    runs = plan(args.protocol, "test", args.method, args.dataset, args.seeds, [args.shots], args.cfg, own)
+    runs = plan(args.protocol, "test", args.method, args.dataset, args.seeds, [args.shots], config_of(args), own)
     for run in runs:
         if run.model_folder and not (args.output / run.model_folder / FILE_NAME).is_file():
             return fail(

@@ -22,7 +22,8 @@ from runs.command_line import (
     add_seeds,
     settings_apart,
 )
-from runs.protocol import PlanError, Run, plan
+from runs.names import method_name
+from runs.protocol import PlanError, Run, config_for, plan
 from runs.record import read_record
 from runs.request import already_done
 from safeio.file_names import own_data_name
@@ -37,7 +38,7 @@ def make_parser() -> argparse.ArgumentParser:
         prog="mmrl train",
         description=__doc__,
         usage="mmrl train METHOD DATASET [options] [KEY=VALUE ...]",
-        example="mmrl train MMRL openmoji --shots 16 --seed 1 OPTIM.MAX_EPOCH=10",
+        example="mmrl train MMRL caltech101_64 --shots 16 --seed 1 OPTIM.MAX_EPOCH=10",
     )
     add_method(parser)
     add_dataset(parser)
@@ -68,7 +69,7 @@ def main(arguments: Sequence[str]) -> int:
     words, settings = settings_apart(arguments)
     args = make_parser().parse_args(words)
     own = own_data_name(args.root, args.name or "")
-    runs = plan(args.protocol, "train", args.method, args.dataset, args.seeds, [args.shots], args.cfg, own)
+    runs = plan(args.protocol, "train", args.method, args.dataset, args.seeds, [args.shots], config_of(args), own)
     return carry_out(runs, args, settings)
 
 
@@ -97,6 +98,11 @@ def carry_out(runs: Sequence[Run], args: argparse.Namespace, settings: Sequence[
     return 1 if failed else 0
 
 
+def config_of(args: argparse.Namespace) -> str | None:
+    """Return the method's config file: --cfg, or the one for a CLIP inside the package; None for the protocol's."""
+    return args.cfg or config_for(args.backbone)
+
+
 def options_of(args: argparse.Namespace) -> list[str]:
     """Return train.py's words for --backbone, --track and --device."""
     words = ["--backbone", args.backbone] if args.backbone else []
@@ -114,6 +120,7 @@ def _say(run: Run, args: argparse.Namespace) -> None:
     record = read_record(folder) or {}
     accuracy = record.get("metrics", {}).get("accuracy")
     shown = "no accuracy" if accuracy is None else f"accuracy {accuracy:.1f} %"
-    print(f"\n{run.trainer} on {run.dataset}, seed {run.seed}: {shown}\nfolder: {folder}")
+    on = record.get("dataset") or run.dataset
+    print(f"\n{method_name(run.trainer)} on {on}, seed {run.seed}: {shown}\nfolder: {folder}")
     if run.model_folder is None:
         print(f"next:   mmrl predict {folder} IMAGE ...")
