@@ -92,3 +92,10 @@ def attention_maps(predictor: Predictor, images: Tensor) -> tuple[AttentionMaps,
     with watched(visual) as after:
         predictor.scores(images)
     return before, after
+
+
+def as_seen(image: Tensor, predictor: Predictor) -> Tensor:
+    """Return an encoder's input (3, S, S) as an image (S, S, 3) in 0..1."""
+    settings = predictor.run.cfg.INPUT
+    mean, deviation = (torch.tensor(values)[:, None, None] for values in (settings.PIXEL_MEAN, settings.PIXEL_STD))
+    return (image * deviation + mean).clamp(0, 1).permute(1, 2, 0)

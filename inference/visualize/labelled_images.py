@@ -16,14 +16,16 @@ Labelled = list[tuple[Path, str]]
 """Files with their class names."""
 
 
-def test_images(run: TrainedRun) -> Labelled:
-    """The test images of the run's dataset, of all its classes.
+def test_images(run: TrainedRun, dataset: str = "") -> Labelled:
+    """Return the test images of the run's dataset, or of another by registry name, of all its classes.
 
     Raises:
         RunError: the dataset is not where the run found it.
     """
     cfg = run.cfg.clone()
+    cfg.defrost()
     cfg.DATASET.SUBSAMPLE_CLASSES = "all"
+    cfg.DATASET.NAME = dataset or cfg.DATASET.NAME
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             dataset = build_dataset(cfg)
@@ -41,6 +43,8 @@ def class_folders(folder: Path) -> Labelled:
     Raises:
         NoImagesError: there are none in folders.
     """
+    if not folder.is_dir():
+        raise NoImagesError(f"There is no folder {folder}: expected {folder}/<class>/<image>")
     found = [(path, path.relative_to(folder).parts[0]) for path in find_images([folder]) if path.parent != folder]
     if not found:
         raise NoImagesError(f"{folder} has images, but not in class folders: expected {folder}/<class>/<image>")
