@@ -1,4 +1,4 @@
-"""Describe a method: its paper, its settings with their defaults."""
+"""Describe a method: its paper, its settings with their defaults, ranges and meanings."""
 
 from __future__ import annotations
 

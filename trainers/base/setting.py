@@ -19,6 +19,8 @@ class Setting(NamedTuple):
         default: its value where nothing else is given; its type is the setting's.
         rule: what a value must be (`dassl.config.validators`); None: any value of the type.
         meaning: what it does, in a line, with the value that means "automatic" if there is one.
+        search: values that `sweep.py --search` tries, as LOW..HIGH or LOW..HIGH:log; empty: of a number between two
+            ends all of them, else none.
         source: where the default was read, as "KaiyangZhou/CoOp train.py"; empty: the trainer's `settings_source`.
     """
 
@@ -26,11 +28,19 @@ class Setting(NamedTuple):
     rule: Rule | None = None
     meaning: str = ""
     source: str = ""
+    search: str = ""
+
+    @property
+    def searched(self) -> str:
+        """The values that a search tries; empty: none."""
+        if self.search or self.rule is None or self.rule.ends is None or not isinstance(self.default, float):
+            return self.search
+        return "{}..{}".format(*map(float, self.rule.ends))
 
 
 def precision(default: str) -> Setting:
     """Return the setting PREC: what a method computes in."""
-    return Setting(default, one_of(*PRECISIONS), "number type of the computation", OURS if default == "fp32" else "")
+    return Setting(default, one_of(*PRECISIONS), "what it computes in", source=OURS if default == "fp32" else "")
 
 
 def declare(given: Mapping[str, Any], inherited: Mapping[str, Setting], source: str = "") -> dict[str, Setting]:
@@ -57,7 +67,7 @@ def rows(declared: Mapping[str, Setting]) -> list[dict[str, str]]:
         {
             "name": name,
             "default": _in_words(setting.default),
-            "range": setting.rule.expected if setting.rule else _TYPES[type(setting.default)],
+            "range": setting.rule.expected if setting.rule else _TYPES.get(type(setting.default), "any value"),
             "meaning": setting.meaning,
             "source": setting.source,
         }
