@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from reports.reference_results import figure
+from reports.reference_results import published
 from runs.protocol import CONFIGS, NO_CONFIGS, load_protocol, methods, plan, protocols_of, read, stages_of
 
 RUN, PUBLISHED = "# Run: ", "# Published: "
@@ -86,7 +86,7 @@ def _published(method: str, use: Use) -> str:
     source = "source" in load_protocol(use.protocol)
     dataset = "Average" if source or len(use.datasets) > 1 else use.datasets[0]
     metrics = METRICS[use.protocol]
-    figures = {word: figure(use.protocol, method, dataset, name, use.shots) for name, word in metrics.items()}
+    figures = {word: published(use.protocol, method, dataset, name, use.shots) for name, word in metrics.items()}
     numbers = [f"{word} {found.value:.2f}" for word, found in figures.items() if found]
     if not numbers:
         return "no figure in reports/published/."
