@@ -14,7 +14,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from reports.reference_results import published
+from dassl.config.yaml_files import read_layers
+from reports.reference_results import reference
 from runs.protocol import CONFIGS, NO_CONFIGS, load_protocol, methods, plan, protocols_of, read, stages_of
 
 RUN, PUBLISHED = "# Run: ", "# Published: "
@@ -35,6 +36,7 @@ class Use(NamedTuple):
     protocol: str
     shots: int
     datasets: list[str]
+    backbone: str
 
 
 def uses(method: str) -> dict[str, list[Use]]:
@@ -52,7 +54,7 @@ def uses(method: str) -> dict[str, list[Use]]:
                 datasets[run.cfg, run.options["DATASET.NUM_SHOTS"]].append(dataset)
         for cfg in dict.fromkeys(cfg for cfg, _ in datasets):
             shots = max(shots for other, shots in datasets if other == cfg)
-            found[cfg].append(Use(protocol, shots, datasets[cfg, shots]))
+            found[cfg].append(Use(protocol, shots, datasets[cfg, shots], _backbone(method, cfg)))
     return found
 
 
@@ -73,6 +75,13 @@ def header(method: str, cfg: str, found: Sequence[Use]) -> Iterator[str]:
         yield f"{PUBLISHED}{_published(method, use)}"
 
 
+def _backbone(method: str, cfg: str) -> str:
+    """Return the backbone that a config file or one of its bases names."""
+    layers = [tree for _, tree in read_layers(CONFIGS / "trainers" / method / f"{cfg}.yaml")]
+    names = [tree.get("MODEL", {}).get("BACKBONE", {}).get("NAME") for tree in layers]
+    return [name for name in names if name][-1]
+
+
 def _command(method: str, protocol: str, dataset: str) -> str:
     """Return the command of a run; methods without a training stage have only their test."""
     stage = stages_of(protocol, method)[0]
@@ -86,7 +95,10 @@ def _published(method: str, use: Use) -> str:
     source = "source" in load_protocol(use.protocol)
     dataset = "Average" if source or len(use.datasets) > 1 else use.datasets[0]
     metrics = METRICS[use.protocol]
-    figures = {word: published(use.protocol, method, dataset, name, use.shots) for name, word in metrics.items()}
+    figures = {
+        word: reference(use.protocol, method, dataset, name, use.shots, use.backbone).published
+        for name, word in metrics.items()
+    }
     numbers = [f"{word} {found.value:.2f}" for word, found in figures.items() if found]
     if not numbers:
         return "no figure in reports/published/."
