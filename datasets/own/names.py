@@ -66,8 +66,8 @@ def _from_names_file(keys: list[str], file: Path) -> tuple[dict[str, str], str]:
         return _checked({key: pairs[key] for key in keys}, file), f"names: {file.name}, lines of folder, TAB, name"
     if marks := _other_marks(keys, lines):
         raise OwnDataError(
-            f"{file}: every line begins with a folder and {marks!r}, as in {lines[0][1]!r}. Write a TAB in its place for "
-            f"lines of folder, TAB, name."
+            f"{file}: every line begins with a folder and {marks!r}, as in {lines[0][1]!r}. Write a TAB in its "
+            f"place: folder, TAB, name."
         )
     in_order = {key: (name, number) for key, (number, name) in zip(keys, lines, strict=False)}
     by_order = in_order if len(lines) == len(keys) else None

@@ -82,7 +82,11 @@ def test_sharded_bin_cache_and_single_file_hold_the_same(tmp_path):
     torch.save(theirs.state_dict(), tmp_path / "bin" / "pytorch_model.bin")
     theirs.config.save_pretrained(tmp_path / "bin")
     shard_bin(theirs, tmp_path / "bins")
-    places = [tmp_path / "sharded", cache, tmp_path / "bin", tmp_path / "bins", tmp_path / "whole" / "model.safetensors"]
+    places = [
+        tmp_path / "whole" / "model.safetensors",
+        cache,
+        *(tmp_path / name for name in ("sharded", "bin", "bins")),
+    ]
     for place in places:
         assert is_hugging_face(str(place))
         found = load(place)[0].state_dict()
@@ -147,7 +151,9 @@ def test_hugging_face_layout_in_a_lightning_checkpoint(tmp_path):
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
-@pytest.mark.parametrize(("key", "prefix"), [("model_state_dict", ""), ("model", "module."), ("state_dict", "clip_model.")])
+@pytest.mark.parametrize(
+    ("key", "prefix"), [("model_state_dict", ""), ("model", "module."), ("state_dict", "clip_model.")]
+)
 def test_hugging_face_layout_in_any_container(key, prefix, tmp_path):
     theirs = model()
     theirs.save_pretrained(tmp_path / "whole")

@@ -1,4 +1,4 @@
-"""Layouts drawn at random: what is read is what was meant, or it is refused with a message; there is no third outcome."""
+"""Layouts drawn at random: what is read is what was meant, or it is refused with a message; nothing else happens."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ WRAPPERS = ["", "archive", "my dataset", "a/b/c", "images", "dataset/images"]
 FOLDERS = ["parts of classes", "classes of parts", "classes"]
 LISTS = [".csv", ".tsv", ".json", ".jsonl", "metadata.csv", "lists", "shards"]
 HEADS = [("path", "label", "split"), ("file_name", "Class", "PART"), ("Image Path", "category", "Subset")]
-DISTURBED = ["nothing", "notes", "hidden", "lost class", "extra folder", "twice", "leak", "loose image", "deep", "caption"]
+DISTURBED = ["nothing", "notes", "hidden", "lost class", "extra folder", "twice", "leak", "loose image", "deep",
+             "caption"]  # fmt: skip
 
 Truth = list[tuple[str, str, str]]
 """Of each image: its file's name, which no other image has, its class and its part."""
@@ -146,7 +147,8 @@ def disturb(root: Path, truth: Truth, how: str) -> Truth:
 
 def found_in(root: Path) -> Truth:
     table = read_table(root)
-    return sorted((row.path.replace("::", "/").rpartition("/")[2], table.names[row.label], row.part) for row in table.rows)
+    files = [row.path.replace("::", "/").rpartition("/")[2] for row in table.rows]
+    return sorted((file, table.names[row.label], row.part) for file, row in zip(files, table.rows, strict=True))
 
 
 @hypothesis.settings(max_examples=150, deadline=None)
