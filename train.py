@@ -47,7 +47,7 @@ from safeio.entry import command
 from safeio.errors import for_people
 from safeio.lock import FolderInUse, sole_use
 from trainers.base.frozen_clip import shared_weights
-from trainers.base.outcome import calibration_of, metrics_of, prediction_rule
+from trainers.base.outcome import calibration_of, marks_of, metrics_of, prediction_rule
 from trainers.base.plugins import PLUGINS
 from trainers.base.preflight import problems
 from trainers.base.settings import CONFIGS, config_path, keys_like, resolve, without_effect
@@ -126,6 +126,7 @@ def record_fields(builder: ConfigBuilder, args: argparse.Namespace) -> dict:
         "config": plain,
         "origins": builder.origins,
         "unverified": unverified_settings(args, builder),
+        "marks": marks_of(cfg),
     }
 
 

@@ -14,7 +14,16 @@ from dassl.data.datasets import DatasetBase, Datum
 from datasets.base.corruption import corrupt
 from datasets.base.few_shot import few_shot
 from datasets.base.missing import refuse_missing
-from datasets.base.splits import Split, SplitError, dataset_folder, read_split, split_groups, subsample, write_split
+from datasets.base.splits import (
+    Split,
+    SplitError,
+    dataset_folder,
+    read_split,
+    split_groups,
+    subsample,
+    unlabelled,
+    write_split,
+)
 
 LEFTOVERS = {"Thumbs.db", "desktop.ini", "__MACOSX"}
 
@@ -39,9 +48,10 @@ class SplitBenchmark(DatasetBase):
         split = self.whole(folder, cfg.SEED)
         if self.split_file and not (folder / self.split_file).is_file():
             self._keep(split, folder)
+        train_u, self.domain_classnames = unlabelled(split.train, cfg)
         split = few_shot(split, cfg.DATASET.NUM_SHOTS, cfg.SEED, folder, folder / "split_fewshot")
         split = corrupt(subsample(split, cfg.DATASET.SUBSAMPLE_CLASSES), cfg)
-        super().__init__(train_x=split.train, val=split.val, test=split.test)
+        super().__init__(train_x=split.train, train_u=train_u, val=split.val, test=split.test)
 
     @classmethod
     def whole(cls, folder: Path, seed: int = 1) -> Split:

@@ -162,9 +162,15 @@ class AttentionInOneBatch(TorchFunctionMode):
     """
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
-        if function is F.scaled_dot_product_attention:
-            return _Attention.apply(*args, (kwargs or {}).get("is_causal", False))
-        return function(*args, **(kwargs or {}))
+        plain = _without_mask(*args, **(kwargs or {})) if function is F.scaled_dot_product_attention else None
+        return function(*args, **(kwargs or {})) if plain is None else _Attention.apply(*plain)
+
+
+def _without_mask(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, dropout: float = 0.0, is_causal: bool = False, **more
+) -> tuple[Tensor, Tensor, Tensor, bool] | None:
+    """Return what `_Attention` takes; None of an attention with a mask, dropout or anything else."""
+    return (q, k, v, is_causal) if mask is None and not dropout and not any(more.values()) else None
 
 
 class _Attention(torch.autograd.Function):
