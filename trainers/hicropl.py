@@ -3,8 +3,8 @@
 Prompts in the layers of both encoders that inform each other in both directions: in the layers up to k the text
 prompts shape the image prompts, above k the image prompts shape the text prompts. A prompt set speaks through a proxy,
 one token that attends to it, and a mapper lets the prompts of all layers of the other encoder attend to all proxies, so
-that what lower layers know reaches higher ones. Features are averaged with those of frozen CLIP, of images and of texts that a
-language model wrote about the class. Written from the paper's equations.
+that what lower layers know reaches higher ones. Features are averaged with those of frozen CLIP, of images and of texts
+that a language model wrote about the class. Written from the paper's equations.
 """
 
 from __future__ import annotations

@@ -43,10 +43,11 @@ class Projection(nn.Module):
 
     def __init__(self, width: int, out: int):
         super().__init__()
-        self.down, self.norm, self.up = nn.Linear(width, out), nn.BatchNorm1d(out), nn.Linear(out, out)
+        self.down, self.up = nn.Linear(width, out, bias=False), nn.Linear(out, out)
+        self.norm = nn.BatchNorm1d(out)  # has a shift of its own: one before it would change nothing
 
     def forward(self, z: Tensor) -> Tensor:
-        x = self.down(z.to(self.down.weight.dtype)).float()
+        x = self.down(z.to(self.down.weight.dtype)).to(self.norm.weight.dtype)
         if len(x) > 1 or not self.training:
             x = self.norm(x)
         else:  # a single row has no deviation: the running one
@@ -171,7 +172,7 @@ class PromptKDMethod(VPTMethod):
     def teach(self, images: Tensor) -> Tensor:
         """Return the teacher's logits (B, C') of the domain's classes, for images (B, 3, S, S)."""
         method, w = self.taught
-        return method.similarity(method.image_features(images), w).float()
+        return method.similarity(method.image_features(images), w)
 
     def losses(self, images: Tensor, labels: Tensor) -> Losses:
         """KD_WEIGHT * T^2 * KL(teacher, student) / C', at the temperature T, a mean over images.
@@ -181,7 +182,7 @@ class PromptKDMethod(VPTMethod):
         """
         t, taught = self.settings.TEMPERATURE, labels if labels.ndim == 2 else self.teach(images)
         logits = self.similarity(self.image_features(images), self.taught[1])
-        student, teacher = (logits / t).log_softmax(dim=1), (taught / t).log_softmax(dim=1)
+        student, teacher = ((z / t).log_softmax(dim=1) for z in (logits, taught.to(logits.dtype)))
         distance = F.kl_div(student, teacher, reduction="sum", log_target=True) * t**2 / logits.numel()
         return Losses({"kd": Term(distance, self.settings.KD_WEIGHT)}, logits)
 
