@@ -251,6 +251,14 @@ def promptkd(q: Problem):
     return q.s.KD_WEIGHT * distance, q.logits(projected(False), w)
 
 
+def two_stage(q: Problem):
+    """The first stage: weights of CLIP itself are learned, the classifier does not play yet."""
+    q.clip.w |= {name: value for name, value in q.p.items() if name in q.clip.w}
+    w = q.zero_shot("a photo of a {}.")
+    loss, logits = q.cross_entropy(q.clip.image_features(q.images), w)
+    return loss + 0 * q.p["classifier"].sum(), logits
+
+
 def tcp(q: Problem):
     ctx, w_0 = q.p["prompt_learner.ctx"], q.zero_shot()
     net = {k.removeprefix("prompt_learner.meta_net."): v for k, v in q.p.items()}

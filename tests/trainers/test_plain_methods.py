@@ -64,6 +64,7 @@ CASES = [
             {"N_CTX_VISION": 1, "PROMPT_DEPTH_VISION": 6, "TEMPERATURE": 2.5, "KD_WEIGHT": 3.0},
         )
     ),
+    *(("TwoStage", plain.two_stage, {"PEFT": peft}) for peft in ("ln", "bitfit")),
     ("TCP", plain.tcp, {"CLASS_TOKENS_LAYER": 1, "TEMPLATE": "X X X X {}."}),
     ("TCP", plain.tcp, {"CLASS_TOKENS_LAYER": 4, "TEMPLATE": "X X X X {}, a type of pet."}),
     ("MMA", plain.mma, {"ADAPTER_START": 1, "ADAPTER_END": 4, "ADAPTER_DIM": 8, "ADAPTER_SCALE": 0.7}),
