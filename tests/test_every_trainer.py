@@ -286,11 +286,11 @@ def test_alone_and_beside_another_seed(run, workshop, tmp_path):
 
 def test_prediction_and_export_say_what_evaluation_said(run, workshop, tmp_path):
     predictor = Predictor.load(run.output, device="cpu")
-    images = test_images(run.trainer)
-    expected = predictions(run.trainer, images)
+    files = [Path(item.impath) for item in run.trainer.dm.dataset.test]
+    images = torch.stack([predictor.transform(Image.open(file)) for file in files])
+    expected = predictions(run.trainer)
     torch.testing.assert_close(predictor.scores(images), expected, rtol=1e-4, atol=1e-4)
     labels = torch.cat([batch["label"] for batch in run.trainer.test_loader])
-    files = [Path(item.impath) for item in run.trainer.dm.dataset.test]
     named = [predictor.run.classes.index(found.classes[0]) for found in predictor.predict(files)]
     accuracy = 100 * (torch.tensor(named) == labels).float().mean().item()
     assert accuracy == pytest.approx(json.loads((run.output / "run.json").read_text())["metrics"]["accuracy"], abs=1e-3)
