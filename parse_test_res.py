@@ -23,7 +23,7 @@ AFTER_TEST = ("=> result",)
 
 def read_result(log: Path, keyword: str, signals: tuple[str, ...]) -> float | None:
     """The last ``* KEYWORD: NUMBER%`` after the first line that equals one of ``signals``; or None."""
-    pattern = re.compile(rf"\* {re.escape(keyword)}: ([\d.eE+-]+)%")
+    pattern = re.compile(rf"\* {re.escape(keyword)}: ([+-]?\d+\.?\d*(?:[eE][+-]?\d+)?)%")
     result, started = None, False
     with open(log, encoding="utf-8", errors="replace") as lines:
         for line in map(str.strip, lines):

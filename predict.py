@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 from runs.command_line import CommandParser, add_backbone, add_device
 from safeio.entry import command
-from safeio.escape import for_terminal
 
 if TYPE_CHECKING:
     from inference.predictor import Predictor
@@ -75,16 +74,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         predictor = model_of(args)
         for note in notes(predictor):
-            print(for_terminal(note), file=sys.stderr)
+            print(note, file=sys.stderr)
         found = predictor.predict(images, args.topk, args.batch_size)
         if args.csv:
             write_csv(found, args.csv)
     except (ValueError, OSError, RuntimeError) as error:
-        print(f"error: {for_terminal(str(error))}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return NOTHING
     print(json.dumps(as_data(found, predictor), indent=1) if args.json else as_text(found))
     for path, why in found.unreadable:
-        print(for_terminal(f"skipped {path}: {why}"), file=sys.stderr)
+        print(f"skipped {path}: {why}", file=sys.stderr)
     if not found:
         return NOTHING
     return SOME if found.unreadable else ALL

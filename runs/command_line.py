@@ -68,7 +68,23 @@ class CommandParser(argparse.ArgumentParser):
 def add_output(parser: argparse._ActionsContainer) -> None:
     """Add --output, the folder below which every run has its own."""
     default = Path(os.environ.get("OUTPUT") or "output")
-    parser.add_argument("--output", type=Path, default=default, metavar="DIR", help="folder of all runs; or set OUTPUT")
+    text = "folder of all runs; or set OUTPUT"
+    parser.add_argument("--output", type=folder_name, default=default, metavar="DIR", help=text)
+
+
+def folder_name(word: str) -> Path:
+    """Return the path of a folder that is there or can be made.
+
+    Raises:
+        argparse.ArgumentTypeError: a file stands in its way.
+    """
+    path = Path(word)
+    for place in (path, *path.parents):
+        if os.path.lexists(place):
+            if not place.is_dir():
+                raise argparse.ArgumentTypeError(f"{place} is no folder")
+            break
+    return path
 
 
 def add_root(parser: argparse._ActionsContainer) -> None:
@@ -124,7 +140,7 @@ def settings_apart(words: Sequence[str], owners: Collection[str] = ()) -> tuple[
             others.append(word)
         elif equals:
             settings += [key, value]
-        elif (following := next(waiting, None)) is None:
+        elif (following := next(waiting, "--")).startswith("--"):
             raise PlanError(f"{key} has no value: settings are given as KEY=VALUE or KEY VALUE.")
         else:
             settings += [key, following]

@@ -26,6 +26,8 @@ from safeio.entry import command
 from safeio.file_names import own_data_name
 
 DECIDED = {"--seed": "give the seed behind the dataset", "--output-dir": "use --output or OUTPUT for another place"}
+LONGEST_NUMBER = 18
+"""Digits of a seed or a number of shots, which fit 64 bits."""
 USAGE = 2
 """Exit status of train.py where the command line or a setting is wrong and nothing was started."""
 
@@ -81,10 +83,11 @@ def leading_numbers(words: Sequence[str], what: str) -> tuple[list[int], list[st
     Raises:
         PlanError: there is something else in the place of a number.
     """
-    numbers = list(takewhile(str.isdecimal, words))
+    numbers = list(takewhile(lambda word: word.isdecimal() and len(word) <= LONGEST_NUMBER, words))
     rest = list(words[len(numbers) :])
     if rest and not re.match(r"--|[A-Z]", rest[0]):
-        raise PlanError(f"{rest[0]!r} stands where {what} is expected, a whole number (or KEY VALUE pairs, or flags).")
+        found = f"{rest[0]!r:.60}"
+        raise PlanError(f"{found} stands where {what} is expected, a whole number (or KEY VALUE pairs, or flags).")
     return [int(number) for number in numbers], rest
 
 

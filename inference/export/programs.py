@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from inference.predictor import Predictor
+from safeio.atomic import atomic_write, naming
 from trainers.cocoop import CoCoOpMethod
 
 INPUT, OUTPUT = "images", "logits"
@@ -92,14 +93,18 @@ def about(predictor: Predictor) -> dict[str, str]:
 
 def write_torch(predictor: Predictor, path: Path) -> None:
     """A program for `torch.export.load(path).module()`; `about` is in its extra file about.json."""
-    torch.export.save(program(predictor), path, extra_files={ABOUT: json.dumps(about(predictor))})
+    content = io.BytesIO()
+    torch.export.save(program(predictor), content, extra_files={ABOUT: json.dumps(about(predictor))})
+    with atomic_write(path) as file:
+        file.write(content.getbuffer())
 
 
 def write_torchscript(predictor: Predictor, path: Path) -> None:
     """A program for `torch.jit.load`, in C++ too; `about` is in its extra file about.json."""
     with torch.no_grad(), old_format():
         traced = torch.jit.trace(encoder(predictor), example(predictor), check_trace=False)  # check_result looks closer
-        torch.jit.save(traced, path, _extra_files={ABOUT: json.dumps(about(predictor))})
+        with atomic_write(path) as file:
+            torch.jit.save(traced, file, _extra_files={ABOUT: json.dumps(about(predictor))})
 
 
 @contextlib.contextmanager
@@ -117,7 +122,8 @@ def write_onnx(predictor: Predictor, path: Path) -> None:
     with contextlib.redirect_stdout(io.StringIO()):  # the exporter tells its steps
         made = torch.onnx.export(graph, dynamo=True, input_names=[INPUT], output_names=[OUTPUT], verbose=False)
     made.model.metadata_props.update(about(predictor))
-    made.save(path)
+    with naming(path):
+        made.save(path)
 
 
 def load_file(path: Path) -> Callable[[Tensor], Tensor]:
@@ -164,9 +170,9 @@ def write_program(predictor: Predictor, path: Path) -> str:
     Raises:
         ExportError: as `encoder` and `check_result`.
     """
-    WRITERS[path.suffix](predictor, path)
     try:
+        WRITERS[path.suffix](predictor, path)
         return check_result(predictor, path)
-    except ExportError:
-        path.unlink()
+    except BaseException:
+        path.unlink(missing_ok=True)
         raise

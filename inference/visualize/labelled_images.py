@@ -43,6 +43,8 @@ def class_folders(folder: Path) -> Labelled:
     Raises:
         NoImagesError: there are none in folders.
     """
+    if not folder.is_dir():
+        raise NoImagesError(f"There is no folder {folder}: expected {folder}/<class>/<image>")
     found = [(path, path.relative_to(folder).parts[0]) for path in find_images([folder]) if path.parent != folder]
     if not found:
         raise NoImagesError(f"{folder} has images, but not in class folders: expected {folder}/<class>/<image>")

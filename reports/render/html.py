@@ -21,6 +21,7 @@ from reports.details import details
 from reports.records import Run, in_no_table
 from reports.render.latex import as_latex
 from reports.render.text import BEST, Footnotes, as_csv, below, compared_columns, number, own_number
+from reports.searches import find_searches
 from reports.table_types import Cell, Table, best_cells
 
 WEB = Path(__file__).parents[1] / "web"
@@ -45,6 +46,7 @@ def as_html(
     return environment.get_template("page.html").render(
         tables=[_for_template(table) for table in tables],
         runs=runs,
+        searches=find_searches(root),
         complete=sum(run.complete for run in runs),
         summary=_summary(runs),
         unfinished=[run for run in runs if not run.complete],
