@@ -19,12 +19,13 @@ PROJECT = Path(__file__).parent.parent
 PAGE = PROJECT / "docs" / "methods" / "files.md"
 HEAD = """# Method files
 
-Written by `python -m tools.method_files` from `trainers/` and `configs/trainers/*/sources.yaml`; change those, not this page.
+Written by `python -m tools.method_files` from `trainers/` and `configs/trainers/*/sources.yaml`; change those, not this
+page.
 
-A method is one file; what several share is in `trainers/base/` and `trainers/steps/`. Lines are all lines of the file, with its
-docstrings. The licence is that of the authors' published code, which no line here is taken from: files are written from the
-papers' equations, published settings and, where there are such, golden numbers. Of code that is under no licence or under the
-GPL nothing but observed numbers was used.
+A method is one file; what several share is in `trainers/base/` and `trainers/steps/`. Lines are all lines of the file,
+with its docstrings. The licence is that of the authors' published code, which no line here is taken from: files are
+written from the papers' equations, published settings and, where there are such, golden numbers. Of code that is under
+no licence or under the GPL nothing but observed numbers was used.
 
 | method | file | lines | published code | its licence |
 |---|---|---|---|---|"""
@@ -32,7 +33,8 @@ GPL nothing but observed numbers was used.
 
 def page() -> str:
     """Return the whole page."""
-    return "\n".join([HEAD, *rows(), "", f"All {len(files())} files together have {sum(files().values()):,} lines.", ""])
+    total = f"All {len(files())} files together have {sum(files().values()):,} lines."
+    return "\n".join([HEAD, *rows(), "", total, ""])
 
 
 def rows() -> Iterator[str]:
