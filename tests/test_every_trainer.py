@@ -211,6 +211,10 @@ def test_other_classes(run, workshop):
     assert predictions(other).shape[1] == len(CLASSES["other"])
 
 
+BY_SIZE = ("OPTIM.NAME", "sgd")
+"""Steps as large as gradients are: Adam's are as large where a gradient is nothing but rounding."""
+
+
 class Killed(BaseException):
     """Nothing handles it, as nothing handles SIGKILL."""
 
@@ -271,17 +275,18 @@ def test_killed_within_an_epoch_and_started_again(run, workshop, tmp_path, monke
 
 def test_alone_and_beside_another_seed(run, workshop, tmp_path):
     """--seeds trains runs in one pass: each ends as alone, to rounding."""
-    words = arguments(workshop, run.name, "trained", output=tmp_path)
+    alone = finished(arguments(workshop, run.name, "trained", *BY_SIZE, output=tmp_path / "alone"))
+    words = arguments(workshop, run.name, "trained", *BY_SIZE, output=tmp_path)
     at = words.index("--seed")
     finished([*words[:at], "--seeds", "1", "2", *words[at + 2 :]])
     joint, other = checkpoints(tmp_path / "seed1"), checkpoints(tmp_path / "seed2")
-    for name, state in checkpoints(run.output).items():
+    for name, state in alone.items():
         for key, value in state["state_dict"].items():
-            off = (joint[name]["state_dict"][key] - value).float().norm()
-            assert off <= 1e-3 * value.float().norm() + 1e-6, key
-    record, beside = (json.loads((f / "run.json").read_text()) for f in (run.output, tmp_path / "seed1"))
+            off = (joint[name]["state_dict"][key].float() - value.float()).norm()
+            assert off <= 1e-4 * value.float().norm() + 1e-6, key
+    record, beside = (json.loads((tmp_path / part / "run.json").read_text()) for part in ("alone", "seed1"))
     assert record["metrics"] == beside["metrics"] and beside["efficiency"]["runs_in_process"] == 2
-    assert not checkpoints(run.output) or not same(joint, other)
+    assert not alone or not same(joint, other)
 
 
 def test_prediction_and_export_say_what_evaluation_said(run, workshop, tmp_path):

@@ -108,14 +108,14 @@ class HiCroPLMethod(CosineMethod):
 
     def shaped_image_prompts(self) -> list[Tensor]:
         """Prompts (N, D_v) of the image encoder's layers: up to k what the mapper makes of them."""
-        text = [self.ctx, *self.text_prompts][: self.cross]
-        lower = mapped(self.to_image, self.image_prompts[: self.cross], self.text_proxies, text)
-        return [*lower, *self.image_prompts[self.cross :]]
+        text, image = [self.ctx, *self.text_prompts], [*self.image_prompts]
+        lower = mapped(self.to_image, image[: self.cross], self.text_proxies, text[: self.cross])
+        return [*lower, *image[self.cross :]]
 
     def shaped_text_prompts(self) -> list[Tensor]:
         """Prompts (N, D_t) of the text encoder's layers: above k what the mapper makes of them."""
-        text = [self.ctx, *self.text_prompts]
-        upper = mapped(self.to_text, text[self.cross :], self.image_proxies, self.image_prompts[self.cross :])
+        text, image = [self.ctx, *self.text_prompts], [*self.image_prompts]
+        upper = mapped(self.to_text, text[self.cross :], self.image_proxies, image[self.cross :])
         return [*text[: self.cross], *upper]
 
     def image_output(self, images: Tensor) -> Tensor:
@@ -153,7 +153,7 @@ def mapped(
 ) -> list[Tensor]:
     """Prompts of some layers after all of them have attended to the proxies of the other encoder's prompts there."""
     spoken = torch.cat([proxy(own) for proxy, own in zip(proxies, of_other, strict=True)])  # (layers, D')
-    return list(mapper(torch.cat(list(prompts)), spoken).chunk(len(prompts)))
+    return list(mapper(torch.cat([*prompts]), spoken).chunk(len(prompts)))
 
 
 def averaged(x: Tensor, frozen: Tensor) -> Tensor:
