@@ -54,6 +54,19 @@ def unlabelled(train: Sequence[Datum], cfg: CfgNode) -> tuple[list[Datum] | None
     return [Datum.listed(item.impath, -1, item.domain, "") for item in train], [names[i] for i in sorted(names)]
 
 
+def existing_folder(folder: Path) -> Path:
+    """Return the folder of a benchmark.
+
+    Raises:
+        SplitError: there is none.
+    """
+    if not folder.is_dir():
+        raise SplitError(
+            f"There is no folder {folder}. Is DATASET.ROOT right? `python -m datasets.prepare` says how to get it."
+        )
+    return folder
+
+
 def read_split(path: str | os.PathLike, images: str | os.PathLike) -> Split:
     """Read a split file of the CoOp family.
 
