@@ -12,7 +12,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, redirect_stdout
+from contextlib import ExitStack, redirect_stdout, suppress
 from functools import partial, reduce
 from operator import getitem
 from pathlib import Path
@@ -28,7 +28,7 @@ import torch
 import datasets  # noqa: F401  (registers the datasets)
 import trainers  # noqa: F401  (registers the methods)
 from dassl.config import ConfigBuilder, ConfigError
-from dassl.engine import TrainerBase, build_trainer
+from dassl.engine import TRAINER_REGISTRY, TrainerBase, build_trainer
 from dassl.engine.distributed import joined, started
 from dassl.engine.stop import Stopped, StopRequest
 from dassl.utils import collect_env_info, set_random_seed, setup_logger
@@ -46,6 +46,7 @@ from runs.sweep.grid import apart, parse_grid
 from safeio.entry import command
 from safeio.errors import for_people
 from safeio.lock import FolderInUse, sole_use
+from trainers.base.build import hold_weights as hold_backbone
 from trainers.base.frozen_clip import shared_weights
 from trainers.base.outcome import calibration_of, metrics_of, prediction_rule
 from trainers.base.plugins import PLUGINS
@@ -261,6 +262,14 @@ def recorded(
         print(f"error: {told}", file=sys.stderr)
         return 1
     return 0
+
+
+def hold_weights(words: Sequence[str]) -> None:
+    """Read ahead what the run of a command line reads, for forks of this process; what is wrong the run itself says."""
+    prepare_cpu_memory()
+    with suppress(Exception, SystemExit):
+        cfg = resolve(parse(words)).cfg
+        hold_backbone(cfg, getattr(TRAINER_REGISTRY.get(cfg.TRAINER.NAME), "settings_node", ""))
 
 
 def together(args: argparse.Namespace) -> int:
