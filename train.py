@@ -36,6 +36,7 @@ from dassl.utils.checkpoint import newest_epoch
 from dassl.utils.environment import compute_as, machine, prepare_cpu_memory, set_deterministic, versions
 from dassl.utils.layers import parameters_sha256
 from dassl.utils.logger import Labelled
+from dassl.utils.phases import phase
 from runs.protocol import PlanError
 from runs.record import RunRecord, set_aside_log
 from runs.repeat import OUTCOME, SURROUNDINGS, RecordError, code_version, read_to_repeat, say_differences
@@ -189,6 +190,7 @@ def run(
             "processes": started(),
         },
         calibration=calibration_of(trainer),
+        phases=phase.as_dict(),
         classes=[name for _, name in sorted(trainer.lab2cname.items())],
     )
     say_differences(args.record, record.content, OUTCOME, "The outcome is not that of the run repeated")
@@ -275,6 +277,7 @@ def hold_weights(words: Sequence[str]) -> None:
 def together(args: argparse.Namespace) -> int:
     """Several runs in one pass; one that fails leaves the others alone. Returns the highest of their exit statuses."""
     stop = StopRequest()
+    phase.stop()
 
     def prepare(trainer: TrainerBase) -> None:
         if isinstance(trainer, ClipTrainer):
@@ -320,6 +323,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if told := PLUGINS.report():
         print(told, file=sys.stderr)
     prepare_cpu_memory()
+    phase.begin()
     if started() > 1:
         return shared(args)
     return together(args) if args.seeds else one(args)

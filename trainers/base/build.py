@@ -13,6 +13,7 @@ from clip.architecture import Architecture
 from clip.model import CLIP
 from clip.tokenizer import tokenize
 from dassl.config import ConfigError
+from dassl.utils.phases import phase
 from trainers.base.frozen_clip import FrozenCLIP, hold_newest, share
 from trainers.base.method import Method, Task
 from trainers.base.precision import Precision
@@ -33,7 +34,8 @@ def build_clip(cfg: CfgNode, precision: Precision, device: torch.device) -> Froz
     name, size = cfg.MODEL.BACKBONE.NAME, tuple(cfg.INPUT.SIZE)
     if cfg.MODEL.BACKBONE.RESIZE_POSITIONS and size[0] != size[1]:
         raise ConfigError(f"INPUT.SIZE is {size}: images have to be square")
-    model = share(*weights_of(cfg, precision))
+    with phase("weights"):
+        model = share(*weights_of(cfg, precision))
     side = model.visual.input_resolution
     if size != (side, side):
         raise ConfigError(
