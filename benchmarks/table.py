@@ -37,7 +37,6 @@ from runs.protocol import CONFIGS, load_protocol
 from runs.record import COMPLETE, load_record
 from safeio.errors import UserError
 
-
 PROTOCOLS = ("base2new", "cross_dataset", "few_shot")
 """Those that need the eleven benchmarks only."""
 
