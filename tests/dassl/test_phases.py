@@ -36,7 +36,7 @@ def test_the_start_is_what_the_process_has_taken_until_then():
     phase = PhaseClock()
     phase.begin()
     clock, processor = phase.as_dict()["start"]
-    assert clock == pytest.approx(seconds_since_start(), abs=1) and 0 < processor <= time.process_time()
+    assert clock == pytest.approx(seconds_since_start(), abs=1) and 0 < processor <= time.process_time() + 0.001
 
 
 def test_runs_that_take_turns_are_not_counted():
