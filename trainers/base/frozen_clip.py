@@ -33,6 +33,14 @@ def shared_weights() -> Iterator[None]:
         _shared = None
 
 
+def hold_newest(key: str, load: Callable[[], CLIP]) -> None:
+    """Load weights for the processes that will be forked from this one, in place of those loaded before."""
+    global _shared
+    if not _shared or key not in _shared:
+        _shared = {}  # before the next are loaded: two may be too large
+        share(key, load)
+
+
 def unknown_note(backbone: str, unknown: Sequence[str], count: int) -> str:
     """Return what to say of names that a CLIP does not know, of `count` class names."""
     shown = ", ".join(unknown[:5]) + (" ..." if len(unknown) > 5 else "")
