@@ -53,7 +53,7 @@ from safeio.errors import UserError, for_people
 from safeio.lock import FolderInUse, sole_use
 from trainers.base.build import hold_weights as hold_backbone
 from trainers.base.frozen_clip import shared_weights, unknown_note
-from trainers.base.outcome import calibration_of, metrics_of, prediction_rule
+from trainers.base.outcome import calibration_of, marks_of, metrics_of, prediction_rule
 from trainers.base.plugins import PLUGINS
 from trainers.base.preflight import problems
 from trainers.base.settings import CONFIGS, config_path, keys_like, nodes_of_others, resolve, without_effect
@@ -136,6 +136,7 @@ def record_fields(builder: ConfigBuilder, args: argparse.Namespace) -> dict:
         "config": plain,
         "origins": builder.origins,
         "unverified": unverified_settings(args, builder),
+        "marks": marks_of(cfg),
     }
 
 
