@@ -34,6 +34,7 @@ HARNESS_DEFAULTS = {
     "SWEPT": (),  # for the record: keys whose values a sweep varies
     "DATASET.LABEL_NOISE": 0.0,  # share of the training images that get another class's label
     "DATASET.IMBALANCE": 1.0,  # largest class of the few-shot set over the smallest, at least 1
+    "DATASET.UNLABELLED": False,  # whether all training images of all classes are given too, without labels
     "DATASET.OWN_NAME": "",  # of own images in folders, records and reports; empty: the name of their folder
     "DATASET.VAL_SHARE": -1.0,  # of own images: share of each class set aside for validation; below 0: see docs
     "DATASET.ALLOW": (),  # faults of own images that are accepted: datasets/own/table.py lists them
