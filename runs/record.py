@@ -31,6 +31,7 @@ RECORD = {
     **{name: {str: number} for name in ("metrics?", "timing?")},
     "swept?": {str: scalars},
     "classes?": [str],
+    "marks?": [str],
 }
 """Shape of a record; each part may be missing, as in those of older versions."""
 

@@ -90,6 +90,6 @@ def build_method(
 ) -> Method:
     """A method at its start values, for these classes in this order; `node` names its settings."""
     template = cfg.DATASET.TEMPLATE or dataset_template(cfg.DATASET.NAME, cfg.TRAINER.NAME)
-    task = Task(tuple(classnames), template, cfg.DATASET.NAME)
+    task = Task(tuple(classnames), template, cfg.DATASET.NAME, cfg.DATASET.ROOT)
     with precision.context():
         return kind(method_settings(cfg, node), clip, task).to(clip.device)

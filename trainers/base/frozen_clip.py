@@ -76,6 +76,13 @@ class FrozenCLIP:
         self.visual: VisionTransformer | ModifiedResNet = model.visual
         self.text = PrefixTextEncoder(model)
         self.embed_dim = model.text_projection.shape[1]
+        self._beside: dict[str, FrozenCLIP] = {}
+
+    def beside(self, key: str, load: Callable[[], CLIP]) -> FrozenCLIP:
+        """Return another frozen CLIP, such as a teacher; loaded once for all methods that are built on this one."""
+        if key not in self._beside:
+            self._beside[key] = FrozenCLIP(share(key, load), self.device)
+        return self._beside[key]
 
     @cached_property
     def logit_scale(self) -> float:
