@@ -41,7 +41,7 @@ from dassl.utils.phases import phase
 from datasets.base.metadata import read_sources
 from datasets.base.splits import dataset_folder, existing_folder
 from datasets.own.read import existing
-from runs.protocol import PlanError
+from runs.protocol import PlanError, published_options
 from runs.record import RunRecord, set_aside_log
 from runs.repeat import OUTCOME, SURROUNDINGS, RecordError, code_version, read_to_repeat, say_differences
 from runs.request import check_same_data, data_of
@@ -167,7 +167,7 @@ def run(
     setup_logger(cfg.OUTPUT_DIR)
     set_deterministic(cfg.DETERMINISTIC)
     print_settings(args, builder)
-    for note in without_effect(builder):
+    for note in without_effect(builder, published_options(cfg.PROTOCOL, cfg.TRAINER.NAME)):
         print(f"Warning: {note}")
     say_differences(
         args.record or record.earlier, record.content, SURROUNDINGS, "Repeating a run of other surroundings"
