@@ -37,7 +37,7 @@ class Setting(NamedTuple):
 
 def precision(default: str) -> Setting:
     """Return the setting PREC: what a method computes in."""
-    return Setting(default, one_of(*PRECISIONS), f"what it computes in: {', '.join(PRECISIONS)}")
+    return Setting(default, one_of(*PRECISIONS), "what it computes in")
 
 
 def declare(given: Mapping[str, Any], inherited: Mapping[str, Setting]) -> dict[str, Setting]:
