@@ -186,6 +186,8 @@ def write(runs: list[Run], args: argparse.Namespace, drawn: Sequence[Path] = ())
     for run in runs:
         if in_no_table(run):
             print(f"in no table (protocol {run.protocol or 'none'}, {run.part} classes): {run.folder}", file=sys.stderr)
+        if run.complete and run.accuracy is None:
+            print(f"left out, its {FILE_NAME} has no accuracy that is a number: {run.folder}", file=sys.stderr)
         if not run.complete:
             print(
                 f"not complete ({run.record['status']}): {run.folder} {run.record.get('failure', '')}", file=sys.stderr

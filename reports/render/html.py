@@ -88,7 +88,7 @@ def _latex(table: Table, shown: Collection[str]) -> str:
 
 def _origin(runs: Sequence[Run], command: str) -> str:
     """Return when, by which command and commit, and from runs on which machines the page was made."""
-    devices = sorted({str((run.record.get("efficiency") or {}).get("device") or "") for run in runs} - {""})
+    devices = sorted({run.device for run in runs} - {""})
     told = {
         "Made": time.strftime("%Y-%m-%d %H:%M %z"),
         "command": command,
@@ -122,7 +122,7 @@ def _summary(runs: Sequence[Run]) -> str:
         "seed": {run.seed for run in runs},
     }
     told = [f"{len(names)} {name}{'' if len(names) == 1 else 's'}" for name, names in counted.items()]
-    rules = {f"{run.record['role']} ({why})" for run in runs if (why := run.record.get("role_reason"))}
+    rules = {f"{run.record.get('role', '')} ({why})" for run in runs if (why := run.record.get("role_reason"))}
     rules_told = [f"prediction rule: {'; '.join(sorted(rules))}"] if rules else []
     return ", ".join([*told, *sorted({run.line.backbone for run in runs} - {""}), *rules_told])
 
