@@ -119,7 +119,7 @@ def few_shot(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table:
 
 
 def setup(runs: Sequence[Run]) -> str:
-    """Return what a caption says of the runs: shots, seeds, backbone, and settings that were changed for all."""
+    """Return what a caption says of the runs: shots, seeds, backbone, prediction rule, settings changed for all."""
     shots, seeds = sorted({run.shots for run in runs}), sorted({run.seed for run in runs})
     backbones = sorted({run.line.backbone for run in runs} - {""})
     fixed = sorted({f"{key}={value}" for run in runs for key, value in run.line.fixed})
@@ -129,7 +129,20 @@ def setup(runs: Sequence[Run]) -> str:
         *([", ".join(backbones)] if backbones else []),
     ]
     changed = f" Settings changed for all runs: {', '.join(fixed)}." if fixed else ""
-    return f"Setup: {'; '.join(told)}.{changed}"
+    return f"Setup: {'; '.join(told)}.{changed}{_prediction_rule(runs)}"
+
+
+def _prediction_rule(runs: Sequence[Run]) -> str:
+    """Return by which rule the classes of each part were predicted, and what decided it; empty of older records."""
+    parts: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for run in runs:
+        if why := run.record.get("role_reason"):
+            parts[why][run.record.get("role", "")].add(run.part)
+    told = []
+    for why, roles in sorted(parts.items()):
+        named = [f"{role} for {' and '.join(sorted(names))}" for role, names in sorted(roles.items())]
+        told.append(f"{', '.join(named)} ({why})")
+    return f" Prediction rule: {'; '.join(told)}." if told else ""
 
 
 class _Cells:

@@ -27,10 +27,11 @@ TEXTS = "status method dataset protocol stage preset task subsample_classes role
 RECORD = {
     **{f"{name}?": str for name in TEXTS.split()},
     **dict.fromkeys(("seed?", "shots?", "trainable_params?", "skipped_steps?"), int),
-    **dict.fromkeys(("config?", "flags?", "origins?", "versions?", "machine?", "efficiency?"), dict),
+    **dict.fromkeys(("config?", "flags?", "origins?", "versions?", "machine?", "efficiency?", "phases?"), dict),
     **{name: {str: number} for name in ("metrics?", "timing?")},
     "swept?": {str: scalars},
     "classes?": [str],
+    "marks?": [str],
 }
 """Shape of a record; each part may be missing, as in those of older versions."""
 

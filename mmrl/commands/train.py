@@ -24,7 +24,7 @@ from runs.command_line import (
 )
 from runs.names import method_name
 from runs.protocol import PlanError, Run, config_for, plan
-from runs.record import read_record
+from runs.record import COMPLETE, read_record
 from runs.request import already_done
 from safeio.file_names import own_data_name
 
@@ -120,7 +120,8 @@ def _say(run: Run, args: argparse.Namespace) -> None:
     folder = args.output / run.folder
     record = read_record(folder) or {}
     accuracy = record.get("metrics", {}).get("accuracy")
-    shown = "no accuracy" if accuracy is None else f"accuracy {accuracy:.1f} %"
+    untested = "not tested (TEST.NO_TEST)" if record.get("status") == COMPLETE else "no accuracy"
+    shown = untested if accuracy is None else f"accuracy {accuracy:.1f} %"
     on = record.get("dataset") or run.dataset
     print(f"\n{method_name(run.trainer)} on {on}, seed {run.seed}: {shown}\nfolder: {folder}")
     if run.model_folder is None:

@@ -215,3 +215,15 @@ def test_odd_values_in_records_stop_no_report(make, printed, form, value):
     if value != -1:
         assert "left out" in errors and "odd" in errors, "what is missing in the tables is said"
     assert form == "html" or "nan" not in re.sub(r"[a-zA-Z]nan|nan[a-zA-Z]", "", text)
+
+
+@pytest.mark.parametrize("form", ["table", "markdown", "latex", "html"])
+@pytest.mark.parametrize("layout", ["records", "paper"])
+def test_every_format_says_which_prediction_rule_was_used(form, layout, make, capsys):
+    for part, value in (("base", 80.0), ("new", 70.0)):
+        make("MMRL", "EuroSAT", value, 1, part, role_reason="roles of base2new.yaml")
+    assert report.main([str(make.root), "--format", form, "--layout", layout]) == 0
+    text = capsys.readouterr().out
+    text = (make.root / "report.html").read_text() if form == "html" else text
+    rule = "Prediction rule: trained for base, transferred for new (roles of base2new.yaml)."
+    assert rule in " ".join(text.split())
