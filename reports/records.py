@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +83,20 @@ class Run:
 
     @property
     def accuracy(self) -> float | None:
-        value = (self.record.get("metrics") or {}).get("accuracy") if self.complete else None
-        return float(value) if isinstance(value, int | float) else None
+        return self.number("metrics", "accuracy") if self.complete else None
+
+    def number(self, *path: str) -> float | None:
+        """Return the number at a path of keys in the record; None where there is none, or none that is finite."""
+        node: Any = self.record
+        for key in path:
+            node = node.get(key) if isinstance(node, dict) else None
+        return float(node) if isinstance(node, int | float) and not isinstance(node, bool) and isfinite(node) else None
+
+    @property
+    def device(self) -> str:
+        """What it ran on; "" if the record does not say."""
+        found = (self.record.get("efficiency") or {}).get("device")
+        return found if isinstance(found, str) else ""
 
     @property
     def trained(self) -> bool:

@@ -114,9 +114,16 @@ def _reruns(table: str, key: CellKey) -> dict[str, list[Figure]]:
 
 
 def _disagreement(key: CellKey, published: Figure | None, groups: dict[str, list[Figure]]) -> str:
-    """Return a footnote that lists all reruns where one is DISAGREEMENT points or more off the published figure."""
+    """Return a footnote that lists all reruns where one is DISAGREEMENT points or more off the published figure.
+
+    H follows from base and new, which have their own.
+    """
     values = [one.value for group in groups.values() for one in group]
-    if published is None or all(abs(value - published.value) < DISAGREEMENT for value in values):
+    if (
+        published is None
+        or key.metric in ("H", MEAN_H)
+        or all(abs(value - published.value) < DISAGREEMENT for value in values)
+    ):
         return ""
     listed = "; ".join(f"{_span(group)} ({group[0].source})" for group in groups.values())
     spread = f" ± {published.deviation:.2f}" if published.deviation is not None else ""
