@@ -48,7 +48,7 @@ def unlabelled(train: Sequence[Datum], cfg: CfgNode) -> tuple[list[Datum] | None
     Args:
         train: the training images of all classes, before few of them or some classes are chosen.
     """
-    if not cfg.DATASET.get("UNLABELLED", False):
+    if not getattr(cfg.DATASET, "UNLABELLED", False):
         return None, []
     names = {item.label: item.classname for item in train}
     return [Datum.listed(item.impath, -1, item.domain, "") for item in train], [names[i] for i in sorted(names)]
