@@ -87,7 +87,7 @@ def _declared(method: str) -> Iterator[str]:
     table = rows(trainer.declared)
     if not table:
         return
-    yield f"Settings of its own, `TRAINER.{trainer.settings_node}.NAME` (`mmrl help {method}`):\n"
+    yield f"Settings of its own, below `TRAINER.{trainer.settings_node}` (`mmrl help {method}`):\n"
     yield "| name | default | range | meaning | source of the default |"
     yield "|---|---|---|---|---|"
     for row in table:
