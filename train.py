@@ -37,7 +37,7 @@ from dassl.utils.checkpoint import newest_epoch
 from dassl.utils.environment import compute_as, machine, prepare_cpu_memory, set_deterministic, versions
 from dassl.utils.layers import parameters_sha256
 from dassl.utils.logger import Labelled
-from datasets.base.metadata import read_sources
+from datasets.base.metadata import lists_of, read_sources
 from datasets.base.splits import dataset_folder, existing_folder
 from datasets.own.read import existing
 from runs.protocol import PlanError
@@ -130,7 +130,7 @@ def record_fields(builder: ConfigBuilder, args: argparse.Namespace) -> dict:
         "versions": versions(),
         "machine": machine("cuda" if cfg.USE_CUDA and torch.cuda.is_available() else "cpu"),
         "code": code_version(),
-        "data": data_of(cfg.DATASET.ROOT, cfg.DATASET.NAME == "Folder"),
+        "data": data_of(cfg.DATASET.ROOT, cfg.DATASET.NAME == "Folder", lists_of(cfg.DATASET.NAME)),
         "config": plain,
         "origins": builder.origins,
         "unverified": unverified_settings(args, builder),
@@ -189,6 +189,7 @@ def run(
         print(f"Prediction rule: {role} ({rule})")
     record.complete(
         metrics,
+        data={**record.content["data"], "lists": data_of(cfg.DATASET.ROOT, False, lists_of(cfg.DATASET.NAME))["lists"]},
         role=role,
         role_reason=rule,
         trainable_params=sum(p.numel() for model in models for p in model.parameters() if p.requires_grad),

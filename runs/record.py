@@ -24,10 +24,11 @@ def scalars(value: Any) -> bool:
 
 
 TEXTS = "status method dataset protocol stage preset task subsample_classes role backbone model_dir failure code"
+TEXTS += " role_reason"
 RECORD = {
     **{f"{name}?": str for name in TEXTS.split()},
     **dict.fromkeys(("seed?", "shots?", "trainable_params?", "skipped_steps?"), int),
-    **dict.fromkeys(("config?", "flags?", "origins?", "versions?", "machine?", "efficiency?"), dict),
+    **dict.fromkeys(("config?", "flags?", "origins?", "versions?", "machine?", "efficiency?", "data?"), dict),
     **{name: {str: number} for name in ("metrics?", "timing?")},
     "swept?": {str: scalars},
     "classes?": [str],
