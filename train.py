@@ -12,7 +12,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, redirect_stdout
+from contextlib import ExitStack, redirect_stdout, suppress
 from functools import partial, reduce
 from operator import getitem
 from pathlib import Path
@@ -29,7 +29,7 @@ import datasets  # noqa: F401  (registers the datasets)
 import trainers  # noqa: F401  (registers the methods)
 from dassl.config import ConfigBuilder, ConfigError
 from dassl.data.datasets import DATASET_REGISTRY
-from dassl.engine import TrainerBase, build_trainer
+from dassl.engine import TRAINER_REGISTRY, TrainerBase, build_trainer
 from dassl.engine.distributed import joined, started
 from dassl.engine.stop import Stopped, StopRequest
 from dassl.utils import collect_env_info, set_random_seed, setup_logger
@@ -37,10 +37,11 @@ from dassl.utils.checkpoint import newest_epoch
 from dassl.utils.environment import compute_as, machine, prepare_cpu_memory, set_deterministic, versions
 from dassl.utils.layers import parameters_sha256
 from dassl.utils.logger import Labelled
+from dassl.utils.phases import phase
 from datasets.base.metadata import lists_of, read_sources
 from datasets.base.splits import dataset_folder, existing_folder
 from datasets.own.read import existing
-from runs.protocol import PlanError
+from runs.protocol import PlanError, published_options
 from runs.record import RunRecord, set_aside_log
 from runs.repeat import OUTCOME, SURROUNDINGS, RecordError, code_version, read_to_repeat, say_differences
 from runs.request import check_same_data, data_of
@@ -50,8 +51,9 @@ from runs.sweep.grid import apart, parse_grid
 from safeio.entry import command
 from safeio.errors import UserError, for_people
 from safeio.lock import FolderInUse, sole_use
+from trainers.base.build import hold_weights as hold_backbone
 from trainers.base.frozen_clip import shared_weights, unknown_note
-from trainers.base.outcome import calibration_of, metrics_of, prediction_rule
+from trainers.base.outcome import calibration_of, marks_of, metrics_of, prediction_rule
 from trainers.base.plugins import PLUGINS
 from trainers.base.preflight import problems
 from trainers.base.settings import CONFIGS, config_path, keys_like, nodes_of_others, resolve, without_effect
@@ -134,6 +136,7 @@ def record_fields(builder: ConfigBuilder, args: argparse.Namespace) -> dict:
         "config": plain,
         "origins": builder.origins,
         "unverified": unverified_settings(args, builder),
+        "marks": marks_of(cfg),
     }
 
 
@@ -164,7 +167,7 @@ def run(
     setup_logger(cfg.OUTPUT_DIR)
     set_deterministic(cfg.DETERMINISTIC)
     print_settings(args, builder)
-    for note in without_effect(builder):
+    for note in without_effect(builder, published_options(cfg.PROTOCOL, cfg.TRAINER.NAME)):
         print(f"Warning: {note}")
     say_differences(
         args.record or record.earlier, record.content, SURROUNDINGS, "Repeating a run of other surroundings"
@@ -201,6 +204,7 @@ def run(
             "processes": started(),
         },
         calibration=calibration_of(trainer),
+        phases=phase.as_dict(),
         classes=[name for _, name in sorted(trainer.lab2cname.items())],
     )
     say_differences(args.record, record.content, OUTCOME, "The outcome is not that of the run repeated")
@@ -276,9 +280,18 @@ def recorded(
     return 0
 
 
+def hold_weights(words: Sequence[str]) -> None:
+    """Read ahead what the run of a command line reads, for forks of this process; what is wrong the run itself says."""
+    prepare_cpu_memory()
+    with suppress(Exception, SystemExit):
+        cfg = resolve(parse(words)).cfg
+        hold_backbone(cfg, getattr(TRAINER_REGISTRY.get(cfg.TRAINER.NAME), "settings_node", ""))
+
+
 def together(args: argparse.Namespace) -> int:
     """Several runs in one pass; one that fails leaves the others alone. Returns the highest of their exit statuses."""
     stop = StopRequest()
+    phase.stop()
 
     def prepare(trainer: TrainerBase) -> None:
         if isinstance(trainer, ClipTrainer):
@@ -324,6 +337,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if told := PLUGINS.report():
         print(told, file=sys.stderr)
     prepare_cpu_memory()
+    phase.begin()
     if started() > 1:
         return shared(args)
     return together(args) if args.seeds else one(args)

@@ -143,6 +143,11 @@ def _settings(protocol: str, trainer: str) -> dict[str, Any]:
     return of_method[protocol]
 
 
+def published_options(protocol: str, trainer: str) -> dict[str, Any]:
+    """Return what a method's published scripts give by key in a protocol; nothing for a run outside of one."""
+    return protocols_of(trainer).get(protocol, {}).get("options", {}) if trainer in methods() else {}
+
+
 def datasets() -> list[str]:
     """Names of the dataset configs."""
     return sorted(path.stem for path in (CONFIGS / "datasets").glob("*.yaml"))

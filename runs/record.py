@@ -28,10 +28,11 @@ TEXTS += " role_reason"
 RECORD = {
     **{f"{name}?": str for name in TEXTS.split()},
     **dict.fromkeys(("seed?", "shots?", "trainable_params?", "skipped_steps?"), int),
-    **dict.fromkeys(("config?", "flags?", "origins?", "versions?", "machine?", "efficiency?", "data?"), dict),
+    **dict.fromkeys(("config?", "flags?", "origins?", "versions?", "machine?", "efficiency?", "phases?", "data?"), dict),
     **{name: {str: number} for name in ("metrics?", "timing?")},
     "swept?": {str: scalars},
     "classes?": [str],
+    "marks?": [str],
 }
 """Shape of a record; each part may be missing, as in those of older versions."""
 

@@ -22,6 +22,7 @@ from dassl.utils.checkpoint import (
     save_checkpoint,
 )
 from dassl.utils.environment import random_state, restore_random_state
+from dassl.utils.phases import phase
 from safeio.errors import UserError
 from safeio.unpickle import CheckpointError
 
@@ -103,13 +104,14 @@ class TrainerBase:
         model_name: str = "",
     ) -> None:
         """Write a checkpoint of each model into ``<directory>/<model name>/``. ``epoch`` counts from 0."""
-        for name in self.get_model_names():
-            save_checkpoint(
-                self.checkpoint_state(name, epoch + 1, val_result),
-                os.path.join(directory, name),
-                is_best=is_best,
-                model_name=model_name,
-            )
+        with phase("writing"):
+            for name in self.get_model_names():
+                save_checkpoint(
+                    self.checkpoint_state(name, epoch + 1, val_result),
+                    os.path.join(directory, name),
+                    is_best=is_best,
+                    model_name=model_name,
+                )
 
     def checkpoint_state(self, name: str, epoch: int, val_result: float | None = None) -> dict[str, Any]:
         """What a checkpoint of model ``name`` holds after ``epoch`` epochs. Overrides may add to it."""

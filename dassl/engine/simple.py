@@ -26,6 +26,7 @@ from dassl.optim.optimizer import build_optimizer
 from dassl.utils.checkpoint import BEST, load_checkpoint, load_pretrained_weights
 from dassl.utils.layers import count_num_param
 from dassl.utils.names import check_availability
+from dassl.utils.phases import phase
 from safeio.atomic import remove_leftovers
 from safeio.errors import MissingFile
 from safeio.progress import progress
@@ -110,7 +111,8 @@ class SimpleTrainer(TrainerBase):
 
     def build_data_loader(self) -> None:
         """Make ``dm`` and the loaders, and learn the classes."""
-        self.dm = DataManager(self.cfg)
+        with phase("listing"):
+            self.dm = DataManager(self.cfg)
         self.train_loader_x = self.dm.train_loader_x
         self.train_loader_u = self.dm.train_loader_u  # None without unlabelled data
         self.val_loader = self.dm.val_loader  # None without validation data
@@ -164,7 +166,8 @@ class SimpleTrainer(TrainerBase):
         """Decode the training images once, unless each is read only once anyway."""
         images = getattr(self.train_loader_x, "dataset", None)
         if self.cfg.DATALOADER.CACHE and isinstance(images, DatasetWrapper) and self.max_epoch > self.start_epoch + 1:
-            images.keep_decoded(self.cfg.DATALOADER.CACHE_MIB)
+            with phase("images"):
+                images.keep_decoded(self.cfg.DATALOADER.CACHE_MIB)
 
     def after_train(self) -> None:
         """Test the final model, print the time taken."""
@@ -229,12 +232,15 @@ class SimpleTrainer(TrainerBase):
         print(f"Evaluate on the *{split}* set")
         start, images = time.perf_counter(), 0
         share_models(self._models.values())
-        for output, label in progress(shared_out(loader, self._scores), split, total=len(loader)):
-            self.evaluator.process(output, label)
-            images += len(label)
+        with phase("images"):
+            for output, label in progress(shared_out(loader, self._scores), split, total=len(loader)):
+                with phase("evaluation"):
+                    self.evaluator.process(output, label)
+                images += len(label)
         self.measures.add("test", images, time.perf_counter() - start)
         results = self.evaluator.evaluate()
-        self.evaluator.save_confusion(self.output_dir)
+        with phase("writing"):
+            self.evaluator.save_confusion(self.output_dir)
         for name, value in results.items():
             self.write_scalar(f"{split}/{name}", value, self.epoch)
         self.notify("on_test_end", split, results)
@@ -242,8 +248,9 @@ class SimpleTrainer(TrainerBase):
 
     def _scores(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Scores and labels of a test batch."""
-        input, label = self.parse_batch_test(batch)
-        return self.model_inference(input), label
+        with phase("evaluation"):
+            input, label = self.parse_batch_test(batch)
+            return self.model_inference(input), label
 
     def model_inference(self, input: Tensor) -> Tensor:
         """Images (B, 3, H, W) to scores (B, C)."""

@@ -22,6 +22,7 @@ from datasets.base.splits import (
     read_split,
     split_groups,
     subsample,
+    unlabelled,
     write_split,
 )
 
@@ -48,9 +49,10 @@ class SplitBenchmark(DatasetBase):
         split = self.whole(folder, cfg.SEED)
         if self.split_file and not (folder / self.split_file).is_file():
             self._keep(split, folder)
+        train_u, self.domain_classnames = unlabelled(split.train, cfg)
         split = few_shot(split, cfg.DATASET.NUM_SHOTS, cfg.SEED, folder, folder / "split_fewshot")
         split = corrupt(subsample(split, cfg.DATASET.SUBSAMPLE_CLASSES), cfg)
-        super().__init__(train_x=split.train, val=split.val, test=split.test)
+        super().__init__(train_x=split.train, train_u=train_u, val=split.val, test=split.test)
 
     @classmethod
     def whole(cls, folder: Path, seed: int = 1) -> Split:

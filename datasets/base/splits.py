@@ -42,6 +42,18 @@ def dataset_folder(cfg: CfgNode, name: str) -> Path:
     return Path(cfg.DATASET.ROOT).expanduser().absolute() / name
 
 
+def unlabelled(train: Sequence[Datum], cfg: CfgNode) -> tuple[list[Datum] | None, list[str]]:
+    """Return all training images without labels and the names of their classes, where DATASET.UNLABELLED asks for them.
+
+    Args:
+        train: the training images of all classes, before few of them or some classes are chosen.
+    """
+    if not cfg.DATASET.get("UNLABELLED", False):
+        return None, []
+    names = {item.label: item.classname for item in train}
+    return [Datum.listed(item.impath, -1, item.domain, "") for item in train], [names[i] for i in sorted(names)]
+
+
 def existing_folder(folder: Path) -> Path:
     """Return the folder of a benchmark.
 

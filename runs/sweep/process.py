@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from runs.protocol import CONFIGS
 
@@ -34,8 +35,7 @@ def start(command: Sequence[str], folder: Path, env: Mapping[str, str] | None = 
 
     The run is in a session of its own, so that a Ctrl-C reaches it only from who started it, once.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / CONSOLE, "wb") as console:
+    with open_console(folder) as console:
         return subprocess.Popen(
             [sys.executable, str(PROJECT / "runs" / "sweep" / "exit_with_parent.py"), str(os.getpid()), *command],
             env={**os.environ, **(env or {})},
@@ -44,6 +44,12 @@ def start(command: Sequence[str], folder: Path, env: Mapping[str, str] | None = 
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+
+def open_console(folder: str | Path) -> BinaryIO:
+    """Return the empty file for what a run prints; makes its folder."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    return open(Path(folder) / CONSOLE, "wb")
 
 
 def when_free(attempt: Callable[[], int | None], patience: float = PATIENCE) -> int | None:

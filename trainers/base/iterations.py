@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, islice
 
+from dassl.engine.batch_loop import zip_lazily
 from dassl.optim.lr_schedule import EpochScheduler
 from trainers.base.trainer import ClipTrainer
 
@@ -57,4 +58,4 @@ class IterationTrainer(ClipTrainer):
 
     def run_epoch(self) -> None:
         count = self.plan[self.epoch][1]
-        self.run_batches(((batch,) for batch in islice(self.train_loader_x, count)), count)
+        self.run_batches(islice(zip_lazily(self.train_loader_x), count), count)

@@ -41,11 +41,20 @@ class Losses(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """The classes a method is to tell apart, in label order, and how they are put into words."""
+    """The classes a method is to tell apart, in label order, and how they are put into words.
+
+    Attributes:
+        root: DATASET.ROOT, below which a method may find texts about the classes.
+    """
 
     classnames: tuple[str, ...]
     template: str
     dataset: str
+    root: str = ""
+
+
+TRANSDUCTIVE, LANGUAGE_MODEL = "transductive", "texts of a language model"
+"""How reports mark methods that learn from more than labelled images and class names (`Method.marks`)."""
 
 
 class Method(nn.Module):
@@ -75,6 +84,18 @@ class Method(nn.Module):
     def tied_to_classes(cls, settings: CfgNode) -> bool:
         """Whether parts of what is learned belong to single classes, in the order it was trained on."""
         return False
+
+    @classmethod
+    def marks(cls, settings: CfgNode, data: CfgNode) -> tuple[str, ...]:
+        """How reports mark it for what it learns from besides labelled images and class names.
+
+        Args:
+            settings: the method's; data: the run's DATASET.
+
+        Returns:
+            TRANSDUCTIVE where it sees unlabelled images of the classes or the domain that is tested, LANGUAGE_MODEL.
+        """
+        return ()
 
     @classmethod
     def unread(cls, settings: CfgNode) -> dict[str, str]:
@@ -164,5 +185,6 @@ def over_trained(trained: Tensor, others: Tensor) -> Tensor:
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Share of right predictions in percent: (B, C), (B,) -> scalar."""
+    """Share of right predictions in percent: (B, C), (B,) -> scalar; of a teacher's logits (B, C) the largest count."""
+    labels = labels.argmax(dim=1) if labels.ndim == 2 else labels
     return (logits.argmax(dim=1) == labels).float().mean() * 100

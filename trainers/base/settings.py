@@ -34,6 +34,7 @@ HARNESS_DEFAULTS = {
     "SWEPT": (),  # for the record: keys whose values a sweep varies
     "DATASET.LABEL_NOISE": 0.0,  # share of the training images that get another class's label
     "DATASET.IMBALANCE": 1.0,  # largest class of the few-shot set over the smallest, at least 1
+    "DATASET.UNLABELLED": False,  # whether all training images of all classes are given too, without labels
     "DATASET.OWN_NAME": "",  # of own images in folders, records and reports; empty: the name of their folder
     "DATASET.VAL_SHARE": -1.0,  # of own images: share of each class set aside for validation; below 0: see docs
     "DATASET.ALLOW": (),  # faults of own images that are accepted: datasets/own/table.py lists them
@@ -222,8 +223,12 @@ def _name_own_data(builder: ConfigBuilder) -> None:
         builder.set("DATASET.OWN_NAME", own_data_name(cfg.DATASET.ROOT), "name of DATASET.ROOT")
 
 
-def without_effect(builder: ConfigBuilder) -> list[str]:
-    """Return a sentence for each setting of the command line that the method does not read beside the others."""
+def without_effect(builder: ConfigBuilder, published: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each setting of the command line that the method does not read beside the others.
+
+    Args:
+        published: by key, what published scripts give in the protocol; nobody here asked for these.
+    """
     trainer = TRAINER_REGISTRY.get(builder.cfg.TRAINER.NAME)
     if not hasattr(trainer, "method_class"):  # a CoOp-style plugin says nothing of itself
         return []
@@ -234,6 +239,7 @@ def without_effect(builder: ConfigBuilder) -> list[str]:
         f"{key} changes nothing in {builder.cfg.TRAINER.NAME}: {why}"
         for key, why in given.items()
         if builder.origins.get(key) == "command line"
+        and (key not in published or published[key] != builder.cfg.TRAINER[node][key.rpartition(".")[2]])
     ]
 
 

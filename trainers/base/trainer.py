@@ -19,6 +19,7 @@ from dassl.optim import build_lr_scheduler, build_optimizer
 from dassl.optim.lr_schedule import EpochScheduler
 from dassl.utils import load_pretrained_weights
 from dassl.utils.checkpoint import BEST, NUMBERED
+from dassl.utils.phases import phase
 from trainers.base.build import build_clip, build_method, method_settings
 from trainers.base.checkpoints import check_loaded, check_resumed, identity
 from trainers.base.frozen_clip import FrozenCLIP
@@ -97,7 +98,8 @@ class ClipTrainer(TrainerX):
     def build_model(self) -> None:
         cfg = self.cfg
         self.scaler = self.precision.scaler
-        self.method = self.of_classes(self.dm.dataset.classnames)
+        with phase("class texts"):
+            self.method = self.of_classes(self.dm.dataset.classnames)
         self._role_of_classes: str | None = None
         if cfg.TEST.ROLE == "transferred" and not self.method.transfers:
             raise ConfigError(
@@ -264,7 +266,7 @@ class ClipTrainer(TrainerX):
     def fixed_classes(self) -> Iterator[None]:
         """Compute what prediction needs of the classes once, for as long as nothing is trained."""
         self.set_model_mode("eval")
-        with torch.no_grad(), self.precision.context():
+        with torch.no_grad(), self.precision.context(), phase("class texts"):
             self.class_features = self.method.class_features()
         self.replays = Graphs("prediction", lambda images: [self.scores(images)]) if self.graphs else None
         try:

@@ -23,7 +23,7 @@ from torch.overrides import TorchFunctionMode
 from trainers.base.method import Losses, Method, Term
 from trainers.steps.cuda_graph import Compute, CudaRecording, GraphedLosses, Recording
 from trainers.steps.lockstep import wait
-from trainers.steps.plain import Learner
+from trainers.steps.plain import Learner, PlainStep
 
 
 class LossRequest(NamedTuple):
@@ -42,9 +42,14 @@ class BackwardRequest(NamedTuple):
 
 
 class WaitingStep:
-    """The steps of a run that is one of several: it waits until all have asked."""
+    """The steps of a run that is one of several: it waits until all have asked.
+
+    A method that draws random numbers computes its losses by itself: only then they come from the run's own generators.
+    """
 
     def losses(self, trainer: Learner, images: Tensor, labels: Tensor) -> Losses:
+        if trainer.method.draws:
+            return PlainStep().losses(trainer, images, labels)
         return wait(LossRequest(trainer, images, labels))
 
     def backward(self, trainer: Learner, losses: Losses) -> None:
@@ -94,11 +99,10 @@ class OnePass:
 def alike(request: LossRequest) -> Hashable:
     """Requests with equal keys are computed together: the same computation on numbers of the same shapes.
 
-    A method that keeps something of its training images, draws random numbers or combines gradients itself is computed
-    alone.
+    A method that keeps something of its training images or combines gradients itself is computed alone.
     """
     trainer, method = request.trainer, request.trainer.method
-    if method.draws or next(method.buffers(), None) is not None or type(method).backward is not Method.backward:
+    if next(method.buffers(), None) is not None or type(method).backward is not Method.backward:
         return id(trainer)
     shapes = tuple((name, tuple(p.shape)) for name, p in method.named_parameters())
     fixed = tuple((key, str(value)) for key, value in method.settings.items() if type(value) is not float)
@@ -162,9 +166,15 @@ class AttentionInOneBatch(TorchFunctionMode):
     """
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
-        if function is F.scaled_dot_product_attention:
-            return _Attention.apply(*args, (kwargs or {}).get("is_causal", False))
-        return function(*args, **(kwargs or {}))
+        plain = _without_mask(*args, **(kwargs or {})) if function is F.scaled_dot_product_attention else None
+        return function(*args, **(kwargs or {})) if plain is None else _Attention.apply(*plain)
+
+
+def _without_mask(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, dropout: float = 0.0, is_causal: bool = False, **more
+) -> tuple[Tensor, Tensor, Tensor, bool] | None:
+    """Return what `_Attention` takes; None of an attention with a mask, dropout or anything else."""
+    return (q, k, v, is_causal) if mask is None and not dropout and not any(more.values()) else None
 
 
 class _Attention(torch.autograd.Function):

@@ -78,6 +78,7 @@ class DatasetBase:
 
     dataset_dir = ""  # folder below DATASET.ROOT
     domains: Sequence[str] = ()  # names of all domains, where there are several
+    domain_classnames: Sequence[str] = ()  # of all classes that unlabelled images may show, where there are such images
     test_change: Callable[[Any], Any] | None = None  # image -> image, makes test images another domain
 
     def __init__(

@@ -59,6 +59,9 @@ def test_the_linear_probe_tests_its_own_classes_without_a_protocol():
 def test_settings_without_effect_are_said():
     given = ["TRAINER.COOP.CTX_INIT", "a photo of a", "TRAINER.COOP.N_CTX", "8"]
     builder = resolve(train.parse(words("x", *given, method="CoOp")))
-    assert [note.split()[0] for note in without_effect(builder)] == ["TRAINER.COOP.N_CTX"]
+    assert [note.split()[0] for note in without_effect(builder, {})] == ["TRAINER.COOP.N_CTX"]
+    asked = builder.cfg.TRAINER.COOP.N_CTX
+    assert not without_effect(builder, {"TRAINER.COOP.N_CTX": asked}), "a published script says so, not the user"
+    assert without_effect(builder, {"TRAINER.COOP.N_CTX": asked + 1})
     given[1] = ""
-    assert not without_effect(resolve(train.parse(words("x", *given, method="CoOp"))))
+    assert not without_effect(resolve(train.parse(words("x", *given, method="CoOp"))), {})

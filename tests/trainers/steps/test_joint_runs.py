@@ -11,7 +11,7 @@ from trainers.steps.lockstep import in_lockstep
 
 NAMES = ["a cat", "a rather long class name, with commas", "dog"]
 METHODS = ["CoOp", "CoCoOp", "VPT", "IVLP", "MaPLe", "KgCoOp", "ProGrad", "PromptSRC", "TCP", "MMA", "CLIPAdapter"]
-METHODS += ["MMRL", "MMRLpp"]
+METHODS += ["MMRL", "MMRLpp", "HiCroPL"]
 
 
 @pytest.fixture
