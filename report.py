@@ -27,6 +27,7 @@ from runs.names import find_dataset, find_method
 from runs.record import FILE_NAME
 from safeio.atomic import atomic_write_text
 from safeio.entry import command
+from safeio.old_spellings import spellings
 
 FORMATS = ("table", "markdown", "latex", "csv", "html")
 LAYOUTS = {"records": ALL_COLUMNS, "paper": ("accuracy",)}
@@ -55,7 +56,13 @@ def make_parser() -> argparse.ArgumentParser:
         "--cite", action="store_true", help="latex: \\cite the methods, by the keys of configs/names.yaml"
     )
     parser.add_argument("--cost-by-dataset", action="store_true", help="efficiency by dataset too, not by method alone")
-    parser.add_argument("--out", type=Path, help="file for the result (html: OUTPUT_DIR/report.html; others: printed)")
+    parser.add_argument(
+        *spellings("--output"),
+        dest="out",
+        metavar="FILE",
+        type=Path,
+        help="file for the result (html: OUTPUT_DIR/report.html; others: printed)",
+    )
     parser.add_argument("--figures", type=Path, metavar="DIR", help="draw plots there; markdown shows them")
     parser.add_argument("--significance", action="store_true", help="a table of which differences are more than noise")
     parser.add_argument("--column-width", choices=("single", "double"), help="of figures, in a two-column paper")

@@ -51,7 +51,7 @@ def embedded() -> dict[str, Path]:
 
 
 def available_models() -> list[str]:
-    """Names that `resolve` knows; the embedded ones need no network."""
+    """Names that `weights_file` knows; the embedded ones need no network."""
     return [*embedded(), *releases()]
 
 
@@ -61,7 +61,7 @@ def cache_folder(root: str | os.PathLike | None = None) -> Path:
     return Path(named).expanduser() if named else home_cache() / "clip"
 
 
-def resolve(name_or_path: str | os.PathLike, root: str | os.PathLike | None = None) -> Path:
+def weights_file(name_or_path: str | os.PathLike, root: str | os.PathLike | None = None) -> Path:
     """The file with a model's weights, downloaded if it has to be.
 
     A known name wins over a file that happens to be called the same; write `./NAME` for the file.

@@ -23,6 +23,7 @@ from dassl.utils.checkpoint import ABOUT, BEST, check_finite, load_checkpoint, l
 from runs.protocol import find_backbone
 from runs.record import COMPLETE, FILE_NAME, RECORD, load_record
 from safeio.errors import MissingFile, UserError
+from safeio.old_spellings import present_record
 from safeio.read_back import read_back, read_json
 from trainers.base.build import method_settings
 from trainers.base.checkpoints import check_loaded, identity
@@ -91,7 +92,7 @@ class TrainedRun:
             )
         if self.about:
             own = identity(self.cfg, method.settings, method.clip, method.task.classnames)
-            check_loaded(self.about, own, "transferred", True, str(self.source))  # whatever the classes
+            check_loaded(self.about, own, "unseen", True, str(self.source))  # whatever the classes
         load_parameters(method, self.state_dict, str(self.source))
 
 
@@ -151,7 +152,7 @@ def read_hub_config(folder: Path) -> dict[str, Any] | None:
         content = read_json(folder / HUB_CONFIG, {**RECORD, "library_name?": str, "about?": ABOUT})
     except MissingFile:
         return None
-    return content if content.get("library_name") == HUB_LIBRARY else None
+    return present_record(content) if content.get("library_name") == HUB_LIBRARY else None
 
 
 def read_hub_weights(file: Path) -> dict[str, Tensor]:

@@ -28,7 +28,7 @@ USUAL_PRESET = "paper"
 """Charts name only the others."""
 
 FIELDS = {
-    **dict.fromkeys(("method", "dataset", "status", "protocol", "task", "preset", "backbone", "role"), str),
+    **dict.fromkeys(("method", "dataset", "status", "protocol", "task", "preset", "backbone", "test_classes"), str),
     **dict.fromkeys(("seed", "shots"), int),
     **dict.fromkeys(("swept", "config", "metrics", "timing", "efficiency", "calibration", "unverified"), dict),
 }
@@ -184,7 +184,7 @@ def text_of(value: Any) -> str:
 
 def _part(protocol: str, record: dict[str, Any]) -> str:
     if protocol in ("cross_dataset", "domain_generalization"):
-        return "source" if record.get("role") == "trained" else "target"
+        return "source" if record.get("test_classes") == "seen" else "target"
     return record.get("subsample_classes") or "all"
 
 

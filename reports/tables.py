@@ -136,11 +136,11 @@ def _prediction_rule(runs: Sequence[Run]) -> str:
     """Return by which rule the classes of each part were predicted, and what decided it; empty of older records."""
     parts: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for run in runs:
-        if why := run.record.get("role_reason"):
-            parts[why][run.record.get("role", "")].add(run.part)
+        if why := run.record.get("test_classes_reason"):
+            parts[why][run.record.get("test_classes", "")].add(run.part)
     told = []
-    for why, roles in sorted(parts.items()):
-        named = [f"{role} for {' and '.join(sorted(names))}" for role, names in sorted(roles.items())]
+    for why, kinds in sorted(parts.items()):
+        named = [f"{kind} for {' and '.join(sorted(names))}" for kind, names in sorted(kinds.items())]
         told.append(f"{', '.join(named)} ({why})")
     return f" Prediction rule: {'; '.join(told)}." if told else ""
 

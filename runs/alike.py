@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from runs.protocol import Run
+from runs.protocol import PlannedRun
 from runs.record import COMPLETE, read_record
 
 
-def without_effect(runs: Sequence[Run], output: Path) -> Iterator[tuple[str, str]]:
+def without_effect(runs: Sequence[PlannedRun], output: Path) -> Iterator[tuple[str, str]]:
     """(key, method) where runs that differ in the key alone have learned the same and score the same, all of them.
 
     Args:
@@ -38,7 +38,7 @@ def _result(folder: Path) -> Any:
     return record["parameters_sha256"], record["metrics"]
 
 
-def _all_but(run: Run, key: str) -> str:
+def _all_but(run: PlannedRun, key: str) -> str:
     """What has to be the same of two runs that differ in one key only."""
     options = {name: value for name, value in run.options.items() if name != key}
     return str((run.trainer, run.dataset, run.seed, run.cfg, sorted((k, str(v)) for k, v in options.items())))

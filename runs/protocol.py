@@ -28,7 +28,7 @@ class PlanError(ValueError):
 
 
 @dataclass(frozen=True)
-class Run:
+class PlannedRun:
     """One call of train.py.
 
     Attributes:
@@ -204,7 +204,7 @@ def plan(
     shots: Sequence[int] = (),
     cfg: str | None = None,
     own_name: str = "",
-) -> list[Run]:
+) -> list[PlannedRun]:
     """The runs of one stage of a protocol for one method and dataset.
 
     Args:
@@ -235,7 +235,7 @@ def plan(
         return template.format(dataset=name, shots=k, trainer=trainer, cfg=chosen[k], seed=seed)
 
     return [
-        Run(
+        PlannedRun(
             trainer=trainer,
             dataset=dataset,
             seed=seed,

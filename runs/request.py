@@ -9,10 +9,11 @@ from typing import Any
 
 import yaml
 
-from runs.protocol import CONFIGS, OWN_DATA, PlanError, Run, read
+from runs.protocol import CONFIGS, OWN_DATA, PlanError, PlannedRun, read
 from runs.record import RunRecord, is_complete, read_record
 from runs.train_arguments import parse_words
 from safeio.fingerprint import folder_fingerprint
+from safeio.old_spellings import present_setting
 
 FLAGS = {
     "backbone": "MODEL.BACKBONE.NAME",
@@ -21,15 +22,16 @@ FLAGS = {
     "name": "DATASET.OWN_NAME",
 }
 """Options of train.py that are settings."""
-NO_MATTER = ("OUTPUT_DIR", "RESUME", "VERBOSE", "USE_CUDA", "DATASET.ROOT", "DATALOADER.NUM_WORKERS",
-             "DATALOADER.CACHE", "DATALOADER.CACHE_GIB", "DATALOADER.CACHE_MIB", "TRAIN.PRINT_FREQ", "PROTOCOL",
-             "STAGE", "SWEPT")  # fmt: skip
+NO_MATTER = {
+    *("OUTPUT_DIR", "RESUME", "VERBOSE", "USE_CUDA", "DATASET.ROOT", "TRAIN.PRINT_FREQ", "PROTOCOL", "STAGE", "SWEPT"),
+    *(f"DATALOADER.{name}" for name in ("NUM_WORKERS", "CACHE", "CACHE_DISK_GIB", "CACHE_MEMORY_GIB")),
+}
 """Settings under which a finished run stays the same one."""
-LATER_LAYERS = ("preset", "per-dataset value", "command line", "roles of")
+LATER_LAYERS = ("preset", "per-dataset value", "command line", "test_classes of", "roles of")
 """Origins that go before a yaml file's values."""
 
 
-def already_done(run: Run, output: Path, root: str, extra: Sequence[str] = ()) -> bool:
+def already_done(run: PlannedRun, output: Path, root: str, extra: Sequence[str] = ()) -> bool:
     """Return whether a run is complete, as it is asked for now.
 
     Args:
@@ -49,7 +51,7 @@ def already_done(run: Run, output: Path, root: str, extra: Sequence[str] = ()) -
     return True
 
 
-def differences(run: Run, record: Mapping[str, Any], root: str, extra: Sequence[str] = ()) -> Iterator[str]:
+def differences(run: PlannedRun, record: Mapping[str, Any], root: str, extra: Sequence[str] = ()) -> Iterator[str]:
     """Yield what a record has otherwise than a request; what a record does not know says nothing."""
     _, args = parse_words(run.arguments(Path("output"), root, extra))
     config, origins = record.get("config"), record.get("origins") or {}
@@ -61,7 +63,7 @@ def differences(run: Run, record: Mapping[str, Any], root: str, extra: Sequence[
         for key, value in leaves(read(_found(file))) if file else ():
             if key not in asked and not origins.get(key, "").startswith(LATER_LAYERS):
                 asked[key] = value
-    for key, value in asked.items():
+    for key, value in (present_setting(*pair) for pair in asked.items()):
         there = _value(config, key)
         if key not in NO_MATTER and there is not None and not same_value(there, value):
             yield f"{key} {there}, not {value}"

@@ -157,9 +157,9 @@ class Case:
         own = self.hand_written.partition("{}")[0].strip()  # as written, with commas behind words
         return own if own.replace(",", " ,").split() == words else " ".join(words)
 
-    def build(self, trainer: str, classnames: list[str], role: str = "trained"):
+    def build(self, trainer: str, classnames: list[str], test_classes: str = "seen"):
         """The real trainer on this case's CLIP, with arrays where its data loaders would be."""
-        cfg = resolve(train.parse([*self.arguments(trainer), "TEST.ROLE", role])).cfg
+        cfg = resolve(train.parse([*self.arguments(trainer), "TEST.CLASSES", test_classes])).cfg
         real = TRAINER_REGISTRY.get(trainer)
 
         class WithArrays(real):

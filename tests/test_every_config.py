@@ -160,18 +160,18 @@ def test_protocols_name_what_exists(file):
     data = protocol.load_protocol(file.stem)
     assert set(data["datasets"]) <= {f.stem for f in DATASET}
     assert set(data.get("methods", ())) <= set(protocol.methods())
-    words = "roles seeds shots stages task name datasets methods set axis source source_names targets"
+    words = "test_classes seeds shots stages task name datasets methods set axis source source_names targets"
     assert set(data) <= set(words.split())
     assert ("axis" in data) == ("set" in data)
     for key, values in data.get("set", {}).items():
         assert [settings("ZeroshotCLIP", key, value).origins[key] for value in values] == ["command line"] * len(values)
-    assert set(data["roles"].values()) <= {"trained", "transferred"}
+    assert set(data["test_classes"].values()) <= {"seen", "unseen"}
     assert len(set(data["seeds"])) == len(data["seeds"]) and all(shots > 0 for shots in data["shots"])
     for stage in data["stages"].values():
         assert stage.get("evaluates", "train") in data["stages"]
         options = [str(part) for pair in stage["options"].items() for part in pair]
         cfg = settings("ZeroshotCLIP", "TASK", data["task"], *options).cfg
-        assert cfg.TEST.ROLE in data["roles"].values()
+        assert cfg.TEST.CLASSES in data["test_classes"].values()
 
 
 def test_templates_have_one_place_for_the_name():

@@ -137,7 +137,7 @@ def test_evaluation_on_other_classes(finished):
     if "eval_novel/logits" not in case.arrays:
         assert not trainer.method.transfers
         return
-    other = build(case, trainer.output_dir, "transferred", "novel_classnames")
+    other = build(case, trainer.output_dir, "unseen", "novel_classnames")
     other.load_model(trainer.output_dir)
     close(other.model_inference(case["test/images"]), case["eval_novel/logits"], LOGITS, "prediction")
 
@@ -166,7 +166,7 @@ def test_gda_clip(name, tmp_path):
         close(trainer.model_inference(case["test/images"]), case["eval/logits"], limit, "prediction")
     if "eval_novel/logits" not in case.arrays:
         return
-    other = build(case, tmp_path, "transferred", "novel_classnames")
+    other = build(case, tmp_path, "unseen", "novel_classnames")
     other.load_model(tmp_path)
     found, means, inverse = of_others(other.method.f, other.method.t)
     for own, key in ((found.weight, "W"), (found.bias, "b"), (inverse, "cov_inv"), (means, "mu")):

@@ -47,10 +47,7 @@ class TwoStageMethod(Method):
 
     per_class = ("classifier",)
     rules = ("classifier", "tuned text encoder")
-
-    @classmethod
-    def tied_to_classes(cls, settings) -> bool:
-        return True  # by the classifier
+    tied = True  # by the classifier
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
@@ -82,6 +79,9 @@ class TwoStageMethod(Method):
             return self.low_rank.image_output(self.clip, images)
         with self.adapted():
             return self.clip.visual(self.clip.images(images))
+
+    def adapted_features(self, images: Tensor) -> dict[str, Tensor]:
+        return {"adapted": l2_normalize(self.image_output(images))}
 
     def text_features(self) -> Tensor:
         """Normalized text features (C, E)."""
@@ -144,6 +144,7 @@ class TwoStage(IterationTrainer):
 
     method_class = TwoStageMethod
     settings_node = "TWOSTAGE"
+    settings_source = "FarinaMatteo/rethinking_fewshot_vlms main.py"
     checkpoint_folder = "two_stage"
     defaults = {
         "PEFT": Setting(

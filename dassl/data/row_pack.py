@@ -133,7 +133,9 @@ def make_room(folder: Path, name: str, needed: int, limit: int) -> None:
         OSError: the pack alone is over the limit, or the disk has no room for it.
     """
     if needed > limit:
-        raise OSError(f"they would take {needed / GIB:.1f} GiB, the limit DATALOADER.CACHE_GIB is {limit / GIB:.1f}")
+        raise OSError(
+            f"they would take {needed / GIB:.1f} GiB, the limit DATALOADER.CACHE_DISK_GIB is {limit / GIB:.1f}"
+        )
     if not folder.is_dir() or (folder / name).is_file():
         return
     remove_half_made(folder)

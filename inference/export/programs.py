@@ -15,7 +15,6 @@ from torch.export import Dim, ExportedProgram
 
 from inference.predictor import Predictor
 from safeio.atomic import atomic_write, naming
-from trainers.cocoop import CoCoOpMethod
 
 INPUT, OUTPUT = "images", "logits"
 """Names of the tensors of an exported program: (B, 3, S, S), normalised images, to (B, C)."""
@@ -52,7 +51,7 @@ def encoder(predictor: Predictor) -> AdaptedEncoder:
     Raises:
         ExportError: the method's text depends on the image, or the computation is not in float32.
     """
-    if isinstance(predictor.method, CoCoOpMethod):
+    if predictor.method.conditional:
         raise ExportError(
             f"{predictor.run.record['method']} cannot be exported as a program: its class prompts are made anew for "
             "each image, so there is no class matrix to put into the file. Possible is --format safetensors"

@@ -122,7 +122,7 @@ def _summary(runs: Sequence[Run]) -> str:
         "seed": {run.seed for run in runs},
     }
     told = [f"{len(names)} {name}{'' if len(names) == 1 else 's'}" for name, names in counted.items()]
-    rules = {f"{run.record['role']} ({why})" for run in runs if (why := run.record.get("role_reason"))}
+    rules = {f"{run.record['test_classes']} ({why})" for run in runs if (why := run.record.get("test_classes_reason"))}
     rules_told = [f"prediction rule: {'; '.join(sorted(rules))}"] if rules else []
     return ", ".join([*told, *sorted({run.line.backbone for run in runs} - {""}), *rules_told])
 

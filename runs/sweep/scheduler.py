@@ -11,7 +11,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Protocol
 
-from runs.protocol import Run
+from runs.protocol import PlannedRun
 from runs.record import COMPLETE, FAILED, INTERRUPTED, RUNNING, read_record
 from runs.sweep.process import IN_USE, last_line
 from safeio.lock import in_use
@@ -47,9 +47,9 @@ class Executor(Protocol):
 class Display(Protocol):
     """What shows how far a sweep is."""
 
-    def started(self, run: Run) -> None: ...
+    def started(self, run: PlannedRun) -> None: ...
 
-    def ended(self, run: Run, state: State) -> None: ...
+    def ended(self, run: PlannedRun, state: State) -> None: ...
 
     def tick(self) -> None: ...
 
@@ -111,9 +111,9 @@ class Drive:
 
     def __init__(
         self,
-        runs: Sequence[Run],
+        runs: Sequence[PlannedRun],
         output: Path,
-        command: Callable[[Run], Sequence[str]],
+        command: Callable[[PlannedRun], Sequence[str]],
         executor: Executor,
         display: Display,
         retry_failed: bool = False,
@@ -125,8 +125,8 @@ class Drive:
         self._sorter = TopologicalSorter(
             {run.folder: [run.model_folder] if run.model_folder in self.runs else [] for run in runs}
         )
-        self._ready: list[Run] = []
-        self._waiting: dict[Future, Run] = {}
+        self._ready: list[PlannedRun] = []
+        self._waiting: dict[Future, PlannedRun] = {}
 
     def run(self) -> dict[str, State]:
         """Run them; returns the states."""

@@ -104,7 +104,7 @@ def test_runs_of_no_protocol_are_named(make, printed):
 def test_choosing(make, printed, tmp_path):
     for method in ("MMRL", "CoOp"):
         make.base2new(method, "EuroSAT", [95.0] * 3, [70.0] * 3)
-    status, text, _ = printed("--methods", "CoOp", "--out", tmp_path / "made" / "table.txt")
+    status, text, _ = printed("--methods", "CoOp", "--output", tmp_path / "made" / "table.txt")
     assert status == 0 and text.strip() == str(tmp_path / "made" / "table.txt")
     shown = (tmp_path / "made" / "table.txt").read_text()
     assert "CoOp" in shown and "MMRL" not in shown
@@ -191,9 +191,9 @@ def test_columns_that_no_table_has_are_an_error(make, printed):
 @pytest.mark.parametrize("layout", ["records", "paper"])
 def test_every_format_says_which_prediction_rule_was_used(form, layout, make, capsys):
     for part, value in (("base", 80.0), ("new", 70.0)):
-        make("MMRL", "EuroSAT", value, 1, part, role_reason="roles of base2new.yaml")
+        make("MMRL", "EuroSAT", value, 1, part, test_classes_reason="protocol base2new.yaml")
     assert report.main([str(make.root), "--format", form, "--layout", layout]) == 0
     text = capsys.readouterr().out
     text = (make.root / "report.html").read_text() if form == "html" else text
-    rule = "Prediction rule: trained for base, transferred for new (roles of base2new.yaml)."
+    rule = "Prediction rule: seen for base, unseen for new (protocol base2new.yaml)."
     assert rule in " ".join(text.split())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runs.protocol import Run
+from runs.protocol import PlannedRun
 
 SCRIPT = """
 import json, os, signal, sys, time
@@ -57,7 +57,7 @@ end("complete", 0, metrics={"accuracy": 50.0}, parameters_sha256="0" * 64)
 @pytest.fixture
 def job():
     """Folder, and folder of the run that is tested -> a run."""
-    return lambda folder, model_folder=None: Run("MMRL", "openmoji", 1, "emoji", folder, model_folder, {})
+    return lambda folder, model_folder=None: PlannedRun("MMRL", "openmoji", 1, "emoji", folder, model_folder, {})
 
 
 @pytest.fixture

@@ -57,12 +57,14 @@ def describe(clip: FrozenCLIP) -> str:
     return f"{type(model.visual).__name__}, {sizes}, weights {crc:08x}"
 
 
-def check_loaded(saved: Mapping[str, Any], own: Mapping[str, Any], role: str, transfers: bool, source: str) -> None:
+def check_loaded(
+    saved: Mapping[str, Any], own: Mapping[str, Any], test_classes: str, transfers: bool, source: str
+) -> None:
     """Refuse a checkpoint that this run cannot be tested with.
 
     Args:
         saved: of the checkpoint, as `identity` made it; own: of this run.
-        role: TEST.ROLE; transfers: whether the method predicts classes that it was not trained on.
+        test_classes: TEST.CLASSES; transfers: whether the method predicts classes that it was not trained on.
         source: the checkpoint's name.
 
     Raises:
@@ -76,10 +78,10 @@ def check_loaded(saved: Mapping[str, Any], own: Mapping[str, Any], role: str, tr
     if not transfers and list(saved["classes"]) != list(own["classes"]):
         advice = f"{own['method']} with these settings learns something for each class: test it on those it learned."
         raise CheckpointMismatch(_told(source, [_classes(saved, own)], advice))
-    if role == "trained" and unknown:
+    if test_classes == "seen" and unknown:
         advice = (
             f"It was not trained on {unknown[0]!r}{f' and {len(unknown) - 1} others' if unknown[1:] else ''}, but "
-            f"TEST.ROLE is 'trained', the prediction rule for trained classes: set TEST.ROLE transferred, or leave it "
+            f"TEST.CLASSES is 'seen', the prediction rule for trained classes: set TEST.CLASSES unseen, or leave it "
             f"out and give the TASK and DATASET.SUBSAMPLE_CLASSES of the test."
         )
         raise CheckpointMismatch(_told(source, [_classes(saved, own)], advice))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, islice
+from itertools import islice
 
 from dassl.engine.batch_loop import zip_lazily
 from dassl.optim.lr_schedule import EpochScheduler
@@ -52,7 +52,6 @@ class IterationTrainer(ClipTrainer):
             for stage, length in enumerate(lengths)
             for done in range(0, length, self.passes)
         ]
-        self.stage_starts = list(accumulate((0, *lengths)))
         self.max_epoch = len(self.plan)
         return EpochScheduler(self.optim, CosineStages(lengths))
 

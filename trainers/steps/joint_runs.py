@@ -56,7 +56,7 @@ class WaitingStep:
         wait(BackwardRequest(trainer, losses))
 
 
-class OnePass:
+class JointPass:
     """What `in_lockstep` gives runs that wait for their losses and gradients.
 
     Args:
@@ -216,12 +216,20 @@ class LossesOf(nn.Module):
         return values, weights, losses.logits
 
 
+class Values(dict):
+    """Settings to read, by attribute or by key; unlike a yacs node it may hold tensors."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in self:
+            raise AttributeError(name)
+        return self[name]
+
+
 @contextmanager
 def changed(method: Method, settings: dict[str, Any]) -> Iterator[None]:
     """The method under other values of some settings."""
     own = method.settings
-    method.settings = own.clone()
-    dict.update(method.settings, settings)  # the node itself takes no tensors
+    method.settings = Values({**own, **settings})
     try:
         yield
     finally:

@@ -57,7 +57,7 @@ def study(tmp_path_factory):
     ids=lambda words: " ".join(words[:3]),
 )
 def test_a_whole_study_compiles_and_fits(study, tmp_path, document, words):
-    assert report.main([str(study), "--format", "latex", *words, "--out", str(tmp_path / "t.tex")]) == 0
+    assert report.main([str(study), "--format", "latex", *words, "--output", str(tmp_path / "t.tex")]) == 0
     assert too_large(compiled((tmp_path / "t.tex").read_text(), document, tmp_path)) == []
 
 
@@ -67,7 +67,7 @@ def test_names_and_notes_that_look_like_commands_compile(make, tmp_path):
         make.base2new(name, name, [95.0] * 2, [70.0] * 3)
     make.base2new("MMRL", "EuroSAT", [95.0] * 3, [70.0] * 3)  # always with a footnote, [1]
     for layout in ("paper", "records"):
-        words = ["--format", "latex", "--layout", layout, "--out", str(tmp_path / "t.tex")]
+        words = ["--format", "latex", "--layout", layout, "--output", str(tmp_path / "t.tex")]
         assert report.main([str(make.root), *words]) == 0
         compiled((tmp_path / "t.tex").read_text(), DOCUMENTS["plain article"], tmp_path)
 
