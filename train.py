@@ -111,7 +111,7 @@ def check_named(builder: ConfigBuilder) -> None:
 
 
 def record_fields(builder: ConfigBuilder, args: argparse.Namespace) -> dict:
-    """What a record says of a run before it starts."""
+    """Return the fields of a run's record before it starts."""
     cfg, plain = builder.cfg, builder.plain()
     return {
         "method": cfg.TRAINER.NAME,

@@ -120,6 +120,6 @@ def load_record(folder: str | Path) -> dict[str, Any]:
 
 
 def is_complete(folder: str | Path) -> bool:
-    """Whether the run in this folder is done; a folder without a record never is."""
+    """Return whether the run in this folder is complete; a folder without a record never is."""
     record = read_record(folder)
     return record is not None and record.get("status") == COMPLETE

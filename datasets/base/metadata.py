@@ -1,4 +1,4 @@
-"""What is known of the benchmarks: expected numbers (facts.csv) and where they come from (sources.yaml)."""
+"""Metadata of the benchmarks: expected numbers (facts.csv) and their origin (sources.yaml)."""
 
 from __future__ import annotations
 
