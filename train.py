@@ -30,7 +30,7 @@ import trainers  # noqa: F401  (registers the methods)
 from dassl.config import ConfigBuilder, ConfigError
 from dassl.data.datasets import DATASET_REGISTRY
 from dassl.engine import TRAINER_REGISTRY, TrainerBase, build_trainer
-from dassl.engine.distributed import joined, started
+from dassl.engine.distributed import process_group, started
 from dassl.engine.stop import Stopped, StopRequest
 from dassl.utils import collect_env_info, set_random_seed, setup_logger
 from dassl.utils.checkpoint import newest_epoch
@@ -38,7 +38,7 @@ from dassl.utils.environment import compute_as, machine, prepare_cpu_memory, set
 from dassl.utils.layers import parameters_sha256
 from dassl.utils.logger import Labelled
 from dassl.utils.phases import phase
-from datasets.base.metadata import read_sources
+from datasets.base.metadata import lists_of, read_sources
 from datasets.base.splits import dataset_folder, existing_folder
 from datasets.own.read import existing
 from runs.protocol import PlanError, published_options
@@ -58,8 +58,8 @@ from trainers.base.plugins import PLUGINS
 from trainers.base.preflight import problems
 from trainers.base.settings import CONFIGS, config_path, keys_like, nodes_of_others, resolve, without_effect
 from trainers.base.trainer import ClipTrainer
-from trainers.steps.distributed import share_run
-from trainers.steps.joint_runs import OnePass, WaitingStep
+from trainers.steps.distributed import distribute
+from trainers.steps.joint_runs import JointPass, WaitingStep
 from trainers.steps.lockstep import in_lockstep
 
 __all__ = ["main", "one", "parse", "problems", "resolve"]
@@ -111,7 +111,7 @@ def check_named(builder: ConfigBuilder) -> None:
 
 
 def record_fields(builder: ConfigBuilder, args: argparse.Namespace) -> dict:
-    """What a record says of a run before it starts."""
+    """Return the fields of a run's record before it starts."""
     cfg, plain = builder.cfg, builder.plain()
     return {
         "method": cfg.TRAINER.NAME,
@@ -122,7 +122,7 @@ def record_fields(builder: ConfigBuilder, args: argparse.Namespace) -> dict:
         "swept": {key: reduce(getitem, key.split("."), plain) for key in cfg.SWEPT},
         "task": cfg.TASK,
         "subsample_classes": cfg.DATASET.SUBSAMPLE_CLASSES,
-        "role": cfg.TEST.ROLE,
+        "test_classes": cfg.TEST.CLASSES,
         "shots": cfg.DATASET.NUM_SHOTS,
         "seed": cfg.SEED,
         "model_dir": args.model_dir,
@@ -132,7 +132,7 @@ def record_fields(builder: ConfigBuilder, args: argparse.Namespace) -> dict:
         "versions": versions(),
         "machine": machine("cuda" if cfg.USE_CUDA and torch.cuda.is_available() else "cpu"),
         "code": code_version(),
-        "data": data_of(cfg.DATASET.ROOT, cfg.DATASET.NAME == "Folder"),
+        "data": data_of(cfg.DATASET.ROOT, cfg.DATASET.NAME == "Folder", lists_of(cfg.DATASET.NAME)),
         "config": plain,
         "origins": builder.origins,
         "unverified": unverified_settings(args, builder),
@@ -187,13 +187,14 @@ def run(
     finally:
         trainer.notify("on_run_end", metrics)
     models = [trainer._models[name] for name in trainer.get_model_names()]
-    role, rule = prediction_rule(trainer, builder)
+    test_classes, rule = prediction_rule(trainer, builder)
     if metrics:
-        print(f"Prediction rule: {role} ({rule})")
+        print(f"Prediction rule: {test_classes} ({rule})")
     record.complete(
         metrics,
-        role=role,
-        role_reason=rule,
+        data={**record.content["data"], "lists": data_of(cfg.DATASET.ROOT, False, lists_of(cfg.DATASET.NAME))["lists"]},
+        test_classes=test_classes,
+        test_classes_reason=rule,
         trainable_params=sum(p.numel() for model in models for p in model.parameters() if p.requires_grad),
         parameters_sha256=parameters_sha256(models),
         skipped_steps=getattr(trainer, "skipped_steps", 0),
@@ -306,21 +307,21 @@ def together(args: argparse.Namespace) -> int:
             return 1
 
     with shared_weights(), stop.listening():
-        return max(in_lockstep([partial(labelled, own) for own in apart(args)], OnePass()))
+        return max(in_lockstep([partial(labelled, own) for own in apart(args)], JointPass()))
 
 
-def shared(args: argparse.Namespace) -> int:
+def distributed(args: argparse.Namespace) -> int:
     """One of the processes that torchrun has started for a run; only the first keeps what it writes and says."""
     if args.seeds:
         print("error: --seeds trains several runs in one process, torchrun one run in several: choose", file=sys.stderr)
         return 2
     end_with_parent(os.getppid())  # torchrun, which when killed could not end its processes
-    with joined() as number:
+    with process_group() as number:
         if number == 0:
-            return one(args, share_run)
+            return one(args, distribute)
         with TemporaryDirectory() as scratch, open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
             args.opts = [*args.opts, "OUTPUT_DIR", scratch]
-            return one(args, share_run)
+            return one(args, distribute)
 
 
 @command
@@ -338,7 +339,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     prepare_cpu_memory()
     phase.begin()
     if started() > 1:
-        return shared(args)
+        return distributed(args)
     return together(args) if args.seeds else one(args)
 
 
