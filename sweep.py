@@ -149,7 +149,7 @@ def declared_ranges(method: str) -> dict[str, str]:
 
 
 def command_of(run: PlannedRun, args: argparse.Namespace) -> list[str]:
-    """What comes behind `python` for one run, in any working folder: a cluster's machine has another."""
+    """Return the arguments of `python` for one run, valid in any working folder: a cluster's machine has another."""
     root = Path(args.root).expanduser().absolute()
     return [*TRAIN, *run.arguments(args.output.absolute(), str(root), ["--track", *args.track] if args.track else [])]
 
@@ -218,7 +218,7 @@ def ready(args: argparse.Namespace, runs: Sequence[PlannedRun]) -> bool:
 
 
 def in_vain(run: PlannedRun, settings: Any) -> Iterator[str]:
-    """What is swept although the method does not read it, by what the method says of itself."""
+    """Yield the swept settings that the method does not read, by its own declaration."""
     from dassl.engine import TRAINER_REGISTRY
 
     trainer = TRAINER_REGISTRY.get(run.trainer)
@@ -230,7 +230,7 @@ def in_vain(run: PlannedRun, settings: Any) -> Iterator[str]:
 
 
 def make_executor(args: argparse.Namespace) -> Executor:
-    """What runs the runs.
+    """Return the executor of the runs.
 
     Raises:
         PlanError: it is not installed, or there is no such cluster.
@@ -271,7 +271,7 @@ def execute(args: argparse.Namespace, runs: Sequence[PlannedRun], executor: Exec
 
 
 def summary(states: Mapping[str, State]) -> str:
-    """How many runs stand where."""
+    """Return the number of runs in each state."""
     counts = Counter(state.status for state in states.values())
     return f"{len(states)} runs: " + ", ".join(f"{count} {status}" for status, count in counts.most_common())
 

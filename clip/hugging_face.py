@@ -24,13 +24,13 @@ PREFIX = "hf:"
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 FILES = ("model.safetensors", "pytorch_model.bin")
 INDEXES = tuple(f"{file}.index.json" for file in FILES)
-"""Of weights in several files: which tensor is in which."""
+"""Index of weights that are split over several files: tensor -> file."""
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 TEXT_DEFAULTS = {"hidden_size": 512, "num_hidden_layers": 12, "num_attention_heads": 8}
 VISION_DEFAULTS = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "image_size": 224,
                    "patch_size": 32}  # fmt: skip
-"""Of `CLIPConfig`: a config.json leaves out what equals them."""
+"""Defaults of `CLIPConfig`, which a config.json may leave out."""
 ACTIVATIONS: dict[str, type[nn.Module]] = {"quick_gelu": QuickGELU, "gelu": nn.GELU}
 LAYER_NORM_EPS = 1e-5
 

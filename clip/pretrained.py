@@ -1,4 +1,4 @@
-"""Which CLIPs there are, and where their files lie: inside the repository, in the cache folder, or on the
+"""Known CLIPs and the places of their files: inside the repository, in the cache folder, or on the
 web."""
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def available_models() -> list[str]:
 
 
 def cache_folder(root: str | os.PathLike | None = None) -> Path:
-    """Where downloaded weights are kept: `root`, else `$CLIP_CACHE`, else `~/.cache/clip`."""
+    """Return the folder of downloaded weights: `root`, else `$CLIP_CACHE`, else `~/.cache/clip`."""
     named = root or os.environ.get(CACHE_VARIABLE)
     return Path(named).expanduser() if named else home_cache() / "clip"
 
@@ -82,7 +82,7 @@ def weights_file(name_or_path: str | os.PathLike, root: str | os.PathLike | None
 
 
 def unknown(name: str) -> str | None:
-    """What to tell who gave a name that is neither a model's nor a file's; None if it is one of them."""
+    """Return the message for a name that is neither a model's nor a file's; None if it is one of them."""
     names = available_models()
     if name in names or Path(name).expanduser().is_file():
         return None

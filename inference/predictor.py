@@ -102,7 +102,7 @@ class Predictor:
 
     @property
     def reduced(self) -> bool:
-        """Whether the run's own number type is not available on this device."""
+        """Return whether another number type than the run's is used on this device."""
         return self.precision.name != self.run.precision
 
     @classmethod

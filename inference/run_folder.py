@@ -32,11 +32,11 @@ from trainers.base.settings import declared
 from trainers.base.trainer import ClipTrainer
 
 FIELDS: dict[str, Any] = {"method": str, "config": dict, "classes": (list, type(None))}
-"""What is needed of a record; those of older versions have no classes."""
+"""Fields that a record must have; those of older versions have no classes."""
 HUB_CONFIG, HUB_WEIGHTS, HUB_LIBRARY = "config.json", "model.safetensors", "mmrl"
 """Files of a folder made for a model hub, and the name in its config that says so."""
 SHOWN = 5
-"""How many folders a message names."""
+"""Number of folders that a message names."""
 
 
 class RunError(UserError, ValueError):
@@ -45,7 +45,7 @@ class RunError(UserError, ValueError):
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """What a run left.
+    """A finished run, read from its folder.
 
     Attributes:
         folder: where it lies; record: the content of its run.json; cfg: its settings, not frozen.
@@ -66,7 +66,7 @@ class TrainedRun:
 
     @property
     def complete(self) -> bool:
-        """Whether the run ended as it should."""
+        """Return whether the run is complete."""
         return self.record.get("status") == COMPLETE
 
     @property
@@ -176,7 +176,7 @@ def _not_a_run(folder: Path) -> str:
 
 
 def _classes_of_dataset(cfg: CfgNode, folder: Path) -> list[str]:
-    """Where neither record nor checkpoint has the names: those of an older version."""
+    """Return the class names of a run of an older version, whose record and checkpoint lack them."""
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             return build_dataset(cfg).classnames

@@ -141,7 +141,7 @@ def _alike(runs: Sequence[Run]) -> list[list[Run]]:
 
 
 def time_taken(runs: Sequence[Run]) -> str:
-    """What all complete runs took one after the other, by protocol; of seeds in one pass each counts with the whole."""
+    """Return the total time of complete runs by protocol; each of several seeds in one pass counts with the whole."""
     seconds: dict[str, list[float]] = defaultdict(list)
     for run in runs:
         if (took := _seconds(run)) is not None:
@@ -181,12 +181,12 @@ def _cell(runs: list[Run], seeds: Sequence[int] | None, metric: str, digits: int
 
 
 def _comparable(line: Line) -> bool:
-    """Whether a line has the published backbone and settings."""
+    """Return whether a line has the published backbone and settings."""
     return line.backbone == reference_results.BACKBONE and not line.swept and not line.fixed
 
 
 def _timing_notes(run: Run) -> list[str]:
-    """Why a run's seconds are not those of an undisturbed run of its own."""
+    """Return the reasons why a run's seconds are not those of an undisturbed run; empty if they are."""
     notes = []
     if (together := run.number("efficiency", "runs_in_process") or 1) > 1:
         notes.append(f"{together:g} seeds were run in one pass: the time and memory are the pass's, not one run's.")

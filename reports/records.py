@@ -33,12 +33,12 @@ FIELDS = {
     **dict.fromkeys(("seed", "shots"), int),
     **dict.fromkeys(("swept", "config", "metrics", "timing", "efficiency", "calibration", "unverified"), dict),
 }
-"""What is read of a record, and its type; each may be missing but the first three."""
+"""Fields read from a record, and their types; all but the first three may be missing."""
 
 
 @dataclass(frozen=True, order=True)
 class Line:
-    """What makes a row of a table: runs that differ in any of it are never averaged.
+    """Key of a row of a table: runs that differ in any part of it are never averaged.
 
     Attributes:
         preset: "paper", "fair", or "" in records without it.
@@ -94,13 +94,13 @@ class Run:
 
     @property
     def device(self) -> str:
-        """What it ran on; "" if the record does not say."""
+        """Return the machine it ran on; "" if the record does not say."""
         found = (self.record.get("efficiency") or {}).get("device")
         return found if isinstance(found, str) else ""
 
     @property
     def trained(self) -> bool:
-        """Whether this run trained what it tested."""
+        """Return whether this run trained the parameters that it tested."""
         return self.part in ("base", "all", "source")
 
 
@@ -202,7 +202,7 @@ def _part(protocol: str, record: dict[str, Any]) -> str:
 
 
 def in_no_table(run: Run) -> bool:
-    """Whether a complete run belongs to none of the protocols that have a table, or to no cell of it."""
+    """Return whether a complete run belongs to no protocol that has a table, or to no cell of it."""
     return run.complete and (run.protocol not in TABLES or run.part not in TABLES[run.protocol])
 
 
@@ -219,7 +219,7 @@ def load_once(protocol: str) -> dict[str, Any]:
 
 @cache
 def takes_part(method: str, protocol: str, stage: str) -> bool:
-    """Whether a method has runs of a protocol's stage; of a method that is not known here, yes."""
+    """Return whether a method has runs of a protocol's stage; True for methods that are unknown here."""
     try:
         return stage in stages_of(protocol, method)
     except PlanError:

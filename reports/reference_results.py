@@ -62,7 +62,7 @@ class CellKey:
 
 @dataclass(frozen=True)
 class Reference:
-    """What was printed of a cell: the published figure, and one number for everybody who ran it again.
+    """Printed figures of a cell: the published one, and one number for everybody who ran it again.
 
     Attributes:
         reruns: in ascending order; of several runs of one group the mean.
@@ -105,7 +105,7 @@ def methods_of(table: str) -> list[str]:
 
 
 def _reruns(table: str, key: CellKey) -> dict[str, list[Figure]]:
-    """Who ran a cell again -> their figures."""
+    """Return the reruns of a cell: who ran it -> their figures."""
     found: dict[str, list[Figure]] = defaultdict(list)
     for one in _table(table).get(key, ()):
         if one.reported_by:
@@ -176,7 +176,7 @@ def _table(table: str) -> dict[CellKey, list[Figure]]:
 
 
 def _is_h_of_averages(found: dict[CellKey, list[Figure]], key: CellKey, h: Figure) -> bool:
-    """Whether a printed average H is that of the average base and new; if not, it is the mean of the datasets' H."""
+    """Return whether a printed average H is that of the average base and new, not the mean of the datasets' H."""
     halves = [
         one.value
         for part in ("base", "novel")

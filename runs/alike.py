@@ -31,7 +31,7 @@ def without_effect(runs: Sequence[PlannedRun], output: Path) -> Iterator[tuple[s
 
 
 def _result(folder: Path) -> Any:
-    """What a run learned and scored; None if it is not complete or its record is too old to say."""
+    """Return the checksum of what a run learned and its metrics; None if it is incomplete or its record too old."""
     record = read_record(folder) or {}
     if record.get("status") != COMPLETE or "parameters_sha256" not in record:
         return None
@@ -39,6 +39,6 @@ def _result(folder: Path) -> Any:
 
 
 def _all_but(run: PlannedRun, key: str) -> str:
-    """What has to be the same of two runs that differ in one key only."""
+    """Return the part of a run that must be equal in two runs that differ in one key only."""
     options = {name: value for name, value in run.options.items() if name != key}
     return str((run.trainer, run.dataset, run.seed, run.cfg, sorted((k, str(v)) for k, v in options.items())))

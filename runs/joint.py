@@ -22,7 +22,7 @@ def groups_alike(runs: Iterable[PlannedRun]) -> list[list[PlannedRun]]:
 
 
 def can_join(run: PlannedRun, other: PlannedRun) -> bool:
-    """Whether both train, under the same settings, into folders `seed<number>` beside one another."""
+    """Return whether both runs train under the same settings into neighbouring folders `seed<number>`."""
     folders = [PurePosixPath(each.folder) for each in (run, other)]
     names = [f"seed{each.seed}" for each in (run, other)]
     return (

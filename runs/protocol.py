@@ -125,7 +125,7 @@ def methods() -> list[str]:
 
 
 def protocols_of(trainer: str) -> dict[str, Any]:
-    """How a method runs each protocol: its config by dataset, options, stages."""
+    """Return a method's settings for each protocol: its config by dataset, options, stages."""
     trainer = choose("method", trainer, methods())
     return read(CONFIGS / "trainers" / trainer / "protocols.yaml")
 
@@ -136,7 +136,7 @@ def stages_of(protocol: str, trainer: str) -> list[str]:
 
 
 def _settings(protocol: str, trainer: str) -> dict[str, Any]:
-    """How a method runs one protocol."""
+    """Return a method's settings for one protocol."""
     of_method, protocol = protocols_of(trainer), load_protocol(protocol)["name"]
     if protocol not in of_method:
         raise PlanError(f"{trainer} has no settings for {protocol}; see configs/trainers/{trainer}/protocols.yaml.")

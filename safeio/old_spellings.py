@@ -21,10 +21,10 @@ SETTINGS = {
     "DATALOADER.CACHE_MIB": Renamed("DATALOADER.CACHE_MEMORY_GIB", lambda value: float(value) / 1024),
 }
 FIELDS = {"role": "test_classes", "role_reason": "test_classes_reason"}
-"""Of a run's record."""
+"""Fields of a run's record: former name -> present name."""
 
 OPTIONS = {"--shard": "--only", "--output": "--out"}
-"""Of command lines: the present one, the former one."""
+"""Options of command lines: present spelling -> former spelling."""
 
 
 def spellings(option: str) -> tuple[str, ...]:

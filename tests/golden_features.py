@@ -24,7 +24,7 @@ VALUES = {"fewshot": "few_shot", "1/N": -1.0}
 
 
 def options(case: Case) -> dict[str, Any]:
-    """What the case's configuration is in ours, beside what every case has."""
+    """Return the case's settings under our names, beside those of every case."""
     config, optimiser = case.about["config"], case.about.get("optimizer", {})
     node = TRAINER_REGISTRY.get(case.about["method"]).settings_node
     found = {f"TRAINER.{node}.{ours}": config[theirs] for theirs, ours in SETTINGS.items() if theirs in config}

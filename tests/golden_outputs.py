@@ -1,4 +1,4 @@
-"""What golden cases store of a forward pass, from the real methods, under the stored names."""
+"""Outputs of a forward pass that golden cases store, from the real methods, under the stored names."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """The shape of the source: who may import whom, no cycles, short files and functions, no forbidden calls, lint."""
 
 import ast
+import re
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
@@ -104,6 +105,14 @@ def test_no_import_cycles():
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         pytest.fail(f"import cycle: {' <- '.join(error.args[1])}")
+
+
+def test_docstrings_begin_with_a_verb_or_a_noun():
+    """Not with a question's word: "Return whether ...", "Rules for ...", and never What, Of, How, Whether."""
+    begins = re.compile(r'"""(?:What|Of|How|Whether|Why|Who|Which|When|Where)\b.*')
+    python = [f for f in PROJECT.rglob("*.py") if not {".git", ".venv", "output", "build"} & set(f.parts)]
+    found = {str(f.relative_to(PROJECT)): begins.findall(f.read_text(encoding="utf-8")) for f in python}
+    assert not {name: lines for name, lines in found.items() if lines}
 
 
 def test_files_are_short():

@@ -96,7 +96,7 @@ def read(file: Path) -> dict:
 
 
 def in_file(method: str, cfg: str) -> dict:
-    """What the published file `cfg` of a method sets, by dotted key."""
+    """Return the settings in the published file `cfg` of a method, by dotted key."""
     values = COMMON | {f"TRAINER.{{}}.{k}": v for k, v in ONLY[method].items()}
     values |= dict(zip(COLUMNS, DIFFERING[method, cfg], strict=True))
     return {key.format(method): value for key, value in values.items()}
@@ -148,7 +148,7 @@ def test_method_protocols_name_what_exists(file):
 
 @pytest.mark.parametrize("file", METHOD_PROTOCOLS, ids=name_of)
 def test_no_run_is_planned_that_would_be_refused(file):
-    """What cannot predict other classes is not tested on them by `--methods all`."""
+    """Methods that cannot predict other classes are not tested on them by `--methods all`."""
     if TRAINER_REGISTRY.get(file.parent.name).method_class.transfers:
         pytest.skip("it transfers")
     for name in ("base2new", "cross_dataset", "domain_generalization"):

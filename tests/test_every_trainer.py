@@ -236,7 +236,7 @@ def checkpoints(folder: Path) -> dict[str, dict]:
 
 
 def same(one, other) -> bool:
-    """Whether nested containers hold the same tensors and values."""
+    """Return whether nested containers hold the same tensors and values."""
     if isinstance(one, torch.Tensor):
         return torch.equal(one, other)
     if isinstance(one, dict):
@@ -318,7 +318,7 @@ def test_small_numbers(name, options, workshop, tmp_path):
 
 @pytest.mark.parametrize("value", ["amp", "bf16"])
 def test_bfloat16_on_a_cpu(run, value, workshop, tmp_path):
-    """What float32 learned predicts about the same, and training works; bf16 is on a CPU what fp16 is on a GPU."""
+    """Float32 parameters predict about the same, and training works; bf16 on a CPU stands for fp16 on a GPU."""
     if run.name not in WITH_PRECISION:
         pytest.skip(f"{run.name} computes in float32 only")
     rough = build(workshop, run.name, "trained", *precision(run.name, value))

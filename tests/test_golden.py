@@ -163,7 +163,7 @@ def test_both_gradients_of_prograd(name: str):
 
 @pytest.mark.parametrize("name", cases({"MMRL", "MMRLpp", "ZeroshotCLIP", "CLIPAdapter"}))
 def test_templates_of_the_datasets(name: str):
-    """Of methods with CoOp's table; KgCoOp, ProGrad and TCP have their own."""
+    """Methods with CoOp's table; KgCoOp, ProGrad and TCP have their own."""
     about = described(name)
     assert dataset_template(about["dataset"]) == about["template"]
     if "ensemble_templates" in about:

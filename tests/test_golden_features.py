@@ -12,9 +12,9 @@ from trainers.gda_clip import ALPHAS, class_means, of_others
 
 STEPPING = {"ZSLP", "CLAP", "LPpp", "ProLIP"}
 LIMITS = {"ZSLP": PARAMETERS["sgd"], "CLAP": PARAMETERS["sgd"], "LPpp": 5e-5, "ProLIP": PARAMETERS["adam"]}
-"""Of parameters; LP++'s grow to size 10."""
+"""Limit for parameters; LP++'s grow to size 10."""
 GDA = 1e-4
-"""Of the largest element."""
+"""Limit relative to the largest element."""
 
 
 @pytest.fixture(params=cases(STEPPING), scope="module")

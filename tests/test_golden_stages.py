@@ -107,7 +107,7 @@ def test_predictions_of_both_rules(two_stages, tmp_path):
 
 @pytest.mark.parametrize("name", DROPOUT)
 def test_prediction_without_dropout(name, tmp_path):
-    """What is learned is the case's; nothing drops, and the updates are merged into the weights once."""
+    """Learned parameters are the case's; nothing drops, and the updates are merged into the weights once."""
     case = Case(name)
     trainer = case.build("CLIPLoRA", case.about["classnames"])
     own = parameters(trainer)

@@ -17,7 +17,7 @@ SMALL = ["--train-epoch", "1", "DATASET.NUM_SHOTS", "1", "DATASET.SUBSAMPLE_CLAS
 
 
 class UserError(NamedTuple):
-    """What was typed beside a right command line (SAVED, TMP: folders), the exit status, and what has to be said."""
+    """Words beside a right command line (SAVED, TMP: folders), the exit status, and parts of the message."""
 
     words: str
     status: int

@@ -1,4 +1,4 @@
-"""What a preset and the protocols' data make of a run's settings."""
+"""Effects of a preset and of the protocols' data on a run's settings."""
 
 import pytest
 import yaml

@@ -22,7 +22,7 @@ LOADS = {"script": "src", "img": "src", "link": "href", "iframe": "src", "source
 
 
 class Page(HTMLParser):
-    """What a page links to, what it loads, and what can be linked to in it."""
+    """Links of a page, files it loads, and its anchors."""
 
     def __init__(self, path: Path):
         super().__init__()

@@ -26,7 +26,7 @@ METRICS = {
     "cross_dataset": {"acc": "accuracy"},
 }
 USUAL_SHOTS = 16
-"""What `mmrl train` takes where no --shots are given."""
+"""Default of --shots in `mmrl train`."""
 TYPICAL = "caltech101"
 
 

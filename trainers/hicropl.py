@@ -29,7 +29,7 @@ from trainers.base.setting import Setting, precision
 from trainers.base.trainer import ClipTrainer
 
 HEADS = 8
-"""Of the proxies' and mappers' attention; a width that eight does not divide has as many as divide both."""
+"""Heads of the proxies' and mappers' attention; a width that eight does not divide has as many as divide both."""
 
 
 def attention(width: int) -> nn.MultiheadAttention:

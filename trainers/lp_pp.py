@@ -24,7 +24,7 @@ from trainers.base.method import Losses, Term, accuracy
 from trainers.base.setting import Setting, precision
 
 START_FACTOR = 250.0
-"""Of the class factors' start: so many times the training images' mean similarity to their own class."""
+"""Start of the class factors, as a multiple of the training images' mean similarity to their own class."""
 
 
 class LPppMethod(FeatureMethod):

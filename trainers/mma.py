@@ -99,7 +99,7 @@ class MMAMethod(CosineMethod):
         return super().published_name(name if module.endswith(".up") else f"{module}.0.{kind}")
 
     def branches(self, own: nn.ModuleDict) -> Branches:
-        """What is added to the blocks of one encoder."""
+        """Return the branches beside the blocks of one encoder."""
         return Branches(own, self.shared, self.settings.ADAPTER_SCALE)
 
     def class_features(self) -> Tensor:

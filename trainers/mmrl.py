@@ -115,7 +115,7 @@ class MMRLMethod(Method):
 
     @torch.no_grad()
     def forward_shared(self, images: Tensor) -> Paused:
-        """What the tuned and the frozen pass share: the layers below the first token."""
+        """Run the layers below the first token, which the tuned and the frozen pass share."""
         return self.clip.visual.forward_until(self.clip.images(images), to=self.image_layers[0])
 
     def losses(self, images: Tensor, labels: Tensor) -> Losses:

@@ -24,7 +24,7 @@ from trainers.base.setting import Setting, precision
 LOGIT_SCALE = 100.0
 """Logits are 100 * cosine; the trained temperature is not used."""
 VIEWS_AT_ONCE = 20
-"""How many views are read ahead."""
+"""Number of views that are read ahead."""
 
 
 class ProLIPMethod(FeatureMethod):

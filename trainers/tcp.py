@@ -24,11 +24,11 @@ from trainers.cocoop import bottleneck
 
 REPOSITORY = "htyao89/Textual-based_Class-aware_prompt_tuning"
 SCORE_WEIGHT = 8.0
-"""Of the distance to the zero-shot features; fixed in the published code, whose setting W is not read."""
+"""Weight of the distance to the zero-shot features; fixed in the published code, whose setting W is not read."""
 
 
 CONTEXT = "[ctx]"
-"""Where TEMPLATE has the learned context."""
+"""Mark of the learned context in TEMPLATE."""
 
 
 class ClassTokens:

@@ -33,7 +33,7 @@ from trainers.base.training_free import TrainingFreeTrainer
 LOGIT_SCALE = 100.0
 """Zero-shot logits are 100 * cosine; the trained temperature is not used."""
 SMALLEST = 0.1
-"""Where both search grids start."""
+"""Start of both search grids."""
 
 
 class TipAdapterMethod(FeatureMethod):

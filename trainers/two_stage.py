@@ -27,7 +27,7 @@ from trainers.base.setting import Setting, precision
 TEMPLATE = "a photo of a {}."
 """For every dataset, whatever its own template."""
 RANK, ALPHA = 2, 1.0
-"""Of PEFT lora, as in CLIP-LoRA."""
+"""Rank and scale of PEFT lora, as in CLIP-LoRA."""
 
 
 def tuned_names(clip: CLIP, peft: str) -> list[str]:
@@ -43,7 +43,7 @@ def tuned_names(clip: CLIP, peft: str) -> list[str]:
 
 
 class TwoStageMethod(Method):
-    """What is tuned of the encoders, and the classifier W (C, E), which exists from the second stage on."""
+    """Tuned parameters of the encoders, and the classifier W (C, E), which exists from the second stage on."""
 
     per_class = ("classifier",)
     rules = ("classifier", "tuned text encoder")

@@ -160,7 +160,7 @@ def remove_half_made(folder: Path) -> None:
 
 
 def _packs(folder: Path) -> Iterator[tuple[float, Path, int]]:
-    """When each pack was last used, its path, its bytes."""
+    """Yield the time of last use, the path and the size in bytes of each pack."""
     for path in (path for kind in ("crops", "features", HALF_MADE[1:]) for path in folder.glob(f"*.{kind}")):
         with contextlib.suppress(FileNotFoundError):  # another run made room meanwhile
             stat = path.stat()

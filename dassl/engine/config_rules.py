@@ -1,4 +1,4 @@
-"""What the values of the engine's keys must be, checked before any data is read.
+"""Rules for the engine's settings, checked before any data is read.
 
 Switches and free texts are not here: their type says all.
 """

@@ -29,12 +29,12 @@ class DistributedError(RuntimeError):
 
 
 def started() -> int:
-    """How many processes torchrun has started for this run; 1 without torchrun."""
+    """Return the number of processes that torchrun has started for this run; 1 without torchrun."""
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
 def processes() -> int:
-    """How many processes share this run now; 1 outside of `process_group`."""
+    """Return the number of processes that share this run now; 1 outside of `process_group`."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
@@ -73,7 +73,7 @@ def process_group() -> Iterator[int]:
 
 
 def from_first(content: Any) -> Any:
-    """What the first process has, in every process: tensors (then on the CPU), numbers, texts and containers."""
+    """Return the first process's content in every process: tensors (on the CPU), numbers, texts and containers."""
     if processes() == 1:
         return content
     file = io.BytesIO()
@@ -103,7 +103,7 @@ def broadcast_models(models: Iterable[nn.Module]) -> None:
 
 
 def agree_all(mine: bool) -> bool:
-    """Whether it is so in all processes."""
+    """Return whether all processes say yes."""
     answer = torch.tensor(int(mine))
     dist.all_reduce(answer, dist.ReduceOp.MIN)
     return bool(answer)

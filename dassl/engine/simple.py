@@ -268,7 +268,7 @@ class SimpleTrainer(TrainerBase):
         return batch["img"].to(self.device), batch["label"].to(self.device)
 
     def _best_result_so_far(self) -> float:
-        """Of an interrupted run, so that a worse epoch does not take the best one's place."""
+        """Best validation result of an interrupted run, so that a worse epoch does not take its place."""
         paths = [Path(self.output_dir) / name / BEST for name in self.get_model_names()]
         if not all(path.is_file() for path in paths):
             return -np.inf
@@ -281,7 +281,7 @@ class SimpleTrainer(TrainerBase):
 
 
 def share_progress(trainer: SimpleTrainer) -> None:
-    """Where the first process's training stands, in every process: it alone has looked for something to resume."""
+    """Bring every process to the position of the first, which alone has looked for something to resume."""
     if processes() == 1:
         return
     names = trainer.get_model_names()

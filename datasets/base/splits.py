@@ -1,4 +1,4 @@
-"""What the benchmarks share: reading, making and writing a split, taking half of the classes.
+"""Splits of the benchmarks: read, make and write one, take half of the classes.
 
 Every choice is the published code's, number for number, given the same seed. The order of a list decides
 what is drawn from it, so nothing here sorts.

@@ -49,7 +49,7 @@ def write_parameters(predictor: Predictor, path: Path, header: dict[str, str]) -
 
 
 def facts(predictor: Predictor) -> dict[str, Any]:
-    """What the card says, in order."""
+    """Return the facts on the card, in order."""
     run, cfg = predictor.run, predictor.run.cfg
     return {
         "method": run.record["method"],

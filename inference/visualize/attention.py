@@ -1,4 +1,4 @@
-"""Where the class token and the learned tokens of the image encoder look, layer by layer.
+"""Attention of the class token and of the learned tokens in the image encoder, layer by layer.
 
 The blocks use a fused attention that keeps no weights. While `attention_maps` watches, each block's weights are
 computed once more beside it, from the same input. Learned tokens go through every layer meanwhile, also where the next
@@ -60,7 +60,7 @@ def watched(visual: VisionTransformer) -> Iterator[AttentionMaps]:
 
 
 def attention_maps(predictor: Predictor, images: Tensor) -> tuple[AttentionMaps, AttentionMaps]:
-    """Of frozen CLIP and of the method, from images (B, 3, S, S).
+    """Return the maps of frozen CLIP and of the method, from images (B, 3, S, S).
 
     Raises:
         ValueError: the image encoder is no vision transformer.

@@ -115,7 +115,7 @@ def _names(tables: Sequence[Table], head: str) -> list[str]:
 
 
 def _summary(runs: Sequence[Run]) -> str:
-    """Of how many methods, datasets and seeds, on which backbones."""
+    """Return a sentence on the numbers of methods, datasets and seeds, and the backbones."""
     counted: dict[str, set] = {
         "method": {run.line.method for run in runs},
         "dataset": {run.dataset for run in runs},

@@ -37,7 +37,7 @@ DECIDED = {
 
 @dataclass(frozen=True)
 class Request:
-    """What to run. Empty sequences stand for the protocol's own values.
+    """Request for runs. Empty sequences stand for the protocol's own values.
 
     Attributes:
         methods: registry names, or `all`: those with settings for the protocol.

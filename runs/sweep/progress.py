@@ -1,4 +1,4 @@
-"""How far a sweep is and an estimate of what is left: a live line on a terminal, elsewhere at the end of each run's."""
+"""Progress of a sweep and an estimate of the time left: a live line on a terminal, elsewhere one behind each run."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ TICK = 0.5
 
 
 class Executor(Protocol):
-    """What runs train.py: here (`runs.sweep.local`) or on a cluster (`runs.sweep.ray_cluster`).
+    """Executor that runs train.py: here (`runs.sweep.local`) or on a cluster (`runs.sweep.ray_cluster`).
 
     Attributes:
         width: runs at a time.
@@ -45,7 +45,7 @@ class Executor(Protocol):
 
 
 class Display(Protocol):
-    """What shows how far a sweep is."""
+    """Display of a sweep's progress."""
 
     def started(self, run: PlannedRun) -> None: ...
 
@@ -56,14 +56,14 @@ class Display(Protocol):
 
 @dataclass(frozen=True)
 class State:
-    """Where a run stands: its record's status or `missing`, and why, for one that is not complete."""
+    """State of a run: its record's status or `missing`, and the reason if it is not complete."""
 
     status: str
     why: str = ""
 
 
 def state_of(folder: Path) -> State:
-    """What a run's record says; for a failed one also the last line of what it printed.
+    """Return the state by a run's record; for a failed run also the last line of its output.
 
     A run that was killed could not put that on record: where nobody works in its folder, it is `interrupted`.
     """
@@ -180,7 +180,7 @@ class Drive:
 
 
 def outcome(future: Future[int | None], folder: Path) -> State:
-    """What became of a run that has ended, whatever its record still says."""
+    """Return the state of a run that has ended, whatever its record still says."""
     if (error := future.exception()) is not None:
         return State(FAILED, f"{type(error).__name__}: {error}".strip().splitlines()[0])
     status, found = future.result(), state_of(folder)

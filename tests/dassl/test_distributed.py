@@ -1,4 +1,4 @@
-"""What several processes of one run agree on: parts of a batch, stops, evaluation, the first one's state."""
+"""Several processes of one run agree on parts of a batch, stops, evaluation, and the first one's state."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_more_processes_than_gpus():
 
 
 def stopped_at(number: int) -> int:
-    """How many of ten batches each takes if the second process gets a signal in the fourth."""
+    """Return how many of ten batches each process takes if the second gets a signal in the fourth."""
     stop, taken = DistributedStop(), 0
     with stop.listening(), stop.held():
         for i in stop.until_stopped(range(10)):
@@ -80,7 +80,7 @@ def stopped_at(number: int) -> int:
 
 
 def found_by(number: int) -> dict:
-    """What one process gets to see."""
+    """Return the observations of one process."""
     random.seed(number)
     torch.manual_seed(number)
     distributed.broadcast_random_state()

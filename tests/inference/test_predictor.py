@@ -21,7 +21,7 @@ BASE, NEW = ("amber", "green_field"), ("red square", "teal")
 
 
 def trainers_scores(runs, method: str, run, classes: str, test_classes: str, images: torch.Tensor) -> torch.Tensor:
-    """What the method's trainer says of images after loading the run, as `train.py --eval-only` does."""
+    """Return the trainer's scores of images after loading the run, as `train.py --eval-only` does."""
     words = runs.arguments(method, classes, runs.folder / "unused", "TEST.CLASSES", test_classes)
     trainer = build_trainer(resolve(train.parse(words)).cfg)
     trainer.load_model(run)

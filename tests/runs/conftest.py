@@ -62,7 +62,7 @@ def job():
 
 @pytest.fixture
 def command(tmp_path):
-    """What comes behind `python` for a run of the stand-in, in the folder `tmp_path / "out"`."""
+    """Return the arguments of `python` for a run of the stand-in, in the folder `tmp_path / "out"`."""
     script = tmp_path / "stand_in.py"
     script.write_text(SCRIPT)
     return lambda run: [str(script), "--output-dir", str(tmp_path / "out" / run.folder)]

@@ -1,4 +1,4 @@
-"""Which swept settings made no difference, by what runs learned and scored."""
+"""Swept settings that made no difference, by what runs learned and scored."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which settings of a run nothing published says, and where that is to be seen."""
+"""Settings of a run without a published source, and the places that show them."""
 
 import pytest
 import yaml

@@ -1,4 +1,4 @@
-"""What a checkpoint says of the run that wrote it, and whether another run may use it.
+"""Identity of the run that wrote a checkpoint, and whether another run may use it.
 
 Parameters of the same shape fit many models: without this, another backbone's or another class set's would load and
 predict nonsense in silence. Checkpoints of published code say nothing of themselves; of those, shapes are all there is.
@@ -21,7 +21,7 @@ ASIDE = {"PREC", "SELECT_ON", "TEXTS"}
 """Settings of methods that may differ between training and testing, besides fractions: those say how strongly something
 counts, published protocols change them from dataset to dataset. All others say what was learned."""
 COURSE = ("SEED", "INPUT.SIZE", "INPUT.TRANSFORMS", "DATALOADER.TRAIN_X", "DATASET.NUM_SHOTS", "OPTIM")
-"""What decides how a training goes on, besides the method's settings; OPTIM without MAX_EPOCH, which may be raised."""
+"""Settings that decide how a training goes on, besides the method's; OPTIM without MAX_EPOCH, which may be raised."""
 
 
 class CheckpointMismatch(UserError, ValueError):
@@ -29,7 +29,7 @@ class CheckpointMismatch(UserError, ValueError):
 
 
 def identity(cfg: CfgNode, settings: Mapping[str, Any], clip: FrozenCLIP, classnames: Sequence[str]) -> dict[str, Any]:
-    """What a checkpoint keeps: method, its settings, backbone, classes, dataset, and what decides the training."""
+    """Return the identity of a run: method, its settings, backbone, classes, dataset, and what decides the training."""
     course = {}
     for key in COURSE:
         node: Any = cfg

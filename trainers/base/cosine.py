@@ -1,4 +1,4 @@
-"""What most methods share: logits are the cosines of image and class features, at CLIP's trained temperature."""
+"""Base of most methods: logits are cosines of image and class features at CLIP's trained temperature."""
 
 from __future__ import annotations
 

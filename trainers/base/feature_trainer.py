@@ -1,4 +1,4 @@
-"""What methods on frozen image features share: images or cached rows as input, and epochs over features."""
+"""Base of methods on frozen image features: images or cached rows as input, and epochs over features."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class FeatureTrainer(ClipTrainer):
             return self.method.unit_features(rows).float()
 
     def epoch_batches(self) -> tuple[int, Iterator[dict[str, Any]]]:
-        """How many batches the epoch has, and these, drawn when they are asked for."""
+        """Return the number of batches of the epoch, and an iterator over them."""
         raise NotImplementedError(f"{type(self).__name__} must implement epoch_batches()")
 
     def shuffled_batches(self, view: View) -> tuple[int, Iterator[dict[str, Any]]]:

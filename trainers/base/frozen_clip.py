@@ -52,7 +52,7 @@ def unknown_note(backbone: str, unknown: Sequence[str], count: int) -> str:
 
 
 def load_once(key: str, load: Callable[[], CLIP]) -> CLIP:
-    """What `load` gives; within `shared_weights` only the first call of a key loads."""
+    """Return the result of `load`; within `shared_weights` only the first call of a key loads."""
     if _shared is None:
         return load()
     if key not in _shared:

@@ -12,7 +12,7 @@ from dassl.optim.lr_schedule import EpochScheduler
 from trainers.base.trainer import ClipTrainer
 
 LAST_RATE = 1e-6
-"""Where the cosine ends."""
+"""Rate at which the cosine ends."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class IterationTrainer(ClipTrainer):
     schedule_unit = "step"
 
     def stages(self, iterations: int) -> Sequence[int]:
-        """How the iterations are split into stages."""
+        """Return the iterations of each stage."""
         return [iterations]
 
     def build_schedule(self) -> EpochScheduler:

@@ -1,4 +1,4 @@
-"""What a method is: what it learns, its named losses, its logits. Everything else is `trainers/base/trainer.py`."""
+"""Interface of a method: its learned parameters, named losses and logits. All else is in `trainers/base/trainer.py`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Term(NamedTuple):
 
 
 class Losses(NamedTuple):
-    """What a training step computes.
+    """Result of a training step.
 
     Attributes:
         terms: named parts; the loss is their weighted sum, the log shows each unweighted.
@@ -66,7 +66,7 @@ class Task:
 
 
 TRANSDUCTIVE, LANGUAGE_MODEL = "transductive", "texts of a language model"
-"""How reports mark methods that learn from more than labelled images and class names (`Method.marks`)."""
+"""Marks in reports of methods that learn from more than labelled images and class names (`Method.marks`)."""
 
 
 class Method(nn.Module):
@@ -102,7 +102,7 @@ class Method(nn.Module):
 
     @classmethod
     def marks(cls, settings: CfgNode, data: CfgNode) -> tuple[str, ...]:
-        """How reports mark it for what it learns from besides labelled images and class names.
+        """Return the marks in reports for what it learns from besides labelled images and class names.
 
         Args:
             settings: the method's; data: the run's DATASET.
@@ -122,11 +122,11 @@ class Method(nn.Module):
         self.settings, self.clip, self.task = settings, clip, task
 
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
-        """What the optimiser gets, in groups that may have rates of their own; `lr` is the run's (OPTIM.LR)."""
+        """Return the optimiser's parameter groups, which may have rates of their own; `lr` is the run's (OPTIM.LR)."""
         return [{"params": list(self.parameters())}]
 
     def class_features(self) -> Any:
-        """What prediction needs of the classes alone; an evaluation computes it once."""
+        """Return the part of a prediction that depends on the classes alone; an evaluation computes it once."""
         raise NotImplementedError(f"{type(self).__name__} must implement class_features()")
 
     def losses(self, images: Tensor, labels: Tensor) -> Losses:

@@ -157,7 +157,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _merge_preset(builder: ConfigBuilder, pairs: Mapping[str, Any]) -> None:
-    """What a preset adds, and whether the published per-dataset values apply."""
+    """Merge a preset's settings, and the published per-dataset values where it says so."""
     presets, name = _read(CONFIGS / "presets.yaml"), pairs.get("PRESET", builder.cfg.PRESET)
     if name not in presets:
         raise ConfigError(f"PRESET is {name!r}; it must be one of {', '.join(presets)}")
@@ -185,7 +185,7 @@ def _merge_per_dataset(builder: ConfigBuilder, pairs: Mapping[str, Any]) -> None
 
 
 def _decide_test_classes(builder: ConfigBuilder, eval_only: bool) -> None:
-    """Where TEST.CLASSES is not given, take what the protocol's data says of the classes tested on.
+    """Set TEST.CLASSES, where it is not given, by what the protocol says of the classes tested on.
 
     Without a protocol (neither PROTOCOL nor TASK is given) the classes decide: a run that trains tests what it trained;
     a run that tests a checkpoint compares its classes with the checkpoint's (`trainers.base.trainer`).
@@ -253,7 +253,7 @@ def nodes_of_others(trainer: str) -> set[str]:
 
 
 def _test_classes(protocol: Mapping[str, Any], dataset: str, classes: str) -> str:
-    """What the classes are to the method: by half of the classes, or by whether the dataset is a source."""
+    """Return seen or unseen: by half of the classes, or by whether the dataset is a source."""
     if "source_names" in protocol:
         classes = "source" if dataset in protocol["source_names"] else "target"
     return protocol["test_classes"][classes]

@@ -1,4 +1,4 @@
-"""What the values of the harness' settings must be; those of a method stand beside it (`trainers/base/setting.py`).
+"""Rules for the harness's settings; those of a method stand beside it (`trainers/base/setting.py`).
 
 Checked before any data is read.
 """

@@ -31,7 +31,7 @@ from trainers.steps.cuda_graph import GraphedStep, Graphs
 from trainers.steps.plain import PlainStep, StepComputer
 
 TEST_CLASSES = ("seen", "unseen")
-"""What the classes of a test set are to the method: those it was trained on, or others (TEST.CLASSES)."""
+"""Values of TEST.CLASSES: the classes of a test set are those that the method was trained on, or others."""
 
 
 class ClipTrainer(TrainerX):
@@ -141,12 +141,12 @@ class ClipTrainer(TrainerX):
 
     @property
     def graphs(self) -> bool:
-        """Whether CUDA graphs are tried."""
+        """Return whether CUDA graphs are tried."""
         return self.cfg.TRAIN.CUDA_GRAPHS and self.device.type == "cuda"
 
     @property
     def learns(self) -> bool:
-        """Whether there is anything to train."""
+        """Return whether there is anything to train."""
         return next(self.method.parameters(), None) is not None
 
     def losses(self, images: Tensor, labels: Tensor) -> Losses:
@@ -190,7 +190,7 @@ class ClipTrainer(TrainerX):
             )
 
     def finish_epoch(self) -> None:
-        """What the last step of an epoch does besides."""
+        """Do what the last step of an epoch does besides."""
         if self.schedule_unit == "epoch":
             self.update_lr()
 
@@ -241,7 +241,7 @@ class ClipTrainer(TrainerX):
 
     @property
     def test_classes_reason(self) -> str:
-        """Why `test_classes` is what it is, where TEST.CLASSES does not say; else empty."""
+        """Return the reason for `test_classes` where TEST.CLASSES is not set; else empty."""
         if self.cfg.TEST.CLASSES:
             return ""
         if self._classes_of_checkpoint is None:

@@ -57,7 +57,7 @@ class WaitingStep:
 
 
 class JointPass:
-    """What `in_lockstep` gives runs that wait for their losses and gradients.
+    """Answers for runs that wait for their losses and gradients, computed together (`in_lockstep`).
 
     Args:
         record: what makes a recording of a step on a GPU, where each group of runs is recorded as one graph.
@@ -68,7 +68,7 @@ class JointPass:
         self.groups: dict[tuple[int, ...], JointRuns] = {}  # by the runs' numbers
 
     def __call__(self, requests: Sequence[LossRequest | BackwardRequest]) -> dict[int, Losses | None]:
-        """What some of the waiting runs asked for, by place in `requests`; the others wait for another round.
+        """Return answers to some of the waiting runs, by place in `requests`; the others wait for another round.
 
         Gradients first: a run whose step was left out may be a step ahead, and is caught up with.
         """
@@ -131,7 +131,7 @@ class JointRuns:
             self.graphed = GraphedLosses(trainers, self.plain_losses, partial(set_gradients, trainers), record)
 
     def losses(self, images: Tensor, labels: Tensor) -> list[Losses]:
-        """Of each run, from the images (R, B, 3, S, S) and labels (R, B) of all."""
+        """Return the losses of each run, from the images (R, B, 3, S, S) and labels (R, B) of all."""
         found = self.graphed(images, labels) if self.graphed else None
         return self.plain_losses(images, labels) if found is None else found
 

@@ -1,4 +1,4 @@
-"""What a sweep shows: where it stands and how long it will take, by what runs of the same kind took."""
+"""Display of a sweep: its progress and the time left, by the times of runs of the same kind."""
 
 import pytest
 

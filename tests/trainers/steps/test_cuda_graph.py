@@ -84,7 +84,7 @@ def test_replayed_steps_end_where_plain_ones_do(workshop, method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_step_can_be_recorded(workshop, method):
-    """What a graph cannot hold would send every step on a GPU back to the plain computation."""
+    """An operation that a graph cannot hold would send every step on a GPU back to the plain computation."""
     torch.manual_seed(0)
     trainer = workshop.build(method, "twelve layers", NAMES)
     first, batch = batches(workshop, 2)

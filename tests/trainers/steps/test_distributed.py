@@ -59,7 +59,7 @@ def one_of_two(number: int, port: int, workshop) -> None:
 
 @pytest.fixture(scope="module")
 def both(workshop) -> list[dict]:
-    """What the two processes found."""
+    """Return the results of the two processes."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -16,7 +16,7 @@ METHODS += ["MMRL", "MMRLpp", "HiCroPL"]
 
 @pytest.fixture
 def sizes(monkeypatch):
-    """How many runs each pass was for."""
+    """Return the number of runs in each pass."""
     found, plain = [], joint_runs.JointRuns.losses
 
     def spied(self, images, labels):
