@@ -38,7 +38,7 @@ from dassl.utils.environment import compute_as, machine, prepare_cpu_memory, set
 from dassl.utils.layers import parameters_sha256
 from dassl.utils.logger import Labelled
 from dassl.utils.phases import phase
-from datasets.base.metadata import read_sources
+from datasets.base.metadata import lists_of, read_sources
 from datasets.base.splits import dataset_folder, existing_folder
 from datasets.own.read import existing
 from runs.protocol import PlanError, published_options
@@ -132,7 +132,7 @@ def record_fields(builder: ConfigBuilder, args: argparse.Namespace) -> dict:
         "versions": versions(),
         "machine": machine("cuda" if cfg.USE_CUDA and torch.cuda.is_available() else "cpu"),
         "code": code_version(),
-        "data": data_of(cfg.DATASET.ROOT, cfg.DATASET.NAME == "Folder"),
+        "data": data_of(cfg.DATASET.ROOT, cfg.DATASET.NAME == "Folder", lists_of(cfg.DATASET.NAME)),
         "config": plain,
         "origins": builder.origins,
         "unverified": unverified_settings(args, builder),
@@ -192,6 +192,7 @@ def run(
         print(f"Prediction rule: {test_classes} ({rule})")
     record.complete(
         metrics,
+        data={**record.content["data"], "lists": data_of(cfg.DATASET.ROOT, False, lists_of(cfg.DATASET.NAME))["lists"]},
         test_classes=test_classes,
         test_classes_reason=rule,
         trainable_params=sum(p.numel() for model in models for p in model.parameters() if p.requires_grad),

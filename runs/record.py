@@ -24,13 +24,13 @@ def scalars(value: Any) -> bool:
     )
 
 
-TEXTS = (
-    "status method dataset protocol stage preset task subsample_classes test_classes backbone model_dir failure code"
-)
+TEXTS = """status method dataset protocol stage preset task subsample_classes test_classes test_classes_reason backbone
+model_dir failure code"""
 RECORD = {
     **{f"{name}?": str for name in TEXTS.split()},
     **dict.fromkeys(("seed?", "shots?", "trainable_params?", "skipped_steps?"), int),
-    **dict.fromkeys(("config?", "flags?", "origins?", "versions?", "machine?", "efficiency?", "phases?"), dict),
+    **dict.fromkeys(("config?", "flags?", "origins?", "versions?", "machine?", "data?"), dict),
+    **dict.fromkeys(("efficiency?", "phases?"), dict),
     **{name: {str: number} for name in ("metrics?", "timing?")},
     "swept?": {str: scalars},
     "classes?": [str],

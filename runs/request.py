@@ -68,6 +68,7 @@ def differences(run: PlannedRun, record: Mapping[str, Any], root: str, extra: Se
         if key not in NO_MATTER and there is not None and not same_value(there, value):
             yield f"{key} {there}, not {value}"
     data = record.get("data") or {}
+    yield from other_lists(data, args.root or root)
     if run.dataset == OWN_DATA and data.get("fingerprint"):
         now = folder_fingerprint(args.root or root)
         if now != data["fingerprint"]:
@@ -117,10 +118,25 @@ def _plain(value: Any) -> Any:
         return value
 
 
-def data_of(root: str, own: bool) -> dict[str, str]:
-    """Return what a record says of the data: where it is and, of own images, the fingerprint that tells them apart."""
+def data_of(root: str, own: bool, lists: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what a record says of the data: where it is, and fingerprints that tell it apart from other data.
+
+    Args:
+        own: own images, all of which count.
+        lists: of a benchmark, below its root: the files that say which image is for what, and the names.
+    """
     place = os.path.abspath(os.path.expanduser(root))
-    return {"root": place, "fingerprint": folder_fingerprint(place) if own else ""}
+    known = {name: mark for name in lists if (mark := folder_fingerprint(Path(place, name)))}
+    return {"root": place, "fingerprint": folder_fingerprint(place) if own else "", "lists": known}
+
+
+def other_lists(data: Mapping[str, Any], root: str) -> Iterator[str]:
+    """Yield the lists of a benchmark that are not those on record; one that is not there says nothing."""
+    for name, mark in (data.get("lists") or {}).items():
+        now = folder_fingerprint(Path(root, name))
+        if now and now != mark:
+            place = Path(data.get("root", ""), name)
+            yield f"the list {place} (fingerprint {mark[:12]}), which is now another ({now[:12]})"
 
 
 def check_same_data(record: RunRecord) -> None:
@@ -130,6 +146,10 @@ def check_same_data(record: RunRecord) -> None:
         PlanError: the folder holds a run on other images; both are named.
     """
     earlier, now = (record.earlier or {}).get("data") or {}, record.content["data"]
+    if others := list(other_lists(earlier, now["root"])):
+        raise PlanError(
+            f"{record.path.parent} holds a run with {'; '.join(others)}. Give another --output-dir, or remove it."
+        )
     if earlier.get("fingerprint") and earlier["fingerprint"] != now["fingerprint"]:
         raise PlanError(
             f"{record.path.parent} holds a run on other images: those of {earlier.get('root')} (fingerprint "
