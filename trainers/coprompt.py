@@ -8,7 +8,6 @@ each class.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from clip.tokenizer import tokenize
 from dassl.config import ConfigError
 from dassl.config.validators import at_least, between
 from dassl.engine import TRAINER_REGISTRY
+from safeio.read_back import read_json
 from trainers.base.method import Losses, Term, cosine_distance, l2_normalize
 from trainers.base.setting import Setting
 from trainers.base.templates import ensemble
@@ -127,11 +127,8 @@ def texts_of(file: str, classnames: Sequence[str]) -> list[list[str]]:
             '{"class name": ["text", ...], ...} (the authors\' gpt_file/*.json). '
             f"{key} {TEMPLATES} takes sixty templates in their place, which is not the published method"
         )
-    try:
-        content = json.loads(Path(file).read_text(encoding="utf-8"))
-        texts = {str(name).replace("_", " ").casefold(): [str(text) for text in own] for name, own in content.items()}
-    except (ValueError, AttributeError, TypeError, RecursionError) as error:
-        raise ConfigError(f'{key}: {file} is not of the layout {{"class name": ["text", ...]}}: {error}') from error
+    content = read_json(file, {str: [str]}, f'{key} has the layout {{"class name": ["text", ...]}}.')
+    texts = {name.replace("_", " ").casefold(): own for name, own in content.items()}
     missing = [name for name in names if not texts.get(name.casefold())]
     if missing:
         raise ConfigError(f"{key}: {file} has no texts of {len(missing)} classes: {', '.join(missing[:5])}")

@@ -73,19 +73,25 @@ class Bench:
         return [str(word) for word in words]
 
     def start(
-        self, output: Path, code: str = "", words: Sequence[str] | None = None, launcher: Sequence[str] = (), **how: Any
+        self,
+        output: Path,
+        code: str = "",
+        words: Sequence[str] | None = None,
+        launcher: Sequence[str] = (),
+        before: Sequence[str] = (),
+        **how: Any,
     ) -> subprocess.Popen:
         """The training as a process.
 
         Args:
-            code: runs in place of train.py; launcher: comes before train.py.
+            code: runs in place of train.py; launcher: comes before train.py; before: comes before Python.
             words: its arguments, if they are others; how: for `subprocess.Popen`.
         """
         output.parent.mkdir(parents=True, exist_ok=True)
         said = open(self.said(output), "a", encoding="utf-8")  # noqa: SIM115 - the process keeps it
         own = {"CROP_CACHE": str(self.folder / "crops"), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
         how = {"env": os.environ | own, "cwd": self.project} | how
-        command = [sys.executable, *(["-c", code] if code else [*launcher, "train.py"])]
+        command = [*before, sys.executable, *(["-c", code] if code else [*launcher, "train.py"])]
         arguments = self.words(output) if words is None else words
         with said:
             return subprocess.Popen([*command, *arguments], stdout=said, stderr=said, **how)
