@@ -1,5 +1,7 @@
 """One CLIP for all methods: OpenAI's architectures and parameter names, with seams for learned tokens."""
 
+from safeio import threads  # noqa: F401, I001  (before torch)
+
 from clip.model import CLIP, build_model, convert_weights, from_state_dict
 from clip.preprocess import evaluation_transform
 from clip.pretrained import available_models, resolve

@@ -22,6 +22,7 @@ class Transformer(nn.Module):
 
     Args:
         width, layers, heads: the shape of the stack.
+        attn_mask: as OpenAI's stack takes it, (L, L), added to the scores of the sequence-first call.
         causal: rows attend only to themselves and to rows before them (the text encoder).
         activation, mlp_width: of the blocks' feed-forward halves, four times as wide as the stack by default.
     """
@@ -31,6 +32,8 @@ class Transformer(nn.Module):
         width: int,
         layers: int,
         heads: int,
+        attn_mask: Tensor | None = None,
+        *,
         causal: bool = False,
         activation: type[nn.Module] = QuickGELU,
         mlp_width: int | None = None,
@@ -38,7 +41,12 @@ class Transformer(nn.Module):
         super().__init__()
         self.width, self.layers, self.causal = width, layers, causal
         self.resblocks = nn.Sequential(
-            *(ResidualAttentionBlock(width, heads, activation, mlp_width, causal) for _ in range(layers))
+            *(
+                ResidualAttentionBlock(
+                    width, heads, attn_mask, activation=activation, mlp_width=mlp_width, causal=causal
+                )
+                for _ in range(layers)
+            )
         )
 
     def run(
@@ -69,4 +77,4 @@ class Transformer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(L, N, D) -> (L, N, D): the sequence-first call that plugin files written for OpenAI's CLIP make."""
-        return self.run(x.transpose(0, 1)).transpose(0, 1)
+        return self.resblocks(x)

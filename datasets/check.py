@@ -18,7 +18,6 @@ from pathlib import Path
 from tabulate import tabulate
 
 from dassl.data.datasets import DATASET_REGISTRY
-from dassl.utils.progress import progress
 from datasets.base.metadata import chosen, read_facts
 from datasets.base.splits import Split, SplitError
 from datasets.own.divide import divide, rule_of
@@ -30,6 +29,7 @@ from safeio.entry import command
 from safeio.errors import UserError
 from safeio.file_names import own_data_name
 from safeio.images import image_problem
+from safeio.progress import progress
 
 AT_ONCE = 1024  # images handed to the threads together
 

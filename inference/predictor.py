@@ -21,7 +21,6 @@ from PIL import Image
 from torch import Tensor
 
 from dassl.data.transforms.transforms import build_transform
-from dassl.utils.progress import progress
 from inference.classes import ClassesError, check_classes, positions
 from inference.evaluation import Evaluation
 from inference.images import NoImagesError, Unreadable, batches
@@ -32,6 +31,7 @@ from inference.visualize.features import feature_sets
 from inference.visualize.labelled_images import class_folders
 from runs.record import FILE_NAME
 from safeio.atomic import atomic_write_json
+from safeio.progress import progress
 from trainers.base.build import build_clip, build_method, method_settings
 from trainers.base.frozen_clip import FrozenCLIP
 from trainers.base.precision import Precision

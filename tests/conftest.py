@@ -6,6 +6,7 @@ import sys
 import pytest
 
 import chromium
+from safeio import threads  # noqa: F401  (before torch)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -18,7 +18,7 @@ from yacs.config import CfgNode
 from dassl.config import ConfigError
 from dassl.config.validators import at_least, each, one_of
 from dassl.engine import TRAINER_REGISTRY
-from dassl.utils.progress import print_line
+from safeio.progress import print_line
 from trainers.base.feature_trainer import FeatureMethod
 from trainers.base.method import accuracy
 from trainers.base.setting import Setting, precision

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from dassl.config.validators import at_least
 from dassl.engine import TRAINER_REGISTRY
-from dassl.utils.progress import print_line
+from safeio.progress import print_line
 from trainers.base.feature_trainer import FeatureMethod
 from trainers.base.method import accuracy
 from trainers.base.setting import Setting, precision

@@ -20,7 +20,7 @@ from yacs.config import CfgNode
 from dassl.config import ConfigError
 from dassl.config.validators import at_least
 from dassl.engine import TRAINER_REGISTRY
-from dassl.utils.progress import print_line
+from safeio.progress import print_line
 from trainers.base.feature_trainer import FeatureMethod, FeatureTrainer
 from trainers.base.method import Losses, Term, accuracy
 from trainers.base.setting import Setting, precision

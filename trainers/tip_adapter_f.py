@@ -16,7 +16,7 @@ import torch
 from dassl.engine import TRAINER_REGISTRY
 from dassl.optim import build_lr_scheduler
 from dassl.optim.lr_schedule import EpochScheduler
-from dassl.utils.progress import print_line
+from safeio.progress import print_line
 from trainers.base.feature_trainer import FeatureTrainer
 from trainers.base.method import accuracy
 from trainers.tip_adapter import TipAdapter, TipAdapterMethod

@@ -26,9 +26,9 @@ from dassl.optim.optimizer import build_optimizer
 from dassl.utils.checkpoint import BEST, load_checkpoint, load_pretrained_weights
 from dassl.utils.layers import count_num_param
 from dassl.utils.names import check_availability
-from dassl.utils.progress import progress
 from safeio.atomic import remove_leftovers
 from safeio.errors import MissingFile
+from safeio.progress import progress
 from safeio.read_back import DamagedFile, say
 
 GROWN = 1e5

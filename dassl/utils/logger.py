@@ -40,6 +40,11 @@ class Logger:
                 raise
         return self.console.write(text)
 
+    def write_to_file(self, text: str) -> None:
+        """Write to the file alone."""
+        if self.file is not None:
+            self.file.write(text)
+
     def flush(self) -> None:
         self.console.flush()
         if self.file is not None:

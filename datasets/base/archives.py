@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, NamedTuple
 
-from dassl.utils.progress import progress
 from safeio.archive_limits import Disproportion, refuse_disproportion
+from safeio.progress import progress
 
 UNPACKING = ".unpacking-"
 SPARE = 1 << 30  # bytes that stay free on the disk

@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from dassl.utils.progress import progress
 from safeio.atomic import atomic_write_text
 from safeio.errors import MissingFile
+from safeio.progress import progress
 from safeio.read_back import DamagedFile, read_json, say
 
 VERSION = 1

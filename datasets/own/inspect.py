@@ -19,11 +19,11 @@ from PIL import Image, ImageDraw
 
 from dassl.data.datasets import Datum
 from dassl.data.few_shot import group_by
-from dassl.utils.progress import progress
 from datasets.base.splits import Split
 from safeio.atomic import atomic_write
 from safeio.images import read_image
 from safeio.packed_images import is_packed, packed_bytes
+from safeio.progress import progress
 
 NEAR = 6
 """Bits of 64 by which the perceptual hashes of near duplicates differ at most."""

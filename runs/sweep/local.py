@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from runs.sweep.process import start, when_free
+from safeio import threads
 
 
 class LocalExecutor:
@@ -73,8 +74,8 @@ class LocalExecutor:
 def environment(index: int, workers: int, gpus: Sequence[str]) -> dict[str, str]:
     """What a worker sets for its runs: its card, and its share of the processor's cores."""
     env = {"CUDA_VISIBLE_DEVICES": gpus[index % len(gpus)]} if gpus else {}
-    if workers > 1 and "OMP_NUM_THREADS" not in os.environ:
-        env["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
+    if workers > 1 and not threads.GIVEN:
+        env[threads.NUMBER] = str(max(1, threads.allowed_cores() // workers))
     return env
 
 

@@ -24,7 +24,7 @@ from yacs.config import CfgNode
 from dassl.data.data_manager import leave_signals_to_the_run
 from dassl.data.row_pack import GIB, RowPack, cache_folder, digest, open_pack
 from dassl.data.wrapper import DatasetWrapper
-from dassl.utils.progress import print_line
+from safeio.progress import print_line, progress
 from trainers.base.frozen_clip import FrozenCLIP
 from trainers.base.precision import Precision
 
@@ -89,7 +89,7 @@ class FeatureCache:
             generator=torch.Generator(),  # the loader itself draws a number, which must not be the run's
         )
         with self.precision.context():
-            for batch in loader:
+            for batch in progress(loader, "features"):
                 yield from self.clip.pool(batch.to(self.clip.device)).float().cpu().numpy()
 
 
