@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from runs.record import RUNNING, read_record
+from runs.record import COMPLETE, RUNNING, read_record
 from tools.faults.bench import PATIENCE, TESTING, Bench, Fault, Row, done, expect, wait_for
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
@@ -141,7 +141,7 @@ def torchrun_killed(bench: Bench, times: int) -> Row:
                 os.kill(pid, signal.SIGKILL)
             raise Fault(f"{victim} was killed, and {ORPHANS:.0f} s later process {sorted(left)} still trains")
         process.wait(PATIENCE)
-        if (status := (read_record(output) or {}).get("status")) == RUNNING:
+        if (status := (read_record(output) or {}).get("status")) in (RUNNING, COMPLETE):
             raise Fault(f"{victim} was killed, and the record says {status}")
         lost += bench.finish(output, launcher=TORCHRUN) != unharmed
     return Row(
