@@ -26,7 +26,7 @@ from runs.sweep.plan import Request, expand, part_of
 from runs.sweep.process import TRAIN
 from runs.sweep.progress import Progress
 from runs.sweep.scheduler import MISSING, Drive, Executor, State, state_of
-from runs.sweep.search import parse_ranges, search
+from runs.sweep.search import OF_THE_ENGINE, parse_ranges, search
 from safeio.entry import command
 from safeio.file_names import own_data_name
 
@@ -48,8 +48,14 @@ def make_parser() -> argparse.ArgumentParser:
     what.add_argument("--set", nargs="+", default=[], action="extend", metavar="KEY=VALUE,VALUE", help="values to try")
     what.add_argument("--only", metavar="I/N", help="the I-th of N parts, each with the runs its tests need")
     what.add_argument("--retry-failed", action="store_true", help="run again what failed")
-    what.add_argument("--search", type=int, metavar="N", help="search settings in N trials")
-    what.add_argument("--range", nargs="+", default=[], metavar="KEY=LOW..HIGH[:log]", help="what --search tries")
+    what.add_argument("--search", type=int, metavar="N", help="search settings in N trials, on validation images")
+    what.add_argument(
+        "--range",
+        nargs="+",
+        default=[],
+        metavar="KEY[=LOW..HIGH[:log]]",
+        help="what --search tries; KEY: its declared range; default: the rate and the method's ranges",
+    )
     how = parser.add_argument_group("how")
     how.add_argument("--dry-run", action="store_true", help="print the plan and where it stands")
     how.add_argument("--print-commands", action="store_true", help="print a command per run that is not complete")
@@ -120,11 +126,23 @@ def run_search(args: argparse.Namespace, runs: Sequence[Run]) -> int:
         )
     if (args.search or 0) < 1:
         raise PlanError("--search takes the number of trials, 1 or more.")
-    found = search(trained[0], args.search, parse_ranges(args.range), args.output, args.root)
+    ranges = parse_ranges(args.range, declared_ranges(trained[0].trainer))
+    print("searched: " + ", ".join(f"{key} {each}" for key, each in ranges.items()))
+    found = search(trained[0], args.search, ranges, args.output, args.root)
     print(tabulate(found, headers="keys", floatfmt=".4g"))
     chosen = " ".join(f"{key}={value:.4g}" for key, value in found[0].items() if "." in key)
     print(f"\nbest on validation images: {chosen}")
     return 0
+
+
+def declared_ranges(method: str) -> dict[str, str]:
+    """Return the ranges to search by key: the engine's settings, and those that the method declares."""
+    import train  # noqa: F401  (registers the methods; loads torch)
+    from dassl.engine import TRAINER_REGISTRY
+
+    trainer = TRAINER_REGISTRY.get(method)
+    own = {f"TRAINER.{trainer.settings_node}.{name}": setting.searched for name, setting in trainer.declared.items()}
+    return {**OF_THE_ENGINE, **{key: each for key, each in own.items() if each}}
 
 
 def command_of(run: Run, args: argparse.Namespace) -> list[str]:

@@ -29,6 +29,7 @@ import torch
 import datasets  # noqa: F401  (registers the datasets)
 import trainers  # noqa: F401  (registers the methods)
 from dassl.config import ConfigBuilder, ConfigError
+from dassl.data.datasets import DATASET_REGISTRY
 from dassl.engine import TrainerBase, build_trainer
 from dassl.engine.distributed import joined, naming_lost_processes, started
 from dassl.engine.stop import Stopped, StopRequest
@@ -37,6 +38,9 @@ from dassl.utils.checkpoint import newest_epoch
 from dassl.utils.environment import compute_as, machine, prepare_cpu_memory, set_deterministic, versions
 from dassl.utils.layers import parameters_sha256
 from dassl.utils.logger import Labelled
+from datasets.base.metadata import read_sources
+from datasets.base.splits import dataset_folder, existing_folder
+from datasets.own.read import existing
 from runs.protocol import PlanError
 from runs.record import RunRecord, close_abandoned, set_aside_log
 from runs.repeat import OUTCOME, SURROUNDINGS, RecordError, code_version, read_to_repeat, say_differences
@@ -45,13 +49,13 @@ from runs.sources import in_words, unverified
 from runs.sweep.exit_with_parent import end_with_parent
 from runs.sweep.grid import apart, parse_grid
 from safeio.entry import WRONG, command
-from safeio.errors import for_people
+from safeio.errors import UserError, for_people
 from safeio.lock import FolderInUse, sole_use
-from trainers.base.frozen_clip import shared_weights
+from trainers.base.frozen_clip import shared_weights, unknown_note
 from trainers.base.outcome import calibration_of, metrics_of, prediction_rule
 from trainers.base.plugins import PLUGINS
 from trainers.base.preflight import problems
-from trainers.base.settings import CONFIGS, config_path, keys_like, resolve, without_effect
+from trainers.base.settings import CONFIGS, config_path, keys_like, nodes_of_others, resolve, without_effect
 from trainers.base.trainer import ClipTrainer
 from trainers.steps.distributed import share_run
 from trainers.steps.joint_runs import OnePass, WaitingStep
@@ -94,11 +98,15 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def check_named(builder: ConfigBuilder) -> None:
-    """Raise ConfigError where no method or no dataset is named."""
+    """Raise ConfigError where no method or no dataset is named, SplitError where its folder is not there."""
     if not builder.cfg.TRAINER.NAME:
         raise ConfigError("No method is named: give --trainer NAME, for example MMRL")
     if not builder.cfg.DATASET.NAME:
         raise ConfigError("No dataset is named: give --dataset-config-file configs/datasets/NAME.yaml or DATASET.NAME")
+    if builder.cfg.DATASET.NAME == "Folder":
+        existing(builder.cfg.DATASET.ROOT)
+    elif builder.cfg.DATASET.NAME in read_sources():  # a benchmark; said before the weights are fetched
+        existing_folder(dataset_folder(builder.cfg, DATASET_REGISTRY.get(builder.cfg.DATASET.NAME).dataset_dir))
 
 
 def record_fields(builder: ConfigBuilder, args: argparse.Namespace) -> dict:
@@ -164,6 +172,10 @@ def run(
     )
     trainer = build_trainer(cfg)
     record.built = True
+    if isinstance(trainer, ClipTrainer):
+        names = trainer.dm.dataset.classnames
+        if unknown := trainer.frozen.unknown_names(names):
+            print(f"Warning: {unknown_note(cfg.MODEL.BACKBONE.NAME, unknown, len(names))}")
     trainer.stop = stop
     prepare(trainer)
     metrics = None
@@ -212,7 +224,7 @@ def print_settings(args: argparse.Namespace, builder: ConfigBuilder) -> None:
     for key in sorted(vars(args).keys() - {"record", "grid", "runs"}):
         print(f"{key}: {getattr(args, key)}")
     print("************\n** Config **\n************")
-    print(builder.describe())
+    print(builder.describe(without=nodes_of_others(builder.cfg.TRAINER.NAME)))
     if found := unverified_settings(args, builder):
         print(f"unverified: {in_words(found)}")
     print("Collecting env info ...")
@@ -238,7 +250,7 @@ def one(args: argparse.Namespace, prepare: Prepare = lambda trainer: None, stop:
         except FolderInUse as error:
             print(f"error: {error}", file=sys.stderr)
             return IN_USE
-        except (ConfigError, KeyError, OSError, PlanError) as error:
+        except (UserError, KeyError, OSError, PlanError) as error:
             print(f"error: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
             return 2
         return recorded(args, builder, record, prepare, stop or StopRequest())

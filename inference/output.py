@@ -12,6 +12,7 @@ from inference.predictor import Predictions, Predictor
 from inference.zero_shot import METHOD
 from safeio.atomic import atomic_write_text
 from safeio.escape import for_csv, for_terminal
+from trainers.base.frozen_clip import unknown_note
 
 COLUMNS = ("image", "rank", "class", "probability", "rule")
 
@@ -40,6 +41,8 @@ def notes(predictor: Predictor) -> list[str]:
     found = [f"{run.record['method']}, {len(predictor.classes)} classes: {', '.join(told)}"]
     if run.record["method"] == METHOD and backbone in embedded():
         found.append(f"{backbone} is small and knows few names; --backbone ViT-B/16 knows far more.")
+    if unknown := predictor.clip.unknown_names(predictor.classes):
+        found.append(unknown_note(backbone, unknown, len(predictor.classes)))
     if not run.complete:
         found.append(f"The run is not complete ({run.record.get('status')}): this is what it had learned so far.")
     if predictor.reduced:

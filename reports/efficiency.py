@@ -12,9 +12,10 @@ from typing import Any
 from reports import reference_results
 from reports.ablations import topic_of
 from reports.records import Line, Run, in_no_table, seeds_of
+from reports.reference_results import Figure
 from reports.scores import Score, score
 from reports.table_types import Cell, Table
-from reports.tables import dataset_order, method_order, with_rows
+from reports.tables import AVERAGE, dataset_order, method_order, with_rows
 from runs.names import dataset_name
 
 Read = Callable[[Run], Any]
@@ -41,9 +42,7 @@ COLUMNS: dict[str, tuple[str, int, Read]] = {
     "peak memory MiB": ("peak_memory_mib", 0, _measured("peak_memory_mib")),
 }
 """Head -> name of the published metric, digits, how to read it."""
-OTHER_MACHINES = (
-    "Published times and memory are of other machines (see the sources), so their differences compare machines too."
-)
+OTHER_MACHINES = "Published times and memory are of other machines (see the sources), so no difference is taken."
 RATES = ("train_images_per_second", "test_images_per_second", "peak_memory_mib")
 PROTOCOLS = {"base2new": "base-to-new", "few_shot": "few-shot", "cross_dataset": "cross-dataset"}
 
@@ -66,6 +65,7 @@ def efficiency(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table
         tuple(COLUMNS),
         tuple(digits for _, digits, _ in COLUMNS.values()),
         higher_is_better=False,
+        differences=False,
     )
     if told := time_taken(runs):
         table = replace(table, caption=f"{table.caption} {told}")
@@ -82,20 +82,24 @@ def cost(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table:
     trained = [run for run in runs if run.trained and run.complete and not in_no_table(run)]
     trained = [run for run in trained if not run.line.swept]
     protocols = [name for name in PROTOCOLS if any(run.protocol == name for run in trained)]
-    seconds = {f"s/run, {PROTOCOLS[name]}": (name, 0, _seconds) for name in protocols}
-    measured = {head: ("", digits, read) for head, (name, digits, read) in COLUMNS.items() if name in RATES}
-    columns = {"parameters": ("", 0, _parameters), **seconds, **measured}
+    seconds = {f"s/run, {PROTOCOLS[name]}": (name, "seconds", 0, _seconds) for name in protocols}
+    measured = {head: ("", name, digits, read) for head, (name, digits, read) in COLUMNS.items() if name in RATES}
+    columns = {"parameters": ("", "trainable_params", 0, _parameters), **seconds, **measured}
     rows: list[tuple[tuple[str, ...], Line, list[Cell]]] = []
     for (line, device), group in groupby(sorted(trained, key=_by_method), key=lambda run: (run.line, _device(run))):
         of_row = list(group)
         cells = []
-        for protocol, _, read in columns.values():
+        for protocol, metric, _, read in columns.values():
             own = [run for run in of_row if protocol in ("", run.protocol)]
             each = [score(alike, seeds or (), read) for alike in _alike(own)]
             there = [one for one in each if one.mean is not None]
             means = [one.mean for one in there if one.mean is not None]
             fewest = min(there, key=lambda one: one.seeds, default=Score())
-            cells.append(Cell(Score(fewest.by_seed, fmean(means) if means else None)))
+            own_score = Score(fewest.by_seed, fmean(means) if means else None)
+            figure = _published(line, protocol, metric)
+            cells.append(Cell(own_score, figure.value, figure.source) if figure else Cell(own_score))
+        if note := reference_results.cost_note(line.method):
+            cells[0] = replace(cells[0], notes=(note,))
         rows.append(((device,), line, cells))
     caption = (
         "One row for each method: means over datasets and seeds of runs that train. s/run: seconds of a whole run with "
@@ -107,9 +111,21 @@ def cost(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table:
     if len(devices) == 1:
         labels, rows = labels[1:], [((), line, cells) for _, line, cells in rows]
         caption += f" Measured on: {', '.join(devices)}." if devices != {""} else ""
-    digits = tuple(digits for _, digits, _ in columns.values())
+    if any(cell.beside is not None for *_, cells in rows for cell in cells):
+        caption += f" {OTHER_MACHINES}"
+    digits = tuple(digits for _, _, digits, _ in columns.values())
     table = Table("efficiency", "Efficiency", caption, labels, tuple(columns), digits)
-    return with_rows(replace(table, higher_is_better=False), rows)
+    return with_rows(replace(table, higher_is_better=False, differences=False), rows)
+
+
+def _published(line: Line, protocol: str, metric: str) -> Figure | None:
+    """Return the published cost over a protocol's datasets; what no protocol changes is that of base-to-new."""
+    if not _comparable(line):
+        return None
+    where = {"cross_dataset": "ImageNet"}.get(protocol, AVERAGE)
+    if metric == "trainable_params":
+        where = "ImageNet"
+    return reference_results.published_cost(line.method, protocol or "base2new", where, metric)
 
 
 def _by_method(run: Run) -> tuple:
@@ -162,11 +178,15 @@ def _cell(runs: list[Run], seeds: Sequence[int] | None, metric: str, digits: int
         found = replace(found, notes=(*found.notes, *notes))
     elif not found.deviation:  # a count that is the same for every seed
         found = replace(found, deviation=None)
-    comparable = run.line.backbone == reference_results.BACKBONE and not run.line.swept
     figure = None
-    if comparable and run.protocol == "base2new" and run.shots == 16:
-        figure = reference_results.efficiency(run.line.method, run.dataset, metric)
+    if _comparable(run.line):
+        figure = reference_results.published_cost(run.line.method, run.protocol, run.dataset, metric, run.shots)
     return Cell(found, figure.value, figure.source) if figure else Cell(found)
+
+
+def _comparable(line: Line) -> bool:
+    """Whether a line has the published backbone and settings."""
+    return line.backbone == reference_results.BACKBONE and not line.swept and not line.fixed
 
 
 def _timing_notes(run: Run) -> list[str]:

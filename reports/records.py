@@ -13,6 +13,7 @@ from typing import Any
 from runs.names import method_name
 from runs.protocol import PlanError, load_protocol, stages_of
 from runs.record import COMPLETE, FILE_NAME, read_record
+from runs.sweep.search import STORE, TRIALS
 
 PROTOCOL_OF_TASK = {"B2N": "base2new", "FS": "few_shot", "CD": "cross_dataset"}
 """For records of before there was a field `protocol`."""
@@ -138,6 +139,9 @@ def unreadable(root: Path) -> list[Path]:
 def _folders(root: Path) -> Iterator[Path]:
     for folder, below, files in os.walk(root):
         below.sort()
+        if Path(folder) != root and {STORE, TRIALS} & set(files):  # trials are judged by validation images: no results
+            below.clear()
+            continue
         if FILE_NAME in files:
             yield Path(folder)
 

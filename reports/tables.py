@@ -10,7 +10,7 @@ from typing import Any
 
 from reports import reference_results
 from reports.records import Line, Run, seeds_of, takes_part
-from reports.reference_results import Figure
+from reports.reference_results import Reference
 from reports.scores import Score, average, harmonic, mean_of_harmonics, score
 from reports.table_types import Cell, Table
 from runs.names import dataset_name, method_name
@@ -164,29 +164,28 @@ def _filled(
             scores = [of(line, dataset, column) for column in table.columns]
             if all(one.mean is None and one.incomplete in NOTHING for one in scores):
                 continue
-            figures = [_figure(table.name, line, dataset, *key(column, dataset), over) for column in table.columns]
-            metrics = [key(column, dataset)[0] for column in table.columns]
-            whole = zip(scores, figures, metrics, strict=True)
-            rows.append(((dataset_name(dataset),), line, [_cell(table.name, line, dataset, *parts) for parts in whole]))
+            metrics = [key(column, dataset) for column in table.columns]
+            printed = [_reference(table.name, line, dataset, *metric, over) for metric in metrics]
+            cells_of_row = [_cell(one, other) for one, other in zip(scores, printed, strict=True)]
+            rows.append(((dataset_name(dataset),), line, cells_of_row))
     return with_rows(table, rows)
 
 
-def _figure(table: str, line: Line, dataset: str, metric: str, shots: int, averaged: list[str]) -> Figure | None:
-    """What a run of this line may be compared with: the published backbone and settings, the same datasets."""
-    if line.backbone != reference_results.BACKBONE or line.swept or line.fixed:
-        return None
-    names = {dataset_name(name) for name in averaged}
-    whole = reference_results.datasets_of("base2new" if table == "few_shot" else table)
-    if dataset == AVERAGE and names != set(whole):
-        return None
-    return reference_results.figure(table, line.method, dataset, metric, shots)
+def _reference(table: str, line: Line, dataset: str, metric: str, shots: int, averaged: list[str]) -> Reference:
+    """Return what a run of this line may be compared with: of its backbone and its settings, over the same datasets."""
+    if line.swept or line.fixed:
+        return Reference()
+    whole = reference_results.datasets_of(table)
+    if dataset == AVERAGE and {dataset_name(name) for name in averaged} != set(whole):
+        return Reference()
+    return reference_results.reference(table, line.method, dataset, metric, shots, line.backbone)
 
 
-def _cell(table: str, line: Line, dataset: str, score: Score, figure: Figure | None, metric: str) -> Cell:
-    if figure is None:
-        return Cell(score)
-    note = reference_results.disagreement(line.method, dataset, metric) if table == "base2new" else ""
-    return Cell(score, figure.value, figure.source, (note,) if note else ())
+def _cell(score: Score, printed: Reference) -> Cell:
+    notes = (printed.note,) if printed.note else ()
+    if printed.published is None:
+        return Cell(score, notes=notes, reruns=printed.reruns)
+    return Cell(score, printed.published.value, printed.published.source, notes, printed.reruns)
 
 
 def with_rows(table: Table, rows: Sequence[tuple[tuple[str, ...], Line, list[Cell]]]) -> Table:

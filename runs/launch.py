@@ -25,7 +25,11 @@ from runs.sweep.process import PROJECT, TRAIN
 from safeio.entry import command
 from safeio.file_names import own_data_name
 
-DECIDED = {"--seed": "give the seed behind the dataset", "--output-dir": "use --output or OUTPUT for another place"}
+DECIDED = {
+    "--seed": "give the seed behind the dataset",
+    "--output-dir": "use --output or OUTPUT for another place",
+    "DATASET.NUM_SHOTS": "use --shots N",
+}
 LONGEST_NUMBER = 18
 """Digits of a seed or a number of shots, which fit 64 bits."""
 USAGE = 2
@@ -61,7 +65,7 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         shots, pairs = leading_numbers(options.shots, "--shots")
         seed, extra = leading_numbers(extra, "the seed")
-        check_flags(extra)
+        check_flags([*extra, *pairs])
         own = own_data_name(root, options.name or "")
         runs = plan(options.protocol, options.stage, options.trainer, options.dataset, seed, shots, options.cfg, own)
         groups = joined(runs) if options.together else [[run] for run in runs]
@@ -92,7 +96,7 @@ def leading_numbers(words: Sequence[str], what: str) -> tuple[list[int], list[st
 
 
 def check_flags(words: Sequence[str]) -> None:
-    """Refuse flags that would put a run under a name that is not its own.
+    """Refuse flags and keys that would put a run under a name that is not its own.
 
     Raises:
         PlanError: there is one; the message says what to use.

@@ -83,7 +83,13 @@ def choose(kind: str, name: str, among: Iterable[str]) -> str:
 
 
 def _for_shots(given: str | dict[Any, str], shots: int) -> str:
-    """A method's config for a number of shots: the same for all, or by number with a `default`."""
+    """A method's config for a number of shots: the same for all, or by number with a `default`.
+
+    Raises:
+        PlanError: there are no images of a class.
+    """
+    if shots == 0 or shots < -1:
+        raise PlanError(f"{shots} images of each class: give --shots 1 or more (-1: all images).")
     return given.get(shots, given["default"]) if isinstance(given, dict) else given
 
 
@@ -204,7 +210,7 @@ def plan(
         own_name: what own images (dataset `folder`) are called in the runs' folders and records.
 
     Raises:
-        PlanError: something of that name does not exist.
+        PlanError: something of that name does not exist, or there are no images of a class.
     """
     data = load_protocol(protocol)
     trainer, dataset = choose("method", trainer, methods()), find_dataset(dataset)

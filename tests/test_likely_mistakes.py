@@ -63,8 +63,9 @@ SETTINGS = [
 ]
 DATA = [
     UserError("DATASET.NAME OpenMojy", 2, ("'OpenMojy'", "Did you mean 'OpenMoji'?")),
-    UserError("DATASET.NAME Caltech101 DATASET.ROOT TMP", 1, ("no folder TMP/caltech-101", "DATASET.ROOT")),
-    UserError("DATASET.NAME Folder DATASET.ROOT TMP/nowhere", 1, ("TMP/nowhere",)),
+    UserError("DATASET.NAME Caltech101 DATASET.ROOT TMP", 2, ("no folder TMP/caltech-101", "DATASET.ROOT")),
+    UserError("DATASET.NAME Folder DATASET.ROOT TMP/nowhere", 2, ("TMP/nowhere",)),
+    UserError("DATASET.NAME ImageNet DATASET.ROOT TMP --backbone RN101", 2, ("TMP/imagenet", "datasets.prepare")),
     UserError("DATASET.NAME Folder DATASET.ROOT TMP/lacking", 1, ("manifest.csv, line 2", "no image", "lost.png")),
     UserError(
         "DATASET.NAME Folder DATASET.ROOT TMP/damaged DATASET.SUBSAMPLE_CLASSES all",

@@ -58,7 +58,7 @@ class CoOp(ClipTrainer):
     settings_node = "COOP"
     checkpoint_folder = "prompt_learner"
     defaults = {
-        "N_CTX": Setting(16, between(1, 76), "rows of the context"),
+        "N_CTX": Setting(16, between(1, 76), "rows of the context", search="2..16"),
         "CSC": Setting(False, meaning="a context of its own for every class"),
         "CTX_INIT": Setting("", meaning="words to start from, a row for each; N_CTX and CSC are then not read"),
         "PREC": precision("fp16"),

@@ -60,7 +60,7 @@ class MaPLe(ClipTrainer):
     settings_node = "MAPLE"
     checkpoint_folder = "MultiModalPromptLearner"
     defaults = {
-        "N_CTX": Setting(2, between(1, 76), "rows of the context"),
+        "N_CTX": Setting(2, between(1, 76), "rows of the context", search="1..8"),
         "CTX_INIT": Setting(
             "a photo of a", meaning="the words that the context starts from; used up to four context rows"
         ),

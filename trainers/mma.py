@@ -164,7 +164,7 @@ class MMA(ClipTrainer):
             "the first layer with adapters, 0 the embedding stage; auto: by the depth, 5 of 12",
         ),
         "ADAPTER_END": Setting(AUTO, or_auto(at_least(0)), "the last; auto: the top"),
-        "ADAPTER_DIM": Setting(32, at_least(1), "width r of the narrow space"),
-        "ADAPTER_SCALE": Setting(0.001, OTHER_THAN_ZERO, "s, how much of an adapter's output is added"),
+        "ADAPTER_DIM": Setting(32, at_least(1), "width r of the narrow space", search="8..64:log"),
+        "ADAPTER_SCALE": Setting(0.001, OTHER_THAN_ZERO, "s, the share of an adapter's output", search="1e-4..0.1:log"),
         "PREC": precision("fp16"),
     }

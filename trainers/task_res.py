@@ -87,7 +87,7 @@ class TaskRes(ClipTrainer):
     settings_node = "TaskRes"
     checkpoint_folder = "prompt_learner"
     defaults = {
-        "RESIDUAL_SCALE": Setting(0.5, NUMBER, "how much of the learned residual is added"),
+        "RESIDUAL_SCALE": Setting(0.5, NUMBER, "how much of the learned residual is added", search="0.1..2.0"),
         "ENHANCED_BASE": Setting("none", meaning="or a file with the text projection of an enhanced base"),
         "PREC": precision("fp32"),
     }

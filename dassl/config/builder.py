@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -110,17 +110,24 @@ class ConfigBuilder:
         """The tree as nested dictionaries, with lists for tuples: what JSON can hold."""
         return _plain(self.cfg)
 
-    def describe(self) -> str:
-        """The whole tree as yaml, each value that is not a default followed by ``# origin``."""
-        return "\n".join(self._describe(self.cfg, ""))
+    def describe(self, without: Collection[str] = ()) -> str:
+        """The tree as yaml, each value that is not a default followed by ``# origin``.
 
-    def _describe(self, node: CfgNode, prefix: str) -> Iterator[str]:
+        Args:
+            without: keys of sections that are not shown where all their values are defaults.
+        """
+        quiet = {key for key in without if not any(origin.startswith(f"{key}.") for origin in self.origins)}
+        return "\n".join(self._describe(self.cfg, "", quiet))
+
+    def _describe(self, node: CfgNode, prefix: str, quiet: Collection[str]) -> Iterator[str]:
         indent = "  " * prefix.count(".")
         for name, value in node.items():
             key = prefix + name
+            if key in quiet:
+                continue
             if isinstance(value, CfgNode):
                 yield f"{indent}{name}:" + ("" if value else " {}")
-                yield from self._describe(value, key + ".")
+                yield from self._describe(value, key + ".", quiet)
                 continue
             # A list in one line, without its brackets: safe_dump ends single values with a document mark.
             text = yaml.safe_dump([value], default_flow_style=True, width=float("inf")).strip()[1:-1]

@@ -17,11 +17,13 @@ Dependency = Callable[[Values], str | None]
 
 
 class Rule(NamedTuple):
-    """What a value must be: the words that follow "expected", whether one is, and the names to choose from, if any."""
+    """What a value must be: the words that follow "expected", whether one is, the names to choose from, if any, and
+    the least and the largest number, where both are known."""
 
     expected: str
     fits: Callable[[Any], bool]
     choices: Collection[str] = ()
+    ends: tuple[float, float] | None = None
 
 
 def is_number(value: Any) -> bool:
@@ -45,7 +47,10 @@ def above(limit: float) -> Rule:
 
 
 def between(least: float, most: float) -> Rule:
-    return Rule(f"a number from {least} to {most}", lambda value: is_number(value) and least <= value <= most)
+    def fits(value: Any) -> bool:
+        return is_number(value) and least <= value <= most
+
+    return Rule(f"a number from {least} to {most}", fits, ends=(least, most))
 
 
 def below_one() -> Rule:

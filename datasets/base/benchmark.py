@@ -14,7 +14,16 @@ from dassl.data.datasets import DatasetBase, Datum
 from datasets.base.corruption import corrupt
 from datasets.base.few_shot import few_shot
 from datasets.base.missing import refuse_missing
-from datasets.base.splits import Split, SplitError, dataset_folder, read_split, split_groups, subsample, write_split
+from datasets.base.splits import (
+    Split,
+    SplitError,
+    dataset_folder,
+    existing_folder,
+    read_split,
+    split_groups,
+    subsample,
+    write_split,
+)
 
 LEFTOVERS = {"Thumbs.db", "desktop.ini", "__MACOSX"}
 
@@ -51,10 +60,7 @@ class SplitBenchmark(DatasetBase):
             SplitError: the folder or what the split is read from is missing.
             FileNotFoundError: an image is missing.
         """
-        if not folder.is_dir():
-            raise SplitError(
-                f"There is no folder {folder}. Is DATASET.ROOT right? `python -m datasets.prepare` says how to get it."
-            )
+        existing_folder(folder)
         if cls.split_file and (folder / cls.split_file).is_file():
             return read_split(folder / cls.split_file, folder / cls.image_dir)
         try:
@@ -65,7 +71,10 @@ class SplitBenchmark(DatasetBase):
             if isinstance(error, FileNotFoundError) and error.errno is None:
                 raise  # an image is missing, which the message says
             wanted = f"There is no {cls.split_file} in {folder}, and it" if cls.split_file else f"The split in {folder}"
-            raise SplitError(f"{wanted} cannot be made from the original annotations: {error}") from error
+            raise SplitError(
+                f"{wanted} cannot be made from the original annotations: {error}. "
+                "`python -m datasets.prepare` says what is missing."
+            ) from error
 
     @classmethod
     def make_split(cls, folder: Path, rng: random.Random) -> Split:

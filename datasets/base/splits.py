@@ -43,6 +43,19 @@ def dataset_folder(cfg: CfgNode, name: str) -> Path:
     return Path(cfg.DATASET.ROOT).expanduser().absolute() / name
 
 
+def existing_folder(folder: Path) -> Path:
+    """Return the folder of a benchmark.
+
+    Raises:
+        SplitError: there is none.
+    """
+    if not folder.is_dir():
+        raise SplitError(
+            f"There is no folder {folder}. Is DATASET.ROOT right? `python -m datasets.prepare` says how to get it."
+        )
+    return folder
+
+
 def read_split(path: str | os.PathLike, images: str | os.PathLike) -> Split:
     """Read a split file of the CoOp family.
 

@@ -40,9 +40,7 @@ def read_table(root: Path, allow: Collection[str] = ()) -> Table:
         FileNotFoundError: a list names images that are missing.
     """
     check_allowed(allow)
-    root = Path(root).expanduser().absolute()
-    if not root.exists():
-        raise OwnDataError(_no_such(root))
+    root = existing(root)
     table = _read_file(root, allow) if root.is_file() else _read_folder(root, allow)
     check_table(table, allow)
     if "partial" in allow:
@@ -50,7 +48,15 @@ def read_table(root: Path, allow: Collection[str] = ()) -> Table:
     return table
 
 
-def _no_such(root: Path) -> str:
+def existing(root: str | Path) -> Path:
+    """Return the absolute path of own images.
+
+    Raises:
+        OwnDataError: there is nothing.
+    """
+    root = Path(root).expanduser().absolute()
+    if root.exists():
+        return root
     tail = "/".join(root.parts[-2:])
     hint = ""
     if re.fullmatch(r"[\w.-]+/[\w.-]+", tail) and not root.parent.exists():
@@ -58,7 +64,7 @@ def _no_such(root: Path) -> str:
             f" If {tail} is a dataset on the Hugging Face hub, download it first: "
             f"hf download {tail} --repo-type dataset --local-dir {root.name}, then --root {root.name}"
         )
-    return f"There is no folder or file {root}. Is DATASET.ROOT (--root) right?{hint}"
+    raise OwnDataError(f"There is no folder or file {root}. Is DATASET.ROOT (--root) right?{hint}")
 
 
 def _read_file(root: Path, allow: Collection[str]) -> Table:

@@ -1,8 +1,9 @@
-"""Describe a method: its paper, its settings with their defaults."""
+"""Describe a method: its paper, its settings with their defaults, ranges and meanings."""
 
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 
 def describe_method(name: str) -> str:
@@ -15,7 +16,17 @@ def describe_method(name: str) -> str:
     defaults = getattr(trainer, "defaults", {})
     node = getattr(trainer, "settings_node", "")
     lines += [f"settings, given as TRAINER.{node}.NAME=VALUE:"] if defaults else ["It has no settings of its own."]
-    width = max(map(len, defaults), default=0)
-    lines += [f"  {key:{width}}  {value!r}" for key, value in defaults.items()]
+    declared = getattr(trainer, "declared", {})
+    rows = [(key, repr(value), _explain(declared.get(key))) for key, value in defaults.items()]
+    key_width, value_width = (max((len(row[i]) for row in rows), default=0) for i in (0, 1))
+    lines += [f"  {key:{key_width}}  {value:{value_width}}  {text}".rstrip() for key, value, text in rows]
     lines += ["", f"example:\n  mmrl train {name} caltech101_64 --shots 16 --seed 1"]
     return "\n".join(lines)
+
+
+def _explain(setting: Any) -> str:
+    """Return the meaning of a declared setting, and what its value must be; empty where neither is said."""
+    if setting is None:
+        return ""
+    wanted = f"({setting.rule.expected})" if setting.rule else ""
+    return " ".join(text for text in (setting.meaning, wanted) if text)

@@ -68,6 +68,7 @@ def main(arguments: Sequence[str]) -> int:
         return train.main(arguments)
     words, settings = settings_apart(arguments)
     args = make_parser().parse_args(words)
+    launch.check_flags(settings)
     own = own_data_name(args.root, args.name or "")
     runs = plan(args.protocol, "train", args.method, args.dataset, args.seeds, [args.shots], config_of(args), own)
     return carry_out(runs, args, settings)

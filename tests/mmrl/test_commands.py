@@ -86,6 +86,7 @@ def test_a_script_explains_itself_without_torch(script):
         (["predict", "--zero-shot", "cat, dog", "--backbone", "ViT-B/17", "image.png"], 2, "Did you mean ViT-B/16?"),
         (["help", "data"], 0, "data prepare"),
         (["help", "mmrl++"], 0, "TRAINER.MMRLpp.NAME=VALUE"),
+        (["help", "CoOp"], 0, "fp16, bf16, amp)"),
         (["help", "MMLR"], 2, "did you mean MMRL?"),
         (["list", "method"], 0, "MMRLpp"),
         (["list", "datsets"], 2, "did you mean datasets?"),

@@ -33,6 +33,16 @@ def shared_weights() -> Iterator[None]:
         _shared = None
 
 
+def unknown_note(backbone: str, unknown: Sequence[str], count: int) -> str:
+    """Return what to say of names that a CLIP does not know, of `count` class names."""
+    shown = ", ".join(unknown[:5]) + (" ..." if len(unknown) > 5 else "")
+    return (
+        f"{backbone} does not know {len(unknown)} of the {count} class names and cannot tell them apart: {shown}. Name "
+        f"them by common words in the singular (classnames.txt, --classes), or take a CLIP that knows more, such as "
+        f"--backbone ViT-B/16"
+    )
+
+
 def share(key: str, load: Callable[[], CLIP]) -> CLIP:
     """What `load` gives; within `shared_weights` only the first call of a key loads."""
     if _shared is None:
@@ -91,6 +101,15 @@ class FrozenCLIP:
             found.update(name.encode())
             found.update(weights.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
         return found.hexdigest()
+
+    def unknown_names(self, classnames: Sequence[str]) -> list[str]:
+        """Return the names of whose words this CLIP has no embedding: a small one holds such names for the same."""
+        known = self.model.token_embedding.weight.any(dim=1)
+        if known.all():
+            return []
+        ids = tokenize([name.replace("_", " ") for name in classnames], self.model.context_length, truncate=True)
+        rows = [row[1 : row.argmax()].to(known.device) for row in ids]  # between the start and the end token
+        return [name for name, row in zip(classnames, rows, strict=True) if not known[row].any()]
 
     def prompts(self, classnames: Sequence[str], template: str, spaces: bool = True) -> PromptBatch:
         """Tokenised class prompts; with `spaces`, underscores in names become spaces."""

@@ -16,6 +16,8 @@ class Setting(NamedTuple):
         default: its value where nothing else is given; its type is the setting's.
         rule: what a value must be (`dassl.config.validators`); None: any value of the type.
         meaning: what it does, in a line, with the value that means "automatic" if there is one.
+        search: values that `sweep.py --search` tries, as LOW..HIGH or LOW..HIGH:log; empty: of a number between two
+            ends all of them, else none.
         source: where the default was read, as "the paper, table 7"; empty: `configs/trainers/METHOD/sources.yaml`.
     """
 
@@ -23,11 +25,19 @@ class Setting(NamedTuple):
     rule: Rule | None = None
     meaning: str = ""
     source: str = ""
+    search: str = ""
+
+    @property
+    def searched(self) -> str:
+        """The values that a search tries; empty: none."""
+        if self.search or self.rule is None or self.rule.ends is None or not isinstance(self.default, float):
+            return self.search
+        return "{}..{}".format(*map(float, self.rule.ends))
 
 
 def precision(default: str) -> Setting:
     """Return the setting PREC: what a method computes in."""
-    return Setting(default, one_of(*PRECISIONS), f"what it computes in: {', '.join(PRECISIONS)}")
+    return Setting(default, one_of(*PRECISIONS), "what it computes in")
 
 
 def declare(given: Mapping[str, Any], inherited: Mapping[str, Setting]) -> dict[str, Setting]:

@@ -237,6 +237,14 @@ def without_effect(builder: ConfigBuilder) -> list[str]:
     ]
 
 
+def nodes_of_others(trainer: str) -> set[str]:
+    """Return the keys of the other methods' settings."""
+    nodes = {
+        name: getattr(TRAINER_REGISTRY.get(name), "settings_node", "") for name in TRAINER_REGISTRY.registered_names()
+    }
+    return {f"TRAINER.{node}" for node in nodes.values() if node and node != nodes.get(trainer)}
+
+
 def _role(protocol: Mapping[str, Any], dataset: str, classes: str) -> str:
     """What the classes are to the method: by half of the classes, or by whether the dataset is a source."""
     if "source_names" in protocol:

@@ -51,7 +51,7 @@ def study(tmp_path_factory):
     "words",
     [
         ("--layout", "paper"),
-        ("--layout", "paper", "--columns", "accuracy", "deviation", "n", "published", "difference", "--cite"),
+        ("--layout", "paper", "--columns", "accuracy,deviation,n,published,reported,difference", "--cite"),
         ("--layout", "records", "--cost-by-dataset"),
     ],
     ids=lambda words: " ".join(words[:3]),
