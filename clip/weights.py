@@ -20,7 +20,7 @@ from clip.model import CLIP, convert_weights, from_state_dict
 from clip.open_clip_models import find, is_open_clip
 from clip.pos_embed import resize_positions
 from clip.preprocess import MEAN, STD, evaluation_transform
-from clip.pretrained import available_models, resolve
+from clip.pretrained import available_models, weights_file
 from safeio.archive_limits import refuse_bomb
 from safeio.arrays import read_arrays
 from safeio.errors import MissingFile
@@ -79,7 +79,7 @@ def _locate(name: str, root: str | os.PathLike | None) -> tuple[Path, Architectu
         return find(name)
     if name not in available_models() and is_hugging_face(name):
         return find_hugging_face(name)
-    return resolve(name, root), OF_OPENAI if name in available_models() else OF_A_FILE
+    return weights_file(name, root), OF_OPENAI if name in available_models() else OF_A_FILE
 
 
 def state_dict_from(path: str | os.PathLike) -> dict[str, Tensor]:

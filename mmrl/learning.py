@@ -26,7 +26,7 @@ from inference.evaluation import Evaluation
 from inference.inputs import sources
 from inference.predictor import Prediction, Predictions, Predictor
 from inference.zero_shot import zero_shot_model
-from runs.protocol import Run, choose, config_for, methods, plan
+from runs.protocol import PlannedRun, choose, config_for, methods, plan
 from safeio.errors import UserError
 from safeio.read_back import read_json
 
@@ -121,7 +121,9 @@ def fit(
     return load(folder, device=device)
 
 
-def _run_of(method: str, backbone: str, shots: int | None, seed: int, device: str | None) -> tuple[Run, dict[str, Any]]:
+def _run_of(
+    method: str, backbone: str, shots: int | None, seed: int, device: str | None
+) -> tuple[PlannedRun, dict[str, Any]]:
     """Return the few-shot run whose configs fit the backbone, and settings for images of the user's own."""
     (run,) = plan("few_shot", "train", method, "folder", [seed], [shots or 0], config_for(backbone))
     on_cpu = (device or ("cuda" if torch.cuda.is_available() else "cpu")) == "cpu"

@@ -10,6 +10,7 @@ from typing import Any
 from safeio.atomic import atomic_write_json
 from safeio.errors import MissingFile
 from safeio.lock import FolderInUse, sole_use
+from safeio.old_spellings import present_record
 from safeio.read_back import DamagedFile, number, read_json, say
 
 FILE_NAME = "run.json"
@@ -24,14 +25,17 @@ def scalars(value: Any) -> bool:
     )
 
 
-TEXTS = "status method dataset protocol stage preset task subsample_classes role backbone model_dir failure code"
+TEXTS = """status method dataset protocol stage preset task subsample_classes test_classes test_classes_reason backbone
+model_dir failure code"""
 RECORD = {
     **{f"{name}?": str for name in TEXTS.split()},
     **dict.fromkeys(("seed?", "shots?", "trainable_params?", "skipped_steps?"), int),
-    **dict.fromkeys(("config?", "flags?", "origins?", "versions?", "machine?", "efficiency?"), dict),
+    **dict.fromkeys(("config?", "flags?", "origins?", "versions?", "machine?", "data?"), dict),
+    **dict.fromkeys(("efficiency?", "phases?"), dict),
     **{name: {str: number} for name in ("metrics?", "timing?")},
     "swept?": {str: scalars},
     "classes?": [str],
+    "marks?": [str],
 }
 """Shape of a record; each part may be missing, as in those of older versions."""
 
@@ -125,10 +129,10 @@ def load_record(folder: str | Path) -> dict[str, Any]:
         MissingFile, DamagedFile: there is none, or it is not as `RECORD` says; the message names file and place.
     """
     path = Path(folder)
-    return read_json(path / FILE_NAME if path.is_dir() else path, RECORD)
+    return present_record(read_json(path / FILE_NAME if path.is_dir() else path, RECORD))
 
 
 def is_complete(folder: str | Path) -> bool:
-    """Whether the run in this folder is done; a folder without a record never is."""
+    """Return whether the run in this folder is complete; a folder without a record never is."""
     record = read_record(folder)
     return record is not None and record.get("status") == COMPLETE

@@ -24,6 +24,7 @@ from dassl.utils.environment import random_state, restore_random_state
 from dassl.utils.logger import Logger
 from dassl.utils.meters import AverageMeter, MetricMeter
 from dassl.utils.names import check_availability
+from dassl.utils.phases import phase
 from safeio.errors import UserError
 from safeio.progress import NowAndThen, is_terminal, print_line, progress
 from safeio.unpickle import CheckpointError
@@ -59,7 +60,7 @@ class _BatchTrainer(SimpleTrainer):
         images, lr = 0, self.get_current_lr()
         bar, remaining = self._training_bar(done), self._remaining(batches)
         start = time.perf_counter()
-        with self.stop.held(), self._saving_if_a_worker_is_lost(epoch_start, metrics, lambda: done):
+        with phase("images"), self.stop.held(), self._saving_if_a_worker_is_lost(epoch_start, metrics, lambda: done):
             for self.batch_idx, batch in remaining:
                 data_time.update(time.perf_counter() - start)
                 metrics.update(self._step(batch, metrics))
@@ -132,7 +133,8 @@ class _BatchTrainer(SimpleTrainer):
     def _step(self, batch: tuple, so_far: MetricMeter) -> dict[str, Any] | None:
         """One training step; a loss that is no number is told with what is needed to look into it."""
         try:
-            return self.forward_backward(*batch)
+            with phase("steps"):
+                return self.forward_backward(*batch)
         except FloatingPointError as error:
             files = [path for part in batch if isinstance(part, dict) for path in part.get("impath", [])]
             raise NoNumber(
@@ -170,7 +172,8 @@ class _BatchTrainer(SimpleTrainer):
         """Save the position if TRAIN.CHECKPOINT_STEPS steps are unsaved or a signal came; then leave if it did."""
         interval, signum = self.cfg.TRAIN.CHECKPOINT_STEPS, self.stop.signum
         if signum or 0 < interval <= self.unsaved_steps:
-            save_position(self, epoch, batches, epoch_start, metrics.totals())
+            with phase("writing"):
+                save_position(self, epoch, batches, epoch_start, metrics.totals())
             self.unsaved_steps = 0
         if signum:
             raise Stopped(signum)
@@ -230,7 +233,7 @@ class TrainerXU(_BatchTrainer):
 
 
 def _images_in(batch: Any) -> int:
-    """How many images a batch has; a plugin's own loader may give pairs of tensors in place of a dictionary."""
+    """Return the number of images in a batch; a plugin's own loader may give pairs instead of a dictionary."""
     return len(batch["label"] if isinstance(batch, Mapping) else batch[0])
 
 

@@ -22,6 +22,7 @@ from datasets.base.splits import (
     read_split,
     split_groups,
     subsample,
+    unlabelled,
     write_split,
 )
 
@@ -48,9 +49,10 @@ class SplitBenchmark(DatasetBase):
         split = self.whole(folder, cfg.SEED)
         if self.split_file and not (folder / self.split_file).is_file():
             self._keep(split, folder)
+        train_u, self.domain_classnames = unlabelled(split.train, cfg)
         split = few_shot(split, cfg.DATASET.NUM_SHOTS, cfg.SEED, folder, folder / "split_fewshot")
         split = corrupt(subsample(split, cfg.DATASET.SUBSAMPLE_CLASSES), cfg)
-        super().__init__(train_x=split.train, val=split.val, test=split.test)
+        super().__init__(train_x=split.train, train_u=train_u, val=split.val, test=split.test)
 
     @classmethod
     def whole(cls, folder: Path, seed: int = 1) -> Split:
@@ -135,5 +137,5 @@ def read_mat(path: Path) -> dict[str, Any]:
 
 
 def visible(folder: Path) -> list[Path]:
-    """What is in a folder, without what systems leave there: names with a dot in front, Thumbs.db and the like."""
+    """Return the entries of a folder without those that systems leave there: dot files, Thumbs.db and the like."""
     return [path for path in folder.iterdir() if not path.name.startswith(".") and path.name not in LEFTOVERS]

@@ -1,4 +1,4 @@
-"""What the benchmarks share: reading, making and writing a split, taking half of the classes.
+"""Splits of the benchmarks: read, make and write one, take half of the classes.
 
 Every choice is the published code's, number for number, given the same seed. The order of a list decides
 what is drawn from it, so nothing here sorts.
@@ -41,6 +41,18 @@ class SplitError(DamagedFile, RuntimeError):
 def dataset_folder(cfg: CfgNode, name: str) -> Path:
     """Folder `name` below `DATASET.ROOT`; `~` is expanded."""
     return Path(cfg.DATASET.ROOT).expanduser().absolute() / name
+
+
+def unlabelled(train: Sequence[Datum], cfg: CfgNode) -> tuple[list[Datum] | None, list[str]]:
+    """Return all training images without labels and the names of their classes, where DATASET.UNLABELLED asks for them.
+
+    Args:
+        train: the training images of all classes, before few of them or some classes are chosen.
+    """
+    if not getattr(cfg.DATASET, "UNLABELLED", False):
+        return None, []
+    names = {item.label: item.classname for item in train}
+    return [Datum.listed(item.impath, -1, item.domain, "") for item in train], [names[i] for i in sorted(names)]
 
 
 def existing_folder(folder: Path) -> Path:

@@ -74,6 +74,12 @@ def _check() -> ModuleType:
     return data_check
 
 
+def _texts() -> ModuleType:
+    from mmrl.commands import data_texts
+
+    return data_texts
+
+
 def _list() -> ModuleType:
     from mmrl.commands import list_names
 
@@ -115,6 +121,7 @@ COMMANDS = {
     "export": Command(_export, "write a trained run as a file for other programs"),
     "data prepare": Command(_prepare, "fetch benchmarks and lay them out"),
     "data check": Command(_check, "check that benchmarks are complete"),
+    "data texts": Command(_texts, "say where texts about classes belong, and check them"),
     "list": Command(_list, "list methods, datasets, backbones or protocols"),
     "config": Command(_config, "show the settings of a run and where each comes from"),
     "doctor": Command(_doctor, "show versions, devices, caches, weights and data"),

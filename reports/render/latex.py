@@ -31,14 +31,14 @@ SECOND = "Underlined: the second highest."
 
 @dataclass(frozen=True)
 class Style:
-    """Which parts of a cell are shown, and whether names are followed by \\cite."""
+    """Options of a table: the parts of a cell that are shown, and whether \\cite follows names."""
 
     shown: Collection[str] = ALL_COLUMNS
     cite: bool = False
 
     @property
     def own(self) -> bool:
-        """Whether the cells' own numbers are shown."""
+        """Return whether the cells' own numbers are shown."""
         return bool(set(OWN) & set(self.shown))
 
     def method(self, name: str) -> str:

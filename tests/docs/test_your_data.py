@@ -52,7 +52,9 @@ def test_from_photos_to_an_exported_model(birds, capsys, monkeypatch):
     assert "3 classes, 30 images: train 15, val 6, test 9" in said and "Prediction rule: trained" in said
     folder = birds.parent / "output/few_shot/birds/shots_4/MMRL/emoji/seed1"
     record = read_record(folder)
-    assert (record["dataset"], record["role"]) == ("birds", "trained") and record["config"]["INPUT"]["UPRIGHT"] is True
+    assert (record["dataset"], record["test_classes"]) == ("birds", "seen") and record["config"]["INPUT"][
+        "UPRIGHT"
+    ] is True
     assert record["classes"] == ["blue_tit", "robin", "wren"]
     assert list(folder.rglob("*.safetensors")) and (birds.parent / "birds-contact-sheet.png").is_file()
     assert sorted(birds.rglob("*")) == before

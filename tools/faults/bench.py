@@ -97,7 +97,7 @@ class Bench:
             return subprocess.Popen([*command, *arguments], stdout=said, stderr=said, **how)
 
     def said(self, output: Path) -> Path:
-        """What all processes of a run printed; not on the disk that is hurt."""
+        """Return the output of all processes of a run, kept off the damaged disk."""
         return self.folder / f"{output.name}.said"
 
     def training(self, output: Path, process: subprocess.Popen, line: str = STARTED) -> None:

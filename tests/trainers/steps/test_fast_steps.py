@@ -53,7 +53,7 @@ CANCELLING = ("one class", "identical classes")
 CASES = [pytest.param(odd, True, id=f"{name}, float64") for name, odd in SHAPES.items()]
 CASES += [pytest.param(odd, False, id=name) for name, odd in SHAPES.items() if name not in CANCELLING]
 TOLERANCES = {True: (1e-10, 1e-9), False: (1e-5, 1e-4)}
-"""Of outputs and gradients, relative to the largest element."""
+"""Limit for outputs and gradients, relative to the largest element."""
 
 
 def pair(workshop, method: str, odd: Odd, double: bool):
