@@ -87,7 +87,7 @@ def ask_to_stop(bench: Bench, times: int) -> Iterator[Row]:
 
 
 def _stopped(bench: Bench, output: Path, process: subprocess.Popen, signum: int, status: int) -> bool:
-    """Whether the signal came in time to stop the run; behind its end it only ends Python, which is on its way out."""
+    """Return whether the signal came in time to stop the run; behind its end it ends Python alone."""
     process.wait(PATIENCE)
     too_late = {-signum} if done(output) else set()
     return expect(bench, output, process, {0, status} | too_late) == status
