@@ -125,7 +125,7 @@ def _run_of(
     method: str, backbone: str, shots: int | None, seed: int, device: str | None
 ) -> tuple[PlannedRun, dict[str, Any]]:
     """Return the few-shot run whose configs fit the backbone, and settings for images of the user's own."""
-    (run,) = plan("few_shot", "train", method, "folder", [seed], [shots or 0], config_for(backbone))
+    (run,) = plan("few_shot", "train", method, "folder", [seed], [shots or -1], config_for(backbone))
     on_cpu = (device or ("cuda" if torch.cuda.is_available() else "cpu")) == "cpu"
     settings = {"DATASET.NAME": "Folder", "DATASET.NUM_SHOTS": shots or -1, "DATASET.SUBSAMPLE_CLASSES": "all"}
     settings |= {"USE_CUDA": not on_cpu, "PROTOCOL": "", "STAGE": ""}

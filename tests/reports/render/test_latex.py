@@ -86,6 +86,17 @@ def test_the_papers_layout_is_blocks_with_the_average_first(study, capsys):
     assert heads.startswith(" & ImageNet & Caltech101") and heads.endswith(r"Average \\")
 
 
+def test_a_block_too_wide_to_be_read_is_split_at_a_column(study, capsys):
+    words = ["--format", "latex", "--layout", "paper", "--columns", "accuracy,published,reported"]
+    assert report.main([str(study), *words]) == 0
+    text = capsys.readouterr().out
+    across = text[text.index(r"\label{tab:cross_dataset}") :]
+    grid = across[: across.index(r"\end{tabular}")]
+    parts = grid.count(r"\toprule")
+    assert parts > 1 and grid.count("MMRL++ &") == parts, "the methods stand before each part"
+    assert grid.count("Caltech101") == grid.count("Average") == 1
+
+
 def test_columns_choose_what_a_cell_says(make, capsys):
     make.base2new("MMRL", "EuroSAT", [95.0, 96.0, 97.0], [70.0] * 3)
     for words, there, missing in (
