@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -30,7 +31,7 @@ import trainers  # noqa: F401  (registers the methods)
 from dassl.config import ConfigBuilder, ConfigError
 from dassl.data.datasets import DATASET_REGISTRY
 from dassl.engine import TRAINER_REGISTRY, TrainerBase, build_trainer
-from dassl.engine.distributed import process_group, started
+from dassl.engine.distributed import naming_lost_processes, process_group, started
 from dassl.engine.stop import Stopped, StopRequest
 from dassl.utils import collect_env_info, set_random_seed, setup_logger
 from dassl.utils.checkpoint import newest_epoch
@@ -42,13 +43,13 @@ from datasets.base.metadata import lists_of, read_sources
 from datasets.base.splits import dataset_folder, existing_folder
 from datasets.own.read import existing
 from runs.protocol import PlanError, published_options
-from runs.record import RunRecord, set_aside_log
+from runs.record import RunRecord, close_abandoned, set_aside_log
 from runs.repeat import OUTCOME, SURROUNDINGS, RecordError, code_version, read_to_repeat, say_differences
 from runs.request import check_same_data, data_of
 from runs.sources import in_words, unverified
 from runs.sweep.exit_with_parent import end_with_parent
 from runs.sweep.grid import apart, parse_grid
-from safeio.entry import command
+from safeio.entry import WRONG, command
 from safeio.errors import UserError, for_people
 from safeio.lock import FolderInUse, sole_use
 from trainers.base.build import hold_weights as hold_backbone
@@ -265,7 +266,7 @@ def recorded(
 ) -> int:
     """As `run`; however it ends goes on record. Returns the exit status."""
     try:
-        with stop.listening():
+        with stop.listening(), naming_lost_processes():
             run(args, builder, record, prepare, stop)
     except (KeyboardInterrupt, Stopped) as error:
         record.interrupted(error)
@@ -319,9 +320,15 @@ def distributed(args: argparse.Namespace) -> int:
     with process_group() as number:
         if number == 0:
             return one(args, distribute)
+        given = args.opts
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # outside of the run, so that torchrun leaves time for its record
         with TemporaryDirectory() as scratch, open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
-            args.opts = [*args.opts, "OUTPUT_DIR", scratch]
-            return one(args, distribute)
+            args.opts = [*given, "OUTPUT_DIR", scratch]
+            status = one(args, distribute)
+        args.opts = given
+        if status not in (0, WRONG, IN_USE):
+            close_abandoned(resolve(args).cfg.OUTPUT_DIR)
+        return status
 
 
 @command

@@ -21,6 +21,7 @@ from clip.block import QuickGELU
 from clip.pretrained import UnknownModelError
 from clip.tokenizer import SIZE as VOCABULARY_SIZE
 from safeio.errors import UserError
+from safeio.read_back import read_back
 
 PREFIX = "open_clip:"
 CONFIG, FILES = "open_clip_config.json", ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
@@ -129,14 +130,12 @@ def _of_folder(folder: Path) -> tuple[Path, Architecture]:
         raise UnknownModelError(
             f"{folder} is no folder of an open_clip model: it needs {CONFIG} and {' or '.join(FILES)}."
         )
-    try:
-        content = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        about = as_architecture(content.get("model_cfg", content), str(folder), content.get("preprocess_cfg"))
-    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UnknownModelError(f"{folder / CONFIG} does not describe an open_clip model: {error}") from error
-    return files[0], about
+
+    def described(path: Path) -> Architecture:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return as_architecture(content.get("model_cfg", content), str(folder), content.get("preprocess_cfg"))
+
+    return files[0], read_back(folder / CONFIG, described, what="the description of an open_clip model")
 
 
 def _of_tag(architecture: str, tag: str, config: Mapping[str, Any]) -> tuple[Path, Architecture]:

@@ -28,6 +28,7 @@ from inference.predictor import Prediction, Predictions, Predictor
 from inference.zero_shot import zero_shot_model
 from runs.protocol import PlannedRun, choose, config_for, methods, plan
 from safeio.errors import UserError
+from safeio.read_back import read_json
 
 __all__ = [
     "Evaluation",
@@ -56,7 +57,7 @@ class LabelledImages(DatasetBase):
 
     def __init__(self, cfg: CfgNode):
         folder = Path(cfg.DATASET.ROOT)
-        listed = json.loads((folder / LISTING).read_text(encoding="utf-8"))
+        listed = read_json(folder / LISTING, {"classes": [str], "files": [(str, int)]})
         items = [Datum(folder / file, label, 0, listed["classes"][label]) for file, label in listed["files"]]
         chosen = items
         if cfg.DATASET.NUM_SHOTS > 0:

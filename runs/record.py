@@ -9,6 +9,7 @@ from typing import Any
 
 from safeio.atomic import atomic_write_json
 from safeio.errors import MissingFile
+from safeio.lock import FolderInUse, sole_use
 from safeio.old_spellings import present_record
 from safeio.read_back import DamagedFile, number, read_json, say
 
@@ -88,6 +89,18 @@ class RunRecord:
         timing = {**self.content["timing"], "ended": time.time(), "seconds": seconds}
         self.content |= {"status": status, "timing": timing, **fields}
         self.write()
+
+
+def close_abandoned(folder: str | Path) -> None:
+    """Put on record that a run was killed which still says that it is running; nothing where somebody works there."""
+    try:
+        with sole_use(folder):
+            record = read_record(folder)
+            if record is not None and record.get("status") == RUNNING:
+                failure = "the process that wrote this record was killed; the same command continues the run"
+                atomic_write_json(Path(folder) / FILE_NAME, record | {"status": FAILED, "failure": failure})
+    except (FolderInUse, OSError) as error:
+        print(f"{error}", file=sys.stderr)
 
 
 def set_aside_log(folder: str | Path) -> None:

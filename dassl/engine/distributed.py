@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -22,10 +23,32 @@ from torch.utils.data import DataLoader
 
 from dassl.engine.stop import Stopped, StopRequest
 from dassl.utils.environment import random_state, restore_random_state
+from safeio.errors import UserError
+
+LOST = re.compile(r"[Cc]onnection (?:closed|reset)|[Bb]roken pipe|gloo|NCCL|recvValueWithTimeout")
+"""Words of PyTorch's where another process is gone."""
 
 
-class DistributedError(RuntimeError):
+class DistributedError(UserError, RuntimeError):
     """The processes cannot share this run; the message says why and what to do."""
+
+
+@contextmanager
+def naming_lost_processes() -> Iterator[None]:
+    """Say in words when another process of the run ends in this block, which PyTorch says by its network's errors.
+
+    Raises:
+        DistributedError: it did.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if processes() == 1 or isinstance(error, UserError) or not LOST.search(str(error)):
+            raise
+        reason = str(error).strip().splitlines()[0]
+        raise DistributedError(
+            f"Another process of this run has ended, killed for example ({reason}). The same command continues the run."
+        ) from error
 
 
 def started() -> int:
