@@ -23,7 +23,7 @@ AFTER_TEST = ("=> result",)
 
 def read_result(log: Path, keyword: str, signals: tuple[str, ...]) -> float | None:
     """The last ``* KEYWORD: NUMBER%`` after the first line that equals one of ``signals``; or None."""
-    pattern = re.compile(rf"\* {re.escape(keyword)}: ([\d.eE+-]+)%")
+    pattern = re.compile(rf"\* {re.escape(keyword)}: ([+-]?\d+\.?\d*(?:[eE][+-]?\d+)?)%")
     result, started = None, False
     with open(log, encoding="utf-8", errors="replace") as lines:
         for line in map(str.strip, lines):
@@ -40,7 +40,7 @@ def run_folders(directory: Path) -> list[Path]:
 
 
 def why_missing(log: Path, keyword: str, test_log: bool) -> str:
-    """What to tell about a run without a result."""
+    """Return the message about a run without a result."""
     if not log.is_file():
         return "there is no such file"
     if not test_log and read_result(log, keyword, AFTER_TEST) is not None:

@@ -1,6 +1,7 @@
-"""Predict own images with a trained run.
+"""Predict own images with a trained run, or with CLIP as it is.
 
 python predict.py RUN_DIR image_or_folder ... [--topk 5] [--classes names.txt] [--csv out.csv] [--json]
+python predict.py --zero-shot "cat, dog, grand piano" image_or_folder ... [--backbone ViT-B/16]
 
 Exit status: 0 all images were predicted, 1 some could not be read, 2 nothing could be done. See docs/predict.md.
 """
@@ -11,52 +12,78 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from runs.command_line import CommandParser, add_backbone, add_device
 from safeio.entry import command
-from safeio.escape import for_terminal
+
+if TYPE_CHECKING:
+    from inference.predictor import Predictor
 
 ALL, SOME, NOTHING = 0, 1, 2
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
-    example = "python predict.py output/few_shot/caltech101_64/shots_16/MMRL/photo/seed1 image.png --topk 3"
-    parser = CommandParser(description=__doc__, example=example)
-    parser.add_argument("run", metavar="RUN_DIR", help="folder of the run that trained")
-    parser.add_argument("images", nargs="+", help="image files, or folders of images")
-    parser.add_argument("--topk", type=int, default=5, help="classes named for each image")
-    parser.add_argument("--classes", metavar="FILE", help="class names to choose among, one per line; trained or new")
+    example = "mmrl predict output/few_shot/caltech101_64/shots_16/MMRL/photo/seed1 image.png --topk 3"
+    usage = "%(prog)s RUN_DIR IMAGE ... [options]\n       %(prog)s --zero-shot NAMES IMAGE ... [options]"
+    parser = CommandParser(description=__doc__, example=example, usage=usage)
+    parser.add_argument(
+        "places",
+        nargs="+",
+        metavar="RUN_DIR IMAGE",
+        help="folder of the run that trained (not with --zero-shot), then image files or folders of images",
+    )
+    parser.add_argument("--zero-shot", metavar="NAMES", help="no run: CLIP as it is, for these classes, as --classes")
+    parser.add_argument("--topk", type=int, default=5, metavar="N", help="classes named for each image")
+    parser.add_argument(
+        "--classes", metavar="NAMES", help="classes, trained or new, to choose among: a file or 'cat, dog'"
+    )
     parser.add_argument("--csv", metavar="FILE", help="write a table")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
-    parser.add_argument("--batch-size", type=int, default=32, help="images computed at once")
+    parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="images computed at once")
     add_device(parser)
     add_backbone(parser)
     return parser
 
 
+def model_of(args: argparse.Namespace) -> Predictor:
+    """Return the run's model, or CLIP as it is for --zero-shot."""
+    from inference.classes import named_classes
+    from inference.predictor import Predictor
+    from inference.zero_shot import zero_shot_model
+
+    if args.zero_shot:
+        return zero_shot_model(named_classes(args.zero_shot), args.backbone, args.device)
+    classes = named_classes(args.classes) if args.classes else None
+    return Predictor.load(args.places[0], classes, args.device, args.backbone)
+
+
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    args = make_parser().parse_args(arguments)
-    from inference.classes import read_classes  # these load torch
-    from inference.output import as_data, as_text, notes, write_csv
-    from inference.predictor import Predictor
+    parser = make_parser()
+    args = parser.parse_args(arguments)
+    images = args.places if args.zero_shot else args.places[1:]
+    if args.zero_shot and args.classes:
+        parser.error("--zero-shot names the classes: leave --classes out")
+    if not images:
+        parser.error(f"name images to predict with {args.places[0]}; without a run: --zero-shot 'cat, dog'")
+    from inference.output import as_data, as_text, notes, write_csv  # these load torch
 
     try:
-        classes = read_classes(args.classes) if args.classes else None
-        predictor = Predictor.load(args.run, classes, args.device, args.backbone)
+        predictor = model_of(args)
         for note in notes(predictor):
-            print(for_terminal(note), file=sys.stderr)
-        found = predictor.predict(args.images, args.topk, args.batch_size)
+            print(note, file=sys.stderr)
+        found = predictor.predict(images, args.topk, args.batch_size)
         if args.csv:
             write_csv(found, args.csv)
     except (ValueError, OSError, RuntimeError) as error:
-        print(f"error: {for_terminal(str(error))}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return NOTHING
     print(json.dumps(as_data(found, predictor), indent=1) if args.json else as_text(found))
     for path, why in found.unreadable:
-        print(for_terminal(f"skipped {path}: {why}"), file=sys.stderr)
+        print(f"skipped {path}: {why}", file=sys.stderr)
     if not found:
         return NOTHING
     return SOME if found.unreadable else ALL

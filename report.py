@@ -20,13 +20,14 @@ from reports.records import Run, find_runs, in_no_table, unreadable
 from reports.render.latex import Style, as_latex
 from reports.render.text import as_csv, as_markdown, as_terminal, figures_as_markdown
 from reports.significance import significance
-from reports.table_types import ALL_COLUMNS, COLUMNS, Table
+from reports.table_types import ALL_COLUMNS, COLUMNS, OWN, Table
 from reports.tables import accuracy_tables, presets_side_by_side
 from runs.command_line import CommandParser, add_seeds
-from runs.names import find_dataset, find_method
+from runs.names import BIBLIOGRAPHY, find_dataset, find_method
 from runs.record import FILE_NAME
 from safeio.atomic import atomic_write_text
 from safeio.entry import command
+from safeio.old_spellings import spellings
 
 FORMATS = ("table", "markdown", "latex", "csv", "html")
 LAYOUTS = {"records": ALL_COLUMNS, "paper": ("accuracy",)}
@@ -44,12 +45,24 @@ def make_parser() -> argparse.ArgumentParser:
         choices=LAYOUTS,
         help="paper: as papers print it, datasets as blocks or columns; records (default): every detail",
     )
-    parser.add_argument("--columns", nargs="+", choices=COLUMNS, help="parts of a cell (paper: accuracy; records: all)")
     parser.add_argument(
-        "--cite", action="store_true", help="latex: \\cite the methods, by the keys of configs/names.yaml"
+        "--columns",
+        nargs="+",
+        type=parts_of_a_cell,
+        metavar="PART",
+        help=f"parts of a cell (paper: accuracy; records: all): {', '.join(COLUMNS)}",
+    )
+    parser.add_argument(
+        "--cite", action="store_true", help="latex: \\cite the methods; --out FILE.tex has FILE.bib beside it"
     )
     parser.add_argument("--cost-by-dataset", action="store_true", help="efficiency by dataset too, not by method alone")
-    parser.add_argument("--out", type=Path, help="file for the result (html: OUTPUT_DIR/report.html; others: printed)")
+    parser.add_argument(
+        *spellings("--output"),
+        dest="out",
+        metavar="FILE",
+        type=Path,
+        help="file for the result (html: OUTPUT_DIR/report.html; others: printed)",
+    )
     parser.add_argument("--figures", type=Path, metavar="DIR", help="draw plots there; markdown shows them")
     parser.add_argument("--significance", action="store_true", help="a table of which differences are more than noise")
     parser.add_argument("--column-width", choices=("single", "double"), help="of figures, in a two-column paper")
@@ -58,6 +71,14 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--preset", help="only this one; without it rows say which they are of")
     add_seeds(parser, "seeds a cell needs to be complete (the protocol's)")
     return parser
+
+
+def parts_of_a_cell(text: str) -> list[str]:
+    """Return names of COLUMNS, given one by one or with commas between them."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if unknown := [name for name in names if name not in COLUMNS]:
+        raise argparse.ArgumentTypeError(f"there is no {', '.join(unknown)}; choose from {', '.join(COLUMNS)}")
+    return names
 
 
 @command
@@ -124,12 +145,25 @@ def draw_figures(runs: list[Run], args: argparse.Namespace) -> list[Path]:
     return drawn
 
 
+def shown_parts(args: argparse.Namespace) -> frozenset[str]:
+    """Return the parts of a cell that the command line asks for, or those of the layout."""
+    return frozenset(name for names in args.columns or () for name in names) or frozenset(
+        LAYOUTS[args.layout or "records"]
+    )
+
+
 def as_text(tables: Sequence[Table], args: argparse.Namespace) -> str:
-    """Return the tables in the format, layout and columns that the command line asks for."""
-    layout = args.layout or "records"
-    shown = frozenset(args.columns or LAYOUTS[layout])
+    """Return the tables in the format, layout and columns that the command line asks for.
+
+    Raises:
+        ValueError: no table has any of the columns.
+    """
+    layout, shown = args.layout or "records", shown_parts(args)
+    tables = [table for table in tables if set(OWN) & shown or table.has_beside(shown)]
+    if not tables:
+        raise ValueError(f"--columns: no table has {' or '.join(sorted(shown))} of these runs.")
     if args.format == "csv":
-        return as_csv(tables)
+        return as_csv(tables, shown)
     if args.format == "latex":
         return as_latex(tables, layout, Style(shown, args.cite))
     return (as_markdown if args.format == "markdown" else as_terminal)(tables, layout, shown)
@@ -137,12 +171,12 @@ def as_text(tables: Sequence[Table], args: argparse.Namespace) -> str:
 
 def write(runs: list[Run], args: argparse.Namespace, drawn: Sequence[Path] = ()) -> None:
     """The report in the format asked for, to a file or the terminal; Markdown shows the figures that were drawn."""
-    tables = all_tables(runs, args)
+    tables, shown = all_tables(runs, args), shown_parts(args)
     if args.format == "html":
         from reports.render.html import as_html
 
         path = args.out or args.output / "report.html"
-        atomic_write_text(path, as_html(runs, tables, args.output, args.seeds, args.command))
+        atomic_write_text(path, as_html(runs, tables, args.output, args.seeds, args.command, shown))
         print(path)
         return
     text = as_text(tables, args)
@@ -151,11 +185,16 @@ def write(runs: list[Run], args: argparse.Namespace, drawn: Sequence[Path] = ())
     if args.out:
         atomic_write_text(args.out, text)
         print(args.out)
+        if args.format == "latex" and args.cite:
+            atomic_write_text(args.out.with_suffix(".bib"), BIBLIOGRAPHY.read_text(encoding="utf-8"))
+            print(args.out.with_suffix(".bib"))
     else:
         print(text)
     for run in runs:
         if in_no_table(run):
             print(f"in no table (protocol {run.protocol or 'none'}, {run.part} classes): {run.folder}", file=sys.stderr)
+        if run.complete and run.accuracy is None:
+            print(f"left out, its {FILE_NAME} has no accuracy that is a number: {run.folder}", file=sys.stderr)
         if not run.complete:
             print(
                 f"not complete ({run.record['status']}): {run.folder} {run.record.get('failure', '')}", file=sys.stderr

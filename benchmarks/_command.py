@@ -26,11 +26,12 @@ def command(doc: str) -> argparse.ArgumentParser:
     return parser
 
 
-def add_method(parser: argparse.ArgumentParser) -> None:
-    """Which method, on what backbone, of how many classes."""
+def add_method(parser: argparse.ArgumentParser, classes: bool = True) -> None:
+    """Add the options for method and backbone, and for the number of classes where the data does not tell."""
     parser.add_argument("--method", default="MMRL")
     parser.add_argument("--backbone", default="ViT-B/16", choices=SHAPES)
-    parser.add_argument("--classes", type=at_least(1), default=100)
+    if classes:
+        parser.add_argument("--classes", type=at_least(1), default=100)
 
 
 def add_run(parser: argparse.ArgumentParser, batch: int) -> None:

@@ -14,15 +14,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 Update = Callable[[str, Tensor], Tensor | None]
-"""What a method adds to the projections of one attention, per token: "q", "k", "v" or "o", and the rows that the
+"""Addition to the projections of one attention, per token: "q", "k", "v" or "o", and the rows that the
 projection reads (..., L, D) -> delta (..., L, D), or nothing."""
 
 TokenBranch = Callable[[Tensor], Tensor]
-"""What a method adds to one block's output: normed block input (..., L, D) -> delta (..., L, D), per token."""
+"""Addition to one block's output: normed block input (..., L, D) -> delta (..., L, D), per token."""
 
 
 POSITIONS = 77
-"""Of every text encoder of OpenAI's."""
+"""Text positions of every OpenAI encoder."""
 
 
 class LayerNorm(nn.LayerNorm):
@@ -98,7 +98,14 @@ class Attention(nn.Module):
         added = [(value, self.update(name, x)) for name, value in projected]
         return tuple(value if delta is None else value + delta.to(value.dtype) for value, delta in added)
 
-    def forward(self, x: Tensor, causal: bool = False, read: int | None = None, beside: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        causal: bool = False,
+        read: int | None = None,
+        beside: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
         """Mix the rows of each sequence.
 
         Args:
@@ -106,6 +113,7 @@ class Attention(nn.Module):
             causal: a row attends only to itself and the rows before it.
             read: compute only the first `read` rows; excludes `causal`.
             beside: (K, D) or (N, K, D), further normed rows to attend to, not mixed themselves; excludes `causal`.
+            mask: (L, L), added to the scores; excludes the others.
 
         Returns:
             (N, read or L, D), after the output projection.
@@ -117,7 +125,7 @@ class Attention(nn.Module):
         if beside is not None:
             k, v = (_append(own, other) for own, other in zip((k, v), self.key_value(beside), strict=True))
         q, k, v = (self.split_heads(part) for part in (q, k, v))
-        return self.project_out(self.merge_heads(F.scaled_dot_product_attention(q, k, v, is_causal=causal)))
+        return self.project_out(self.merge_heads(F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal)))
 
 
 def _append(x: Tensor, rows: Tensor) -> Tensor:
@@ -130,37 +138,49 @@ class ResidualAttentionBlock(nn.Module):
     """x + attention(norm(x)), then x + mlp(norm(x)).
 
     Args:
-        causal: whether the block is of a causal encoder; only the sequence-first call below has to be told.
+        d_model, n_head, attn_mask: OpenAI's names of the width D, the heads H and an additive mask (L, L).
+        activation, mlp_width: of the feed-forward half.
+        causal: whether the block is of a causal encoder.
+
+    The mask and `causal` are of the sequence-first calls, `attention(x)` and the block called with x alone. Our
+    encoders say `causal` in each call.
     """
 
     def __init__(
         self,
-        width: int,
-        heads: int,
+        d_model: int,
+        n_head: int,
+        attn_mask: Tensor | None = None,
+        *,
         activation: type[nn.Module] = QuickGELU,
         mlp_width: int | None = None,
         causal: bool = False,
     ):
         super().__init__()
-        inner = mlp_width or 4 * width
-        self.causal = causal
-        self.attn = Attention(width, heads)
-        self.ln_1 = LayerNorm(width)
+        inner = mlp_width or 4 * d_model
+        self.causal, self._mask = causal, attn_mask
+        self.attn = Attention(d_model, n_head)
+        self.ln_1 = LayerNorm(d_model)
         self.mlp = nn.Sequential(
-            OrderedDict(c_fc=nn.Linear(width, inner), gelu=activation(), c_proj=nn.Linear(inner, width))
+            OrderedDict(c_fc=nn.Linear(d_model, inner), gelu=activation(), c_proj=nn.Linear(inner, d_model))
         )
-        self.ln_2 = LayerNorm(width)
+        self.ln_2 = LayerNorm(d_model)
 
     @property
     def attn_mask(self) -> Tensor | None:
-        """OpenAI's additive mask (77, 77) of a causal block, for plugin files; nothing here reads it."""
+        """The mask that was given or, of a causal block, OpenAI's (77, 77); as there, it may be replaced."""
         if not self.causal:
-            return None
+            return self._mask
         return torch.full((POSITIONS, POSITIONS), float("-inf"), device=self.ln_1.weight.device).triu(1)
+
+    @attn_mask.setter
+    def attn_mask(self, mask: Tensor | None) -> None:
+        self.causal, self._mask = False, mask
 
     def attention(self, x: Tensor) -> Tensor:
         """The block's attention alone, as plugin files call it: (L, N, D), normed -> (L, N, D)."""
-        return self.attn(x.transpose(0, 1), self.causal).transpose(0, 1)
+        mask = None if self._mask is None else self._mask[..., -len(x) :, -len(x) :].to(x)
+        return self.attn(x.transpose(0, 1), self.causal, mask=mask).transpose(0, 1)
 
     def feed_forward(self, x: Tensor) -> Tensor:
         """The block's second half, (..., L, D) -> (..., L, D)."""
@@ -181,7 +201,7 @@ class ResidualAttentionBlock(nn.Module):
         With x alone it is the call of plugin files that loop over OpenAI's blocks: (L, N, D) -> (L, N, D).
         """
         if causal is None:
-            return self.forward(x.transpose(0, 1), self.causal).transpose(0, 1)
+            return self.feed_forward(x + self.attention(self.ln_1(x)))
         normed = self.ln_1(x)
         mixed = self.attn(normed, causal, read, None if beside is None else self.ln_1(beside))
         out = self.feed_forward(x[..., :read, :] + mixed)

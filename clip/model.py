@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from clip.architecture import OF_A_FILE, Architecture
 from clip.block import Attention, LayerNorm, QuickGELU, ResidualAttentionBlock, TokenBranch
 from clip.prompt_batch import PromptBatch
+from clip.published_start import draw_as_published
 from clip.reference import FullTextEncoder
 from clip.resnet import AttentionPool2d, Bottleneck, ModifiedResNet
 from clip.transformer import Transformer
@@ -81,7 +82,12 @@ class CLIP(nn.Module):
             shape = (image_resolution, vision_patch_size, vision_width, vision_layers, heads, embed_dim)
             self.visual = VisionTransformer(*shape, activation, vision_mlp)
         self.transformer = Transformer(
-            transformer_width, transformer_layers, transformer_heads, True, activation, transformer_mlp
+            transformer_width,
+            transformer_layers,
+            transformer_heads,
+            causal=True,
+            activation=activation,
+            mlp_width=transformer_mlp,
         )
         self.token_embedding = nn.Embedding(vocab_size, transformer_width)
         self.positional_embedding = nn.Parameter(torch.empty(context_length, transformer_width))
@@ -170,6 +176,8 @@ def convert_weights(model: nn.Module, dtype: torch.dtype = torch.float16) -> Non
 def build_model(state_dict: Mapping[str, Tensor], design_details: Mapping[str, Any] | None = None) -> CLIP:
     """As `from_state_dict`, with the matrices in half precision: what plugin files written for OpenAI's CLIP call.
 
+    As many random numbers are drawn as there: what such a file draws next is what it is there under the same seed.
+
     Args:
         design_details: what files of MaPLe's family say of learned tokens in their copy of CLIP. This one has none.
 
@@ -182,6 +190,7 @@ def build_model(state_dict: Mapping[str, Tensor], design_details: Mapping[str, A
             f"here methods hand tokens to the one CLIP: see DeepTokens in docs/add-a-method.md."
         )
     model = from_state_dict(state_dict)
+    draw_as_published(model)
     convert_weights(model)
     return model
 
@@ -267,5 +276,5 @@ def _shape_from(weights: Mapping[str, Tensor]) -> dict:
 
 
 def _count(weights: Mapping[str, Tensor], prefix: str) -> int:
-    """How many consecutively numbered modules stand under `prefix`."""
+    """Return the number of consecutively numbered modules below `prefix`."""
     return len({name[len(prefix) :].split(".")[0] for name in weights if name.startswith(prefix)})

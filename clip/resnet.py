@@ -70,7 +70,7 @@ class ModifiedResNet(nn.Module):
         return self.project(self.pool(images))
 
     def pool(self, images: Tensor) -> Tensor:
-        """What the projection reads of each image, pooled by attention: `(B, 3, S, S) -> (B, D)`."""
+        """Return the features that the projection reads, pooled by attention: `(B, 3, S, S) -> (B, D)`."""
         side = self.input_resolution
         if images.shape[-2:] != (side, side):  # a few other sizes would pass and meet wrong positions
             raise ValueError(
@@ -118,17 +118,22 @@ class Bottleneck(nn.Module):
 
 
 class AttentionPool2d(nn.Module):
-    """One query, the mean over positions, attends to itself and to all positions: `(B, D, H, W) -> (B,
-    E)`."""
+    """One query, the mean over positions, attends to itself and to all positions: `(B, D, H, W) -> (B, E)`.
 
-    def __init__(self, side: int, width: int, heads: int, output_dim: int | None = None):
+    Args:
+        spacial_dim: H and W; this and the other names are OpenAI's.
+        embed_dim, num_heads: D, and the heads that it is divided among.
+        output_dim: E, by default D.
+    """
+
+    def __init__(self, spacial_dim: int, embed_dim: int, num_heads: int, output_dim: int | None = None):
         super().__init__()
-        self.heads = heads
-        self.positional_embedding = nn.Parameter(torch.randn(side**2 + 1, width) / width**0.5)
-        self.k_proj = nn.Linear(width, width)
-        self.q_proj = nn.Linear(width, width)
-        self.v_proj = nn.Linear(width, width)
-        self.c_proj = nn.Linear(width, output_dim or width)
+        self.num_heads = num_heads
+        self.positional_embedding = nn.Parameter(torch.randn(spacial_dim**2 + 1, embed_dim) / embed_dim**0.5)
+        self.k_proj = nn.Linear(embed_dim, embed_dim)
+        self.q_proj = nn.Linear(embed_dim, embed_dim)
+        self.v_proj = nn.Linear(embed_dim, embed_dim)
+        self.c_proj = nn.Linear(embed_dim, output_dim or embed_dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, D, H, W) -> (B, E)`."""
@@ -145,7 +150,7 @@ class AttentionPool2d(nn.Module):
 
     def _split(self, x: Tensor) -> Tensor:
         """`(B, N, D) -> (B, heads, N, D / heads)`."""
-        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        return x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
 
 
 def _stage(inplanes: int, planes: int, blocks: int, stride: int) -> nn.Sequential:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -17,11 +18,16 @@ class Paused(NamedTuple):
     layer: int
 
 
+Observe = Callable[[int, Tensor, DeepTokens | None], None]
+"""Sees the input of block `layer` (1-based), (N, L, D), and the learned tokens that are among its rows."""
+
+
 class Transformer(nn.Module):
     """A stack of residual attention blocks.
 
     Args:
         width, layers, heads: the shape of the stack.
+        attn_mask: as OpenAI's stack takes it, (L, L), added to the scores of the sequence-first call.
         causal: rows attend only to themselves and to rows before them (the text encoder).
         activation, mlp_width: of the blocks' feed-forward halves, four times as wide as the stack by default.
     """
@@ -31,6 +37,8 @@ class Transformer(nn.Module):
         width: int,
         layers: int,
         heads: int,
+        attn_mask: Tensor | None = None,
+        *,
         causal: bool = False,
         activation: type[nn.Module] = QuickGELU,
         mlp_width: int | None = None,
@@ -38,7 +46,12 @@ class Transformer(nn.Module):
         super().__init__()
         self.width, self.layers, self.causal = width, layers, causal
         self.resblocks = nn.Sequential(
-            *(ResidualAttentionBlock(width, heads, activation, mlp_width, causal) for _ in range(layers))
+            *(
+                ResidualAttentionBlock(
+                    width, heads, attn_mask, activation=activation, mlp_width=mlp_width, causal=causal
+                )
+                for _ in range(layers)
+            )
         )
 
     def run(
@@ -49,6 +62,7 @@ class Transformer(nn.Module):
         tokens: DeepTokens | None = None,
         branch: DeepBranch | None = None,
         read: int | None = None,
+        observe: Observe | None = None,
     ) -> Tensor:
         """Run blocks `first` to `last` (1-based, inclusive; to the top by default).
 
@@ -56,6 +70,7 @@ class Transformer(nn.Module):
             x: (N, L, D), the input of block `first`.
             tokens, branch: what a method adds on the way.
             read: compute only the first `read` rows of the top block's output.
+            observe: called with the input of each block.
 
         Returns:
             (N, L', D); L' counts slots that came into being, or is `read`.
@@ -63,10 +78,12 @@ class Transformer(nn.Module):
         last = self.layers if last is None else last
         for layer in range(first, last + 1):
             x = write_tokens(x, layer, tokens)
+            if observe is not None:
+                observe(layer, x, tokens)
             top = layer == self.layers
             x = self.resblocks[layer - 1](x, self.causal, read if top else None, branch_at(branch, layer))
         return x
 
     def forward(self, x: Tensor) -> Tensor:
         """(L, N, D) -> (L, N, D): the sequence-first call that plugin files written for OpenAI's CLIP make."""
-        return self.run(x.transpose(0, 1)).transpose(0, 1)
+        return self.resblocks(x)

@@ -4,4 +4,6 @@ The layers, each importing only those to its left: utils, config, metrics, data,
 engine.
 """
 
+from safeio import threads  # noqa: F401  (before torch)
+
 __version__ = "1.0.0"

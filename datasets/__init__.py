@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
+from safeio import threads  # noqa: F401  (before torch)
+
 COMMANDS = ("check", "prepare")  # python -m datasets.<name>
 
 for _module in pkgutil.iter_modules(__path__):

@@ -18,7 +18,6 @@ from pathlib import Path
 from tabulate import tabulate
 
 from dassl.data.datasets import DATASET_REGISTRY
-from dassl.utils.progress import progress
 from datasets.base.metadata import chosen, read_facts
 from datasets.base.splits import Split, SplitError
 from datasets.own.divide import divide, rule_of
@@ -30,6 +29,7 @@ from safeio.entry import command
 from safeio.errors import UserError
 from safeio.file_names import own_data_name
 from safeio.images import image_problem
+from safeio.progress import progress
 
 AT_ONCE = 1024  # images handed to the threads together
 
@@ -111,7 +111,7 @@ def check(name: str, root: Path, deep: bool = False) -> list[str]:
 
 
 def first_unreadable(split: Split) -> str | None:
-    """What is wrong with the first image that cannot be opened; None if all can."""
+    """Return the error of the first image that cannot be opened; None if all can."""
     paths = list(dict.fromkeys(item.impath for part in split for item in part))
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoders let other threads run
         for problem in progress(_in_turn(pool, paths), "opening images", len(paths)):

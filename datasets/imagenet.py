@@ -16,7 +16,7 @@ from datasets.base.corruption import corrupt
 from datasets.base.few_shot import recall, remember, say_small_classes
 from datasets.base.imagenet_family import IMAGENET, all_items, class_items, folder_names, read_classnames
 from datasets.base.listing_cache import list_classes
-from datasets.base.splits import Split, SplitError, dataset_folder, subsample
+from datasets.base.splits import Split, SplitError, dataset_folder, subsample, unlabelled
 
 
 @DATASET_REGISTRY.register()
@@ -35,8 +35,10 @@ class ImageNet(ClassNameCalls, DatasetBase):
             split = self.whole(folder)
         else:
             split = Split(few_shot_train(folder, shots, cfg.SEED), [], _part(folder, "val"))
+        of_all = _part(folder, "train") if getattr(cfg.DATASET, "UNLABELLED", False) else []
+        train_u, self.domain_classnames = unlabelled(of_all, cfg)
         split = subsample(Split(split.train, [], split.test), cfg.DATASET.SUBSAMPLE_CLASSES)
-        super().__init__(train_x=corrupt(split, cfg).train, val=split.test, test=split.test)
+        super().__init__(train_x=corrupt(split, cfg).train, train_u=train_u, val=split.test, test=split.test)
 
     @classmethod
     def whole(cls, folder: Path, seed: int = 1) -> Split:

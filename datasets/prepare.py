@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -114,9 +116,12 @@ def fetch(entry: dict[str, Any], path: Path) -> None:
     address = f"https://drive.google.com/file/d/{entry['drive']}/view"
     part = path.with_name(path.name + ".drive")
     try:
-        download_url(f"https://drive.google.com/uc?id={entry['drive']}", part, from_gdrive=True)
+        with redirect_stdout(StringIO()):  # it repeats address and path
+            download_url(f"https://drive.google.com/uc?id={entry['drive']}", part, from_gdrive=True)
     except Exception as error:  # gdown raises kinds of its own, by version
-        raise ByHand(f"{_instruction(entry, path, address)} ({type(error).__name__}: {error})") from error
+        unreachable = type(error).__module__.startswith("requests")
+        why = "no connection to Google Drive" if unreachable else f"{type(error).__name__}: {error}"
+        raise ByHand(f"{_instruction(entry, path, address)} ({why})") from error
     if entry.get("sha256") and file_sha256(part) != entry["sha256"]:
         part.unlink()
         raise ByHand(f"What came from Google Drive has a wrong checksum. {_instruction(entry, path, address)}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from dassl.data.class_names import ClassNamesError as ClassesError
 from dassl.data.class_names import check_names, positions, spoken
 from dassl.data.class_names import read_names as read_classes
 
-__all__ = ["ClassesError", "check_classes", "positions", "read_classes"]
+__all__ = ["ClassesError", "check_classes", "named_classes", "positions", "read_classes"]
 
 
 def check_classes(names: Sequence[str], source: str = "the list of class names") -> tuple[str, ...]:
@@ -18,3 +19,16 @@ def check_classes(names: Sequence[str], source: str = "the list of class names")
         ClassesError: none is left, one is undecodable, or two are the same in words.
     """
     return check_names([name for name in names if spoken(name)], source)
+
+
+def named_classes(words: str) -> tuple[str, ...]:
+    """Return the class names of an option: a file with one name per line, or names separated by commas.
+
+    Raises:
+        ClassesError: no such file, or names that cannot be used.
+    """
+    if Path(words).is_file():
+        return read_classes(words)
+    if "," not in words:
+        raise ClassesError(f"Cannot read class names from {words}: no such file. Names themselves: 'cat, dog'")
+    return check_classes(words.split(","), "the names given")

@@ -7,9 +7,12 @@ import io
 from pathlib import Path
 from typing import Any
 
+from clip.pretrained import embedded
 from inference.predictor import Predictions, Predictor
+from inference.zero_shot import METHOD
 from safeio.atomic import atomic_write_text
 from safeio.escape import for_csv, for_terminal
+from trainers.base.frozen_clip import unknown_note
 
 COLUMNS = ("image", "rank", "class", "probability", "rule")
 
@@ -26,14 +29,20 @@ def rows(predictions: Predictions) -> list[tuple[str, int, str, float, str]]:
 
 
 def notes(predictor: Predictor) -> list[str]:
-    """What a reader of the predictions should know: how many classes of which kind, and what scored them."""
-    run = predictor.run
+    """Return the note below predictions: how many classes of which kind, and which rule scored them."""
+    run, backbone = predictor.run, predictor.run.cfg.MODEL.BACKBONE.NAME
     seen = sum(predictor.seen)
     groups = [(seen, "trained on"), (len(predictor.seen) - seen, "new to it")]
     told = [
         f"{count} {kind} ({rule})" for (count, kind), rule in zip(groups, predictor.method.rules, strict=True) if count
     ]
+    if not predictor.method.state_dict():
+        told = [f"zero-shot with {backbone}"]
     found = [f"{run.record['method']}, {len(predictor.classes)} classes: {', '.join(told)}"]
+    if run.record["method"] == METHOD and backbone in embedded():
+        found.append(f"{backbone} is small and knows few names; --backbone ViT-B/16 knows far more.")
+    if unknown := predictor.clip.unknown_names(predictor.classes):
+        found.append(unknown_note(backbone, unknown, len(predictor.classes)))
     if not run.complete:
         found.append(f"The run is not complete ({run.record.get('status')}): this is what it had learned so far.")
     if predictor.reduced:
@@ -64,7 +73,7 @@ def write_csv(predictions: Predictions, path: str | Path) -> None:
 
 
 def as_data(predictions: Predictions, predictor: Predictor) -> dict[str, Any]:
-    """What `--json` prints."""
+    """Return the text that `--json` prints."""
     return {
         "run": str(predictor.run.folder),
         "method": predictor.run.record["method"],

@@ -24,6 +24,8 @@ __version__ = "0.1.0"
 
 prefer_clone()
 
+from safeio import threads  # noqa: E402, F401  (before torch)
+
 _HOME = {"MMRLClassifier": f"{__name__}.estimator", "methods": f"{__name__}.records", "results": f"{__name__}.records"}
 """Public names that are not in `mmrl.learning`."""
 

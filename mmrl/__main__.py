@@ -28,7 +28,9 @@ def unknown(words: Sequence[str]) -> str:
     """Return the message for words that name no command."""
     groups = [command for command in COMMANDS if command.split()[0] == words[0]]
     if groups:
-        return f"{words[0]!r} is one of: {', '.join(groups)}"
+        near = nearest_name(" ".join(words[:2]), groups) if len(words) > 1 else None
+        hint = f"there is no command {' '.join(words[:2])!r}, did you mean {near!r}? " if near else ""
+        return f"{hint}{words[0]!r} is one of: {', '.join(groups)}"
     near = nearest_name(" ".join(words[:2]), COMMANDS) or nearest_name(words[0], COMMANDS)
     hint = f", did you mean {near!r}?" if near else ""
     return f"there is no command {words[0]!r}{hint} `mmrl help` lists all commands."

@@ -17,8 +17,6 @@ import torch
 from yacs.config import CfgNode
 
 import train
-from clip.pretrained import embedded
-from dassl.config import ConfigError
 from dassl.data.datasets import DATASET_REGISTRY, DatasetBase, Datum
 from dassl.data.few_shot import sample_few_shot
 from dassl.engine import TRAINER_REGISTRY
@@ -27,12 +25,10 @@ from inference.classes import check_classes
 from inference.evaluation import Evaluation
 from inference.inputs import sources
 from inference.predictor import Prediction, Predictions, Predictor
-from inference.run_folder import TrainedRun
-from runs.protocol import CONFIGS, Run, choose, methods, plan, protocols_of
-from runs.record import COMPLETE
+from inference.zero_shot import zero_shot_model
+from runs.protocol import PlannedRun, choose, config_for, methods, plan
 from safeio.errors import UserError
-from trainers.base.build import build_clip
-from trainers.base.precision import Precision
+from safeio.read_back import read_json
 
 __all__ = [
     "Evaluation",
@@ -48,8 +44,6 @@ __all__ = [
 
 BACKBONE = "ViT-B/16"
 """The CLIP where none is named: the papers'."""
-EMBEDDED_LIKE = "caltech101_64"
-"""The dataset whose configs are made for the CLIPs inside the package."""
 LISTING = "labels.json"
 
 
@@ -63,7 +57,7 @@ class LabelledImages(DatasetBase):
 
     def __init__(self, cfg: CfgNode):
         folder = Path(cfg.DATASET.ROOT)
-        listed = json.loads((folder / LISTING).read_text(encoding="utf-8"))
+        listed = read_json(folder / LISTING, {"classes": [str], "files": [(str, int)]})
         items = [Datum(folder / file, label, 0, listed["classes"][label]) for file, label in listed["files"]]
         chosen = items
         if cfg.DATASET.NUM_SHOTS > 0:
@@ -127,10 +121,11 @@ def fit(
     return load(folder, device=device)
 
 
-def _run_of(method: str, backbone: str, shots: int | None, seed: int, device: str | None) -> tuple[Run, dict[str, Any]]:
+def _run_of(
+    method: str, backbone: str, shots: int | None, seed: int, device: str | None
+) -> tuple[PlannedRun, dict[str, Any]]:
     """Return the few-shot run whose configs fit the backbone, and settings for images of the user's own."""
-    like = EMBEDDED_LIKE if backbone in embedded() else "folder"
-    (run,) = plan("few_shot", "train", method, like, [seed], [shots or 0])
+    (run,) = plan("few_shot", "train", method, "folder", [seed], [shots or -1], config_for(backbone))
     on_cpu = (device or ("cuda" if torch.cuda.is_available() else "cpu")) == "cpu"
     settings = {"DATASET.NAME": "Folder", "DATASET.NUM_SHOTS": shots or -1, "DATASET.SUBSAMPLE_CLASSES": "all"}
     settings |= {"USE_CUDA": not on_cpu, "PROTOCOL": "", "STAGE": ""}
@@ -203,36 +198,8 @@ def load(
     return Predictor.load(run, classes, device, backbone)
 
 
-def zero_shot_model(
-    names: Sequence[str], backbone: str = BACKBONE, device: str | None = None, template: str = "a photo of a {}."
-) -> Predictor:
-    """Return CLIP as it is, for these classes; nothing is trained.
-
-    Args:
-        names: of the classes; backbone: a CLIP by name or the path of its weights; template: {} is the class name.
-
-    Raises:
-        UserError: names that cannot be used, or no such CLIP.
-    """
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    config = protocols_of("ZeroshotCLIP")["few_shot"]["cfg"]
-    file = config[EMBEDDED_LIKE] if backbone in embedded() else config["default"]
-    words = ["--trainer", "ZeroshotCLIP", "--config-file", str(CONFIGS / f"trainers/ZeroshotCLIP/{file}.yaml")]
-    words += ["--backbone", backbone, "DATASET.TEMPLATE", template]
-    try:
-        builder = train.resolve(train.parse(words))
-    except (ConfigError, KeyError) as error:
-        raise FitError(error.args[0]) from error
-    record = {"method": "ZeroshotCLIP", "config": builder.plain(), "status": COMPLETE, "metrics": {}}
-    record["classes"] = list(check_classes(names))
-    trainer = TRAINER_REGISTRY.get("ZeroshotCLIP")
-    run = TrainedRun(Path(), record, builder.cfg, trainer, tuple(record["classes"]), None, {}, {})
-    precision = Precision("fp32", place)
-    return Predictor(run, None, build_clip(builder.cfg, precision, place), precision)
-
-
-def zero_shot(images: Any, names: Sequence[str], backbone: str = BACKBONE, **options: Any) -> Predictions:
-    """Classify images with CLIP as it is; see `zero_shot_model` for the options.
+def zero_shot(images: Any, names: Sequence[str], backbone: str | None = None, **options: Any) -> Predictions:
+    """Classify images with CLIP as it is; see `zero_shot_model` for backbone and options.
 
     Raises:
         UserError: nothing can be read, or names that cannot be used.

@@ -12,24 +12,25 @@ from typing import Any
 from reports import reference_results
 from reports.ablations import topic_of
 from reports.records import Line, Run, in_no_table, seeds_of
+from reports.reference_results import Figure
 from reports.scores import Score, score
 from reports.table_types import Cell, Table
-from reports.tables import dataset_order, method_order, with_rows
+from reports.tables import AVERAGE, dataset_order, method_order, with_rows
 from runs.names import dataset_name
 
 Read = Callable[[Run], Any]
 
 
 def _measured(name: str) -> Read:
-    return lambda run: (run.record.get("efficiency") or {}).get(name) if run.complete else None
+    return lambda run: run.number("efficiency", name) if run.complete else None
 
 
 def _seconds(run: Run) -> float | None:
-    return (run.record.get("timing") or {}).get("seconds") if run.complete else None
+    return run.number("timing", "seconds") if run.complete else None
 
 
-def _parameters(run: Run) -> int | None:
-    return run.record.get("trainable_params") if run.complete else None
+def _parameters(run: Run) -> float | None:
+    return run.number("trainable_params") if run.complete else None
 
 
 COLUMNS: dict[str, tuple[str, int, Read]] = {
@@ -41,9 +42,7 @@ COLUMNS: dict[str, tuple[str, int, Read]] = {
     "peak memory MiB": ("peak_memory_mib", 0, _measured("peak_memory_mib")),
 }
 """Head -> name of the published metric, digits, how to read it."""
-OTHER_MACHINES = (
-    "Published times and memory are of other machines (see the sources), so their differences compare machines too."
-)
+OTHER_MACHINES = "Published times and memory are of other machines (see the sources), so no difference is taken."
 RATES = ("train_images_per_second", "test_images_per_second", "peak_memory_mib")
 PROTOCOLS = {"base2new": "base-to-new", "few_shot": "few-shot", "cross_dataset": "cross-dataset"}
 
@@ -55,7 +54,7 @@ def efficiency(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table
     for _, group in groupby(trained, key=_order):
         runs_of_row = list(group)
         run = runs_of_row[0]
-        first = (PROTOCOLS[run.protocol], str(run.shots), _device(run), dataset_name(run.dataset))
+        first = (PROTOCOLS[run.protocol], str(run.shots), run.device, dataset_name(run.dataset))
         rows.append((first, run.line, [_cell(runs_of_row, seeds, *column) for column in COLUMNS.values()]))
     table = Table(
         "efficiency_by_dataset",
@@ -66,6 +65,7 @@ def efficiency(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table
         tuple(COLUMNS),
         tuple(digits for _, digits, _ in COLUMNS.values()),
         higher_is_better=False,
+        differences=False,
     )
     if told := time_taken(runs):
         table = replace(table, caption=f"{table.caption} {told}")
@@ -82,20 +82,24 @@ def cost(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table:
     trained = [run for run in runs if run.trained and run.complete and not in_no_table(run)]
     trained = [run for run in trained if not run.line.swept]
     protocols = [name for name in PROTOCOLS if any(run.protocol == name for run in trained)]
-    seconds = {f"s/run, {PROTOCOLS[name]}": (name, 0, _seconds) for name in protocols}
-    measured = {head: ("", digits, read) for head, (name, digits, read) in COLUMNS.items() if name in RATES}
-    columns = {"parameters": ("", 0, _parameters), **seconds, **measured}
+    seconds = {f"s/run, {PROTOCOLS[name]}": (name, "seconds", 0, _seconds) for name in protocols}
+    measured = {head: ("", name, digits, read) for head, (name, digits, read) in COLUMNS.items() if name in RATES}
+    columns = {"parameters": ("", "trainable_params", 0, _parameters), **seconds, **measured}
     rows: list[tuple[tuple[str, ...], Line, list[Cell]]] = []
-    for (line, device), group in groupby(sorted(trained, key=_by_method), key=lambda run: (run.line, _device(run))):
+    for (line, device), group in groupby(sorted(trained, key=_by_method), key=lambda run: (run.line, run.device)):
         of_row = list(group)
         cells = []
-        for protocol, _, read in columns.values():
+        for protocol, metric, _, read in columns.values():
             own = [run for run in of_row if protocol in ("", run.protocol)]
             each = [score(alike, seeds or (), read) for alike in _alike(own)]
             there = [one for one in each if one.mean is not None]
             means = [one.mean for one in there if one.mean is not None]
             fewest = min(there, key=lambda one: one.seeds, default=Score())
-            cells.append(Cell(Score(fewest.by_seed, fmean(means) if means else None)))
+            own_score = Score(fewest.by_seed, fmean(means) if means else None)
+            figure = _published(line, protocol, metric)
+            cells.append(Cell(own_score, figure.value, figure.source) if figure else Cell(own_score))
+        if note := reference_results.cost_note(line.method):
+            cells[0] = replace(cells[0], notes=(note,))
         rows.append(((device,), line, cells))
     caption = (
         "One row for each method: means over datasets and seeds of runs that train. s/run: seconds of a whole run with "
@@ -107,13 +111,25 @@ def cost(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table:
     if len(devices) == 1:
         labels, rows = labels[1:], [((), line, cells) for _, line, cells in rows]
         caption += f" Measured on: {', '.join(devices)}." if devices != {""} else ""
-    digits = tuple(digits for _, digits, _ in columns.values())
+    if any(cell.beside is not None for *_, cells in rows for cell in cells):
+        caption += f" {OTHER_MACHINES}"
+    digits = tuple(digits for _, _, digits, _ in columns.values())
     table = Table("efficiency", "Efficiency", caption, labels, tuple(columns), digits)
-    return with_rows(replace(table, higher_is_better=False), rows)
+    return with_rows(replace(table, higher_is_better=False, differences=False), rows)
+
+
+def _published(line: Line, protocol: str, metric: str) -> Figure | None:
+    """Return the published cost over a protocol's datasets; what no protocol changes is that of base-to-new."""
+    if not _comparable(line):
+        return None
+    where = {"cross_dataset": "ImageNet"}.get(protocol, AVERAGE)
+    if metric == "trainable_params":
+        where = "ImageNet"
+    return reference_results.published_cost(line.method, protocol or "base2new", where, metric)
 
 
 def _by_method(run: Run) -> tuple:
-    return (_device(run), method_order(run.line))
+    return (run.device, method_order(run.line))
 
 
 def _alike(runs: Sequence[Run]) -> list[list[Run]]:
@@ -125,7 +141,7 @@ def _alike(runs: Sequence[Run]) -> list[list[Run]]:
 
 
 def time_taken(runs: Sequence[Run]) -> str:
-    """What all complete runs took one after the other, by protocol; of seeds in one pass each counts with the whole."""
+    """Return the total time of complete runs by protocol; each of several seeds in one pass counts with the whole."""
     seconds: dict[str, list[float]] = defaultdict(list)
     for run in runs:
         if (took := _seconds(run)) is not None:
@@ -145,11 +161,7 @@ def _hours(seconds: float) -> str:
 
 def _order(run: Run) -> tuple:
     protocol = list(PROTOCOLS).index(run.protocol)
-    return (protocol, run.shots, _device(run), dataset_order(run.dataset), run.dataset, method_order(run.line))
-
-
-def _device(run: Run) -> str:
-    return (run.record.get("efficiency") or {}).get("device") or ""
+    return (protocol, run.shots, run.device, dataset_order(run.dataset), run.dataset, method_order(run.line))
 
 
 def _cell(runs: list[Run], seeds: Sequence[int] | None, metric: str, digits: int, read: Read) -> Cell:
@@ -162,19 +174,23 @@ def _cell(runs: list[Run], seeds: Sequence[int] | None, metric: str, digits: int
         found = replace(found, notes=(*found.notes, *notes))
     elif not found.deviation:  # a count that is the same for every seed
         found = replace(found, deviation=None)
-    comparable = run.line.backbone == reference_results.BACKBONE and not run.line.swept
     figure = None
-    if comparable and run.protocol == "base2new" and run.shots == 16:
-        figure = reference_results.efficiency(run.line.method, run.dataset, metric)
+    if _comparable(run.line):
+        figure = reference_results.published_cost(run.line.method, run.protocol, run.dataset, metric, run.shots)
     return Cell(found, figure.value, figure.source) if figure else Cell(found)
 
 
+def _comparable(line: Line) -> bool:
+    """Return whether a line has the published backbone and settings."""
+    return line.backbone == reference_results.BACKBONE and not line.swept and not line.fixed
+
+
 def _timing_notes(run: Run) -> list[str]:
-    """Why a run's seconds are not those of an undisturbed run of its own."""
-    measured, notes = run.record.get("efficiency") or {}, []
-    if (together := measured.get("runs_in_process") or 1) > 1:
-        notes.append(f"{together} seeds were run in one pass: the time and memory are the pass's, not one run's.")
-    epochs = ((run.record.get("config") or {}).get("OPTIM") or {}).get("MAX_EPOCH")
-    if 0 < (measured.get("train_epochs") or 0) < (epochs or 0):
+    """Return the reasons why a run's seconds are not those of an undisturbed run; empty if they are."""
+    notes = []
+    if (together := run.number("efficiency", "runs_in_process") or 1) > 1:
+        notes.append(f"{together:g} seeds were run in one pass: the time and memory are the pass's, not one run's.")
+    epochs = run.number("config", "OPTIM", "MAX_EPOCH")
+    if 0 < (run.number("efficiency", "train_epochs") or 0) < (epochs or 0):
         notes.append("A run went on after an interruption: its seconds are the last attempt's.")
     return notes

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from reports.scores import Score
 
-COLUMNS = ("accuracy", "deviation", "n", "published", "difference")
+OWN = ("accuracy", "deviation", "n")
+"""Parts of a cell that are its own number."""
+BESIDE = ("published", "reported", "difference")
+"""Parts that stand beside it, each in a column: the published figure, the range of reruns by others, the difference."""
+COLUMNS = (*OWN, *BESIDE)
 """Parts of a cell that can be shown or left out."""
 ALL_COLUMNS = frozenset(COLUMNS)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A score and what it is beside: the published figure, or another run of ours."""
+    """A score and what it is beside: the published figure, or another run of ours.
+
+    Attributes:
+        reruns: what others report of the same method, a number for each of them, in ascending order.
+    """
 
     score: Score
     beside: float | None = None
     source: str = ""
     notes: tuple[str, ...] = ()
+    reruns: tuple[float, ...] = ()
 
     @property
     def difference(self) -> float | None:
@@ -37,6 +47,7 @@ class Table:
         columns: heads of the columns of numbers; `digits` behind the point for each.
         beside: what the cells' second number is.
         higher_is_better: whether it makes sense to look for the best row of a dataset.
+        differences: whether the difference to what is beside a number says something of the methods.
     """
 
     name: str
@@ -48,6 +59,26 @@ class Table:
     rows: list[tuple[tuple[str, ...], list[Cell]]] = field(default_factory=list)
     beside: str = "published"
     higher_is_better: bool = True
+    differences: bool = True
+
+    def parts_beside(self, cells: Iterable[Cell], shown: Collection[str] = ALL_COLUMNS) -> list[str]:
+        """Return those of BESIDE that are shown of a column with these cells: none that is empty in all."""
+        column = list(cells)
+        published = any(cell.beside is not None for cell in column)
+        there = {
+            "published": published,
+            "reported": any(cell.reruns for cell in column),
+            "difference": published and self.differences,
+        }
+        return [part for part in BESIDE if part in shown and there[part]]
+
+    def has_beside(self, shown: Collection[str]) -> bool:
+        """Return whether any cell has something beside it that is shown."""
+        return bool(self.parts_beside((cell for _, cells in self.rows for cell in cells), shown))
+
+    def column(self, j: int) -> list[Cell]:
+        """Return the cells of a column of numbers."""
+        return [cells[j] for _, cells in self.rows]
 
 
 def ranked_cells(table: Table, rank: int = 1) -> set[tuple[int, int]]:

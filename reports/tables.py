@@ -1,4 +1,4 @@
-"""Which run goes into which cell of which table, and what stands beside it."""
+"""Tables of results: the runs of each cell, and the published figures beside it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from reports import reference_results
 from reports.records import Line, Run, seeds_of, takes_part
-from reports.reference_results import Figure
+from reports.reference_results import Reference
 from reports.scores import Score, average, harmonic, mean_of_harmonics, score
 from reports.table_types import Cell, Table
 from runs.names import dataset_name, method_name
@@ -21,9 +21,9 @@ MEAN_H = "mean H"
 TESTED = ("new", "target")
 """Parts that a run of the stage `test` is for."""
 NO_PART = "takes no part"
-"""Of a cell that a method never has a run for: a probe of its own classes says nothing of others."""
+"""Text of a cell that a method never has a run for: a probe of its own classes says nothing of others."""
 NOTHING = ("", "not run", NO_PART, "needs both halves")
-"""Of cells that are no reason for a row."""
+"""Texts of cells that are no reason for a row."""
 Of = Callable[[str, str], Score]
 """(dataset, column) -> score, for one line."""
 
@@ -119,7 +119,7 @@ def few_shot(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table:
 
 
 def setup(runs: Sequence[Run]) -> str:
-    """Return what a caption says of the runs: shots, seeds, backbone, and settings that were changed for all."""
+    """Return what a caption says of the runs: shots, seeds, backbone, prediction rule, settings changed for all."""
     shots, seeds = sorted({run.shots for run in runs}), sorted({run.seed for run in runs})
     backbones = sorted({run.line.backbone for run in runs} - {""})
     fixed = sorted({f"{key}={value}" for run in runs for key, value in run.line.fixed})
@@ -129,7 +129,20 @@ def setup(runs: Sequence[Run]) -> str:
         *([", ".join(backbones)] if backbones else []),
     ]
     changed = f" Settings changed for all runs: {', '.join(fixed)}." if fixed else ""
-    return f"Setup: {'; '.join(told)}.{changed}"
+    return f"Setup: {'; '.join(told)}.{changed}{_prediction_rule(runs)}"
+
+
+def _prediction_rule(runs: Sequence[Run]) -> str:
+    """Return by which rule the classes of each part were predicted, and what decided it; empty of older records."""
+    parts: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for run in runs:
+        if why := run.record.get("test_classes_reason"):
+            parts[why][run.record.get("test_classes", "")].add(run.part)
+    told = []
+    for why, kinds in sorted(parts.items()):
+        named = [f"{kind} for {' and '.join(sorted(names))}" for kind, names in sorted(kinds.items())]
+        told.append(f"{', '.join(named)} ({why})")
+    return f" Prediction rule: {'; '.join(told)}." if told else ""
 
 
 class _Cells:
@@ -144,7 +157,7 @@ class _Cells:
         self.datasets = sorted({run.dataset for run in runs}, key=dataset_order)
 
     def score(self, line: Line, dataset: str, part: str, shots: int | None = None) -> Score:
-        """Of the runs of a cell."""
+        """Notes on the runs of a cell."""
         found = [run for run in self._of.get((line, dataset, part), ()) if shots in (None, run.shots)]
         if not found and part in TESTED and not takes_part(line.method, self.protocol, "test"):
             return Score(incomplete=NO_PART)
@@ -164,29 +177,28 @@ def _filled(
             scores = [of(line, dataset, column) for column in table.columns]
             if all(one.mean is None and one.incomplete in NOTHING for one in scores):
                 continue
-            figures = [_figure(table.name, line, dataset, *key(column, dataset), over) for column in table.columns]
-            metrics = [key(column, dataset)[0] for column in table.columns]
-            whole = zip(scores, figures, metrics, strict=True)
-            rows.append(((dataset_name(dataset),), line, [_cell(table.name, line, dataset, *parts) for parts in whole]))
+            metrics = [key(column, dataset) for column in table.columns]
+            printed = [_reference(table.name, line, dataset, *metric, over) for metric in metrics]
+            cells_of_row = [_cell(one, other) for one, other in zip(scores, printed, strict=True)]
+            rows.append(((dataset_name(dataset),), line, cells_of_row))
     return with_rows(table, rows)
 
 
-def _figure(table: str, line: Line, dataset: str, metric: str, shots: int, averaged: list[str]) -> Figure | None:
-    """What a run of this line may be compared with: the published backbone and settings, the same datasets."""
-    if line.backbone != reference_results.BACKBONE or line.swept or line.fixed:
-        return None
-    names = {dataset_name(name) for name in averaged}
-    whole = reference_results.datasets_of("base2new" if table == "few_shot" else table)
-    if dataset == AVERAGE and names != set(whole):
-        return None
-    return reference_results.figure(table, line.method, dataset, metric, shots)
+def _reference(table: str, line: Line, dataset: str, metric: str, shots: int, averaged: list[str]) -> Reference:
+    """Return what a run of this line may be compared with: of its backbone and its settings, over the same datasets."""
+    if line.swept or line.fixed:
+        return Reference()
+    whole = reference_results.datasets_of(table)
+    if dataset == AVERAGE and {dataset_name(name) for name in averaged} != set(whole):
+        return Reference()
+    return reference_results.reference(table, line.method, dataset, metric, shots, line.backbone)
 
 
-def _cell(table: str, line: Line, dataset: str, score: Score, figure: Figure | None, metric: str) -> Cell:
-    if figure is None:
-        return Cell(score)
-    note = reference_results.disagreement(line.method, dataset, metric) if table == "base2new" else ""
-    return Cell(score, figure.value, figure.source, (note,) if note else ())
+def _cell(score: Score, printed: Reference) -> Cell:
+    notes = (printed.note,) if printed.note else ()
+    if printed.published is None:
+        return Cell(score, notes=notes, reruns=printed.reruns)
+    return Cell(score, printed.published.value, printed.published.source, notes, printed.reruns)
 
 
 def with_rows(table: Table, rows: Sequence[tuple[tuple[str, ...], Line, list[Cell]]]) -> Table:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from runs.protocol import PlanError
+from runs.protocol import PlanError, find_backbone
 from safeio.names import nearest_name
 
 KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)+")
@@ -29,7 +29,7 @@ class _Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpF
 
 
 class CommandParser(argparse.ArgumentParser):
-    """A parser whose help shows defaults and whose errors name the nearest option.
+    """A parser whose help shows defaults, whose errors name the nearest option, and that takes options anywhere.
 
     Args:
         example: a command line that works, shown below the options.
@@ -43,10 +43,19 @@ class CommandParser(argparse.ArgumentParser):
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
 
     def parse_args(self, args=None, namespace=None):
-        parsed, left = self.parse_known_args(args, namespace)
+        parsed, left = self.parse_known_intermixed_args(args, namespace)
         if left:
             self.error_unknown(left[0])
         return parsed
+
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        """Refuse what is not among an option's choices, and name the nearest."""
+        if action.choices is None or value in action.choices:
+            return
+        known = [str(choice) for choice in action.choices]
+        near = nearest_name(str(value), known)
+        hint = f"did you mean {near}?" if near else f"there are: {', '.join(known)}"
+        raise argparse.ArgumentError(action, f"{value} is not known; {hint}")
 
     def error_unknown(self, word: str) -> NoReturn:
         """End with the nearest option to a word that no option takes."""
@@ -59,7 +68,23 @@ class CommandParser(argparse.ArgumentParser):
 def add_output(parser: argparse._ActionsContainer) -> None:
     """Add --output, the folder below which every run has its own."""
     default = Path(os.environ.get("OUTPUT") or "output")
-    parser.add_argument("--output", type=Path, default=default, metavar="DIR", help="folder of all runs; or set OUTPUT")
+    text = "folder of all runs; or set OUTPUT"
+    parser.add_argument("--output", type=folder_name, default=default, metavar="DIR", help=text)
+
+
+def folder_name(word: str) -> Path:
+    """Return the path of a folder that is there or can be made.
+
+    Raises:
+        argparse.ArgumentTypeError: a file stands in its way.
+    """
+    path = Path(word)
+    for place in (path, *path.parents):
+        if os.path.lexists(place):
+            if not place.is_dir():
+                raise argparse.ArgumentTypeError(f"{place} is no folder")
+            break
+    return path
 
 
 def add_root(parser: argparse._ActionsContainer) -> None:
@@ -80,7 +105,12 @@ def add_seeds(parser: argparse._ActionsContainer, text: str, default: Sequence[i
 
 def add_backbone(parser: argparse._ActionsContainer) -> None:
     """Add --backbone."""
-    parser.add_argument("--backbone", metavar="NAME", help="a CLIP by name, or the path of its weights")
+    parser.add_argument(
+        "--backbone",
+        type=find_backbone,
+        metavar="NAME",
+        help="a CLIP (`mmrl list backbones`), or the path of its weights",
+    )
 
 
 def add_device(parser: argparse._ActionsContainer) -> None:
@@ -110,7 +140,7 @@ def settings_apart(words: Sequence[str], owners: Collection[str] = ()) -> tuple[
             others.append(word)
         elif equals:
             settings += [key, value]
-        elif (following := next(waiting, None)) is None:
+        elif (following := next(waiting, "--")).startswith("--"):
             raise PlanError(f"{key} has no value: settings are given as KEY=VALUE or KEY VALUE.")
         else:
             settings += [key, following]

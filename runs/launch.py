@@ -17,15 +17,21 @@ from itertools import takewhile
 from pathlib import Path
 
 from runs.command_line import CommandParser, add_output, add_own_name, add_root
-from runs.joint import arguments, joined
-from runs.protocol import PlanError, Run, plan
+from runs.joint import arguments, groups_alike
+from runs.protocol import PlanError, PlannedRun, plan
 from runs.record import COMPLETE, is_complete, read_record
 from runs.request import already_done
 from runs.sweep.process import PROJECT, TRAIN
 from safeio.entry import command
 from safeio.file_names import own_data_name
 
-DECIDED = {"--seed": "give the seed behind the dataset", "--output-dir": "use --output or OUTPUT for another place"}
+DECIDED = {
+    "--seed": "give the seed behind the dataset",
+    "--output-dir": "use --output or OUTPUT for another place",
+    "DATASET.NUM_SHOTS": "use --shots N",
+}
+LONGEST_NUMBER = 18
+"""Digits of a seed or a number of shots, which fit 64 bits."""
 USAGE = 2
 """Exit status of train.py where the command line or a setting is wrong and nothing was started."""
 
@@ -33,7 +39,7 @@ USAGE = 2
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser; seeds and train.py's arguments follow the dataset."""
     parser = CommandParser(
-        prog="runs.launch",
+        prog="mmrl launch",
         description=__doc__,
         usage="%(prog)s PROTOCOL STAGE METHOD DATASET [SEED ...] [options] [KEY=VALUE ...]",
         example="mmrl launch base2new train MMRL caltech101_64 1 --shots 4",
@@ -59,10 +65,10 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         shots, pairs = leading_numbers(options.shots, "--shots")
         seed, extra = leading_numbers(extra, "the seed")
-        check_flags(extra)
+        check_flags([*extra, *pairs])
         own = own_data_name(root, options.name or "")
         runs = plan(options.protocol, options.stage, options.trainer, options.dataset, seed, shots, options.cfg, own)
-        groups = joined(runs) if options.together else [[run] for run in runs]
+        groups = groups_alike(runs) if options.together else [[run] for run in runs]
         failed = [run for group in groups for run in execute(group, options.output, root, [*extra, *pairs])]
     except PlanError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -81,15 +87,16 @@ def leading_numbers(words: Sequence[str], what: str) -> tuple[list[int], list[st
     Raises:
         PlanError: there is something else in the place of a number.
     """
-    numbers = list(takewhile(str.isdecimal, words))
+    numbers = list(takewhile(lambda word: word.isdecimal() and len(word) <= LONGEST_NUMBER, words))
     rest = list(words[len(numbers) :])
     if rest and not re.match(r"--|[A-Z]", rest[0]):
-        raise PlanError(f"{rest[0]!r} stands where {what} is expected, a whole number (or KEY VALUE pairs, or flags).")
+        found = f"{rest[0]!r:.60}"
+        raise PlanError(f"{found} stands where {what} is expected, a whole number (or KEY VALUE pairs, or flags).")
     return [int(number) for number in numbers], rest
 
 
 def check_flags(words: Sequence[str]) -> None:
-    """Refuse flags that would put a run under a name that is not its own.
+    """Refuse flags and keys that would put a run under a name that is not its own.
 
     Raises:
         PlanError: there is one; the message says what to use.
@@ -99,8 +106,8 @@ def check_flags(words: Sequence[str]) -> None:
             raise PlanError(f"{flag} is decided here and goes into the folder's name; {instead}.")
 
 
-def execute(runs: Sequence[Run], output: Path, root: str, extra: Sequence[str]) -> list[Run]:
-    """Run train.py for one run, or several that are joined, unless complete; those that are not complete now."""
+def execute(runs: Sequence[PlannedRun], output: Path, root: str, extra: Sequence[str]) -> list[PlannedRun]:
+    """Run train.py for one run, or several that train together, unless complete; those that are not complete now."""
     missing = []
     for run in runs:
         if already_done(run, output, root, extra):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -27,7 +28,7 @@ class PlanError(ValueError):
 
 
 @dataclass(frozen=True)
-class Run:
+class PlannedRun:
     """One call of train.py.
 
     Attributes:
@@ -82,7 +83,13 @@ def choose(kind: str, name: str, among: Iterable[str]) -> str:
 
 
 def _for_shots(given: str | dict[Any, str], shots: int) -> str:
-    """A method's config for a number of shots: the same for all, or by number with a `default`."""
+    """A method's config for a number of shots: the same for all, or by number with a `default`.
+
+    Raises:
+        PlanError: there are no images of a class.
+    """
+    if shots == 0 or shots < -1:
+        raise PlanError(f"{shots} images of each class: give --shots 1 or more (-1: all images).")
     return given.get(shots, given["default"]) if isinstance(given, dict) else given
 
 
@@ -118,7 +125,7 @@ def methods() -> list[str]:
 
 
 def protocols_of(trainer: str) -> dict[str, Any]:
-    """How a method runs each protocol: its config by dataset, options, stages."""
+    """Return a method's settings for each protocol: its config by dataset, options, stages."""
     trainer = choose("method", trainer, methods())
     return read(CONFIGS / "trainers" / trainer / "protocols.yaml")
 
@@ -129,11 +136,16 @@ def stages_of(protocol: str, trainer: str) -> list[str]:
 
 
 def _settings(protocol: str, trainer: str) -> dict[str, Any]:
-    """How a method runs one protocol."""
+    """Return a method's settings for one protocol."""
     of_method, protocol = protocols_of(trainer), load_protocol(protocol)["name"]
     if protocol not in of_method:
         raise PlanError(f"{trainer} has no settings for {protocol}; see configs/trainers/{trainer}/protocols.yaml.")
     return of_method[protocol]
+
+
+def published_options(protocol: str, trainer: str) -> dict[str, Any]:
+    """Return what a method's published scripts give by key in a protocol; nothing for a run outside of one."""
+    return protocols_of(trainer).get(protocol, {}).get("options", {}) if trainer in methods() else {}
 
 
 def datasets() -> list[str]:
@@ -161,6 +173,28 @@ def embedded_config(dataset: str) -> str | None:
     return embedded["cfg"] if dataset in embedded["datasets"] else None
 
 
+def backbones() -> dict[str, bool]:
+    """Return the CLIPs that have a name; True: inside the package, False: OpenAI's, whose weights are fetched once."""
+    folder = CONFIGS.parent / "clip"
+    with open(folder / "models.csv", newline="", encoding="utf-8") as table:
+        fetched = [row["name"] for row in csv.DictReader(table)]
+    return {
+        **{file.stem: True for file in sorted((folder / "embedded").glob("*.npz"))},
+        **dict.fromkeys(fetched, False),
+    }
+
+
+def find_backbone(name: str) -> str:
+    """Return the CLIP that is meant by a name in any spelling; paths and open_clip's names are returned as they are."""
+    return name if Path(name).exists() else find_name(name, backbones()) or name
+
+
+def config_for(backbone: str | None) -> str | None:
+    """Return the config file that every method has for a CLIP inside the package; None for other CLIPs."""
+    name = find_backbone(backbone or "")
+    return name.partition("-")[0] if backbones().get(name) else None
+
+
 def plan(
     protocol: str,
     stage: str,
@@ -170,7 +204,7 @@ def plan(
     shots: Sequence[int] = (),
     cfg: str | None = None,
     own_name: str = "",
-) -> list[Run]:
+) -> list[PlannedRun]:
     """The runs of one stage of a protocol for one method and dataset.
 
     Args:
@@ -181,7 +215,7 @@ def plan(
         own_name: what own images (dataset `folder`) are called in the runs' folders and records.
 
     Raises:
-        PlanError: something of that name does not exist.
+        PlanError: something of that name does not exist, or there are no images of a class.
     """
     data = load_protocol(protocol)
     trainer, dataset = choose("method", trainer, methods()), find_dataset(dataset)
@@ -201,7 +235,7 @@ def plan(
         return template.format(dataset=name, shots=k, trainer=trainer, cfg=chosen[k], seed=seed)
 
     return [
-        Run(
+        PlannedRun(
             trainer=trainer,
             dataset=dataset,
             seed=seed,

@@ -1,10 +1,11 @@
-"""Where a method's settings were read, and which nothing published says. Data: configs/trainers/*/sources.yaml."""
+"""Published sources of a method's settings, and the settings without one. Data: configs/trainers/*/sources.yaml."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from runs.names import method_name
 from runs.protocol import CONFIGS, load_protocol, read
 
 
@@ -45,13 +46,19 @@ def in_words(settings: Mapping[str, str]) -> str:
     return "; ".join(f"{', '.join(keys)} ({why})" for why, keys in by_reason.items())
 
 
+MARKS = {
+    "transductive": "transductive: it saw unlabelled images of the classes that are tested",
+    "texts of a language model": "it learned with texts of a language model about the classes",
+}
+"""Explanations of the marks of a record below a table (`trainers.base.method.Method.marks`)."""
+
+
 def note(records: Iterable[Mapping[str, Any]]) -> str:
     """Return a footnote for results of these runs: what a method saw besides images and names, unverified settings."""
     found: dict[str, str] = {}
-    saw: dict[str, str] = {}
+    saw: set[tuple[str, str]] = set()
     for record in records:
         found |= record.get("unverified") or {}
-        if besides := sources_of(str(record.get("method"))).get("saw"):
-            saw[str(record["method"])] = besides
-    notes = [f"{method} saw {what}." for method, what in sorted(saw.items())]
+        saw |= {(method_name(str(record.get("method"))), MARKS.get(mark, mark)) for mark in record.get("marks") or ()}
+    notes = [f"{method}: {what}." for method, what in sorted(saw)]
     return " ".join([*notes, *([f"Settings that no published file says: {in_words(found)}."] if found else [])])

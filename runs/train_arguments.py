@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from runs.command_line import CommandParser, settings_apart
+from runs.command_line import CommandParser, add_backbone, settings_apart
 from runs.protocol import PlanError
 
 EXAMPLE = (
@@ -23,7 +23,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--root", help="folder that holds the datasets")
     parser.add_argument("--name", help="of own images (dataset folder) in folders, records and reports")
-    parser.add_argument("--output-dir", help="folder of this run")
+    parser.add_argument("--output-dir", "--output", help="folder of this run")
     parser.add_argument("--resume", help="folder to resume from")
     parser.add_argument("--seed", type=int, help="0 or more seeds every random generator")
     parser.add_argument("--seeds", type=int, nargs="+", help="train these in one pass, each in OUTPUT_DIR/seed<number>")
@@ -39,7 +39,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--plugins", nargs="+", default=[], metavar="PATH", help="trainer files of others: a folder or a file"
     )
-    parser.add_argument("--backbone", help="name of a CLIP or path of its weights")
+    add_backbone(parser)
     parser.add_argument("--head")
     parser.add_argument("--eval-only", action="store_true", help="test the checkpoint in --model-dir")
     parser.add_argument("--model-dir", default="", help="run whose checkpoint is tested")

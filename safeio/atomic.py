@@ -12,7 +12,10 @@ from typing import Any, BinaryIO, cast
 
 
 class _Remembering:
-    """A file that keeps the error that a write met: those who write may answer with another one."""
+    """A file that keeps the error that a write met, and from then on takes everything and writes nothing.
+
+    PyTorch's writer ends the process where a write fails, and other libraries answer with errors of their own.
+    """
 
     def __init__(self, file: BinaryIO):
         self.file = file
@@ -21,12 +24,11 @@ class _Remembering:
     def write(self, data: Any) -> int:
         view, written = memoryview(data).cast("B"), 0
         try:
-            while written < len(view):
+            while self.error is None and written < len(view):
                 written += self.file.write(view[written:]) or 0
         except OSError as error:
             self.error = error
-            raise
-        return written
+        return len(view)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.file, name)
@@ -48,23 +50,34 @@ def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:12]}.tmp")
     try:
         # "x": the name is ours alone; plain open keeps the user's umask, which mkstemp would narrow to 0600.
-        with open(temporary, "xb", buffering=0) as raw:
+        with naming(target), open(temporary, "xb", buffering=0) as raw:
             file = _Remembering(raw)
             try:
                 yield cast(BinaryIO, file)
-            except Exception:
-                if file.error is not None:  # PyTorch's writer says nothing of the disk
-                    raise OSError(file.error.errno, file.error.strerror, str(target)) from file.error
-                raise
+            except Exception as error:
+                if file.error is None:
+                    raise
+                raise file.error from error
+            if file.error is not None:
+                raise file.error
             os.fsync(raw.fileno())
         os.replace(temporary, target)
-    except BaseException as error:
+    except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        if isinstance(error, OSError) and error.errno and not error.filename:
-            raise OSError(error.errno, error.strerror, str(target)) from error
         raise
     sync_folder(target.parent)
+
+
+@contextlib.contextmanager
+def naming(path: str | os.PathLike) -> Iterator[None]:
+    """Give an error of the system in this block the name of a file where it has none."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno and not error.filename:
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+        raise
 
 
 def remove_leftovers(folder: str | os.PathLike) -> None:

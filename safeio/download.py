@@ -13,10 +13,10 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
 from filelock import FileLock
-from tqdm import tqdm
 
 from safeio.atomic import sync_folder
 from safeio.errors import UserError
+from safeio.progress import progress
 
 CHUNK = 1 << 20  # bytes
 TIMEOUT = 30  # seconds without a byte
@@ -115,7 +115,7 @@ def _fetch(url: str, part: Path, label: str) -> None:
         start = held if resumed else 0  # a server without ranges sends everything again
         length = response.headers.get("Content-Length")
         total = start + int(length) if length else None
-        bar = tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=label, disable=None)
+        bar = progress(None, label, total, start, unit="B")
         with open(part, "ab" if resumed else "wb") as file, bar:
             for chunk in _chunks(response):
                 file.write(chunk)

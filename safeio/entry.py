@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import io
 import os
 import sys
+import threading
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
 from safeio.errors import for_people
-from safeio.escape import for_terminal
+from safeio.terminal import plain_streams
 
 WRONG, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
 """Exit statuses: nothing could be done; Ctrl-C; whoever read the output has gone (128 + SIGPIPE), as shells say it."""
@@ -23,33 +23,44 @@ def command(main: Callable[..., int]) -> Callable[..., int]:
 
     @wraps(main)
     def run(*words: Any, **more: Any) -> int:
-        speak_any_text()
+        hook, threading.excepthook = threading.excepthook, _say_of_thread
         try:
-            status = main(*words, **more)
-            if sys.stdout is not None:
-                sys.stdout.flush()
-            return status
-        except KeyboardInterrupt:
-            return INTERRUPTED
-        except Exception as error:
-            if isinstance(error, OSError) and error.errno == errno.EPIPE:
-                _say_no_more()
-                return PIPE_CLOSED
-            if (message := for_people(error)) is None:
-                raise
-            print(f"error: {for_terminal(message)}", file=sys.stderr)
-            if isinstance(error, OSError):
-                _say_no_more()
-            return WRONG
+            with plain_streams():
+                return _ended(main, words, more)
+        finally:
+            threading.excepthook = hook
 
     return run
 
 
-def speak_any_text() -> None:
-    """From now on what a terminal cannot show, or is no character, is printed as its number and not an error."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+def _ended(main: Callable[..., int], words: tuple, more: dict[str, Any]) -> int:
+    """Return the exit status of `main`, having said what kept it from its end."""
+    try:
+        status = main(*words, **more)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return status
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.EPIPE:
+            _say_no_more()
+            return PIPE_CLOSED
+        if (message := for_people(error)) is None:
+            raise
+        print(f"error: {message}", file=sys.stderr)
+        if isinstance(error, OSError):
+            _say_no_more()
+        return WRONG
+
+
+def _say_of_thread(ended: threading.ExceptHookArgs) -> None:
+    """Say why a thread ended, such as the one that writes TensorBoard's curves."""
+    message = for_people(ended.exc_value) if ended.exc_value is not None else None
+    if message is None:
+        threading.__excepthook__(ended)
+    else:
+        print(f"error: {message}", file=sys.stderr)
 
 
 def _say_no_more() -> None:

@@ -118,7 +118,8 @@ def for_terminal(text: str) -> str:
 
     Line breaks and tabs stay. Other control characters are shown by their escape: ESC is ``\x1b``.
     """
-    return "".join(_terminal_character(character) for character in text)
+    plain = all(line.isprintable() for line in text.replace("\t", "\n").split("\n"))
+    return text if plain else "".join(map(_terminal_character, text))
 
 
 def _terminal_character(character: str) -> str:

@@ -1,4 +1,4 @@
-"""What every test gets: caches of its own, not the user's; for those that ask, a browser."""
+"""Fixtures of every test: caches of its own, not the user's; for those that ask, a browser."""
 
 import os
 import sys
@@ -6,6 +6,7 @@ import sys
 import pytest
 
 import chromium
+from safeio import threads  # noqa: F401  (before torch)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -176,6 +176,89 @@ def numbered(q: Problem, prefix: str) -> dict[int, Tensor]:
     return {int(k.removeprefix(prefix)): v for k, v in q.p.items() if k.startswith(prefix)}
 
 
+def many_heads(q: Tensor, k: Tensor, v: Tensor, part, heads: int) -> Tensor:
+    """Attention of (N, D) to (M, D), head by head; `part` gives its parameters."""
+    maps, shifts = part("attention.in_proj_weight").chunk(3), part("attention.in_proj_bias").chunk(3)
+    q, k, v = (F.linear(x, w, b) for x, w, b in zip((q, k, v), maps, shifts, strict=True))
+    width = q.shape[-1] // heads
+    mixed = []
+    for h in range(heads):
+        own = slice(h * width, (h + 1) * width)
+        weights = (q[:, own] @ k[:, own].T / width**0.5).softmax(-1)
+        mixed.append(weights @ v[:, own])
+    return F.linear(torch.cat(mixed, dim=-1), part("attention.out_proj.weight"), part("attention.out_proj.bias"))
+
+
+def hicropl(q: Problem, templates: list[str]):
+    def norm(x: Tensor, part, name: str) -> Tensor:
+        return F.layer_norm(x, x.shape[-1:], part(f"{name}.weight"), part(f"{name}.bias"))
+
+    def proxy(name: str, prompts: Tensor) -> Tensor:
+        part = lambda key: q.p[f"{name}.{key}"]  # noqa: E731
+        x, p = norm(part("token"), part, "ln_1"), norm(prompts, part, "ln_1")
+        return norm(part("token") + many_heads(x, p, p, part, 8), part, "ln_2")
+
+    def mapper(name: str, prompts: list[Tensor], proxies: list[Tensor]) -> list[Tensor]:
+        part = lambda key: q.p[f"{name}.{key}"]  # noqa: E731
+        pairs = zip("qkv", (prompts, proxies, proxies), strict=True)
+        mine, k, v = (F.linear(torch.cat(x), part(f"{m}.weight"), part(f"{m}.bias")) for m, x in pairs)
+        x = mine + many_heads(*(norm(y, part, "ln_1") for y in (mine, k, v)), part, 8)
+        hidden = F.linear(norm(x, part, "ln_2"), part("mlp.0.weight"), part("mlp.0.bias"))
+        x = x + F.linear(hidden * torch.sigmoid(1.702 * hidden), part("mlp.2.weight"), part("mlp.2.bias"))
+        return list(x.split(len(prompts[0])))
+
+    def fused(x: Tensor, known: Tensor) -> Tensor:
+        return F.normalize(x + known, dim=-1)
+
+    text = [q.p["ctx"], *(v for _, v in sorted(numbered(q, "text_prompts.").items()))]
+    image, k = [v for _, v in sorted(numbered(q, "image_prompts.").items())], q.s.CROSS_LAYER
+    shaped = mapper("to_image", image[:k], [proxy(f"text_proxies.{i}", text[i]) for i in range(k)])
+    above = range(k, len(image))
+    text = text[:k] + mapper("to_text", text[k:], [proxy(f"image_proxies.{i - k}", image[i]) for i in above])
+    image = shaped + image[k:]
+    f_0 = q.clip.image_features(q.images)
+    f = q.clip.image_features(q.images, last({0: image[0]} | {i + 1: image[i] for i in range(1, len(image))}))
+    embedded, ends = q.embed([f"{words_of(q, text[0])} {name}." for name in q.names])
+    deeper = behind_start({i + 1: text[i] for i in range(1, len(text))})
+    w = q.clip.text(with_context(embedded, text[0]), ends, deeper)
+    w_0 = F.normalize(torch.stack([q.zero_shot(template) for template in templates]).mean(0), dim=-1)
+    f, w = fused(f, f_0), fused(w, w_0)
+    loss, logits = q.cross_entropy(f, w)
+    apart = (1 - (w * w_0).sum(-1).mean()) + (1 - (f * f_0).sum(-1).mean())
+    return loss + q.s.LAMBD * apart, logits
+
+
+def promptkd(q: Problem):
+    """The teacher is the student's own CLIP as it is; the batch's statistics normalise where there are two images."""
+    own = {k.removeprefix("projection."): v for k, v in q.p.items() if k.startswith("projection.")}
+    shallow = {0: q.p["image_encoder.VPT"]}
+    raw = q.clip.image(q.images, last(shallow | deep(q, "image")))[:, 0] @ q.clip.w["visual.proj"]
+    w, t = q.zero_shot(), q.s.TEMPERATURE
+    taught = q.logits(q.clip.image_features(q.images), w)
+
+    def projected(training: bool) -> Tensor:
+        x = F.linear(raw, own["down.weight"])
+        mean, var = (x.mean(0), x.var(0, correction=0)) if training and len(x) > 1 else (q.s.mean, q.s.var)
+        x = (x - mean) / (var + 1e-5).sqrt() * own["norm.weight"] + own["norm.bias"]
+        return F.normalize(F.linear(x.relu(), own["up.weight"], own["up.bias"]), dim=-1)
+
+    student = q.logits(projected(True), w)
+    p = (taught / t).softmax(-1)
+    distance = (p * (p.log() - (student / t).log_softmax(-1))).sum() * t**2 / student.numel()
+    x = F.linear(raw, own["down.weight"]).detach()
+    if len(x) > 1:  # the running statistics after the step, for prediction
+        q.s.mean, q.s.var = 0.9 * q.s.mean + 0.1 * x.mean(0), 0.9 * q.s.var + 0.1 * x.var(0)
+    return q.s.KD_WEIGHT * distance, q.logits(projected(False), w)
+
+
+def two_stage(q: Problem):
+    """The first stage: weights of CLIP itself are learned, the classifier does not play yet."""
+    q.clip.w |= {name: value for name, value in q.p.items() if name in q.clip.w}
+    w = q.zero_shot("a photo of a {}.")
+    loss, logits = q.cross_entropy(q.clip.image_features(q.images), w)
+    return loss + 0 * q.p["classifier"].sum(), logits
+
+
 def tcp(q: Problem):
     ctx, w_0 = q.p["prompt_learner.ctx"], q.zero_shot()
     net = {k.removeprefix("prompt_learner.meta_net."): v for k, v in q.p.items()}

@@ -6,8 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from benchmarks import identical, step
+from benchmarks._synthetic_benchmarks import SIZES, benchmark, class_names, make
+from benchmarks.table import summed
+from dassl.config import get_cfg_default
+from dassl.data.datasets import build_dataset
 
 PROJECT = Path(__file__).parent.parent
 SMALL = ["--classes", "2", "--batch", "1", "--backbone", "ViT-B/32", "--device", "cpu"]
@@ -65,3 +70,35 @@ def test_identical_says_which_runs_differ(capsys, monkeypatch, tmp_path):
     assert identical.main() == 1
     told = capsys.readouterr().out.splitlines()
     assert "seed 1: identical" in told[0] and "seed 2: DIFFERENT" in told[1] and told[2].startswith("1 of 2 runs")
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [("imagenet", "tench"), ("dtd", "banded"), ("fgvc_aircraft", "tench"), ("caltech101", "face")],
+)
+def test_synthetic_benchmarks_are_read_as_the_real_ones(name, first, tmp_path):
+    wanted = benchmark(name).scaled(0.01, shots=2)
+    make(tmp_path, wanted)
+    cfg = get_cfg_default()
+    cfg.DATASET.NAME, cfg.DATASET.ROOT, cfg.DATASET.NUM_SHOTS = wanted.registered, str(tmp_path), 2
+    cfg.SEED, cfg.DATASET.SUBSAMPLE_CLASSES = 1, "base"
+    found = build_dataset(cfg)
+    assert len(found.classnames) == wanted.classes // 2 and found.classnames[0] == first
+    assert len(found.train_x) == 2 * wanted.classes // 2
+    assert len(found.test) == pytest.approx(wanted.test / 2, abs=1)
+    with Image.open(found.test[0].impath) as image:
+        assert image.format == "JPEG" and image.size == SIZES.get(name, (500, 375))
+
+
+def test_true_counts_and_names():
+    whole = benchmark("stanford_cars").scaled(1.0, shots=16)
+    assert whole == benchmark("stanford_cars") and (whole.classes, whole.test) == (196, 8041)
+    assert len(class_names("stanford_cars", 196)) == 196 and len(class_names("sun397", 397)) == 397
+
+
+def test_a_table_s_sums_hold_every_second(capsys):
+    phases = {"start": [1.0, 0.5], "steps": [4.0, 6.0]}
+    runs = {name: {"stage": name, "dataset": "DTD", "seed": 1, "phases": phases} for name in ("train", "test")}
+    found = summed(runs, clock=12.0, processor=15.0)
+    assert found["steps s"] == 12.0 and found["between runs s"] == 2.0 and found["all s"] == 15.0
+    assert "train DTD 1" in capsys.readouterr().out

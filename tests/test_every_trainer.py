@@ -18,9 +18,13 @@ import trainers  # noqa: F401  (registers the methods)
 from clip.model import CLIP
 from dassl.data.datasets import DATASET_REGISTRY, DatasetBase, Datum
 from dassl.engine import TRAINER_REGISTRY, build_trainer
+from dassl.engine.batch_loop import _BatchTrainer
 from dassl.utils import Logger
+from inference.export.programs import ExportError, load_file, write_program
+from inference.predictor import Predictor
 from trainers.base.settings import resolve
 from trainers.base.trainer import ClipTrainer
+from trainers.base.training_free import TrainingFreeTrainer
 
 EVERY = [name for name in TRAINER_REGISTRY.registered_names() if issubclass(TRAINER_REGISTRY.get(name), ClipTrainer)]
 WITH_PRECISION = [name for name in EVERY if "PREC" in TRAINER_REGISTRY.get(name).defaults]
@@ -197,14 +201,110 @@ def test_a_image_is_judged_by_itself(run):
 
 
 def test_other_classes(run, workshop):
-    """Predicted with what was learned, or refused in words that name the method and the role."""
+    """Predicted with what was learned, or refused in words that name the method and the kind of classes."""
     try:
-        other = build(workshop, run.name, "other", "TEST.ROLE", "transferred")
+        other = build(workshop, run.name, "other", "TEST.CLASSES", "unseen")
     except ValueError as refusal:
-        assert run.name in str(refusal) and "transferred" in str(refusal)
+        assert run.name in str(refusal) and "unseen" in str(refusal)
         return
     other.load_model(run.output)
     assert predictions(other).shape[1] == len(CLASSES["other"])
+
+
+BY_SIZE = ("OPTIM.NAME", "sgd")
+"""Steps as large as gradients are: Adam's are as large where a gradient is nothing but rounding."""
+
+
+class Killed(BaseException):
+    """Nothing handles it, as nothing handles SIGKILL."""
+
+
+def finished(words: list[str]) -> dict[str, dict]:
+    """Run train.py to its end; its last checkpoints by their model's folder."""
+    console = sys.stdout
+    try:
+        assert train.main(words) == 0
+    finally:
+        while isinstance(sys.stdout, Logger):
+            sys.stdout.close()
+            sys.stdout = console
+    return checkpoints(Path(words[words.index("--output-dir") + 1]))
+
+
+def checkpoints(folder: Path) -> dict[str, dict]:
+    return {file.parent.name: torch.load(file, weights_only=True) for file in folder.glob("*/model.pth.tar-*")}
+
+
+def same(one, other) -> bool:
+    """Return whether nested containers hold the same tensors and values."""
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other
+
+
+def test_killed_within_an_epoch_and_started_again(run, workshop, tmp_path, monkeypatch):
+    """Parameters, optimiser, schedule and random generators end bit for bit as in a run that nothing disturbed."""
+    words, steps = arguments(workshop, run.name, "trained", "TRAIN.CHECKPOINT_STEPS", "1", output=tmp_path), []
+    plain = _BatchTrainer._step
+
+    def until_killed(self, *given):
+        if len(steps) == 1:
+            raise Killed
+        steps.append(1)
+        return plain(self, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_BatchTrainer, "_step", until_killed)
+        if isinstance(run.trainer, TrainingFreeTrainer) or not run.trainer.learns:
+            pytest.skip("it takes no steps")
+        if run.trainer.num_batches * run.trainer.max_epoch == 1:
+            pytest.skip("one step is all there is")
+        with pytest.raises(Killed):
+            finished(words)
+        assert len(steps) == 1 and not checkpoints(tmp_path)
+    again, whole = finished(words), checkpoints(run.output)
+    assert again.keys() == whole.keys()
+    for name, state in whole.items():
+        for part in ("state_dict", "optimizer", "scheduler", "random_state"):
+            assert same(again[name][part], state[part]), part
+
+
+def test_alone_and_beside_another_seed(run, workshop, tmp_path):
+    """--seeds trains runs in one pass: each ends as alone, to rounding."""
+    alone = finished(arguments(workshop, run.name, "trained", *BY_SIZE, output=tmp_path / "alone"))
+    words = arguments(workshop, run.name, "trained", *BY_SIZE, output=tmp_path)
+    at = words.index("--seed")
+    finished([*words[:at], "--seeds", "1", "2", *words[at + 2 :]])
+    joint, other = checkpoints(tmp_path / "seed1"), checkpoints(tmp_path / "seed2")
+    for name, state in alone.items():
+        for key, value in state["state_dict"].items():
+            off = (joint[name]["state_dict"][key].float() - value.float()).norm()
+            assert off <= 1e-4 * value.float().norm() + 1e-6, key
+    record, beside = (json.loads((tmp_path / part / "run.json").read_text()) for part in ("alone", "seed1"))
+    assert record["metrics"] == beside["metrics"] and beside["efficiency"]["runs_in_process"] == 2
+    assert not alone or not same(joint, other)
+
+
+def test_prediction_and_export_say_what_evaluation_said(run, workshop, tmp_path):
+    predictor = Predictor.load(run.output, device="cpu")
+    files = [Path(item.impath) for item in run.trainer.dm.dataset.test]
+    images = torch.stack([predictor.transform(Image.open(file)) for file in files])
+    expected = predictions(run.trainer)
+    torch.testing.assert_close(predictor.scores(images), expected, rtol=1e-4, atol=1e-4)
+    labels = torch.cat([batch["label"] for batch in run.trainer.test_loader])
+    named = [predictor.run.classes.index(found.classes[0]) for found in predictor.predict(files)]
+    accuracy = 100 * (torch.tensor(named) == labels).float().mean().item()
+    assert accuracy == pytest.approx(json.loads((run.output / "run.json").read_text())["metrics"]["accuracy"], abs=1e-3)
+    try:
+        write_program(predictor, tmp_path / "program.pt")
+    except ExportError as refusal:
+        assert run.name in str(refusal) and "each image" in str(refusal)
+        return
+    torch.testing.assert_close(load_file(tmp_path / "program.pt")(images), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -218,7 +318,7 @@ def test_small_numbers(name, options, workshop, tmp_path):
 
 @pytest.mark.parametrize("value", ["amp", "bf16"])
 def test_bfloat16_on_a_cpu(run, value, workshop, tmp_path):
-    """What float32 learned predicts about the same, and training works; bf16 is on a CPU what fp16 is on a GPU."""
+    """Float32 parameters predict about the same, and training works; bf16 on a CPU stands for fp16 on a GPU."""
     if run.name not in WITH_PRECISION:
         pytest.skip(f"{run.name} computes in float32 only")
     rough = build(workshop, run.name, "trained", *precision(run.name, value))

@@ -38,6 +38,7 @@ class CLIPLoRAMethod(CosineMethod):
         )
         self.prompts = clip.prompts(task.classnames, TEMPLATE)
         self.draws = settings.DROPOUT > 0
+        self.adapts_images = settings.ENCODER != "text"
 
     def published_name(self, name: str) -> str:
         return self.low_rank.published_name(name)
@@ -58,9 +59,10 @@ class CLIPLoRA(IterationTrainer):
 
     method_class = CLIPLoRAMethod
     settings_node = "CLIPLORA"
+    settings_source = "MaxZanella/CLIP-LoRA run_utils.py"
     checkpoint_folder = "clip_lora"
     defaults = {
-        "R": Setting(2, at_least(1), "rank of the updates"),
+        "R": Setting(2, at_least(1), "rank of the updates", search="1..16:log"),
         "ALPHA": Setting(1.0, above(0), "the update is ALPHA / sqrt(R) B A"),
         "PARAMS": Setting(("q", "k", "v"), each(one_of(*PROJECTIONS)), "projections: q, k, v, o"),
         "POSITION": Setting("all", one_of(*POSITIONS), "blocks: all, top3, bottom, mid, up, half-up or half-bottom"),

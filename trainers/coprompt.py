@@ -8,26 +8,20 @@ each class.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clip.prompt_batch import PromptBatch
-from clip.tokenizer import tokenize
 from dassl.config import ConfigError
 from dassl.config.validators import at_least, between
 from dassl.engine import TRAINER_REGISTRY
+from trainers.base.class_texts import class_texts, marks_of_texts, text_features, texts_setting
 from trainers.base.method import Losses, Term, cosine_distance, l2_normalize
 from trainers.base.setting import Setting
-from trainers.base.templates import ensemble
 from trainers.maple import MaPLe, MaPLeMethod
 
-TEMPLATES = "templates"
-"""The value of TEXTS that takes sixty templates in place of a language model's texts."""
 REDUCTION = 4
 """The adapters' hidden layers are so many times narrower than the features."""
 
@@ -58,6 +52,10 @@ class CoPromptMethod(MaPLeMethod):
     )
     draws = True
 
+    @classmethod
+    def marks(cls, settings, data) -> tuple[str, ...]:
+        return marks_of_texts(settings)
+
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
         self.adapter_image = ResidualAdapter(clip.embed_dim, settings.IMAGE_ADAPTER_M)
@@ -79,13 +77,10 @@ class CoPromptMethod(MaPLeMethod):
     def text_teachers(self) -> Tensor:
         """Normalized frozen features (K, C, E) of K texts about each class; computed when training first asks."""
         if self.teachers is None:
-            texts = texts_of(self.settings.TEXTS, self.task.classnames)
-            length = self.clip.model.context_length
-            batches = [
-                PromptBatch(tokenize(list(row), context_length=length, truncate=True), device=self.clip.device)
-                for row in zip(*texts, strict=True)
-            ]
-            self.teachers = torch.stack([l2_normalize(self.clip.text.encode(batch)) for batch in batches])
+            texts = class_texts("COPROMPT", self.settings.TEXTS, self.task)
+            check_counts(texts, self.task.classnames)
+            rows = (text_features(self.clip, list(row)) for row in zip(*texts, strict=True))
+            self.teachers = torch.stack([l2_normalize(row) for row in rows])
         return self.teachers
 
     def drawn(self, count: int) -> Tensor:
@@ -111,35 +106,13 @@ class CoPromptMethod(MaPLeMethod):
         return Losses(terms, logits)
 
 
-def texts_of(file: str, classnames: Sequence[str]) -> list[list[str]]:
-    """Texts about each class from a JSON file, or from templates.
-
-    Raises:
-        dassl.config.ConfigError: no file is named, it is none of this layout, or it lacks texts of a class.
+def check_counts(texts: Sequence[Sequence[str]], classnames: Sequence[str]) -> None:
+    """Raises:
+    dassl.config.ConfigError: classes have different numbers of texts: the k-th of all classes teach together.
     """
-    key = "TRAINER.COPROMPT.TEXTS"
-    names = [name.replace("_", " ") for name in classnames]
-    if file == TEMPLATES:
-        return [[template.format(name) for template in ensemble("sixty")] for name in names]
-    if not file or not Path(file).is_file():
-        raise ConfigError(
-            f"{key} is {file!r}; CoPrompt needs a JSON file with texts of a language model about each class, "
-            '{"class name": ["text", ...], ...} (the authors\' gpt_file/*.json). '
-            f"{key} {TEMPLATES} takes sixty templates in their place, which is not the published method"
-        )
-    try:
-        content = json.loads(Path(file).read_text(encoding="utf-8"))
-        texts = {str(name).replace("_", " ").casefold(): [str(text) for text in own] for name, own in content.items()}
-    except (ValueError, AttributeError, TypeError, RecursionError) as error:
-        raise ConfigError(f'{key}: {file} is not of the layout {{"class name": ["text", ...]}}: {error}') from error
-    missing = [name for name in names if not texts.get(name.casefold())]
-    if missing:
-        raise ConfigError(f"{key}: {file} has no texts of {len(missing)} classes: {', '.join(missing[:5])}")
-    found = [texts[name.casefold()] for name in names]
-    if len({len(own) for own in found}) > 1:
-        counts = ", ".join(f"{name} {len(own)}" for name, own in list(zip(names, found, strict=True))[:5])
-        raise ConfigError(f"{key}: {file} must have as many texts for each class; it has: {counts} ...")
-    return found
+    if len({len(own) for own in texts}) > 1:
+        counts = ", ".join(f"{name} {len(own)}" for name, own in list(zip(classnames, texts, strict=True))[:5])
+        raise ConfigError(f"TRAINER.COPROMPT.TEXTS must have as many texts for each class; it has: {counts} ...")
 
 
 @TRAINER_REGISTRY.register()
@@ -148,11 +121,12 @@ class CoPrompt(MaPLe):
 
     method_class = CoPromptMethod
     settings_node = "COPROMPT"
+    settings_source = "ShuvenduRoy/CoPrompt configs/trainers/coprompt.yaml"
     defaults = MaPLe.defaults | {
         "W": Setting(8.0, at_least(0), "weight of the distances to frozen CLIP"),
         "IMAGE_ADAPTER_M": Setting(0.1, between(0, 1), "share of the adapted image feature"),
         "TEXT_ADAPTER_M": Setting(0.2, between(0, 1), "share of the adapted text feature"),
-        "TEXTS": Setting("", meaning='JSON file of a language model\'s texts, or "templates"'),
+        "TEXTS": texts_setting(),
     }
 
     def before_train(self) -> None:

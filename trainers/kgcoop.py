@@ -35,8 +35,9 @@ class KgCoOp(CoOp):
 
     method_class = KgCoOpMethod
     settings_node = "KGCOOP"
+    settings_source = "htyao89/KgCoOp configs/trainers/KgCoOp/vit_b16_ep100_ctxv1.yaml, train.py"
     defaults = CoOp.defaults | {
         "N_CTX": 4,
         "CTX_INIT": "a photo of a",
-        "W": Setting(8.0, at_least(0), "weight of staying close to the hand-written prompt"),
+        "W": Setting(8.0, at_least(0), "weight of staying close to the hand-written prompt", search="0.5..20:log"),
     }

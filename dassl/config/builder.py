@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -23,6 +23,7 @@ from dassl.config.coercion import ConfigValueError, coerce, decode
 from dassl.config.defaults import get_cfg_default
 from dassl.config.yaml_files import ConfigError, read_layers
 from dassl.utils.names import get_most_similar_str_to_a_from_b
+from safeio.old_spellings import present_setting
 
 
 class ConfigBuilder:
@@ -86,6 +87,8 @@ class ConfigBuilder:
             self.merge_dict({key: value} if value else {}, origin)
             return
         key = str(key)
+        if not self._has(key):
+            key, value = present_setting(key, value)
         known = self._has(key)
         if not known and not self._is_open(key):
             raise self._unknown(key, origin)
@@ -110,17 +113,24 @@ class ConfigBuilder:
         """The tree as nested dictionaries, with lists for tuples: what JSON can hold."""
         return _plain(self.cfg)
 
-    def describe(self) -> str:
-        """The whole tree as yaml, each value that is not a default followed by ``# origin``."""
-        return "\n".join(self._describe(self.cfg, ""))
+    def describe(self, without: Collection[str] = ()) -> str:
+        """The tree as yaml, each value that is not a default followed by ``# origin``.
 
-    def _describe(self, node: CfgNode, prefix: str) -> Iterator[str]:
+        Args:
+            without: keys of sections that are not shown where all their values are defaults.
+        """
+        quiet = {key for key in without if not any(origin.startswith(f"{key}.") for origin in self.origins)}
+        return "\n".join(self._describe(self.cfg, "", quiet))
+
+    def _describe(self, node: CfgNode, prefix: str, quiet: Collection[str]) -> Iterator[str]:
         indent = "  " * prefix.count(".")
         for name, value in node.items():
             key = prefix + name
+            if key in quiet:
+                continue
             if isinstance(value, CfgNode):
                 yield f"{indent}{name}:" + ("" if value else " {}")
-                yield from self._describe(value, key + ".")
+                yield from self._describe(value, key + ".", quiet)
                 continue
             # A list in one line, without its brackets: safe_dump ends single values with a document mark.
             text = yaml.safe_dump([value], default_flow_style=True, width=float("inf")).strip()[1:-1]

@@ -1,4 +1,4 @@
-"""What every trainer can do: keep models with their optimisers, save them, load them, run epochs."""
+"""Base of every trainer: keep models with their optimisers, save them, load them, run epochs."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from dassl.utils.checkpoint import (
     save_checkpoint,
 )
 from dassl.utils.environment import random_state, restore_random_state
+from dassl.utils.phases import phase
 from safeio.errors import UserError
 from safeio.unpickle import CheckpointError
 
@@ -103,16 +104,17 @@ class TrainerBase:
         model_name: str = "",
     ) -> None:
         """Write a checkpoint of each model into ``<directory>/<model name>/``. ``epoch`` counts from 0."""
-        for name in self.get_model_names():
-            save_checkpoint(
-                self.checkpoint_state(name, epoch + 1, val_result),
-                os.path.join(directory, name),
-                is_best=is_best,
-                model_name=model_name,
-            )
+        with phase("writing"):
+            for name in self.get_model_names():
+                save_checkpoint(
+                    self.checkpoint_state(name, epoch + 1, val_result),
+                    os.path.join(directory, name),
+                    is_best=is_best,
+                    model_name=model_name,
+                )
 
     def checkpoint_state(self, name: str, epoch: int, val_result: float | None = None) -> dict[str, Any]:
-        """What a checkpoint of model ``name`` holds after ``epoch`` epochs. Overrides may add to it."""
+        """Return the content of a checkpoint of model ``name`` after ``epoch`` epochs; overrides may add to it."""
         optim, sched = self._optims[name], self._scheds[name]
         scaler = getattr(self, "scaler", None)  # where CoOp-style plugins keep torch's GradScaler
         return {
@@ -127,7 +129,7 @@ class TrainerBase:
         }
 
     def about(self) -> dict[str, Any]:
-        """What checkpoints say of their run, for `check_about`: numbers, texts and containers. To be overridden."""
+        """Return the identity of the run that checkpoints keep for `check_about`: numbers, texts and containers."""
         return {}
 
     def check_about(self, about: dict[str, Any], source: str, resuming: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from typing import Any
 
 from torch import Tensor
 from torch.utils.data import DataLoader
+from tqdm import tqdm
+from yacs.config import CfgNode
 
 from dassl.data.loader_errors import WorkerLost, is_of_lost_worker, naming_lost_workers, worker_lost
 from dassl.engine.measurements import add_to_curve
@@ -18,10 +21,12 @@ from dassl.engine.resume import save_position
 from dassl.engine.simple import SimpleTrainer
 from dassl.engine.stop import Stopped
 from dassl.utils.environment import random_state, restore_random_state
+from dassl.utils.logger import Logger
 from dassl.utils.meters import AverageMeter, MetricMeter
 from dassl.utils.names import check_availability
-from dassl.utils.progress import print_line, progress
+from dassl.utils.phases import phase
 from safeio.errors import UserError
+from safeio.progress import NowAndThen, is_terminal, print_line, progress
 from safeio.unpickle import CheckpointError
 
 COUNT_ITER = ("train_x", "train_u", "smaller_one")
@@ -38,6 +43,12 @@ class _BatchTrainer(SimpleTrainer):
     itself after the last one.
     """
 
+    _bar: tqdm | None = None
+
+    def __init__(self, cfg: CfgNode):
+        super().__init__(cfg)
+        self._console = NowAndThen()
+
     def run_batches(self, batches: Iterable[tuple], num_batches: int) -> None:
         """Call ``forward_backward(*batch)`` for each batch and report what it returns."""
         self.set_model_mode("train")
@@ -47,27 +58,61 @@ class _BatchTrainer(SimpleTrainer):
         epoch_start = self.position.epoch_start if self.position else random_state()
         metrics.go_on_from(self.position.means if self.position else {})
         images, lr = 0, self.get_current_lr()
-        bar = progress(self._remaining(batches), f"epoch {self.epoch + 1}/{self.max_epoch}", total=num_batches)
+        bar, remaining = self._training_bar(done), self._remaining(batches)
         start = time.perf_counter()
-        with self.stop.held(), self._saving_if_a_worker_is_lost(epoch_start, metrics, lambda: done):
-            for self.batch_idx, batch in bar:
+        with phase("images"), self.stop.held(), self._saving_if_a_worker_is_lost(epoch_start, metrics, lambda: done):
+            for self.batch_idx, batch in remaining:
                 data_time.update(time.perf_counter() - start)
                 metrics.update(self._step(batch, metrics))
                 batch_time.update(time.perf_counter() - start)
                 done, self.unsaved_steps = self.batch_idx + 1, self.unsaved_steps + 1
                 images += _images_in(batch[0])
-                if done % frequency == 0 or num_batches < frequency:
-                    print_line(self._log_line(metrics, batch_time, data_time))
+                bar.set_postfix_str(str(metrics), refresh=False)
+                bar.update()
+                if done % frequency == 0 or num_batches == done < frequency:
+                    self._log(self._log_line(metrics, batch_time, data_time))
                 self._write_curves(metrics)
                 if done < num_batches:
                     self.save_or_stop(self.epoch, done, epoch_start, metrics)
                 start = time.perf_counter()
         if done < num_batches:  # the loader broke off because it was asked to stop
             self.save_or_stop(self.epoch, done, epoch_start, metrics)
+        if self.epoch + 1 == self.max_epoch:
+            self._end_bar()
         self.measures.add("train", images, batch_time.sum)
         means = {name: meter.avg for name, meter in metrics.meters.items()}
         add_to_curve(self.output_dir, self.epoch + 1, {**means, "lr": lr})
         self.notify("on_epoch_end", self.epoch + 1, {**means, "lr": lr})
+
+    def train(self) -> None:
+        try:
+            super().train()
+        finally:
+            self._end_bar()
+
+    def _training_bar(self, done: int) -> tqdm:
+        """Return the live line of the whole training, of which `done` batches of this epoch are behind it."""
+        if self._bar is None:
+            total = self.num_batches * self.max_epoch
+            self._bar = progress(None, "", total, self.num_batches * self.epoch + done, live_only=True)
+        self._bar.set_description_str(f"epoch {self.epoch + 1}/{self.max_epoch}")
+        return self._bar
+
+    def _end_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _log(self, line: str) -> None:
+        """Write a line to the log; to the console only now and then, and not where the live line shows the same."""
+        log = sys.stdout
+        if not isinstance(log, Logger) or log.file is None:
+            print_line(line)
+            return
+        log.write_to_file(f"{line}\n")
+        if not is_terminal(log.console) and self._console.due():
+            log.console.write(f"{line}  (every line: {log.file.name})\n")
+            log.console.flush()
 
     @contextmanager
     def _saving_if_a_worker_is_lost(
@@ -88,7 +133,8 @@ class _BatchTrainer(SimpleTrainer):
     def _step(self, batch: tuple, so_far: MetricMeter) -> dict[str, Any] | None:
         """One training step; a loss that is no number is told with what is needed to look into it."""
         try:
-            return self.forward_backward(*batch)
+            with phase("steps"):
+                return self.forward_backward(*batch)
         except FloatingPointError as error:
             files = [path for part in batch if isinstance(part, dict) for path in part.get("impath", [])]
             raise NoNumber(
@@ -126,7 +172,8 @@ class _BatchTrainer(SimpleTrainer):
         """Save the position if TRAIN.CHECKPOINT_STEPS steps are unsaved or a signal came; then leave if it did."""
         interval, signum = self.cfg.TRAIN.CHECKPOINT_STEPS, self.stop.signum
         if signum or 0 < interval <= self.unsaved_steps:
-            save_position(self, epoch, batches, epoch_start, metrics.totals())
+            with phase("writing"):
+                save_position(self, epoch, batches, epoch_start, metrics.totals())
             self.unsaved_steps = 0
         if signum:
             raise Stopped(signum)
@@ -186,7 +233,7 @@ class TrainerXU(_BatchTrainer):
 
 
 def _images_in(batch: Any) -> int:
-    """How many images a batch has; a plugin's own loader may give pairs of tensors in place of a dictionary."""
+    """Return the number of images in a batch; a plugin's own loader may give pairs instead of a dictionary."""
     return len(batch["label"] if isinstance(batch, Mapping) else batch[0])
 
 

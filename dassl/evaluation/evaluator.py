@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.metrics import confusion_matrix, f1_score
 from torch import Tensor
 from yacs.config import CfgNode
 
 from dassl.evaluation.build import EVALUATOR_REGISTRY
 from dassl.evaluation.calibration import Calibration
+from dassl.metrics.confusion import confusion_matrix, macro_f1
 from safeio.atomic import atomic_write, atomic_write_text
 
 CONFUSION = "confusion.json"
@@ -96,15 +96,15 @@ class Classification(EvaluatorBase):
         true, predicted = np.array(self._y_true), np.array(self._y_pred)
         total, correct = len(true), int((true == predicted).sum())
         accuracy = 100.0 * correct / total
-        macro_f1 = 100.0 * f1_score(true, predicted, average="macro", labels=np.unique(true))
-        results = OrderedDict(accuracy=accuracy, error_rate=100.0 - accuracy, macro_f1=float(macro_f1))
+        f1 = 100.0 * macro_f1(true, predicted)
+        results = OrderedDict(accuracy=accuracy, error_rate=100.0 - accuracy, macro_f1=f1)
         print(
             "=> result\n"
             f"* total: {total:,}\n"
             f"* correct: {correct:,}\n"
             f"* accuracy: {accuracy:.1f}%\n"
             f"* error: {100.0 - accuracy:.1f}%\n"
-            f"* macro_f1: {macro_f1:.1f}%"
+            f"* macro_f1: {f1:.1f}%"
         )
         if self.cfg.TEST.PER_CLASS_RESULT:
             results["perclass_accuracy"] = self._print_classes(true, predicted)
@@ -141,8 +141,9 @@ class Classification(EvaluatorBase):
         return mean
 
     def _save_confusion_matrix(self, true: np.ndarray, predicted: np.ndarray) -> None:
-        """Rows: true labels, columns: predictions, both as they occur, ascending; each row sums to 1."""
+        """Rows: true labels, columns: predictions, both as they occur, ascending; a row of images sums to 1."""
         path = os.path.join(self.cfg.OUTPUT_DIR, "cmat.pt")
+        _, counts = confusion_matrix(true, predicted)
         with atomic_write(path) as file:
-            torch.save(torch.from_numpy(confusion_matrix(true, predicted, normalize="true")), file)
+            torch.save(torch.from_numpy(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)), file)
         print(f"Confusion matrix saved to {path}")

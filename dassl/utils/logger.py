@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import suppress
 from typing import Any, TextIO
+
+from safeio.atomic import naming
+from safeio.escape import for_terminal
 
 
 class Logger:
@@ -26,8 +30,20 @@ class Logger:
 
     def write(self, text: str) -> int:
         if self.file is not None:
-            self.file.write(text)
+            try:
+                with naming(self.file.name):
+                    self.file.write(for_terminal(text))
+            except OSError:
+                file, self.file = self.file, None
+                with suppress(OSError):  # which would try once more
+                    file.close()
+                raise
         return self.console.write(text)
+
+    def write_to_file(self, text: str) -> None:
+        """Write to the file alone."""
+        if self.file is not None:
+            self.file.write(text)
 
     def flush(self) -> None:
         self.console.flush()

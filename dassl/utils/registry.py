@@ -48,21 +48,24 @@ class Registry:
         return lambda obj: self.register(obj, force=force)
 
     @contextmanager
-    def replacing(self) -> Iterator[Callable[[], None]]:
-        """Let what is registered in this block take names that are taken; gives a function that undoes it all."""
-        before, self._replaces = dict(self._objects), True
+    def whole(self, replace: bool = False) -> Iterator[None]:
+        """Undo what was registered in this block if it raises.
 
-        def restore() -> None:
+        Args:
+            replace: what is registered there takes names that are taken.
+        """
+        before, self._replaces = dict(self._objects), replace
+        try:
+            yield
+        except BaseException:
             self._objects.clear()
             self._objects.update(before)
-
-        try:
-            yield restore
+            raise
         finally:
             self._replaces = False
 
     def get(self, name: str) -> Any:
-        """What is registered under ``name``.
+        """Return the object registered under ``name``.
 
         Raises:
             KeyError: nothing is; the message lists what exists, and the nearest name.

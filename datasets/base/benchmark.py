@@ -14,7 +14,17 @@ from dassl.data.datasets import DatasetBase, Datum
 from datasets.base.corruption import corrupt
 from datasets.base.few_shot import few_shot
 from datasets.base.missing import refuse_missing
-from datasets.base.splits import Split, SplitError, dataset_folder, read_split, split_groups, subsample, write_split
+from datasets.base.splits import (
+    Split,
+    SplitError,
+    dataset_folder,
+    existing_folder,
+    read_split,
+    split_groups,
+    subsample,
+    unlabelled,
+    write_split,
+)
 
 LEFTOVERS = {"Thumbs.db", "desktop.ini", "__MACOSX"}
 
@@ -39,9 +49,10 @@ class SplitBenchmark(DatasetBase):
         split = self.whole(folder, cfg.SEED)
         if self.split_file and not (folder / self.split_file).is_file():
             self._keep(split, folder)
+        train_u, self.domain_classnames = unlabelled(split.train, cfg)
         split = few_shot(split, cfg.DATASET.NUM_SHOTS, cfg.SEED, folder, folder / "split_fewshot")
         split = corrupt(subsample(split, cfg.DATASET.SUBSAMPLE_CLASSES), cfg)
-        super().__init__(train_x=split.train, val=split.val, test=split.test)
+        super().__init__(train_x=split.train, train_u=train_u, val=split.val, test=split.test)
 
     @classmethod
     def whole(cls, folder: Path, seed: int = 1) -> Split:
@@ -51,10 +62,7 @@ class SplitBenchmark(DatasetBase):
             SplitError: the folder or what the split is read from is missing.
             FileNotFoundError: an image is missing.
         """
-        if not folder.is_dir():
-            raise SplitError(
-                f"There is no folder {folder}. Is DATASET.ROOT right? `python -m datasets.prepare` says how to get it."
-            )
+        existing_folder(folder)
         if cls.split_file and (folder / cls.split_file).is_file():
             return read_split(folder / cls.split_file, folder / cls.image_dir)
         try:
@@ -65,7 +73,10 @@ class SplitBenchmark(DatasetBase):
             if isinstance(error, FileNotFoundError) and error.errno is None:
                 raise  # an image is missing, which the message says
             wanted = f"There is no {cls.split_file} in {folder}, and it" if cls.split_file else f"The split in {folder}"
-            raise SplitError(f"{wanted} cannot be made from the original annotations: {error}") from error
+            raise SplitError(
+                f"{wanted} cannot be made from the original annotations: {error}. "
+                "`python -m datasets.prepare` says what is missing."
+            ) from error
 
     @classmethod
     def make_split(cls, folder: Path, rng: random.Random) -> Split:
@@ -126,5 +137,5 @@ def read_mat(path: Path) -> dict[str, Any]:
 
 
 def visible(folder: Path) -> list[Path]:
-    """What is in a folder, without what systems leave there: names with a dot in front, Thumbs.db and the like."""
+    """Return the entries of a folder without those that systems leave there: dot files, Thumbs.db and the like."""
     return [path for path in folder.iterdir() if not path.name.startswith(".") and path.name not in LEFTOVERS]

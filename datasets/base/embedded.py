@@ -12,7 +12,7 @@ from yacs.config import CfgNode
 from dassl.data.datasets import DATASET_REGISTRY, DatasetBase, Datum
 from datasets.base.corruption import corrupt
 from datasets.base.few_shot import few_shot
-from datasets.base.splits import Split, subsample
+from datasets.base.splits import Split, subsample, unlabelled
 from safeio.errors import UserError
 from safeio.packed_images import packed_bytes, tar_address
 
@@ -41,9 +41,11 @@ class EmbeddedDataset(DatasetBase):
 
     def __init__(self, cfg: CfgNode):
         folder = EMBEDDED / self.dataset_dir
-        split = few_shot(self.whole(), cfg.DATASET.NUM_SHOTS, cfg.SEED, folder)
+        whole = self.whole()
+        train_u, self.domain_classnames = unlabelled(whole.train, cfg)
+        split = few_shot(whole, cfg.DATASET.NUM_SHOTS, cfg.SEED, folder)
         split = corrupt(subsample(split, cfg.DATASET.SUBSAMPLE_CLASSES), cfg)
-        super().__init__(train_x=split.train, val=split.val, test=split.test)
+        super().__init__(train_x=split.train, train_u=train_u, val=split.val, test=split.test)
 
     @classmethod
     def whole(cls) -> Split:

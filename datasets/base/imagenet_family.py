@@ -1,4 +1,4 @@
-"""What ImageNet and its variants share: class folders named by WordNet number, and the names for them."""
+"""Shared code of ImageNet and its variants: class folders named by WordNet number, and the names for them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from yacs.config import CfgNode
 from dassl.data.datasets import DatasetBase, Datum
 from datasets.base.benchmark import lines
 from datasets.base.listing_cache import list_classes
-from datasets.base.splits import Split, SplitError, dataset_folder
+from datasets.base.splits import Split, SplitError, dataset_folder, existing_folder
 
 IMAGENET = "imagenet"
 NAMES_FILE = "classnames.txt"
@@ -98,11 +98,7 @@ class ImageNetVariant(DatasetBase):
         Raises:
             SplitError: the folder is missing, or a folder in it is no class of ImageNet.
         """
-        images = folder / cls.image_dir
-        if not images.is_dir():
-            raise SplitError(
-                f"There is no folder {images}. Is DATASET.ROOT right? `python -m datasets.prepare` says how to get it."
-            )
+        images = existing_folder(folder / cls.image_dir)
         listing = list_classes(images, cache=folder / ".listing_test.json")
         items = cls.numbered(images, read_classnames(folder), listing)
         return Split(items, [], items)

@@ -1,14 +1,16 @@
-"""What is known of the benchmarks: expected numbers (facts.csv) and where they come from (sources.yaml)."""
+"""Metadata of the benchmarks: expected numbers (facts.csv) and their origin (sources.yaml)."""
 
 from __future__ import annotations
 
 import csv
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from dassl.data.datasets import DATASET_REGISTRY
+from safeio.names import find_name, nearest_name
 
 HERE = Path(__file__).parents[1]
 
@@ -24,8 +26,15 @@ def read_sources() -> dict[str, dict[str, Any]]:
     return yaml.safe_load((HERE / "sources.yaml").read_text(encoding="utf-8"))
 
 
+def lists_of(name: str) -> list[str]:
+    """Return the files, below the datasets' root, that say which image of a dataset is for what, and its names."""
+    builder = DATASET_REGISTRY.get(name)
+    folder, split = getattr(builder, "dataset_dir", ""), getattr(builder, "split_file", "")
+    return [f"{folder}/{file}" for file in (split, "classnames.txt") if folder and file]
+
+
 def chosen(names: Sequence[str]) -> list[str]:
-    """Registry names for what a command line names: those, names of configs, in any capitals, or `all`.
+    """Registry names for what a command line names: those, names of configs, in any spelling, or `all`.
 
     Raises:
         ValueError: there is no such dataset; the message lists what there is.
@@ -33,10 +42,13 @@ def chosen(names: Sequence[str]) -> list[str]:
     facts = read_facts()
     if "all" in names:
         return list(facts)
-    known = {word.lower(): name for name, row in facts.items() for word in (name, row["config"])}
+    known = {word: name for name, row in facts.items() for word in (name, row["config"])}
+    found = []
     for name in names:
-        if name.lower() not in known:
-            near = difflib.get_close_matches(name.lower(), known, 1)
-            hint = f" Did you mean {known[near[0]]}?" if near else ""
+        meant = find_name(name, known)
+        if meant is None:
+            near = nearest_name(name, known)
+            hint = f" Did you mean {near}?" if near else ""
             raise ValueError(f"There is no benchmark {name!r}.{hint} There are: {', '.join(facts)}, or all.")
-    return [known[name.lower()] for name in names]
+        found.append(known[meant])
+    return found

@@ -28,6 +28,8 @@ def divide(table: Table, val_share: float = -1) -> Split:
     rng, split = random.Random(SPLIT_SEED), Split([], [], [])
     number = {label: position for position, label in enumerate(table.names)}
     groups = group_by(table.rows, lambda row: row.label)
+    if val_share >= 1:
+        raise OwnDataError(f"DATASET.VAL_SHARE is {val_share:g}, a share of the images: 0 or more and below 1.")
     for label in table.names:
         rows = _parts(groups.get(label, []), set(table.parts), val_share, rng)
         for part, items in zip(split, rows, strict=True):

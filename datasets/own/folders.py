@@ -12,6 +12,7 @@ from datasets.own.names import name_classes
 from datasets.own.parts import parts_of
 from datasets.own.table import OwnDataError, Row, Table
 from datasets.own.tree import Tree, ending
+from safeio.images import open_image
 
 UNREADABLE = {".heic", ".heif", ".eps", ".ps", ".svg", ".pdf", ".raw", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf",
               ".rw2", ".mp4", ".mov", ".avi", ".webm", ".npy", ".jxl"}  # fmt: skip
@@ -30,7 +31,7 @@ def read_folders(tree: Tree, allow: Collection[str] = ()) -> Table:
     _refuse_vanished(top)
     parts = _part_folders(top, allow)
     if parts:
-        _read_parts(top, parts, table)
+        _read_parts(top, parts, table, allow)
     elif _parts_below(folders):
         table.rules.append("parts: folders inside the class folders, <class>/<part>/")
         for name, folder in folders.items():
@@ -38,6 +39,7 @@ def read_folders(tree: Tree, allow: Collection[str] = ()) -> Table:
                 table.rows += (Row(path, name, part) for path in folder.folders[below].all_images())
     else:
         _refuse_domains(top, folders, allow)
+        _refuse_nested(top, allow)
         table.rules.append(f"classes: the folders in {top.path}; parts: none given")
         table.rows += _of_classes(top, "", table)
     _note_loose(top, table)
@@ -86,7 +88,7 @@ def _part_folders(top: Tree, allow: Collection[str]) -> dict[str, str]:
     return found
 
 
-def _read_parts(top: Tree, parts: dict[str, str], table: Table) -> None:
+def _read_parts(top: Tree, parts: dict[str, str], table: Table, allow: Collection[str]) -> None:
     told = ", ".join(f"{name}/ is {part}" for name, part in parts.items())
     table.rules.append(f"parts: the folders in {top.path}: {told}")
     unlabelled = []
@@ -100,6 +102,7 @@ def _read_parts(top: Tree, parts: dict[str, str], table: Table) -> None:
         folder = _descend(top.folders[name], table, in_part=True)
         flat = not folder.inhabited or (not classes & set(folder.inhabited) and _is_flat(folder))
         if not flat:
+            _refuse_nested(folder, allow)
             table.rows += _of_classes(folder, part, table)
         elif rows := list(_annotated(folder, part, classes)):
             table.rules.append(f"{name}/: labels from {rows[0].place.partition(',')[0]}")
@@ -142,13 +145,6 @@ def _annotated(folder: Tree, part: str, classes: set[str]) -> Iterator[Row]:
 
 def _of_classes(folder: Tree, part: str, table: Table) -> Iterator[Row]:
     """Yield the images of class folders; folders inside them belong to the class."""
-    nested = [name for name, inner in folder.inhabited.items() if len(inner.inhabited) > 1]
-    if nested:
-        inside = few([f"{below}/" for below in folder.folders[nested[0]].inhabited], 3)
-        table.warnings.append(
-            f"the class is the first folder in {folder.path}: {nested[0]}/ holds {inside}, which all count as "
-            f"{nested[0]!r}"
-        )
     for name, inner in folder.inhabited.items():
         yield from (Row(path, name, part) for path in inner.all_images())
     if part and folder.images:
@@ -187,17 +183,39 @@ def _refuse_domains(top: Tree, folders: dict[str, Tree], allow: Collection[str])
     )
 
 
+def _refuse_nested(top: Tree, allow: Collection[str]) -> None:
+    """Refuse class folders that hold several folders of images: is the class the outer folder or the inner one?"""
+    for name, folder in top.inhabited.items() if "nested" not in allow else ():
+        if len(folder.inhabited) > 1:
+            raise OwnDataError(
+                f"{folder.path} holds {few([f'{below}/' for below in folder.inhabited])} with images: is {name!r} the "
+                f"class, or are those? If {name!r} is: DATASET.ALLOW nested (--allow nested of the check). If they "
+                f"are: move them up beside the other classes, or read them alone: --root {folder.path}"
+            )
+
+
 def _refuse_vanished(top: Tree) -> None:
     """Refuse class folders with images of which none can be read: the class would vanish."""
     beside = top.inhabited
     for name, folder in top.folders.items() if beside else ():
-        kinds = [kind for kind in folder.endings() if kind in UNREADABLE]
+        kinds = [kind for kind in folder.endings() if kind in UNREADABLE or _holds_image(folder, kind)]
         if name not in beside and kinds:
             hint = " For HEIC: pip install pillow-heif." if {".heic", ".heif"} & set(kinds) else ""
             raise OwnDataError(
-                f"{folder.path} holds no image that can be read, only {few(kinds)}: the class {name!r} would vanish. "
-                f"Convert the files to JPEG or PNG, or move the folder away.{hint}"
+                f"{folder.path} holds no image that can be read, only files ending in {few(kinds)}: the class {name!r} "
+                f"would vanish. Convert the files to JPEG or PNG, give them their right ending, or move the folder "
+                f"away.{hint}"
             )
+
+
+def _holds_image(folder: Tree, kind: str) -> bool:
+    """Return True where the first file of an ending is an image all the same."""
+    files = (inner.path / name for inner in folder.walk() for name in inner.others if ending(name) == kind)
+    try:
+        open_image(next(files)).close()
+    except OSError:
+        return False
+    return True
 
 
 def _note_loose(top: Tree, table: Table) -> None:

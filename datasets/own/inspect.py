@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,17 +19,18 @@ from PIL import Image, ImageDraw
 
 from dassl.data.datasets import Datum
 from dassl.data.few_shot import group_by
-from dassl.utils.progress import progress
 from datasets.base.splits import Split
+from safeio.atomic import atomic_write
 from safeio.images import read_image
 from safeio.packed_images import is_packed, packed_bytes
+from safeio.progress import progress
 
 NEAR = 6
 """Bits of 64 by which the perceptual hashes of near duplicates differ at most."""
 BLOCK = 1024
 """Images handed to the threads together, and hashes compared together."""
 CELL, PER_CLASS, MOST_CLASSES = 96, 4, 40
-"""Of the contact sheet: pixels of an image, images of each class and part, classes."""
+"""Sizes of the contact sheet: pixels of an image, images of each class and part, classes."""
 
 
 class Look(NamedTuple):
@@ -155,8 +157,10 @@ def contact_sheet(split: Split, file: Path) -> Path:
             draw.text((left + 2, top), told, "black")
             for place, item in enumerate(items[:PER_CLASS]):
                 sheet.paste(_thumbnail(item), (left + place * CELL, top + 14))
-    file.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(file, "PNG")
+    content = io.BytesIO()
+    sheet.save(content, "PNG")
+    with atomic_write(file) as opened:
+        opened.write(content.getbuffer())
     return file
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
@@ -63,6 +64,11 @@ def _from_names_file(keys: list[str], file: Path) -> tuple[dict[str, str], str]:
         if missing := [key for key in keys if key not in pairs]:
             raise OwnDataError(f"{file} has no line for {len(missing)} classes: {', '.join(missing[:5])}.")
         return _checked({key: pairs[key] for key in keys}, file), f"names: {file.name}, lines of folder, TAB, name"
+    if marks := _other_marks(keys, lines):
+        raise OwnDataError(
+            f"{file}: every line begins with a folder and {marks!r}, as in {lines[0][1]!r}. Write a TAB in its "
+            f"place: folder, TAB, name."
+        )
     in_order = {key: (name, number) for key, (number, name) in zip(keys, lines, strict=False)}
     by_order = in_order if len(lines) == len(keys) else None
     by_word = _spaced_pairs(keys, lines, file)
@@ -80,6 +86,14 @@ def _from_names_file(keys: list[str], file: Path) -> tuple[dict[str, str], str]:
         f"{file} has {len(lines)} lines for {len(keys)} class folders. Expected one name for each folder in natural "
         f"order, or lines of folder, TAB, name for each of: {', '.join(keys[:5])} ..."
     )
+
+
+def _other_marks(keys: list[str], lines: list[tuple[int, str]]) -> str:
+    """Return the sign that stands between folder and name in every line; empty where there is none."""
+    found = [re.fullmatch(r"(.+?)\s*([,;:=|])\s*(.+)", line) for _, line in lines]
+    pairs = [match for match in found if match and match[1] in keys]
+    marks = {match[2] for match in pairs}
+    return marks.pop() if len(pairs) == len(lines) and len(marks) == 1 else ""
 
 
 def _says_pairs(keys: list[str], lines: list[tuple[int, str]]) -> bool:

@@ -18,6 +18,7 @@ from datasets.own.parts import part_word, parts_of
 from datasets.own.shards import read_shards
 from datasets.own.table import OwnDataError, Row, Table, check_allowed, check_table
 from datasets.own.tree import Tree, ending, survey
+from safeio.errors import UserError
 from safeio.packed_images import ARROW, PARQUET, TAR
 
 TABLES = (PARQUET, ARROW)
@@ -40,9 +41,7 @@ def read_table(root: Path, allow: Collection[str] = ()) -> Table:
         FileNotFoundError: a list names images that are missing.
     """
     check_allowed(allow)
-    root = Path(root).expanduser().absolute()
-    if not root.exists():
-        raise OwnDataError(_no_such(root))
+    root = existing(root)
     table = _read_file(root, allow) if root.is_file() else _read_folder(root, allow)
     check_table(table, allow)
     if "partial" in allow:
@@ -50,7 +49,15 @@ def read_table(root: Path, allow: Collection[str] = ()) -> Table:
     return table
 
 
-def _no_such(root: Path) -> str:
+def existing(root: str | Path) -> Path:
+    """Return the absolute path of own images.
+
+    Raises:
+        OwnDataError: there is nothing.
+    """
+    root = Path(root).expanduser().absolute()
+    if root.exists():
+        return root
     tail = "/".join(root.parts[-2:])
     hint = ""
     if re.fullmatch(r"[\w.-]+/[\w.-]+", tail) and not root.parent.exists():
@@ -58,7 +65,7 @@ def _no_such(root: Path) -> str:
             f" If {tail} is a dataset on the Hugging Face hub, download it first: "
             f"hf download {tail} --repo-type dataset --local-dir {root.name}, then --root {root.name}"
         )
-    return f"There is no folder or file {root}. Is DATASET.ROOT (--root) right?{hint}"
+    raise OwnDataError(f"There is no folder or file {root}. Is DATASET.ROOT (--root) right?{hint}")
 
 
 def _read_file(root: Path, allow: Collection[str]) -> Table:
@@ -124,11 +131,37 @@ def _folders_or_list(tree: Tree, lists: list[Path], allow: Collection[str]) -> T
             raise
         table = None
     if table is not None and (len(table.names) > 1 or not candidates):
+        for file in candidates:
+            _refuse_contradiction(table, file, tree.path)
         return table
     parts = parts_of([file.stem for file in candidates])
     if len(parts) == len(candidates) > 1:
         return read_manifest(candidates, tree.path, allow)
     return _only(candidates, tree.path, allow)
+
+
+def _refuse_contradiction(table: Table, file: Path, root: Path) -> None:
+    """Refuse class folders beside a list that puts their images into other classes.
+
+    Raises:
+        OwnDataError: the list divides the images otherwise than the folders; the message has an image with both.
+    """
+    try:
+        listed = read_manifest([file], root)
+    except (UserError, OSError):  # a list of other images, or of none
+        return
+    folder_of = {row.path: row.label for row in table.rows}
+    label_of: dict[str, str] = {}
+    name_of: dict[str, str] = {}
+    for row in listed.rows:
+        folder, label = folder_of.get(row.path), row.label
+        if folder and label_of.setdefault(folder, label) == label and name_of.setdefault(label, folder) == folder:
+            continue
+        told = f"{folder!r} by its folder" if folder else "in no class folder"
+        raise OwnDataError(
+            f"{root}: the folders and {file.name} put the images into different classes: {row.path} is {told} and "
+            f"{label!r} by the list. For the list: --root {file}. For the folders: move the list away."
+        )
 
 
 def _only(candidates: list[Path], root: Path, allow: Collection[str]) -> Table:

@@ -1,6 +1,7 @@
-"""Try a run in the browser, or two side by side.
+"""Try runs in the browser, side by side; without a run, CLIP as it is with any class names.
 
-python -m mmrl demo RUN_DIR [RUN_DIR] [--classes names.txt] [--port 7860]
+mmrl demo RUN_DIR [RUN_DIR ...] [--classes names.txt] [--port 7860]
+mmrl demo [--classes "cat, dog, grand piano"] [--backbone ViT-B/16]
 
 The page is served to this machine only. See docs/predict.md.
 """
@@ -10,19 +11,24 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from runs.command_line import CommandParser, add_backbone, add_device
 from safeio.entry import command
 
-MISSING = "mmrl demo shows its page with Gradio, which is not installed: pip install -e '.[demo]'"
+if TYPE_CHECKING:
+    from inference.demo.trial import Trial
+
+EXAMPLES = "Caltech101Small"
+"""The embedded dataset whose images are examples where there is no run."""
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser."""
     example = "mmrl demo output/few_shot/caltech101_64/shots_16/MMRL/photo/seed1"
     parser = CommandParser(prog="mmrl demo", description=__doc__, example=example)
-    parser.add_argument("runs", nargs="+", metavar="RUN_DIR", help="folder of a run that trained; two to compare")
-    parser.add_argument("--classes", metavar="FILE", help="class names to begin with, one per line")
+    parser.add_argument("runs", nargs="*", metavar="RUN_DIR", help="folders of runs that trained; none: zero-shot")
+    parser.add_argument("--classes", metavar="NAMES", help="classes to begin with: a file, one per line, or 'cat, dog'")
     parser.add_argument("--port", type=int, help="port of the page (the first free one from 7860 on)")
     add_device(parser)
     add_backbone(parser)
@@ -31,26 +37,34 @@ def make_parser() -> argparse.ArgumentParser:
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
-    parser = make_parser()
-    args = parser.parse_args(arguments)
-    if len(args.runs) > 2:
-        parser.error(f"one run, or two to compare, not {len(args.runs)}")
+    """Run the command line; return the exit status."""
+    args = make_parser().parse_args(arguments)
+    from inference.demo.server import serve
+
     try:
-        from inference.classes import read_classes
-        from inference.demo.page import build_page, serve
-        from inference.predictor import Predictor
-    except ModuleNotFoundError as error:
-        print(f"error: {MISSING} ({error})", file=sys.stderr)
-        return 2
-    try:
-        classes = read_classes(args.classes) if args.classes else None
-        predictors = [Predictor.load(run, classes, args.device, args.backbone) for run in args.runs]
-        serve(build_page(predictors), args.port)
+        serve(trial_of(args), args.port)
     except (ValueError, OSError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def trial_of(args: argparse.Namespace) -> Trial:
+    """Return what the command line asks to try."""
+    from inference.classes import named_classes
+    from inference.demo.trial import Trial, examples_of
+    from inference.labelled_images import test_images
+    from inference.predictor import Predictor
+    from inference.zero_shot import zero_shot_model
+
+    classes = named_classes(args.classes) if args.classes else None
+    if args.runs:
+        runs = [Predictor.load(run, classes, args.device, args.backbone) for run in args.runs]
+        return Trial(runs, examples_of(runs[0]))
+    model = zero_shot_model(classes or ("cat", "dog"), args.backbone, args.device)
+    if classes is None:
+        model.classes = list(dict.fromkeys(name for _, name in test_images(model.run, EXAMPLES)))
+    return Trial([model], examples_of(model, EXAMPLES))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("run", metavar="RUN_DIR", help="folder of the run that trained")
     parser.add_argument("--format", required=True, choices=SUFFIXES)
     parser.add_argument("--output", type=Path, help="the file (RUN_DIR/export/METHOD.SUFFIX)")
-    parser.add_argument("--classes", metavar="FILE", help="class names of a program, one per line; trained or new")
+    parser.add_argument("--classes", metavar="NAMES", help="classes of a program: a file, one per line, or 'cat, dog'")
     parser.add_argument("--push", metavar="USER/NAME", help="with hub-folder: upload it there (HF_TOKEN, HF_ENDPOINT)")
     add_backbone(parser)
     return parser
@@ -44,13 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.push and args.format != "hub-folder":
         parser.error("--push uploads a folder: give --format hub-folder")
     try:
-        from inference.classes import read_classes
+        from inference.classes import named_classes
         from inference.export.hub import push, write_hub_folder
         from inference.export.model_card import write_learned
         from inference.export.programs import write_program
         from inference.predictor import Predictor
 
-        classes = read_classes(args.classes) if args.classes else None
+        classes = named_classes(args.classes) if args.classes else None
         predictor = Predictor.load(args.run, classes, device="cpu", backbone=args.backbone, precision="fp32")
         suffix = SUFFIXES[args.format]
         name = f"{predictor.run.record['method']}{suffix or '-hub'}"

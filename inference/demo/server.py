@@ -1,4 +1,4 @@
-"""The page's server: for this machine, for this page, with bounds.
+"""The page's server, of the standard library: for this machine, for this page, with bounds.
 
 A page of another site can send requests to a server on the visitor's own machine; a browser then names that site in
 the header Origin. Such requests are refused, and so is what is larger than images are.
@@ -6,136 +6,188 @@ the header Origin. Such requests are refused, and so is what is larger than imag
 
 from __future__ import annotations
 
-import socket
+import base64
+import binascii
+import json
+import re
 import threading
-import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
-import uvicorn
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from inference.demo.trial import Trial
+from safeio.errors import UserError
 
 HOST = "127.0.0.1"
 NAMES = frozenset({HOST, "localhost"})
 FIRST_PORT, PORTS = 7860, 100
 LARGEST = 64 << 20
-"""Bytes of a request: some dozens of photographs at once."""
-PATIENCE = 120.0
-"""Seconds that a busy machine is given to start the server."""
-POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; frame-ancestors 'none'"
-)
+"""Bytes of a request."""
+LARGEST_TOPK = 20
+PATIENCE = 60
+"""Seconds that a browser may take to send the next part of a request."""
+WEB = Path(__file__).parent / "web"
+FILES = {
+    "/": ("page.html", "text/html"),
+    "/page.css": ("page.css", "text/css"),
+    "/page.js": ("page.js", "text/javascript"),
+}
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' data: blob:; media-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
 
 
-class LocalOnly:
-    """Refuses requests from other sites and too large ones; sends the content security policy with every answer."""
+class Refused(Exception):
+    """A request that is not answered: status and reason."""
 
-    def __init__(self, app: ASGIApp, largest: int = LARGEST):
-        self.app, self.largest = app, largest
+    def __init__(self, status: int, reason: str):
+        super().__init__(reason)
+        self.status = status
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
-            await self.app(scope, receive, send)
-            return
-        headers = Headers(scope=scope)
-        if (refusal := refused(headers, self.largest)) is not None:
-            if scope["type"] == "websocket":
-                await send({"type": "websocket.close", "code": 1008})
-            else:
-                await PlainTextResponse(refusal[1], refusal[0])(scope, receive, send)
-            return
-        began, received = False, 0
 
-        async def counted() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self.largest:
-                raise _TooLarge
-            return message
+class Handler(BaseHTTPRequestHandler):
+    """Answers the page: its files, what there is to try, and what is asked of an image."""
 
-        async def send_with_policy(message: Message) -> None:
-            nonlocal began
-            if message["type"] == "http.response.start":
-                began = True
-                MutableHeaders(scope=message)["Content-Security-Policy"] = POLICY
-            await send(message)
+    protocol_version, timeout = "HTTP/1.1", PATIENCE
+    server: PageServer
 
+    def do_GET(self) -> None:
+        """Answer with a file of the page, an example, or what there is to try."""
+        self._answered(self._get)
+
+    def do_POST(self) -> None:
+        """Answer what is asked of an image."""
+        self._answered(self._post)
+
+    def log_message(self, *words: Any) -> None:
+        """Say nothing: what goes wrong is in the answer."""
+
+    def _answered(self, find: Any) -> None:
         try:
-            await self.app(scope, counted, send_with_policy)
-        except _TooLarge:
-            if not began:
-                await PlainTextResponse(_too_large(self.largest), 413)(scope, receive, send)
+            self._check()
+            status, kind, body = find()
+        except Refused as refused:
+            status, kind, body = refused.status, "text/plain", str(refused).encode()
+            self.close_connection = True  # what was not read must not be taken for the next request
+        self.send_response(status)
+        for name, value in HEADERS.items():
+            self.send_header(name, value)
+        self.send_header("Content-Type", f"{kind}; charset=utf-8" if kind.startswith("text/") else kind)
+        self.send_header("Content-Length", str(len(body)))
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _check(self) -> None:
+        """Refuse other hosts' names, other sites, and what is too large."""
+        host = self.headers.get("Host", "")
+        if urlsplit(f"//{host}").hostname not in NAMES:
+            raise Refused(400, "This page is served to this machine only.")
+        origin = self.headers.get("Origin")
+        site, mode = self.headers.get("Sec-Fetch-Site"), self.headers.get("Sec-Fetch-Mode")
+        if (origin is not None and urlsplit(origin).netloc != host) or (site == "cross-site" and mode != "navigate"):
+            raise Refused(403, "Requests from other sites are not answered.")
+        length = self.headers.get("Content-Length", "0")
+        if "Transfer-Encoding" in self.headers:
+            raise Refused(411, "Say how long the request is (Content-Length).")
+        if not (length.isascii() and length.isdecimal()) or len(length) > 15 or int(length) > self.server.largest:
+            raise Refused(
+                413, f"Requests of at most {self.server.largest >> 20} MiB are taken: choose a smaller image."
+            )
+
+    def _get(self) -> tuple[int, str, bytes]:
+        path, trial = urlsplit(self.path).path, self.server.trial
+        if path in FILES:
+            name, kind = FILES[path]
+            return 200, kind, (WEB / name).read_bytes()
+        if path == "/about":
+            return _json(trial.about())
+        if (number := re.fullmatch(r"/examples/(\d{1,4})", path, re.ASCII)) and (file := trial.example(int(number[1]))):
+            return 200, "application/octet-stream", file
+        raise Refused(404, "There is nothing here.")
+
+    def _post(self) -> tuple[int, str, bytes]:
+        trial, asked = self.server.trial, self._asked()
+        image = asked["image"]
+        try:
+            if self.path == "/answers":
+                names, topk = asked.get("names"), asked.get("topk")
+                if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+                    raise Refused(400, "names is a list of class names.")
+                if not (isinstance(topk, int) and 1 <= topk <= LARGEST_TOPK):
+                    raise Refused(400, f"topk is from 1 to {LARGEST_TOPK}.")
+                return _json({"answers": trial.answers(image, names, topk)})
+            if self.path == "/attention":
+                run = asked.get("run")
+                if not (isinstance(run, int) and 0 <= run < len(trial.runs)):
+                    raise Refused(400, "There is no such run.")
+                return _json(trial.attention(image, run))
+        except (UserError, ValueError) as error:
+            return _json({"problem": str(error)})
+        raise Refused(404, "There is nothing here.")
+
+    def _asked(self) -> dict[str, Any]:
+        """Return the request: JSON with an image in base64."""
+        if self.headers.get_content_type() != "application/json":
+            raise Refused(415, "Requests are JSON.")
+        try:
+            asked = json.loads(self.rfile.read(int(self.headers.get("Content-Length", "0"))))
+            return {**asked, "image": base64.b64decode(asked["image"], validate=True)}
+        except (ValueError, TypeError, KeyError, RecursionError, binascii.Error) as error:
+            raise Refused(400, f"This is no request of the page: {type(error).__name__}.") from error
 
 
-class _TooLarge(Exception):
-    """More came than was announced, or than is taken."""
+def _json(content: Any) -> tuple[int, str, bytes]:
+    return 200, "application/json", json.dumps(content).encode()
 
 
-def refused(headers: Headers, largest: int = LARGEST) -> tuple[int, str] | None:
-    """Return status and reason where a request is not to be answered; None where it is."""
-    host = headers.get("host", "")
-    if urlsplit(f"//{host}").hostname not in NAMES:
-        return 400, "This page is served to this machine only."
-    origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != host:
-        return 403, "Requests from other sites are not answered."
-    if headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
-        return 403, "Requests from other sites are not answered."
-    length = headers.get("content-length", "0")
-    if not length.isdecimal() or len(length) > 15 or int(length) > largest:
-        return 413, _too_large(largest)
-    return None
-
-
-def _too_large(largest: int) -> str:
-    return f"Requests of at most {largest >> 20} MiB are taken: drop fewer or smaller images."
-
-
-def listen(port: int | None) -> socket.socket:
-    """Return a socket on the loopback interface.
+class PageServer(ThreadingHTTPServer):
+    """A server on the loopback interface.
 
     Args:
-        port: None for the first free one from 7860 on.
+        port: None for the first free one from 7860 on; largest: bytes of a request.
 
     Raises:
         OSError: the port is taken, or all are.
     """
-    candidates = range(FIRST_PORT, FIRST_PORT + PORTS) if port is None else (port,)
-    for number in candidates:
-        found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            found.bind((HOST, number))
-            found.listen(128)
-            return found
-        except OSError as error:
-            found.close()
-            reason = error
-    where = f"Port {port} is" if port is not None else f"The ports {FIRST_PORT} to {FIRST_PORT + PORTS - 1} are"
-    raise OSError(reason.errno, f"{where} taken or not allowed ({reason.strerror}): give another with --port")
+
+    daemon_threads = True
+
+    def __init__(self, trial: Trial, port: int | None, largest: int = LARGEST):
+        self.trial, self.largest = trial, largest
+        for number in range(FIRST_PORT, FIRST_PORT + PORTS) if port is None else (port,):
+            try:
+                super().__init__((HOST, number), Handler)
+                return
+            except OverflowError as error:
+                raise OSError(f"Port {port} does not exist: give one from 1 to 65535 with --port") from error
+            except OSError as error:
+                reason = error
+        where = f"Port {port} is" if port is not None else f"The ports {FIRST_PORT} to {FIRST_PORT + PORTS - 1} are"
+        raise OSError(reason.errno, f"{where} taken or not allowed ({reason.strerror}): give another with --port")
+
+    @property
+    def address(self) -> str:
+        """The page's address."""
+        return f"http://{HOST}:{self.server_address[1]}"
 
 
-def serve(app: ASGIApp, port: int | None, wait: bool = True) -> str:
-    """Answer requests to `app`; return the address, where `wait` is false as soon as the server runs.
+def serve(trial: Trial, port: int | None) -> None:
+    """Show the page until Ctrl-C."""
+    with PageServer(trial, port) as server:
+        print(f"The page is at {server.address} (Ctrl-C ends it)", flush=True)
+        server.serve_forever()
 
-    Raises:
-        OSError: the port is taken, or the server does not start.
-    """
-    place = listen(port)
-    address = f"http://{HOST}:{place.getsockname()[1]}"
-    server = uvicorn.Server(uvicorn.Config(LocalOnly(app), log_level="error", lifespan="on", timeout_keep_alive=5))
-    print(f"The page is at {address} (Ctrl-C ends it)", flush=True)
-    if wait:
-        server.run(sockets=[place])
-        return address
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [place]}, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + PATIENCE
-    while not server.started:
-        if not thread.is_alive() or time.monotonic() > deadline:
-            raise OSError("The page's server did not start: see what it printed")
-        time.sleep(0.02)
-    return address
+
+def serve_beside(trial: Trial, port: int | None = None, largest: int = LARGEST) -> PageServer:
+    """Show the page in a thread; its `shutdown` ends it."""
+    server = PageServer(trial, port, largest)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server

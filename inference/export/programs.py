@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from inference.predictor import Predictor
-from trainers.cocoop import CoCoOpMethod
+from safeio.atomic import atomic_write, naming
 
 INPUT, OUTPUT = "images", "logits"
 """Names of the tensors of an exported program: (B, 3, S, S), normalised images, to (B, C)."""
@@ -22,11 +22,11 @@ INPUT, OUTPUT = "images", "logits"
 ABOUT = "about.json"
 
 TOLERANCE = 1e-4
-"""How far the logits of a file may be from the run's."""
+"""Largest allowed difference between the logits of a file and the run's."""
 
 
 class ExportError(ValueError):
-    """What cannot be exported, and what can be done instead."""
+    """Error for a run that cannot be exported; the message says what can be done instead."""
 
 
 class AdaptedEncoder(nn.Module):
@@ -46,12 +46,12 @@ class AdaptedEncoder(nn.Module):
 
 
 def encoder(predictor: Predictor) -> AdaptedEncoder:
-    """What is exported.
+    """Return the module that is exported.
 
     Raises:
         ExportError: the method's text depends on the image, or the computation is not in float32.
     """
-    if isinstance(predictor.method, CoCoOpMethod):
+    if predictor.method.conditional:
         raise ExportError(
             f"{predictor.run.record['method']} cannot be exported as a program: its class prompts are made anew for "
             "each image, so there is no class matrix to put into the file. Possible is --format safetensors"
@@ -75,7 +75,7 @@ def program(predictor: Predictor) -> ExportedProgram:
 
 
 def about(predictor: Predictor) -> dict[str, str]:
-    """What a user of the file must know, as JSON: names in the order of the logits, how to prepare images."""
+    """Return the facts that a user of the file needs, as JSON: names in the order of the logits, preprocessing."""
     settings = predictor.run.cfg.INPUT
     told = {
         "method": predictor.run.record["method"],
@@ -92,14 +92,18 @@ def about(predictor: Predictor) -> dict[str, str]:
 
 def write_torch(predictor: Predictor, path: Path) -> None:
     """A program for `torch.export.load(path).module()`; `about` is in its extra file about.json."""
-    torch.export.save(program(predictor), path, extra_files={ABOUT: json.dumps(about(predictor))})
+    content = io.BytesIO()
+    torch.export.save(program(predictor), content, extra_files={ABOUT: json.dumps(about(predictor))})
+    with atomic_write(path) as file:
+        file.write(content.getbuffer())
 
 
 def write_torchscript(predictor: Predictor, path: Path) -> None:
     """A program for `torch.jit.load`, in C++ too; `about` is in its extra file about.json."""
     with torch.no_grad(), old_format():
         traced = torch.jit.trace(encoder(predictor), example(predictor), check_trace=False)  # check_result looks closer
-        torch.jit.save(traced, path, _extra_files={ABOUT: json.dumps(about(predictor))})
+        with atomic_write(path) as file:
+            torch.jit.save(traced, file, _extra_files={ABOUT: json.dumps(about(predictor))})
 
 
 @contextlib.contextmanager
@@ -117,7 +121,8 @@ def write_onnx(predictor: Predictor, path: Path) -> None:
     with contextlib.redirect_stdout(io.StringIO()):  # the exporter tells its steps
         made = torch.onnx.export(graph, dynamo=True, input_names=[INPUT], output_names=[OUTPUT], verbose=False)
     made.model.metadata_props.update(about(predictor))
-    made.save(path)
+    with naming(path):
+        made.save(path)
 
 
 def load_file(path: Path) -> Callable[[Tensor], Tensor]:
@@ -164,9 +169,9 @@ def write_program(predictor: Predictor, path: Path) -> str:
     Raises:
         ExportError: as `encoder` and `check_result`.
     """
-    WRITERS[path.suffix](predictor, path)
     try:
+        WRITERS[path.suffix](predictor, path)
         return check_result(predictor, path)
-    except ExportError:
-        path.unlink()
+    except BaseException:
+        path.unlink(missing_ok=True)
         raise

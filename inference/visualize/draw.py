@@ -6,16 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from inference.classes import positions
 from inference.images import NoImagesError, Unreadable, batches, find_images
+from inference.labelled_images import at_most, class_folders, test_images
 from inference.predictor import Predictor
-from inference.visualize.attention import attention_maps
-from inference.visualize.features import feature_sets
+from inference.visualize.attention import as_seen, attention_maps
 from inference.visualize.figures import attention_figure, features_figure, save
-from inference.visualize.labelled_images import at_most, class_folders, test_images
 
 AT_ONCE = 32
 """Images computed at once."""
@@ -39,7 +36,7 @@ def draw_attention(predictor: Predictor, files: Sequence[str], output: Path) -> 
             continue
         before, after = attention_maps(predictor, images)
         for index, path in enumerate(readable):
-            shown = _as_seen(images[index], predictor)
+            shown = as_seen(images[index], predictor)
             figure = attention_figure(shown, before, after, index, predictor.run.record["method"])
             written.append(output / f"attention-{len(written) + 1}-{path.stem}.png")
             save(figure, written[-1])
@@ -59,7 +56,7 @@ def draw_features(predictor: Predictor, folder: str, projection: str, per_class:
     for readable, images, _ in batches(list(name_of), predictor.transform, AT_ONCE):
         if images is not None:
             kept += [name_of[path] for path in readable]
-            for name, features in feature_sets(predictor, images).items():
+            for name, features in predictor.feature_sets(images).items():
                 sets.setdefault(name, []).append(features)
     if not kept:
         raise NoImagesError(f"No image of {folder or 'the dataset'} could be read")
@@ -78,10 +75,3 @@ def _shown(names: Sequence[str], predictor: Predictor) -> set[str]:
     labels = positions(names, predictor.run.classes)
     kinds = ([n for n, label in zip(names, labels, strict=True) if (label is None) == new] for new in (True, False))
     return {name for kind in kinds for name in kind[:CLASSES_OF_A_KIND]}
-
-
-def _as_seen(image: Tensor, predictor: Predictor) -> Tensor:
-    """An encoder's input (3, S, S) as an image (S, S, 3) in 0..1."""
-    settings = predictor.run.cfg.INPUT
-    mean, deviation = (torch.tensor(values)[:, None, None] for values in (settings.PIXEL_MEAN, settings.PIXEL_STD))
-    return (image * deviation + mean).clamp(0, 1).permute(1, 2, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,11 +15,12 @@ from torch.nn import functional as F
 
 from inference.visualize.attention import AttentionMaps
 from inference.visualize.features import on_a_plane, separation
+from safeio.atomic import atomic_write
 
 PANEL = 1.1  # inches
 DPI = 110
 PALE = 0.3
-"""How far an image is paled below the colours."""
+"""Share by which an image is paled below the colours."""
 
 
 def attention_figure(image: Tensor, before: AttentionMaps, after: AttentionMaps, index: int, method: str) -> Figure:
@@ -113,5 +115,7 @@ def _separations(features: np.ndarray, labels: np.ndarray, trained: np.ndarray) 
 
 def save(figure: Figure, path: Path) -> None:
     """Write a PNG; its folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    content = io.BytesIO()
+    figure.savefig(content, format="png")
+    with atomic_write(path) as file:
+        file.write(content.getbuffer())

@@ -80,6 +80,12 @@ def _unpack() -> ModuleType:
     return data_unpack
 
 
+def _texts() -> ModuleType:
+    from mmrl.commands import data_texts
+
+    return data_texts
+
+
 def _list() -> ModuleType:
     from mmrl.commands import list_names
 
@@ -122,6 +128,7 @@ COMMANDS = {
     "data prepare": Command(_prepare, "fetch benchmarks and lay them out"),
     "data check": Command(_check, "check that benchmarks are complete"),
     "data unpack": Command(_unpack, "write the package's own images as files"),
+    "data texts": Command(_texts, "say where texts about classes belong, and check them"),
     "list": Command(_list, "list methods, datasets, backbones or protocols"),
     "config": Command(_config, "show the settings of a run and where each comes from"),
     "doctor": Command(_doctor, "show versions, devices, caches, weights and data"),

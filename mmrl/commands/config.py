@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from mmrl.commands.names import add_dataset, add_method
-from mmrl.commands.train import add_run_options, options_of
+from mmrl.commands.train import add_run_options, config_of, options_of
 from runs.command_line import CommandParser, fail, settings_apart
 from runs.protocol import plan
 
@@ -31,7 +31,8 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command line; return the exit status."""
     words, settings = settings_apart(arguments)
     args = make_parser().parse_args(words)
-    (run, *_) = plan(args.protocol, args.stage, args.method, args.dataset, args.seeds[:1], [args.shots], args.cfg)
+    asked = (args.protocol, args.stage, args.method, args.dataset, args.seeds[:1], [args.shots], config_of(args))
+    run = plan(*asked)[0]
     import train
     from dassl.config import ConfigError
     from dassl.config.validators import leaves

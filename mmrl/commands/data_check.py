@@ -27,8 +27,15 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command line; return the exit status."""
-    args = make_parser().parse_args(arguments)
+    parser = make_parser()
+    args = parser.parse_args(arguments)
     from datasets import check  # loads torch
+    from datasets.base.metadata import chosen
+
+    try:
+        chosen([name for name in args.names if name.lower() != "folder"])
+    except ValueError as error:
+        parser.error(f"{error} Own images are called folder.")
 
     words = [*args.names, "--root", str(args.root), *(["--deep"] if args.deep else [])]
     words += ["--sheet", args.sheet] if args.sheet else []

@@ -19,7 +19,14 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command line; return the exit status."""
-    args = make_parser().parse_args(arguments)
+    parser = make_parser()
+    args = parser.parse_args(arguments)
     from datasets import prepare  # loads torch
+    from datasets.base.metadata import chosen
+
+    try:
+        chosen(args.names)
+    except ValueError as error:
+        parser.error(str(error))
 
     return prepare.main([*args.names, "--root", str(args.root), *(["--make-split"] if args.make_split else [])])

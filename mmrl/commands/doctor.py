@@ -16,7 +16,7 @@ from runs.protocol import CONFIGS
 
 REQUIRED = ("torch", "torchvision", "numpy", "pillow", "yacs", "scikit-learn", "scipy", "safetensors")
 EXTRAS = {
-    "demo": "gradio", "export": "onnxruntime", "figures": "matplotlib", "open-clip": "open-clip-torch", "ray": "ray",
+    "export": "onnxruntime", "figures": "matplotlib", "open-clip": "open-clip-torch", "ray": "ray",
     "search": "optuna", "wandb": "wandb", "mlflow": "mlflow-skinny", "tensorboard": "tensorboard",
     "hub": "huggingface-hub", "pandas": "pandas",
 }  # fmt: skip

@@ -39,10 +39,8 @@ def datasets() -> Iterator[tuple[str, str]]:
 
 def backbones() -> Iterator[tuple[str, str]]:
     """Yield each CLIP by name and where its weights come from."""
-    for file in sorted((ROOT / "clip" / "embedded").glob("*.npz")):
-        yield file.stem, "small, in this package: needs no download"
-    with open(ROOT / "clip" / "models.csv", newline="", encoding="utf-8") as table:
-        yield from ((row["name"], "OpenAI's weights, downloaded once") for row in csv.DictReader(table))
+    for name, inside in protocol.backbones().items():
+        yield name, "small, in this package: needs no download" if inside else "OpenAI's weights, downloaded once"
     yield "open_clip:ARCH/TAG", "any model of open_clip (extra open-clip)"
     yield "PATH", "a weights file of OpenAI's or open_clip's"
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmrl.commands.names import add_dataset
-from mmrl.commands.train import add_run_options, carry_out
+from mmrl.commands.train import add_run_options, carry_out, config_of
 from runs.command_line import CommandParser, fail, settings_apart
 from runs.protocol import CONFIGS, PlanError, choose, datasets, load_protocol, plan, read
 from runs.record import FILE_NAME, read_record
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     if "test" not in load_protocol(args.protocol)["stages"]:
         raise PlanError(f"{args.protocol} tests where it trains: `mmrl train` has the result. Try --protocol base2new.")
     own = own_data_name(args.root, args.name or "")
-    runs = plan(args.protocol, "test", args.method, args.dataset, args.seeds, [args.shots], args.cfg, own)
+    runs = plan(args.protocol, "test", args.method, args.dataset, args.seeds, [args.shots], config_of(args), own)
     for run in runs:
         if run.model_folder and not (args.output / run.model_folder / FILE_NAME).is_file():
             return fail(
@@ -70,7 +70,7 @@ def test_run(folder: Path, dataset: str | None, args: argparse.Namespace, settin
         pairs = dict(leaves(read(CONFIGS / "datasets" / f"{chosen}.yaml")))
         pairs |= {"DATASET.SUBSAMPLE_CLASSES": "all", "DATASET.ROOT": args.root}
         if pairs["DATASET.NAME"] != record.get("config", {}).get("DATASET", {}).get("NAME"):
-            pairs["TEST.ROLE"] = "transferred"
+            pairs["TEST.CLASSES"] = "unseen"
         words += [str(word) for pair in pairs.items() for word in pair]
     if args.backbone:
         words += ["--backbone", args.backbone]

@@ -22,8 +22,9 @@ from runs.command_line import (
     add_seeds,
     settings_apart,
 )
-from runs.protocol import PlanError, Run, plan
-from runs.record import read_record
+from runs.names import method_name
+from runs.protocol import PlanError, PlannedRun, config_for, plan
+from runs.record import COMPLETE, read_record
 from runs.request import already_done
 from safeio.file_names import own_data_name
 
@@ -67,12 +68,13 @@ def main(arguments: Sequence[str]) -> int:
         return train.main(arguments)
     words, settings = settings_apart(arguments)
     args = make_parser().parse_args(words)
+    launch.check_flags(settings)
     own = own_data_name(args.root, args.name or "")
-    runs = plan(args.protocol, "train", args.method, args.dataset, args.seeds, [args.shots], args.cfg, own)
+    runs = plan(args.protocol, "train", args.method, args.dataset, args.seeds, [args.shots], config_of(args), own)
     return carry_out(runs, args, settings)
 
 
-def carry_out(runs: Sequence[Run], args: argparse.Namespace, settings: Sequence[str]) -> int:
+def carry_out(runs: Sequence[PlannedRun], args: argparse.Namespace, settings: Sequence[str]) -> int:
     """Run what is not complete, each in this process if it is the only one; return the exit status."""
     extra = [*options_of(args), *settings]
     waiting = []
@@ -97,6 +99,11 @@ def carry_out(runs: Sequence[Run], args: argparse.Namespace, settings: Sequence[
     return 1 if failed else 0
 
 
+def config_of(args: argparse.Namespace) -> str | None:
+    """Return the method's config file: --cfg, or the one for a CLIP inside the package; None for the protocol's."""
+    return args.cfg or config_for(args.backbone)
+
+
 def options_of(args: argparse.Namespace) -> list[str]:
     """Return train.py's words for --backbone, --track and --device."""
     words = ["--backbone", args.backbone] if args.backbone else []
@@ -108,12 +115,14 @@ def options_of(args: argparse.Namespace) -> list[str]:
     return words
 
 
-def _say(run: Run, args: argparse.Namespace) -> None:
+def _say(run: PlannedRun, args: argparse.Namespace) -> None:
     """Print the result of a run and what can be done with it."""
     folder = args.output / run.folder
     record = read_record(folder) or {}
     accuracy = record.get("metrics", {}).get("accuracy")
-    shown = "no accuracy" if accuracy is None else f"accuracy {accuracy:.1f} %"
-    print(f"\n{run.trainer} on {run.dataset}, seed {run.seed}: {shown}\nfolder: {folder}")
+    untested = "not tested (TEST.NO_TEST)" if record.get("status") == COMPLETE else "no accuracy"
+    shown = untested if accuracy is None else f"accuracy {accuracy:.1f} %"
+    on = record.get("dataset") or run.dataset
+    print(f"\n{method_name(run.trainer)} on {on}, seed {run.seed}: {shown}\nfolder: {folder}")
     if run.model_folder is None:
         print(f"next:   mmrl predict {folder} IMAGE ...")

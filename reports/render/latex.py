@@ -6,13 +6,14 @@ left is scaled by \\fitbox. Notes stand as text behind the tables, where they ma
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from reports.paper_layout import Block, PaperCell, as_paper
-from reports.render.text import BEST, Footnotes, below, compared_columns, number
-from reports.table_types import ALL_COLUMNS, Cell, Table, ranked_cells
+from reports.render.text import BEST, RANGE, Footnotes, below, head_beside, number, text_beside
+from reports.table_types import ALL_COLUMNS, OWN, Cell, Table, ranked_cells
 from runs.names import citation, registry_name
 from safeio.escape import for_latex
 
@@ -21,6 +22,8 @@ HEAD = r"""% Needs \usepackage{booktabs,graphicx}.
 """
 WIDTH = 500
 """Points of a two-column page's text; blocks are put side by side up to it."""
+WIDEST = 700
+"""Points up to which a block is scaled to the page; a wider one is split, or its letters were too small to read."""
 LETTER, GAP, BETWEEN = 4.3, 6.0, 14.0
 """Points of a letter in \\footnotesize, between columns, between blocks."""
 LINES = {r"\footnotesize": 44, r"\scriptsize": 54}
@@ -31,10 +34,15 @@ SECOND = "Underlined: the second highest."
 
 @dataclass(frozen=True)
 class Style:
-    """Which parts of a cell are shown, and whether names are followed by \\cite."""
+    """Options of a table: the parts of a cell that are shown, and whether \\cite follows names."""
 
     shown: Collection[str] = ALL_COLUMNS
     cite: bool = False
+
+    @property
+    def own(self) -> bool:
+        """Return whether the cells' own numbers are shown."""
+        return bool(set(OWN) & set(self.shown))
 
     def method(self, name: str) -> str:
         """Return a method's name, cited if that is asked for."""
@@ -50,19 +58,30 @@ def as_latex(tables: Sequence[Table], layout: str = "records", style: Style | No
 
 
 def _paper(table: Table, style: Style) -> str:
-    blocks, footnotes = as_paper(table).blocks, Footnotes()
-    width = max(_block_width(block, style) for block in blocks)
+    blocks = [part for block in as_paper(table).blocks for part in _parts_of(table, block, style)]
+    footnotes = Footnotes()
+    width = max(_block_width(table, block, style) for block in blocks)
     beside = max(1, min(MOST_BESIDE, int((WIDTH + BETWEEN) // (width + BETWEEN)), len(blocks)))
     bands = [blocks[i : i + beside] for i in range(0, len(blocks), beside)]
     heights = [max(len(block.rows) for block in band) + 3 for band in bands]
     size = next((size for size, lines in LINES.items() if sum(heights) <= lines), r"\footnotesize")
-    widths = [max(1 + len(_heads_of(block, style)) for block in blocks[at::beside]) for at in range(beside)]
+    widths = [max(1 + len(_heads_of(table, block, style)) for block in blocks[at::beside]) for at in range(beside)]
     grids = []
     for group in _fill_pages(bands, heights, LINES[size]):
-        grids.append([line for band in group for line in _band(band, widths, style, footnotes)])
+        grids.append([line for band in group for line in _band(table, band, widths, style, footnotes)])
     columns = rf"@{{\hskip {BETWEEN:g}pt}}".join("l" + "r" * (width - 1) for width in widths)
     floats = _floats(table, grids, columns, size)
     return "\n".join([*floats, *_notes(table, footnotes, style)])
+
+
+def _parts_of(table: Table, block: Block, style: Style) -> list[Block]:
+    """Return a block in as many parts, with the same rows, as keep it legible when it is scaled to the page."""
+    width, count = _block_width(table, block, style), len(block.columns)
+    size = math.ceil(count / math.ceil(width / WIDEST))
+    return [
+        Block(block.title, block.columns[i : i + size], [(name, cells[i : i + size]) for name, cells in block.rows])
+        for i in range(0, count, size)
+    ]
 
 
 def _fill_pages(bands: list, heights: list[int], room: int) -> Iterator[list]:
@@ -78,36 +97,50 @@ def _fill_pages(bands: list, heights: list[int], room: int) -> Iterator[list]:
     yield group
 
 
-def _parts(cells: Sequence[PaperCell], style: Style) -> tuple[bool, bool]:
-    """Return whether own and published numbers get columns."""
-    own = bool({"accuracy", "deviation", "n"} & set(style.shown))
-    return own, any(cell.cell.beside is not None for cell in cells)
+HEADS_BESIDE = {"published": "publ.", "reported": "others", "difference": r"$\Delta$"}
+LETTERS_BESIDE = {"published": 5, "reported": 11, "difference": 5}
+"""Letters that a column beside a number has room for."""
 
 
-def _beside_heads(style: Style, name: str) -> list[str]:
-    return [head for head, key in ((name, "published"), (r"$\Delta$", "difference")) if key in style.shown]
+def _head_beside(table: Table, part: str) -> str:
+    usual = part != "published" or table.beside == "published"
+    return HEADS_BESIDE[part] if usual else for_latex(head_beside(table, part))
 
 
-def _heads_of(block: Block, style: Style) -> list[str]:
-    found = []
-    for j, column in enumerate(block.columns):
-        own, other = _parts([cells[j] for _, cells in block.rows], style)
-        found += [for_latex(column)] if own else []
-        found += _beside_heads(style, "publ.") if other else []
-    return found
+def _heads(table: Table, column: str, cells: Sequence[Cell], style: Style) -> list[str]:
+    """Return the heads of a column of numbers and of what stands beside it."""
+    beside = [_head_beside(table, part) for part in table.parts_beside(cells, style.shown)]
+    return [for_latex(column), *beside] if style.own else [f"{for_latex(column)} {head}" for head in beside]
 
 
-def _block_width(block: Block, style: Style) -> float:
-    longest = max(len(name) for name, _ in block.rows)
-    number_letters = 5 + 5 * ("deviation" in style.shown) + 2 * ("n" in style.shown)
-    heads = [max(number_letters, len(re.sub(r"\\\w+|[${}\\]", "", head))) for head in _heads_of(block, style)]
-    return LETTER * (longest + sum(heads)) + GAP * len(heads)
+def _columns_of(block: Block) -> list[list[Cell]]:
+    return [[cells[j].cell for _, cells in block.rows] for j in range(len(block.columns))]
 
 
-def _band(band: list[Block], widths: list[int], style: Style, footnotes: Footnotes) -> list[str]:
+def _heads_of(table: Table, block: Block, style: Style) -> list[str]:
+    columns = zip(block.columns, _columns_of(block), strict=True)
+    return [head for column, cells in columns for head in _heads(table, column, cells, style)]
+
+
+def _block_width(table: Table, block: Block, style: Style) -> float:
+    names = LETTER * max(len(name) for name, _ in block.rows)
+    each = [_width(table, *pair, style) for pair in zip(block.columns, _columns_of(block), strict=True)]
+    return names + sum(each)
+
+
+def _width(table: Table, column: str, cells: Sequence[Cell], style: Style) -> float:
+    """Return the points of a column of numbers with what stands beside it."""
+    own = 5 + 5 * ("deviation" in style.shown) + 2 * ("n" in style.shown)
+    letters = [own] if style.own else []
+    letters += [LETTERS_BESIDE[part] for part in table.parts_beside(cells, style.shown)]
+    heads = [len(re.sub(r"\\\w+|[${}\\]", "", head)) for head in _heads(table, column, cells, style)]
+    return sum(LETTER * max(pair) + GAP for pair in zip(letters, heads, strict=True))
+
+
+def _band(table: Table, band: list[Block], widths: list[int], style: Style, footnotes: Footnotes) -> list[str]:
     """Return the lines of blocks side by side; `widths` are the columns of each place, its names included."""
     places = list(zip(band, widths, strict=False))
-    heads = [["", *_heads_of(block, style)] for block in band]
+    heads = [["", *_heads_of(table, block, style)] for block in band]
     lines = [r"\toprule"]
     if any(block.title for block in band):
         titles = [rf"\multicolumn{{{width}}}{{l}}{{\textbf{{{for_latex(block.title)}}}}}" for block, width in places]
@@ -115,7 +148,7 @@ def _band(band: list[Block], widths: list[int], style: Style, footnotes: Footnot
     padded = [head for of, width in zip(heads, widths, strict=False) for head in _pad(of, width)]
     lines += [" & ".join(padded) + r" \\", r"\midrule"]
     for i in range(max(len(block.rows) for block in band)):
-        rows = [_paper_row(block, i, style, footnotes) if i < len(block.rows) else [] for block in band]
+        rows = [_paper_row(table, block, i, style, footnotes) if i < len(block.rows) else [] for block in band]
         padded = [text for row, width in zip(rows, widths, strict=False) for text in _pad(row, width)]
         lines.append(" & ".join(padded) + r" \\")
     return [*lines, r"\bottomrule", r"\addlinespace"]
@@ -125,20 +158,29 @@ def _pad(row: list[str], width: int) -> list[str]:
     return [*row, *[""] * (width - len(row))]
 
 
-def _paper_row(block: Block, i: int, style: Style, footnotes: Footnotes) -> list[str]:
+def _paper_row(table: Table, block: Block, i: int, style: Style, footnotes: Footnotes) -> list[str]:
     name, cells = block.rows[i]
     row = [style.method(name)]
-    for j, cell in enumerate(cells):
-        own, other = _parts([of[j] for _, of in block.rows], style)
-        row += [_own(cell.cell, cell.digits, footnotes.marks(cell.cell), cell.place, style.shown)] if own else []
-        row += _beside(cell.cell, cell.digits, style) if other else []
+    for own, column in zip(cells, _columns_of(block), strict=True):
+        row += _numbers(table, own, column, style, footnotes)
     return row
 
 
-def _beside(cell: Cell, digits: int, style: Style) -> list[str]:
-    difference = number(cell.difference, digits, sign=True)
-    both = (("published", number(cell.beside, digits)), ("difference", f"${difference}$" if difference else ""))
-    return [text for key, text in both if key in style.shown]
+def _numbers(table: Table, own: PaperCell, column: Sequence[Cell], style: Style, footnotes: Footnotes) -> list[str]:
+    """Return a cell's own number, if it is shown, and what stands beside it."""
+    marks = footnotes.marks(own.cell)
+    beside = []
+    for part in table.parts_beside(column, style.shown):
+        text = text_beside(own.cell, part, own.digits).replace(",", "{,}").replace(RANGE, "--")
+        beside.append(f"${text}$" if text and part == "difference" else text)
+    if style.own:
+        return [_own(own.cell, own.digits, marks, own.place, style.shown), *beside]
+    return [beside[0] + _raised(map(str, marks)), *beside[1:]] if beside else []
+
+
+def _raised(marks: Iterable[str]) -> str:
+    text = ",".join(marks)
+    return rf"$^{{{text}}}$" if text else ""
 
 
 def _own(cell: Cell, digits: int, marks: Sequence[int], place: int, shown: Collection[str]) -> str:
@@ -149,13 +191,12 @@ def _own(cell: Cell, digits: int, marks: Sequence[int], place: int, shown: Colle
     mean = number(score.mean, digits).replace(",", "{,}")
     mean = {1: rf"\textbf{{{mean}}}", 2: rf"\underline{{{mean}}}"}.get(place, mean) if "accuracy" in shown else ""
     deviation = rf"{{\tiny$\pm${number(score.deviation, digits)}}}" if score.deviation is not None else ""
-    above = ",".join([*(["*"] if score.incomplete else []), *map(str, marks)])
     return "".join(
         [
             mean,
             deviation if "deviation" in shown else "",
             rf"{{\tiny({score.seeds})}}" if "n" in shown and score.seeds else "",
-            rf"$^{{{above}}}$" if above else "",
+            _raised([*(["*"] if score.incomplete else []), *map(str, marks)]),
         ]
     )
 
@@ -168,7 +209,10 @@ def _records(table: Table, style: Style) -> str:
             (labels[0], _record_row(table, i, columns, tops, footnotes, style))
             for i, (labels, _) in enumerate(table.rows)
         ]
-        heads = [*map(for_latex, table.labels), *(head for j in columns for head in _record_heads(table, j, style))]
+        heads = [
+            *map(for_latex, table.labels),
+            *(head for j in columns for head in _heads(table, table.columns[j], table.column(j), style)),
+        ]
         for chunk in _chunks(rows, LINES[r"\footnotesize"] - 3):
             bodies.append((heads, chunk))
     floats = []
@@ -199,9 +243,8 @@ def _column_groups(table: Table, style: Style) -> list[list[int]]:
     labels = [max(len(row[0][k]) for row in table.rows) for k in range(len(table.labels))]
     start = used = LETTER * sum(labels) + GAP * 2 * len(labels)
     groups: list[list[int]] = [[]]
-    for j in range(len(table.columns)):
-        letters = max(len(table.columns[j]), 8 + 6 * ("deviation" in style.shown) + 3 * ("n" in style.shown))
-        width = LETTER * (letters + 9 * (len(_record_heads(table, j, style)) - 1)) + 2 * GAP
+    for j, column in enumerate(table.columns):
+        width = _width(table, column, table.column(j), style) + GAP
         if groups[-1] and used + width > WIDTH:
             groups.append([])
             used = start
@@ -210,21 +253,12 @@ def _column_groups(table: Table, style: Style) -> list[list[int]]:
     return groups
 
 
-def _record_heads(table: Table, j: int, style: Style) -> list[str]:
-    own = {"accuracy", "deviation", "n"} & set(style.shown)
-    found = [for_latex(table.columns[j])] if own else []
-    return found + (_beside_heads(style, for_latex(table.beside)) if compared_columns(table)[j] else [])
-
-
 def _record_row(table: Table, i: int, columns: list[int], tops: dict, notes: Footnotes, style: Style) -> list[str]:
     labels, cells = table.rows[i]
     at = table.labels.index("Method") if "Method" in table.labels else -1
     row = [style.method(label) if k == at else for_latex(label) for k, label in enumerate(labels)]
-    compared = compared_columns(table)
     for j in columns:
-        if {"accuracy", "deviation", "n"} & set(style.shown):
-            row.append(_own(cells[j], table.digits[j], notes.marks(cells[j]), tops.get((i, j), 0), style.shown))
-        row += _beside(cells[j], table.digits[j], style) if compared[j] else []
+        row += _numbers(table, PaperCell(cells[j], table.digits[j], tops.get((i, j), 0)), table.column(j), style, notes)
     return row
 
 

@@ -5,16 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from reports.paper_layout import Block, PaperCell, as_paper
-from reports.table_types import ALL_COLUMNS, Cell, Table, best_cells
+from reports.table_types import ALL_COLUMNS, OWN, Cell, Table, best_cells
 from safeio.escape import for_csv, for_markdown, for_terminal
 
-OWN = {"accuracy", "deviation", "n"}
 INCOMPLETE = "*"
+RANGE = "–"
+"""Between the lowest and the highest of several numbers."""
+REPORTED = (
+    "Reported by others: from the lowest to the highest of the groups that ran the method again; one number for each "
+    "group, the mean of its runs (sources: reports/published/)."
+)
 BEST = "Bold: the highest complete number of a dataset."
 
 
@@ -39,19 +44,35 @@ def number(value: float | None, digits: int, sign: bool = False) -> str:
     return f"{rounded:{'+' if sign and rounded else ''},.{digits}f}" if rounded else f"{0:.{digits}f}"
 
 
-def compared_columns(table: Table) -> list[bool]:
-    """For each column whether any cell has something beside it; the others need no columns for that."""
-    return [any(cells[i].beside is not None for _, cells in table.rows) for i in range(len(table.columns))]
+def head_beside(table: Table, part: str) -> str:
+    """Return the head of a column that stands beside a number."""
+    return {"published": table.beside, "reported": "reported by others"}.get(part, part)
+
+
+def text_beside(cell: Cell, part: str, digits: int) -> str:
+    """Return what stands beside a number: the published figure, the range of reruns, the difference."""
+    if part == "reported":
+        ends = dict.fromkeys(number(value, digits) for value in (*cell.reruns[:1], *cell.reruns[-1:]))
+        return RANGE.join(ends)
+    if part == "difference":
+        return number(cell.difference, digits, sign=True)
+    return number(cell.beside, digits)
 
 
 def heads(table: Table, shown: Collection[str] = ALL_COLUMNS) -> list[str]:
-    """Labels, and for each column of numbers the heads of the parts that are shown."""
+    """Return the labels, and for each column of numbers the heads of the parts that are shown."""
     found = list(table.labels)
-    for column, compared in zip(table.columns, compared_columns(table), strict=True):
-        both = {"published": table.beside, "difference": "difference"} if compared else {}
-        found += [column] if OWN & set(shown) else []
-        found += [head for key, head in both.items() if key in shown]
+    for j, column in enumerate(table.columns):
+        found += column_heads(table, column, table.column(j), shown)
     return found
+
+
+def column_heads(table: Table, column: str, cells: Sequence[Cell], shown: Collection[str]) -> list[str]:
+    """Return the heads of a column of numbers; one that stands alone beside its name keeps the name."""
+    beside = [head_beside(table, part) for part in table.parts_beside(cells, shown)]
+    if set(OWN) & set(shown):
+        return [column, *beside]
+    return [f"{column} {head}" for head in beside]
 
 
 def own_number(cell: Cell, digits: int, marks: Sequence[int] = (), shown: Collection[str] = ALL_COLUMNS) -> str:
@@ -78,23 +99,29 @@ def lines(
     shown: Collection[str] = ALL_COLUMNS,
 ) -> list[list[str]]:
     """The rows as strings, in the order of `heads`; `strong` is for the best number of a dataset."""
-    compared, best, rows = compared_columns(table), best_cells(table), []
+    best, rows = best_cells(table), []
+    parts = [table.parts_beside(table.column(j), shown) for j in range(len(table.columns))]
     for i, (labels, cells) in enumerate(table.rows):
         row = [escape(label) for label in labels]
-        for j, (cell, digits, both) in enumerate(zip(cells, table.digits, compared, strict=True)):
-            own = escape(own_number(cell, digits, footnotes.marks(cell), shown))
-            row += [strong(own) if (i, j) in best else own] if OWN & set(shown) else []
-            beside = {
-                "published": number(cell.beside, digits),
-                "difference": number(cell.difference, digits, sign=True),
-            }
-            row += [text for key, text in beside.items() if both and key in shown]
+        for j, (cell, digits) in enumerate(zip(cells, table.digits, strict=True)):
+            own, *beside = map(escape, texts(cell, digits, parts[j], footnotes, shown))
+            row += [strong(own) if (i, j) in best else own] if set(OWN) & set(shown) else []
+            row += beside
         rows.append(row)
     return rows
 
 
+def texts(cell: Cell, digits: int, parts: Sequence[str], footnotes: Footnotes, shown: Collection[str]) -> list[str]:
+    """Return a cell's own number, then what stands beside it; without the first the second has the notes' marks."""
+    marks = footnotes.marks(cell)
+    beside = [text_beside(cell, part, digits) for part in parts]
+    if not set(OWN) & set(shown) and marks and beside:
+        beside[0] += "".join(f" [{mark}]" for mark in marks)
+    return [own_number(cell, digits, marks, shown), *beside]
+
+
 def below(table: Table, footnotes: Footnotes, shown: Collection[str] = ALL_COLUMNS) -> list[str]:
-    """What stands under a table: how to read it, what is incomplete, footnotes, sources."""
+    """Return the notes under a table: how to read it, what is incomplete, footnotes, sources."""
     found = [f"{table.caption} Mean ± standard deviation (population) over n seeds."]
     reasons = {cell.score.incomplete for _, cells in table.rows for cell in cells}
     if reasons - {""}:
@@ -103,6 +130,8 @@ def below(table: Table, footnotes: Footnotes, shown: Collection[str] = ALL_COLUM
     sources = dict.fromkeys(cell.source for _, cells in table.rows for cell in cells if cell.source)
     if sources and {"published", "difference"} & set(shown):
         found.append(f"Published figures: {'; '.join(sources)}.")
+    if "reported" in shown and any(cell.reruns for _, cells in table.rows for cell in cells):
+        found.append(REPORTED)
     return found
 
 
@@ -125,7 +154,7 @@ def figures_as_markdown(files: Sequence[Path], folder: Path) -> str:
 
 
 class Look(NamedTuple):
-    """How a format writes a grid, a title, text, the best and the second best number."""
+    """Markup of a format: a grid, a title, text, the best and the second best number."""
 
     grid: str
     title: str
@@ -139,7 +168,7 @@ def _table(table: Table, look: Look, layout: str, shown: Collection[str]) -> str
 
     footnotes = Footnotes()
     if layout == "paper":
-        grids = [_block(block, look, shown, footnotes) for block in as_paper(table).blocks]
+        grids = [_block(table, block, look, shown, footnotes) for block in as_paper(table).blocks]
     else:
         rows, head = lines(table, footnotes, look.escape, look.best, shown), heads(table, shown)
         align = ["left"] * len(table.labels) + ["right"] * (len(head) - len(table.labels))
@@ -150,30 +179,56 @@ def _table(table: Table, look: Look, layout: str, shown: Collection[str]) -> str
     return "\n\n".join([title, *grids, notes]) + "\n"
 
 
-def _block(block: Block, look: Look, shown: Collection[str], footnotes: Footnotes) -> str:
+def _block(table: Table, block: Block, look: Look, shown: Collection[str], footnotes: Footnotes) -> str:
     """Return a block of the papers' layout as a grid under its own title."""
     from tabulate import tabulate
 
-    def text(own: PaperCell) -> str:
-        said = look.escape(own_number(own.cell, own.digits, footnotes.marks(own.cell), shown))
-        return {1: look.best, 2: look.second}.get(own.place, str)(said)
+    columns = [[cells[j].cell for _, cells in block.rows] for j in range(len(block.columns))]
+    parts = [table.parts_beside(cells, shown) for cells in columns]
 
-    rows = [[look.escape(name), *map(text, cells)] for name, cells in block.rows]
-    head = ["Method", *map(look.escape, block.columns)]
-    align = ["left", *["right"] * len(block.columns)]
+    def row_of(cells: Sequence[PaperCell]) -> Iterator[str]:
+        for own, beside in zip(cells, parts, strict=True):
+            said, *others = map(look.escape, texts(own.cell, own.digits, beside, footnotes, shown))
+            if set(OWN) & set(shown):
+                yield {1: look.best, 2: look.second}.get(own.place, str)(said)
+            yield from others
+
+    rows = [[look.escape(name), *row_of(cells)] for name, cells in block.rows]
+    heads = [
+        head
+        for column, cells in zip(block.columns, columns, strict=True)
+        for head in column_heads(table, column, cells, shown)
+    ]
+    align = ["left", *["right"] * len(heads)]
+    head = ["Method", *map(look.escape, heads)]
     grid = tabulate(rows, head, tablefmt=look.grid, colalign=align, disable_numparse=True)
     title = look.best(look.escape(block.title)) if block.title else ""
     return f"{title}\n\n{grid}" if title else grid
 
 
-FIELDS = ("mean", "deviation", "seeds", "incomplete", "beside", "beside_what", "difference", "source", "notes")
+FIELDS = {
+    "mean": "accuracy",
+    "deviation": "deviation",
+    "seeds": "n",
+    "incomplete": "",
+    "beside": "published",
+    "beside_what": "published",
+    "reported_low": "reported",
+    "reported_high": "reported",
+    "reported_by": "reported",
+    "difference": "difference",
+    "source": "published",
+    "notes": "",
+}
+"""Columns of the CSV, and the part of a cell that each belongs to; "" is always there."""
 
 
-def as_csv(tables: Sequence[Table]) -> str:
+def as_csv(tables: Sequence[Table], shown: Collection[str] = ALL_COLUMNS) -> str:
     """One row per number, unrounded; all tables in one file, labels that a table lacks are empty."""
     labels = list(dict.fromkeys(label.lower() for table in tables for label in table.labels))
-    out = io.StringIO()
-    writer = csv.DictWriter(out, ["table", *labels, "metric", *FIELDS], restval="", lineterminator="\n")
+    out, fields = io.StringIO(), [name for name, part in FIELDS.items() if not part or part in shown]
+    heads = ["table", *labels, "metric", *fields]
+    writer = csv.DictWriter(out, heads, restval="", extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for table in tables:
         for names, cells in table.rows:
@@ -184,9 +239,11 @@ def as_csv(tables: Sequence[Table]) -> str:
 
 
 def _fields(table: Table, cell: Cell) -> dict[str, object]:
-    score = cell.score
-    values = (score.mean, score.deviation, score.seeds, score.incomplete, cell.beside, table.beside, cell.difference)
+    """Return a cell's values by FIELDS; `reported_by` is the number of groups that ran the method again."""
+    score, reruns = cell.score, cell.reruns
+    low, high, groups = (reruns[0], reruns[-1], len(reruns)) if reruns else (None, None, None)
+    difference = cell.difference if table.differences else None
+    values = (score.mean, score.deviation, score.seeds, score.incomplete, cell.beside, table.beside, low, high, groups)
     notes = " ".join((*score.notes, *cell.notes))
-    return dict(
-        zip(FIELDS, ("" if v is None else v for v in (*values, for_csv(cell.source), for_csv(notes))), strict=True)
-    )
+    whole = (*values, difference, for_csv(cell.source), for_csv(notes))
+    return dict(zip(FIELDS, ("" if value is None else value for value in whole), strict=True))

@@ -49,7 +49,7 @@ for (const chip of document.querySelectorAll(".chips button")) {
     chip.setAttribute("aria-pressed", String(on));
     const names = off[chip.parentElement.dataset.head];
     if (names) names[on ? "delete" : "add"](chip.textContent);
-    else document.body.classList.toggle(`without-${chip.textContent.split(" ")[0]}`, !on);
+    else document.body.classList.toggle(`without-${chip.dataset.part}`, !on);
     filterRows();
   });
 }

@@ -10,7 +10,10 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+from runs.sweep import warm
 from runs.sweep.process import start, when_free
+from runs.sweep.warm import WarmRun, WarmServer
+from safeio import threads
 
 
 class LocalExecutor:
@@ -33,7 +36,9 @@ class LocalExecutor:
         self._environments: queue.SimpleQueue[dict[str, str]] = queue.SimpleQueue()
         for index in range(workers):
             self._environments.put(environment(index, workers, gpus))
-        self._running: set[subprocess.Popen] = set()
+        self._running: set[subprocess.Popen | WarmRun] = set()
+        self._server: WarmServer | None = None
+        self._for_server = shared_out_threads(workers)
         self._lock, self._stopping = threading.Lock(), False
 
     def submit(self, command: Sequence[str], folder: Path) -> Future[int | None]:
@@ -50,6 +55,9 @@ class LocalExecutor:
     def close(self) -> None:
         """Wait for what still runs, and let the threads go."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+        if self._server:
+            self._server.close()
+            self._server = None
 
     def _run(self, command: list[str], folder: Path) -> int | None:
         env = self._environments.get()
@@ -62,20 +70,30 @@ class LocalExecutor:
         with self._lock:
             if self._stopping:
                 return None
-            process = start(command, folder, env)
+            process = self._warm().start(command, folder, env) if warm.POSSIBLE else start(command, folder, env)
             self._running.add(process)
         status = process.wait()
         with self._lock:
             self._running.discard(process)
         return status
 
+    def _warm(self) -> WarmServer:
+        """The process that forks runs; a new one where there is none any more."""
+        if self._server is None or not self._server.alive:
+            self._server = WarmServer(self._for_server, hold=not visible_gpus())
+        return self._server
+
+
+def shared_out_threads(workers: int) -> dict[str, str]:
+    """Return the variable that gives each of several workers its share of the cores; none where the user has chosen."""
+    if workers == 1 or threads.GIVEN:
+        return {}
+    return {threads.NUMBER: str(max(1, threads.allowed_cores() // workers))}
+
 
 def environment(index: int, workers: int, gpus: Sequence[str]) -> dict[str, str]:
-    """What a worker sets for its runs: its card, and its share of the processor's cores."""
-    env = {"CUDA_VISIBLE_DEVICES": gpus[index % len(gpus)]} if gpus else {}
-    if workers > 1 and "OMP_NUM_THREADS" not in os.environ:
-        env["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
-    return env
+    """Return the environment of a worker's runs: its card, and its share of the processor's cores."""
+    return shared_out_threads(workers) | ({"CUDA_VISIBLE_DEVICES": gpus[index % len(gpus)]} if gpus else {})
 
 
 def visible_gpus() -> list[str]:

@@ -9,13 +9,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from runs.protocol import CONFIGS
 
 PROJECT = CONFIGS.parent
 PACKAGE = __name__.removesuffix("runs.sweep.process")  # empty in a clone, `mmrl.` where installed
 TRAIN = ("-m", f"{PACKAGE}train") if PACKAGE else (str(PROJECT / "train.py"),)
-"""What Python is given to run train.py, from any working folder."""
+"""Arguments with which Python runs train.py, from any working folder."""
 CONSOLE = "console.txt"
 """All that the newest attempt printed, tracebacks included, in the run's folder."""
 IN_USE = 75
@@ -34,8 +35,7 @@ def start(command: Sequence[str], folder: Path, env: Mapping[str, str] | None = 
 
     The run is in a session of its own, so that a Ctrl-C reaches it only from who started it, once.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / CONSOLE, "wb") as console:
+    with open_console(folder) as console:
         return subprocess.Popen(
             [sys.executable, str(PROJECT / "runs" / "sweep" / "exit_with_parent.py"), str(os.getpid()), *command],
             env={**os.environ, **(env or {})},
@@ -44,6 +44,12 @@ def start(command: Sequence[str], folder: Path, env: Mapping[str, str] | None = 
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+
+def open_console(folder: str | Path) -> BinaryIO:
+    """Return the empty file for what a run prints; makes its folder."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    return open(Path(folder) / CONSOLE, "wb")
 
 
 def when_free(attempt: Callable[[], int | None], patience: float = PATIENCE) -> int | None:

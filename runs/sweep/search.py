@@ -1,5 +1,6 @@
 """Search of settings with Optuna: trials are runs, judged on validation images only, kept in a sqlite file.
 
+python sweep.py base2new --methods MMRL --datasets dtd --seed 1 --search 20
 python sweep.py base2new --methods MMRL --datasets dtd --seed 1 --search 20 --range OPTIM.LR=1e-4..1e-1:log
 """
 
@@ -7,20 +8,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from runs.launch import execute
-from runs.protocol import PlanError, Run
+from runs.protocol import PlanError, PlannedRun
 from runs.record import COMPLETE, read_record
+from safeio.atomic import atomic_write_json
+from safeio.names import nearest_name
 
-FOLDER = "search"
+FOLDER, STORE, TRIALS = "search", "trials.db", "trials.json"
+"""The folder of all searches; in each search's folder Optuna's storage, and the file that a report reads."""
+OF_THE_ENGINE = {
+    "OPTIM.LR": "1e-5..0.1:log",
+    "OPTIM.WEIGHT_DECAY": "1e-6..1e-2:log",
+    "OPTIM.MAX_EPOCH": "2..50:log",
+}
+"""Ranges of settings that every method has; a method's own are declared with its settings."""
 NO_VALIDATION = "There are no validation images"
 """train.py's words where it falls back to the test images, which a search must not see."""
 RANGE = re.compile(r"(?P<key>[A-Z][\w.]*)=(?P<low>[^.]+(?:\.\d+)?(?:e-?\d+)?)\.\.(?P<high>[^:]+)(?P<log>:log)?")
 
-Carry = Callable[[Sequence[Run], Path, str, Sequence[str]], list[Run]]
+Carry = Callable[[Sequence[PlannedRun], Path, str, Sequence[str]], list[PlannedRun]]
 
 
 @dataclass(frozen=True)
@@ -32,32 +42,48 @@ class Range:
     whole: bool
     log: bool
 
+    def __str__(self) -> str:
+        return f"{self.low:g}..{self.high:g}" + (" (log)" if self.log else "")
 
-def parse_ranges(words: Sequence[str]) -> dict[str, Range]:
-    """Return the ranges by key, of words such as OPTIM.LR=1e-4..1e-1:log.
+
+def parse_ranges(words: Sequence[str], declared: Mapping[str, str]) -> dict[str, Range]:
+    """Return the ranges by key.
+
+    Args:
+        words: KEY=LOW..HIGH, KEY=LOW..HIGH:log, or KEY alone for its declared range; none: the learning rate and all
+            that the method declares.
+        declared: the declared ranges by key, those of the engine among them.
 
     Raises:
-        PlanError: a word is none, or its numbers do not fit.
+        PlanError: a word is none, its numbers do not fit, or no range is declared for its key.
     """
-    found = {}
-    for word in words:
-        parts = RANGE.fullmatch(word)
-        try:
-            low, high = float(parts["low"]), float(parts["high"])  # type: ignore[index]
-        except (TypeError, ValueError):
-            raise PlanError(f"--range takes KEY=LOW..HIGH or KEY=LOW..HIGH:log, this is {word!r}.") from None
-        assert parts is not None
-        if not low < high or (parts["log"] and low <= 0):
-            raise PlanError(f"--range {word}: LOW has to be below HIGH, and above 0 on a logarithmic scale.")
-        whole = all(re.fullmatch(r"-?\d+", parts[end]) for end in ("low", "high"))
-        found[parts["key"]] = Range(low, high, whole, bool(parts["log"]))
-    if not found:
-        raise PlanError("--search needs what to search: --range KEY=LOW..HIGH, for example OPTIM.LR=1e-4..1e-1:log.")
-    return found
+    usual = [key for key in declared if key == "OPTIM.LR" or key not in OF_THE_ENGINE]
+    return dict(_parse(word if "=" in word else _declared(word, declared)) for word in words or usual)
+
+
+def _declared(key: str, declared: Mapping[str, str]) -> str:
+    if key not in declared:
+        near = nearest_name(key, declared)
+        hint = f" Did you mean {near}?" if near else ""
+        raise PlanError(f"--range {key}: no range is declared for it, give KEY=LOW..HIGH.{hint}")
+    return f"{key}={declared[key]}"
+
+
+def _parse(word: str) -> tuple[str, Range]:
+    parts = RANGE.fullmatch(word)
+    try:
+        low, high = float(parts["low"]), float(parts["high"])  # type: ignore[index]
+    except (TypeError, ValueError):
+        raise PlanError(f"--range takes KEY, KEY=LOW..HIGH or KEY=LOW..HIGH:log, this is {word!r}.") from None
+    assert parts is not None
+    if not low < high or (parts["log"] and low <= 0):
+        raise PlanError(f"--range {word}: LOW has to be below HIGH, and above 0 on a logarithmic scale.")
+    whole = all(re.fullmatch(r"-?\d+", parts[end]) for end in ("low", "high"))
+    return parts["key"], Range(low, high, whole, bool(parts["log"]))
 
 
 def search(
-    base: Run, count: int, ranges: Mapping[str, Range], output: Path, root: str, carry: Carry = execute
+    base: PlannedRun, count: int, ranges: Mapping[str, Range], output: Path, root: str, carry: Carry = execute
 ) -> list[dict[str, Any]]:
     """Run trials until `count` are complete; a search that was stopped goes on where it was.
 
@@ -79,7 +105,7 @@ def search(
     (output / folder).mkdir(parents=True, exist_ok=True)
     done = optuna.trial.TrialState.COMPLETE
     study = optuna.create_study(
-        storage=f"sqlite:///{(output / folder / 'trials.db').absolute()}",
+        storage=f"sqlite:///{(output / folder / STORE).absolute()}",
         study_name=" ".join(sorted(ranges)),
         direction="maximize",
         load_if_exists=True,
@@ -98,8 +124,22 @@ def search(
             record = read_record(output / run.folder) or {}
             raise PlanError(f"trial {trial.number} failed: {record.get('failure', 'see its log.txt')}")
         study.tell(trial, _score(output / run.folder))
+        write_trials(output / folder, base, ranges, study.get_trials(states=[done]))
     best = sorted(study.get_trials(states=[done]), key=lambda trial: -(trial.value or 0))
     return [{"trial": trial.number, "accuracy": trial.value, **trial.params} for trial in best]
+
+
+def write_trials(folder: Path, base: PlannedRun, ranges: Mapping[str, Range], trials: Sequence[Any]) -> None:
+    """Write what a report shows of a search."""
+    content = {
+        "method": base.trainer,
+        "dataset": base.dataset,
+        "seed": base.seed,
+        "shots": base.options["DATASET.NUM_SHOTS"],
+        "ranges": {key: asdict(each) for key, each in ranges.items()},
+        "trials": [{"number": trial.number, "accuracy": trial.value, "values": trial.params} for trial in trials],
+    }
+    atomic_write_json(folder / TRIALS, content)
 
 
 def _suggest(trial: Any, key: str, given: Range) -> float | int:

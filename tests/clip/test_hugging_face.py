@@ -18,6 +18,10 @@ RELEASED = {  # a small version of each released configuration: patch, side, hea
     "ViT-B/16": {"patch_size": 16, "image_size": 48, "hidden_size": 128, "num_attention_heads": 2},
     "ViT-L/14": {"patch_size": 14, "image_size": 42, "hidden_size": 128, "num_attention_heads": 2},
     "ViT-L/14@336px": {"patch_size": 14, "image_size": 56, "hidden_size": 128, "num_attention_heads": 2},
+    "ViT-B/32 of LAION": {"patch_size": 32, "image_size": 64, "hidden_size": 64, "num_attention_heads": 1,
+                          "hidden_act": "gelu", "projection_dim": 64},
+    "ViT-g/14 of LAION": {"patch_size": 14, "image_size": 28, "hidden_size": 176, "num_attention_heads": 2,
+                          "hidden_act": "gelu", "projection_dim": 40},
     "ViT-H/14 of LAION": {"patch_size": 14, "image_size": 28, "hidden_size": 160, "num_attention_heads": 2,
                           "hidden_act": "gelu"},
 }  # fmt: skip
@@ -36,7 +40,8 @@ def model(name="ViT-B/32"):
         "bos_token_id": 49406,
         "eos_token_id": 49407,
     }
-    config = transformers.CLIPConfig(text_config=text, vision_config=vision, projection_dim=32)
+    side = vision.get("projection_dim", 32)
+    config = transformers.CLIPConfig(text_config=text, vision_config=vision, projection_dim=side)
     made = transformers.CLIPModel(config).eval()
     with torch.no_grad():
         for parameter in made.parameters():  # all of them, the zero biases too
@@ -76,11 +81,45 @@ def test_sharded_bin_cache_and_single_file_hold_the_same(tmp_path):
     (tmp_path / "bin").mkdir()
     torch.save(theirs.state_dict(), tmp_path / "bin" / "pytorch_model.bin")
     theirs.config.save_pretrained(tmp_path / "bin")
-    places = [tmp_path / "sharded", cache, tmp_path / "bin", tmp_path / "whole" / "model.safetensors"]
+    shard_bin(theirs, tmp_path / "bins")
+    places = [
+        tmp_path / "whole" / "model.safetensors",
+        cache,
+        *(tmp_path / name for name in ("sharded", "bin", "bins")),
+    ]
     for place in places:
         assert is_hugging_face(str(place))
         found = load(place)[0].state_dict()
         assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
+def shard_bin(theirs, folder):
+    """Write what older versions of transformers did: pytorch_model-0000i-of-0000n.bin and their index."""
+    folder.mkdir()
+    theirs.config.save_pretrained(folder)
+    names = list(theirs.state_dict())
+    weight_map = {}
+    for number, part in enumerate((names[::2], names[1::2]), 1):
+        file = f"pytorch_model-{number:05}-of-00002.bin"
+        torch.save({name: theirs.state_dict()[name] for name in part}, folder / file)
+        weight_map |= dict.fromkeys(part, file)
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+
+
+@pytest.mark.parametrize("crop", [{"height": 64, "width": 64}, 64, None])
+def test_a_processor_of_the_models_size(crop, tmp_path):
+    model().save_pretrained(tmp_path)
+    about = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "crop_size": crop}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(about))
+    assert load(tmp_path)[0].architecture.mean == (0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize("crop", [{"height": 224, "width": 224}, 224, {"height": 64, "width": 48}])
+def test_a_processor_of_another_model_is_refused(crop, tmp_path):
+    model().save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"crop_size": crop}))
+    with pytest.raises(UnsupportedLayout, match=r"preprocessor_config\.json prepares images of .*takes 64"):
+        load(tmp_path)
 
 
 def test_the_processor_says_how_images_are_normalised(tmp_path):
@@ -94,7 +133,7 @@ def test_the_processor_says_how_images_are_normalised(tmp_path):
 @pytest.mark.parametrize("prefix", ["", "module.", "model.", "clip_model.", "model.clip_model.", "_orig_mod.module."])
 @pytest.mark.parametrize("key", [None, "state_dict", "model_state_dict", "model"])
 def test_prefixes_and_containers_are_undone(prefix, key, tmp_path):
-    weights = state_dict_from(clip.pretrained.resolve(clip.available_models()[0]))
+    weights = state_dict_from(clip.pretrained.weights_file(clip.available_models()[0]))
     renamed = {prefix + name: tensor for name, tensor in weights.items()}
     torch.save(renamed if key is None else {key: renamed, "epoch": 3}, tmp_path / "tuned.pt")
     found = state_dict_from(tmp_path / "tuned.pt")
@@ -110,6 +149,17 @@ def test_hugging_face_layout_in_a_lightning_checkpoint(tmp_path):
     with pytest.warns(UserWarning, match=r"1 entries beside the CLIP.*head\.weight"):
         found = state_dict_from(tmp_path / "lightning.ckpt")
     assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize(
+    ("key", "prefix"), [("model_state_dict", ""), ("model", "module."), ("state_dict", "clip_model.")]
+)
+def test_hugging_face_layout_in_any_container(key, prefix, tmp_path):
+    theirs = model()
+    theirs.save_pretrained(tmp_path / "whole")
+    torch.save({key: {prefix + n: t for n, t in theirs.state_dict().items()}, "epoch": 1}, tmp_path / "tuned.pt")
+    expected, found = state_dict_from(tmp_path / "whole"), state_dict_from(tmp_path / "tuned.pt")
+    assert found.keys() == expected.keys() and all(torch.equal(found[name], expected[name]) for name in expected)
 
 
 def folder(path, config, **files):

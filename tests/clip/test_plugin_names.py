@@ -1,6 +1,8 @@
-"""What unmodified CoOp-style method files do with `from clip import clip` works."""
+"""Unmodified CoOp-style method files work with `from clip import clip`."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import open_clip.model
@@ -120,7 +122,7 @@ def test_design_details_of_the_maple_family(folder):
 
 def test_what_openai_s_package_has(folder):
     """Blocks as a Sequential, a block's mask and attention, and the names of its modules."""
-    from clip.model import AttentionPool2d, ModifiedResNet, ResidualAttentionBlock, Transformer, VisionTransformer
+    from clip.model import ModifiedResNet, ResidualAttentionBlock, Transformer, VisionTransformer
 
     model = load_as_plugins_do("tiny").float()
     assert isinstance(model.visual, VisionTransformer) and isinstance(model.transformer, Transformer)
@@ -134,6 +136,54 @@ def test_what_openai_s_package_has(folder):
     assert model.visual.transformer.resblocks[0].attn_mask is None
     mask = torch.full((77, 77), float("-inf")).triu(1)
     assert torch.equal(block.attn_mask, mask)
-    assert AttentionPool2d(2, 64, 1)(torch.randn(1, 64, 2, 2)).shape == (1, 64)
+    block.attn_mask = None  # every row sees every row
+    assert torch.equal(block.attention(x), model.visual.transformer.resblocks[0].__class__.attention(block, x))
+    assert not torch.equal(block.attention(x)[0], block.attn(x.transpose(0, 1), causal=True)[:, 0])
     image = clip._transform(16)
     assert image(__import__("PIL.Image").Image.new("RGB", (20, 30))).shape == (3, 16, 16)
+
+
+def filled(module):
+    """A module with other values than zeros in its biases."""
+    for parameter in module.parameters():
+        parameter.data.add_(0.1 * torch.randn_like(parameter))
+    return module.double().eval()
+
+
+@pytest.mark.parametrize("positions", [5, 3])
+def test_a_block_with_a_mask_of_its_own(positions):
+    """Positional, as OpenAI's: added to the scores; its last rows where there are fewer positions."""
+    from clip.model import ResidualAttentionBlock, Transformer
+
+    mask = torch.randn(5, 5, dtype=torch.double).masked_fill(torch.eye(5).flip(0).bool(), float("-inf"))
+    stack = filled(Transformer(64, 2, 4, mask))
+    block, x = stack.resblocks[1], torch.randn(positions, 2, 64, dtype=torch.double)
+    assert block.attn_mask is mask and isinstance(block, ResidualAttentionBlock)
+    theirs = torch.nn.MultiheadAttention(64, 4).double()
+    theirs.load_state_dict(block.attn.state_dict())
+    expected, _ = theirs(x, x, x, need_weights=False, attn_mask=mask[-positions:, -positions:])
+    torch.testing.assert_close(block.attention(x), expected)
+    torch.testing.assert_close(stack(x), block(stack.resblocks[0](x)))
+    assert {name for name, _ in ResidualAttentionBlock(d_model=64, n_head=4, attn_mask=mask).named_buffers()} == set()
+
+
+def test_attention_pooling_by_openai_s_names():
+    from clip.model import AttentionPool2d
+
+    theirs = filled(open_clip.modified_resnet.AttentionPool2d(3, 64, 4, 16))
+    own = AttentionPool2d(spacial_dim=3, embed_dim=64, num_heads=4, output_dim=16).double()
+    own.load_state_dict(theirs.state_dict())
+    images = torch.randn(2, 64, 3, 3, dtype=torch.double)
+    torch.testing.assert_close(own(images), theirs(images))
+
+
+@pytest.mark.parametrize(
+    ("weights", "uniform", "normal"),
+    [("clip_vit_a", 0.2404161692, 0.3219910860), ("clip_rn_a", 0.4953839183, -0.3794547021)],
+)
+def test_the_random_stream_goes_on_as_behind_openai_s_build_model(weights, uniform, normal):
+    """Draws that clip-anytorch 2.6.0 leaves after `build_model` of these weights, and `manual_seed(1)` before."""
+    state_dict = state_dict_from(Path(__file__).parent.parent / "golden" / f"{weights}.npz")
+    torch.manual_seed(1)
+    clip.build_model(state_dict)
+    assert torch.rand(1).item() == pytest.approx(uniform) and torch.randn(1).item() == pytest.approx(normal)

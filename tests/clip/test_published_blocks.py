@@ -11,10 +11,10 @@ from clip.transformer import Transformer
 @pytest.mark.parametrize("shape", [(1, 1), (3, 9)])
 def test_outputs_and_gradients(causal, shape):
     torch.manual_seed(0)
-    own = Transformer(32, 3, 4, causal).double()
+    own = Transformer(32, 3, 4, causal=causal).double()
     for parameter in own.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
-    published = Transformer(32, 3, 4, causal).double()
+    published = Transformer(32, 3, 4, causal=causal).double()
     published.load_state_dict(own.state_dict())
     publish(published)
     x, weights = torch.randn(*shape, 32, dtype=torch.double), torch.randn(*shape, 32, dtype=torch.double)

@@ -150,3 +150,5 @@ def test_description_is_yaml_that_gives_the_same_again(tmp_path):
     again.merge_file(tmp_path / "config.yaml")
     assert again.cfg == builder.cfg
     assert yaml.safe_load(text) == builder.plain()
+    short = builder.describe(without=("OPTIM", "TEST")).splitlines()
+    assert "OPTIM:" in short and "TEST:" not in short, "a section is left out only where all of it is default"

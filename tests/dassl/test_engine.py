@@ -80,9 +80,9 @@ def test_training_log(plugin, tmp_path):
     assert list((tmp_path / "run" / "tensorboard").iterdir())
 
 
-def test_every_batch_is_printed_in_short_epochs(plugin):
+def test_short_epochs_have_a_line_each(plugin):
     _, log = plugin("run", "TRAIN.PRINT_FREQ", "5", "OPTIM.MAX_EPOCH", "1", "TEST.NO_TEST", "True")
-    assert [LINE.fullmatch(line)[3] for line in log if line.startswith("epoch [")] == ["1", "2", "3", "4"]
+    assert [LINE.fullmatch(line)[3] for line in log if line.startswith("epoch [")] == ["4"]
     assert "=> result" not in log and log[-1].startswith("Elapsed")
     _, log = plugin("run4", "TRAIN.PRINT_FREQ", "4", "OPTIM.MAX_EPOCH", "1")
     assert [LINE.fullmatch(line)[3] for line in log if line.startswith("epoch [")] == ["4"]

@@ -17,7 +17,7 @@ from torch import nn
 from dassl import utils
 from dassl.utils.download import extract_archive
 from safeio import archive_limits
-from safeio.entry import speak_any_text
+from safeio.terminal import plain_streams
 
 
 def test_json_is_written_like_the_published_splits(tmp_path):
@@ -177,13 +177,13 @@ def test_any_text_can_be_printed(tmp_path, monkeypatch):
     """On a terminal that knows no such letters, and with names of files that are no UTF-8."""
     terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", terminal)
-    speak_any_text()
-    utils.setup_logger(str(tmp_path))
-    try:
-        print("caf\u00e9 bad\udce9")
-    finally:
-        sys.stdout.close()
-        sys.stdout = sys.stdout.console
+    with plain_streams():
+        utils.setup_logger(str(tmp_path))
+        try:
+            print("caf\u00e9 bad\udce9 \x1b[31mred")
+        finally:
+            sys.stdout.close()
+            sys.stdout = sys.stdout.console
     terminal.flush()
-    assert terminal.buffer.getvalue() == b"caf\\xe9 bad\\udce9\n"
-    assert (tmp_path / "log.txt").read_text(encoding="utf-8") == "caf\u00e9 bad\\udce9\n"
+    assert terminal.buffer.getvalue() == b"caf\\xe9 bad\\udce9 \\x1b[31mred\n"
+    assert (tmp_path / "log.txt").read_text(encoding="utf-8") == "caf\u00e9 bad\\udce9 \\x1b[31mred\n"

@@ -232,5 +232,5 @@ def test_every_benchmark_has_a_source():
 def test_names_of_the_command_line():
     assert chosen(["eurosat", "DescribableTextures", "DTD"]) == ["EuroSAT"] + ["DescribableTextures"] * 2
     assert len(chosen(["all"])) == 15
-    with pytest.raises(ValueError, match="Did you mean EuroSAT"):
+    with pytest.raises(ValueError, match="Did you mean eurosat"):
         chosen(["eurosta"])

@@ -2,82 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-from pathlib import Path
-
-import numpy as np
 import pytest
-import torch
-from PIL import Image
+from short_runs import Runs
 
-import train
-import trainers  # noqa: F401  (registers the methods)
-from clip.model import CLIP
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.trainer import ClipTrainer
-
-SIDE, DEPTH, PROMPT_DEPTH = 16, 3, 2  # pixels, layers
-CLASSES = ("red square", "green_field", "amber", "teal")  # the first two in alphabetical order are the base classes
-
-
-class Runs:
-    """Trains on demand and keeps the folders.
-
-    Args:
-        folder: for images (`images/`), weights (`clip.pt`) and runs.
-    """
-
-    def __init__(self, folder: Path):
-        self.folder, self.images, self.done = folder, folder / "images", {}
-        rng = np.random.default_rng(0)
-        for name in CLASSES:
-            (self.images / name).mkdir(parents=True)
-            colour = rng.integers(0, 256, 3)
-            for i in range(6):
-                pixels = np.clip(colour + rng.normal(0, 60, (20, 24, 3)), 0, 255).astype(np.uint8)
-                Image.fromarray(pixels).save(self.images / name / f"{i}.png")
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            model = CLIP(32, SIDE, DEPTH, 64, 8, 77, 49408, 64, 1, DEPTH)
-        torch.save(model.state_dict(), folder / "clip.pt")
-
-    def arguments(self, method: str, classes: str, output: Path, *options) -> list[str]:
-        """A short run on the CPU; `classes` is base, new or all."""
-        real = TRAINER_REGISTRY.get(method)
-        settings = {
-            "MODEL.BACKBONE.NAME": self.folder / "clip.pt",
-            "DATASET.NAME": "Folder",
-            "DATASET.SUBSAMPLE_CLASSES": classes,
-            "TASK": "FS" if classes == "all" else "B2N",
-            "USE_CUDA": False,
-            "INPUT.SIZE": (SIDE, SIDE),
-            "INPUT.TRANSFORMS": ("random_flip", "normalize"),
-            "DATALOADER.NUM_WORKERS": 0,
-            "DATALOADER.CACHE": False,
-            "DATALOADER.TRAIN_X.BATCH_SIZE": 3,
-            "OPTIM.MAX_EPOCH": 1,
-            "OPTIM.LR": 0.01,
-        }
-        own = {key: PROMPT_DEPTH for key in real.defaults if key.startswith("PROMPT_DEPTH")}
-        own |= {key: value for key, value in (("PREC", "fp32"), ("TEXTS", "templates")) if key in real.defaults}
-        settings |= {f"TRAINER.{real.settings_node}.{key}": value for key, value in own.items()}
-        words = ["--root", self.images, "--trainer", method, "--seed", 1, "--output-dir", output]
-        return [str(word) for word in (*words, *(w for pair in settings.items() for w in pair), *options)]
-
-    def __call__(self, method: str, classes: str = "base", *options) -> Path:
-        """The folder of a finished run, trained once; not to be changed."""
-        key = (method, classes, *options)
-        if key not in self.done:
-            output = self.folder / "runs" / str(len(self.done))
-            with contextlib.redirect_stdout(io.StringIO()):
-                assert train.main(self.arguments(method, classes, output, *options)) == 0
-            self.done[key] = output
-        return self.done[key]
-
-    def files(self) -> list[Path]:
-        """All images."""
-        return sorted(self.images.rglob("*.png"))
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from PIL import Image
 import predict
 from inference.classes import ClassesError, check_classes, positions, read_classes
 from inference.images import NoImagesError, batches, find_images, read_upright
+from inference.zero_shot import zero_shot_model
 
 
 @pytest.fixture
@@ -43,6 +44,16 @@ def test_text_csv_and_json_say_the_same(runs, names, tmp_path, capsys):
     assert predict.main(words) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == expected[0][0] and lines[1].split(" %  ")[1] == f"{expected[0][2]}  ({expected[0][4]})"
+
+
+def test_zero_shot_of_the_command_and_of_python_agree(runs, capsys):
+    words = ["--zero-shot", "accordion, anchor, wild cat", str(runs.images), "--device", "cpu", "--json"]
+    assert predict.main(words) == 0
+    told = capsys.readouterr()
+    assert "zero-shot with photo-ViT-8" in told.err and "--backbone ViT-B/16" in told.err
+    model = zero_shot_model(["accordion", "anchor", "wild cat"], device="cpu")
+    expected = [(str(one.path), one.label) for one in model.predict(runs.images)]
+    assert [(one["image"], one["top"][0]["class"]) for one in json.loads(told.out)["predictions"]] == expected
 
 
 def test_unreadable_images_are_skipped_and_told(runs, tmp_path, capsys):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import mmrl
+from clip.pretrained import available_models
 from mmrl.__main__ import main
 from mmrl.commands import COMMANDS, list_names
 from mmrl.commands.completion import whole_parser
@@ -76,9 +77,16 @@ def test_a_script_explains_itself_without_torch(script):
         (["help"], 0, "mmrl help COMMAND"),
         (["trian"], 2, "did you mean 'train'?"),
         (["data"], 2, "data prepare, data check"),
-        (["data", "chekc"], 2, "data prepare, data check"),
+        (["data", "chekc"], 2, "did you mean 'data check'?"),
+        (["data", "prepare", "dtdd"], 2, "Did you mean dtd?"),
+        (["data", "check", "Oxford Petz"], 2, "Did you mean oxford_pets?"),
+        (["export", "run", "--format", "onx"], 2, "did you mean onnx?"),
+        (["predict", "run"], 2, "--zero-shot 'cat, dog'"),
+        (["predict", "--zero-shot", "cat", "image.png"], 2, "'cat, dog'"),
+        (["predict", "--zero-shot", "cat, dog", "--backbone", "ViT-B/17", "image.png"], 2, "Did you mean ViT-B/16?"),
         (["help", "data"], 0, "data prepare"),
         (["help", "mmrl++"], 0, "TRAINER.MMRLpp.NAME=VALUE"),
+        (["help", "CoOp"], 0, "fp16, bf16, amp)"),
         (["help", "MMLR"], 2, "did you mean MMRL?"),
         (["list", "method"], 0, "MMRLpp"),
         (["list", "datsets"], 2, "did you mean datasets?"),
@@ -114,6 +122,12 @@ def test_methods_are_found_in_the_papers_spelling(typed, meant):
 )
 def test_datasets_are_found_by_both_names(typed, meant):
     assert find_dataset(typed) == meant
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("vit-b/16", "ViT-B/16"), ("ViT-B-16", "ViT-B/16"), ("rn50", "RN50")])
+def test_backbones_are_found_in_any_spelling(typed, meant):
+    assert protocol.find_backbone(typed) == meant
+    assert set(protocol.backbones()) == set(available_models())
 
 
 def test_no_two_names_are_spelled_alike():

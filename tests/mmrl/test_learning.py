@@ -98,6 +98,17 @@ def test_zero_shot_needs_no_run(images):
     assert [one.classes for one in found] == [one.classes for one in model.predict(images[:2])]
 
 
+def test_zero_shot_needs_no_choice_of_weights(images):
+    """Without a name of a CLIP the photographs' one inside the package answers, in any spelling of it."""
+    found = mmrl.zero_shot(images[:2], ["grand piano", "wild cat"], device="cpu")
+    model = mmrl.zero_shot_model(["grand piano", "wild cat"], backbone="PHOTO-vit-8", device="cpu")
+    assert np.allclose([one.probabilities[0] for one in found], model.predict_proba(images[:2]).max(axis=1), atol=1e-6)
+    with pytest.raises(mmrl.UserError, match="stands for the class name"):
+        mmrl.zero_shot_model(["cat", "dog"], template="a photo")
+    with pytest.raises(mmrl.UserError, match="Did you mean ViT-B/16"):
+        mmrl.zero_shot_model(["cat", "dog"], backbone="ViT-B/17", device="cpu")
+
+
 def test_methods_and_results(model):
     pytest.importorskip("pandas")
     assert "CVPR 2025" in mmrl.methods()["MMRL"]

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 import subprocess
 import sys
@@ -31,18 +32,24 @@ def test_terminal_and_markdown_show_deviation_seeds_published_difference(make, p
     for text in (table, markdown):
         assert re.search(r"96\.00 ± 0\.82 \(n=3\).*95\.60.*\+0\.40", text)
         assert re.search(r"71\.00 ± 1\.00 \(n=2\)\\?\* \\?\[1\\?\].*80\.17.*-9\.17", text)
-        assert "2 of 3 seeds" in text and "issues/14" in text and "harmonic mean of the two means" in text
+        assert (
+            "72.06–77.20" in text
+            and "2 of 3 seeds" in text
+            and "issues/14" in text
+            and "harmonic mean of the two means" in text
+        )
     heads = next(line for line in markdown.splitlines() if "base" in line and line.startswith("|"))
     assert [word.strip() for word in heads.strip("|").split("|")] == [
-        *("Dataset", "Method", "base", "published", "difference", "new", "published", "difference"),
-        *("H", "published", "difference"),
+        *("Dataset", "Method"),
+        *(head for name in ("base", "new", "H") for head in (name, "published", "reported by others", "difference")),
     ]
 
 
 def test_nothing_published_means_no_columns_for_it(make, printed):
     make.base2new("MMRL", "Clothing", [50.0] * 3, [40.0] * 3)
     _, text, _ = printed("--format", "markdown")
-    assert "published |" not in text and "50.00" in text
+    accuracies = text[: text.index("## Efficiency")]
+    assert "published |" not in accuracies and "reported by others |" not in accuracies and "50.00" in accuracies
 
 
 def test_csv_is_one_row_per_number_unrounded(make, printed):
@@ -98,7 +105,7 @@ def test_runs_of_no_protocol_are_named(make, printed):
 def test_choosing(make, printed, tmp_path):
     for method in ("MMRL", "CoOp"):
         make.base2new(method, "EuroSAT", [95.0] * 3, [70.0] * 3)
-    status, text, _ = printed("--methods", "CoOp", "--out", tmp_path / "made" / "table.txt")
+    status, text, _ = printed("--methods", "CoOp", "--output", tmp_path / "made" / "table.txt")
     assert status == 0 and text.strip() == str(tmp_path / "made" / "table.txt")
     shown = (tmp_path / "made" / "table.txt").read_text()
     assert "CoOp" in shown and "MMRL" not in shown
@@ -148,9 +155,75 @@ def test_the_best_is_bold_where_there_is_bold(make, printed):
 
 
 def test_other_machines_are_mentioned_only_beside_their_figures(make, printed):
-    make("MMRL", "Clothing", efficiency={"device": "cpu"})
+    make("TipAdapter", "Clothing", efficiency={"device": "cpu"})
     _, text, _ = printed("--format", "markdown", "--cost-by-dataset")
     assert "of other machines" not in text
     make("MMRL", "ImageNet")
     _, text, _ = printed("--format", "markdown", "--cost-by-dataset")
     assert "of other machines" in text
+
+
+def test_columns_are_the_same_in_every_format_and_layout(make, printed):
+    make.base2new("MMRL", "EuroSAT", [95.0] * 3, [70.0] * 3)
+    make.base2new("CoOp", "EuroSAT", [91.0] * 3, [60.0] * 3)
+    for layout in ("paper", "records"):
+        for form in ("table", "markdown", "latex"):
+            for words in (["published,difference"], ["published", "difference"], ["reported"]):
+                _, text, _ = printed("--format", form, "--layout", layout, "--columns", *words)
+                text = text[text.index("EuroSAT") :].split("Efficiency")[0]
+                assert "95.00" not in text and "(n=3)" not in text, (form, layout, "the own number was not asked for")
+                there, missing = ("80.17", "77.20") if len(words) > 1 or "," in words[0] else ("77.20", "-10.17")
+                grid = text.split("Accuracy in" if form != "latex" else r"\end{tabular}")[0]
+                assert there in grid and missing not in grid, (form, layout, words)
+    _, text, _ = printed("--format", "csv", "--columns", "published,difference")
+    heads = text.splitlines()[0].split(",")
+    assert {"beside", "difference"} < set(heads) and not {"mean", "deviation", "seeds", "reported_low"} & set(heads)
+
+
+def test_columns_that_no_table_has_are_an_error(make, printed):
+    make.base2new("MMRL", "Clothing", [95.0] * 3, [70.0] * 3, backbone="RN50")
+    status, _, errors = printed("--columns", "reported")
+    assert status == 2 and "--columns: no table has reported" in errors
+    with pytest.raises(SystemExit):
+        printed("--columns", "accuracy,sparkle")
+
+
+ODD = (None, float("nan"), -1, "x", [], {}, [1], True)
+
+
+@pytest.mark.parametrize("value", ODD, ids=repr)
+@pytest.mark.parametrize("form", ["table", "latex", "csv", "html"])
+def test_odd_values_in_records_stop_no_report(make, printed, form, value):
+    make.base2new("MMRL", "EuroSAT", [95.0] * 3, [70.0] * 3)
+    make.base2new("CoOp", "EuroSAT", [90.0] * 3, [60.0] * 3)
+    whole = json.loads((make(seed=9) / "run.json").read_text())
+    fields = [(key,) for key in whole if key not in ("method", "dataset", "status")]
+    fields += [("metrics", "accuracy"), ("timing", "ended"), ("timing", "seconds"), ("config", "OPTIM", "MAX_EPOCH")]
+    fields += [("efficiency", name) for name in ("device", "train_seconds", "runs_in_process", "train_epochs")]
+    fields += [("calibration", name) for name in ("ece", "coverage")]
+    for number, (*above, key) in enumerate(fields):
+        record = json.loads(json.dumps(whole | {"efficiency": {"device": "cpu"}, "calibration": {"ece": 1.0}}))
+        node = record
+        for name in above:
+            node = node[name]
+        node[key] = value
+        folder = make.root / "odd" / str(number)
+        folder.mkdir(parents=True)
+        (folder / "run.json").write_text(json.dumps(record))
+    status, text, errors = printed("--format", form, "--significance")
+    assert status == 0 and "Traceback" not in errors
+    if value != -1:
+        assert "left out" in errors and "odd" in errors, "what is missing in the tables is said"
+    assert form == "html" or "nan" not in re.sub(r"[a-zA-Z]nan|nan[a-zA-Z]", "", text)
+
+
+@pytest.mark.parametrize("form", ["table", "markdown", "latex", "html"])
+@pytest.mark.parametrize("layout", ["records", "paper"])
+def test_every_format_says_which_prediction_rule_was_used(form, layout, make, capsys):
+    for part, value in (("base", 80.0), ("new", 70.0)):
+        make("MMRL", "EuroSAT", value, 1, part, test_classes_reason="protocol base2new.yaml")
+    assert report.main([str(make.root), "--format", form, "--layout", layout]) == 0
+    text = capsys.readouterr().out
+    text = (make.root / "report.html").read_text() if form == "html" else text
+    rule = "Prediction rule: seen for base, unseen for new (protocol base2new.yaml)."
+    assert rule in " ".join(text.split())

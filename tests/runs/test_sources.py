@@ -1,4 +1,4 @@
-"""Which settings of a run nothing published says, and where that is to be seen."""
+"""Settings of a run without a published source, and the places that show them."""
 
 import pytest
 import yaml
@@ -18,7 +18,7 @@ FILES = sorted(CONFIGS.glob("trainers/*/sources.yaml"))
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
 def test_sources_name_files_and_settings_that_exist(file):
     data, configs = yaml.safe_load(file.read_text(encoding="utf-8")), {f.stem for f in file.parent.glob("*.yaml")}
-    assert set(data) - {"saw"} == {"repository", "commit", "read", "unverified"}
+    assert set(data) == {"repository", "commit", "licence", "read", "unverified"}
     assert set(data["read"]) <= configs | {"templates"}
     assert data["repository"].count("/") == 1 and len(data["commit"]) >= 7
     known = resolve(train.parse(["--trainer", file.parent.name])).cfg
@@ -71,9 +71,44 @@ def test_what_the_user_gives_is_the_user_s():
 
 def test_the_report_marks_such_results(tmp_path):
     fields = {"method": "TCP", "dataset": "Caltech101", "protocol": "few_shot", "task": "FS", "shots": 4, "seed": 1}
-    fields |= {"subsample_classes": "all", "role": "trained", "unverified": {"OPTIM.LR": "unread", "OPTIM.X": "unread"}}
+    fields |= {
+        "subsample_classes": "all",
+        "test_classes": "seen",
+        "unverified": {"OPTIM.LR": "unread", "OPTIM.X": "unread"},
+    }
     RunRecord(tmp_path / "run", fields).complete({"accuracy": 70.0})
     assert score(find_runs(tmp_path), [1]).notes == (
         "Settings that no published file says: OPTIM.LR, OPTIM.X (unread).",
     )
     assert note([{"unverified": {}}, {}]) == "" and in_words({}) == ""
+
+
+@pytest.mark.parametrize(
+    ("method", "words", "marks"),
+    [
+        ("CoPrompt", ["TRAINER.COPROMPT.TEXTS", "mine.json"], ["texts of a language model"]),
+        ("CoPrompt", ["TRAINER.COPROMPT.TEXTS", "templates"], []),
+        ("HiCroPL", [], ["texts of a language model"]),
+        ("PromptKD", ["DATASET.UNLABELLED", "True"], ["transductive"]),
+        ("PromptKD", [], []),
+        ("MMRL", [], []),
+    ],
+)
+def test_what_a_method_saw_besides_labels_is_in_its_record(method, words, marks):
+    args = train.parse(["--trainer", method, *words])
+    assert train.record_fields(resolve(args), args)["marks"] == marks
+
+
+def test_the_report_says_what_a_method_saw(tmp_path):
+    fields = {
+        "method": "PromptKD",
+        "dataset": "Caltech101",
+        "protocol": "few_shot",
+        "task": "FS",
+        "shots": 4,
+        "seed": 1,
+    }
+    fields |= {"subsample_classes": "all", "test_classes": "seen", "marks": ["transductive"]}
+    RunRecord(tmp_path / "run", fields).complete({"accuracy": 70.0})
+    (said,) = score(find_runs(tmp_path), [1]).notes
+    assert "PromptKD: transductive" in said and "unlabelled images" in said

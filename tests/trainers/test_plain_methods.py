@@ -48,6 +48,23 @@ CASES = [
         )
         for image, text in ((0, 3), (3, 0))
     ),
+    *(
+        ("HiCroPL", lambda problem: plain.hicropl(problem, ensemble("sixty")[:3]), settings)
+        for settings in (
+            {"N_CTX": 2, "PROMPT_DEPTH": 4, "CROSS_LAYER": 2},
+            {"N_CTX": 5, "PROMPT_DEPTH": 4, "CROSS_LAYER": 1, "LAMBD": 3.0},
+            {"N_CTX": 4, "PROMPT_DEPTH": 2, "CROSS_LAYER": 1, "CTX_INIT": ""},
+            {"N_CTX": 3, "PROMPT_DEPTH": 3, "CROSS_LAYER": 2, "LAMBD": 0.0},
+        )
+    ),
+    *(
+        ("PromptKD", lambda problem: plain.promptkd(with_running(problem)), settings)
+        for settings in (
+            {"N_CTX_VISION": 4, "PROMPT_DEPTH_VISION": 3},
+            {"N_CTX_VISION": 1, "PROMPT_DEPTH_VISION": 6, "TEMPERATURE": 2.5, "KD_WEIGHT": 3.0},
+        )
+    ),
+    *(("TwoStage", plain.two_stage, {"PEFT": peft}) for peft in ("ln", "bitfit")),
     ("TCP", plain.tcp, {"CLASS_TOKENS_LAYER": 1, "TEMPLATE": "X X X X {}."}),
     ("TCP", plain.tcp, {"CLASS_TOKENS_LAYER": 4, "TEMPLATE": "X X X X {}, a type of pet."}),
     ("MMA", plain.mma, {"ADAPTER_START": 1, "ADAPTER_END": 4, "ADAPTER_DIM": 8, "ADAPTER_SCALE": 0.7}),
@@ -62,6 +79,13 @@ CASES = [
     ("MMRLpp", plain.mmrlpp, {"REP_LAYERS": [2, 4], "REP_DIM": 24, "BETA": 0.3, "PROJ_LORA_DIM": 3}),
     ("MMRLpp", plain.mmrlpp, {"REP_LAYERS": [1, 2, 3], "REP_DIM": 24, "BETA": 0.0, "RES_LORA_DIM": 1}),
 ]
+
+
+def with_running(problem: plain.Problem) -> plain.Problem:
+    """With running statistics at their start values."""
+    width = len(problem.p["projection.norm.weight"])
+    problem.s.mean, problem.s.var = (fill(width, dtype=torch.double) for fill in (torch.zeros, torch.ones))
+    return problem
 
 
 def problem_of(workshop, trainer, batch) -> plain.Problem:
@@ -84,6 +108,7 @@ def problem_of(workshop, trainer, batch) -> plain.Problem:
 def test_same_gradients_and_predictions(workshop, monkeypatch, name, equations, settings, images):
     """Three images of four classes, and one of a single class."""
     monkeypatch.setattr(Precision, "hold", lambda self, clip: clip.double())
+    monkeypatch.setattr("trainers.base.class_texts.ensemble", lambda name: ensemble(name)[:3])
     names = NAMES if images > 1 else NAMES[1:2]
     trainer = workshop.build(name, CLIP, names, **settings)
     method = trainer.method.double()
@@ -100,6 +125,7 @@ def test_same_gradients_and_predictions(workshop, monkeypatch, name, equations, 
         wanted = gradients[method.published_name(key)]
         found = torch.zeros_like(wanted) if parameter.grad is None else parameter.grad
         assert (found - wanted).norm() <= 1e-9 * max(wanted.norm(), 1e-6), key
+    method.eval()
     with torch.no_grad():
         predicted = method.logits(problem.images, method.class_features(), torch.tensor(True))
     assert torch.allclose(predicted, logits.detach(), rtol=0, atol=1e-9)

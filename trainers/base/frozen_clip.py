@@ -33,8 +33,26 @@ def shared_weights() -> Iterator[None]:
         _shared = None
 
 
-def share(key: str, load: Callable[[], CLIP]) -> CLIP:
-    """What `load` gives; within `shared_weights` only the first call of a key loads."""
+def hold_newest(key: str, load: Callable[[], CLIP]) -> None:
+    """Load weights for the processes that will be forked from this one, in place of those loaded before."""
+    global _shared
+    if not _shared or key not in _shared:
+        _shared = {}  # before the next are loaded: two may be too large
+        load_once(key, load)
+
+
+def unknown_note(backbone: str, unknown: Sequence[str], count: int) -> str:
+    """Return what to say of names that a CLIP does not know, of `count` class names."""
+    shown = ", ".join(unknown[:5]) + (" ..." if len(unknown) > 5 else "")
+    return (
+        f"{backbone} does not know {len(unknown)} of the {count} class names and cannot tell them apart: {shown}. Name "
+        f"them by common words in the singular (classnames.txt, --classes), or take a CLIP that knows more, such as "
+        f"--backbone ViT-B/16"
+    )
+
+
+def load_once(key: str, load: Callable[[], CLIP]) -> CLIP:
+    """Return the result of `load`; within `shared_weights` only the first call of a key loads."""
     if _shared is None:
         return load()
     if key not in _shared:
@@ -58,6 +76,13 @@ class FrozenCLIP:
         self.visual: VisionTransformer | ModifiedResNet = model.visual
         self.text = PrefixTextEncoder(model)
         self.embed_dim = model.text_projection.shape[1]
+        self._beside: dict[str, FrozenCLIP] = {}
+
+    def beside(self, key: str, load: Callable[[], CLIP]) -> FrozenCLIP:
+        """Return another frozen CLIP, such as a teacher; loaded once for all methods that are built on this one."""
+        if key not in self._beside:
+            self._beside[key] = FrozenCLIP(load_once(key, load), self.device)
+        return self._beside[key]
 
     @cached_property
     def logit_scale(self) -> float:
@@ -92,6 +117,15 @@ class FrozenCLIP:
             found.update(weights.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
         return found.hexdigest()
 
+    def unknown_names(self, classnames: Sequence[str]) -> list[str]:
+        """Return the names of whose words this CLIP has no embedding: a small one holds such names for the same."""
+        known = self.model.token_embedding.weight.any(dim=1)
+        if known.all():
+            return []
+        ids = tokenize([name.replace("_", " ") for name in classnames], self.model.context_length, truncate=True)
+        rows = [row[1 : row.argmax()].to(known.device) for row in ids]  # between the start and the end token
+        return [name for name, row in zip(classnames, rows, strict=True) if not known[row].any()]
+
     def prompts(self, classnames: Sequence[str], template: str, spaces: bool = True) -> PromptBatch:
         """Tokenised class prompts; with `spaces`, underscores in names become spaces."""
         texts = [template.format(name.replace("_", " ") if spaces else name) for name in classnames]
@@ -99,7 +133,7 @@ class FrozenCLIP:
 
     @torch.no_grad()
     def prompt_features(self, classnames: Sequence[str], template: str) -> Tensor:
-        """Text features (C, E) of the class prompts, not normalised."""
+        """Return text features (C, E) of the class prompts, not normalised."""
         return self.text.encode(self.prompts(classnames, template))
 
     @torch.no_grad()

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
+from yacs.config import CfgNode
+
 from dassl.config import ConfigBuilder
-from dassl.engine import TrainerBase
+from dassl.engine import TRAINER_REGISTRY, TrainerBase
+from trainers.base.build import method_settings
 
 
 def prediction_rule(trainer: TrainerBase, builder: ConfigBuilder) -> tuple[str, str]:
-    """Return by which rule the classes were predicted, trained or transferred, and what decided it."""
-    reason = getattr(trainer, "role_reason", "") or builder.origins.get("TEST.ROLE", "the method has one rule only")
-    return getattr(trainer, "role", builder.cfg.TEST.ROLE), reason
+    """Return by which rule the classes were predicted, as seen or unseen, and what decided it."""
+    reason = getattr(trainer, "test_classes_reason", "") or builder.origins.get(
+        "TEST.CLASSES", "the method has one rule only"
+    )
+    return getattr(trainer, "test_classes", builder.cfg.TEST.CLASSES), reason
+
+
+def marks_of(cfg: CfgNode) -> list[str]:
+    """Return how reports mark the run's method for what it learns from (`Method.marks`); empty of a plugin."""
+    trainer = TRAINER_REGISTRY.get(cfg.TRAINER.NAME)
+    kind, node = getattr(trainer, "method_class", None), getattr(trainer, "settings_node", "")
+    return [] if kind is None else list(kind.marks(method_settings(cfg, node), cfg.DATASET))
 
 
 def metrics_of(trainer: TrainerBase) -> dict[str, float]:

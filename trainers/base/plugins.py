@@ -34,7 +34,7 @@ Extend = Callable[[CfgNode], Any]
 
 
 class Plugins:
-    """What was loaded in this process.
+    """Plugins that were loaded in this process.
 
     Attributes:
         extends: by name of a plugin's module or package, the function that declares its settings.
@@ -96,19 +96,13 @@ class Plugins:
             self._keep_extend(sys.modules[name])
             return
         before = set(sys.modules)
-        with ExitStack() as replacing:
-            kept = [replacing.enter_context(registry.replacing()) for registry in REGISTRIES]
-            try:
-                module = importlib.import_module(name)
-            except (Exception, SystemExit) as error:  # whatever a file of others does, it is one plugin's matter
-                for restore in kept:
-                    restore()
-                for lost in set(sys.modules) - before:
-                    if lost.startswith(PREFIX):
-                        del sys.modules[lost]
-                self.broken.append((file, f"{type(error).__name__}: {error}"))
-                return
-        self._keep_extend(module)
+        if error := import_whole(name, replace=True):
+            for lost in set(sys.modules) - before:
+                if lost.startswith(PREFIX):
+                    del sys.modules[lost]
+            self.broken.append((file, error))
+        else:
+            self._keep_extend(sys.modules[name])
 
     def _keep_extend(self, module: ModuleType) -> None:
         if callable(extend := getattr(module, "extend_cfg", None)):
@@ -116,6 +110,25 @@ class Plugins:
 
 
 PLUGINS = Plugins()
+
+
+def import_whole(name: str, replace: bool = False) -> str:
+    """Import a module that registers what it defines; one that fails leaves nothing registered.
+
+    Args:
+        replace: whether it may take names that are registered.
+
+    Returns:
+        The error; empty if there was none. Whatever a file of others does, it is this file's matter.
+    """
+    try:
+        with ExitStack() as registries:
+            for registry in REGISTRIES:
+                registries.enter_context(registry.whole(replace))
+            importlib.import_module(name)
+    except (Exception, SystemExit) as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 def is_plugin(trainer: type) -> bool:

@@ -23,7 +23,7 @@ from torch.overrides import TorchFunctionMode
 from trainers.base.method import Losses, Method, Term
 from trainers.steps.cuda_graph import Compute, CudaRecording, GraphedLosses, Recording
 from trainers.steps.lockstep import wait
-from trainers.steps.plain import Learner
+from trainers.steps.plain import Learner, PlainStep
 
 
 class LossRequest(NamedTuple):
@@ -42,17 +42,22 @@ class BackwardRequest(NamedTuple):
 
 
 class WaitingStep:
-    """The steps of a run that is one of several: it waits until all have asked."""
+    """The steps of a run that is one of several: it waits until all have asked.
+
+    A method that draws random numbers computes its losses by itself: only then they come from the run's own generators.
+    """
 
     def losses(self, trainer: Learner, images: Tensor, labels: Tensor) -> Losses:
+        if trainer.method.draws:
+            return PlainStep().losses(trainer, images, labels)
         return wait(LossRequest(trainer, images, labels))
 
     def backward(self, trainer: Learner, losses: Losses) -> None:
         wait(BackwardRequest(trainer, losses))
 
 
-class OnePass:
-    """What `in_lockstep` gives runs that wait for their losses and gradients.
+class JointPass:
+    """Answers for runs that wait for their losses and gradients, computed together (`in_lockstep`).
 
     Args:
         record: what makes a recording of a step on a GPU, where each group of runs is recorded as one graph.
@@ -63,7 +68,7 @@ class OnePass:
         self.groups: dict[tuple[int, ...], JointRuns] = {}  # by the runs' numbers
 
     def __call__(self, requests: Sequence[LossRequest | BackwardRequest]) -> dict[int, Losses | None]:
-        """What some of the waiting runs asked for, by place in `requests`; the others wait for another round.
+        """Return answers to some of the waiting runs, by place in `requests`; the others wait for another round.
 
         Gradients first: a run whose step was left out may be a step ahead, and is caught up with.
         """
@@ -94,11 +99,10 @@ class OnePass:
 def alike(request: LossRequest) -> Hashable:
     """Requests with equal keys are computed together: the same computation on numbers of the same shapes.
 
-    A method that keeps something of its training images, draws random numbers or combines gradients itself is computed
-    alone.
+    A method that keeps something of its training images or combines gradients itself is computed alone.
     """
     trainer, method = request.trainer, request.trainer.method
-    if method.draws or next(method.buffers(), None) is not None or type(method).backward is not Method.backward:
+    if next(method.buffers(), None) is not None or type(method).backward is not Method.backward:
         return id(trainer)
     shapes = tuple((name, tuple(p.shape)) for name, p in method.named_parameters())
     fixed = tuple((key, str(value)) for key, value in method.settings.items() if type(value) is not float)
@@ -127,7 +131,7 @@ class JointRuns:
             self.graphed = GraphedLosses(trainers, self.plain_losses, partial(set_gradients, trainers), record)
 
     def losses(self, images: Tensor, labels: Tensor) -> list[Losses]:
-        """Of each run, from the images (R, B, 3, S, S) and labels (R, B) of all."""
+        """Return the losses of each run, from the images (R, B, 3, S, S) and labels (R, B) of all."""
         found = self.graphed(images, labels) if self.graphed else None
         return self.plain_losses(images, labels) if found is None else found
 
@@ -162,9 +166,15 @@ class AttentionInOneBatch(TorchFunctionMode):
     """
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
-        if function is F.scaled_dot_product_attention:
-            return _Attention.apply(*args, (kwargs or {}).get("is_causal", False))
-        return function(*args, **(kwargs or {}))
+        plain = _without_mask(*args, **(kwargs or {})) if function is F.scaled_dot_product_attention else None
+        return function(*args, **(kwargs or {})) if plain is None else _Attention.apply(*plain)
+
+
+def _without_mask(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, dropout: float = 0.0, is_causal: bool = False, **more
+) -> tuple[Tensor, Tensor, Tensor, bool] | None:
+    """Return what `_Attention` takes; None of an attention with a mask, dropout or anything else."""
+    return (q, k, v, is_causal) if mask is None and not dropout and not any(more.values()) else None
 
 
 class _Attention(torch.autograd.Function):
@@ -206,12 +216,20 @@ class LossesOf(nn.Module):
         return values, weights, losses.logits
 
 
+class Values(dict):
+    """Settings to read, by attribute or by key; unlike a yacs node it may hold tensors."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in self:
+            raise AttributeError(name)
+        return self[name]
+
+
 @contextmanager
 def changed(method: Method, settings: dict[str, Any]) -> Iterator[None]:
     """The method under other values of some settings."""
     own = method.settings
-    method.settings = own.clone()
-    dict.update(method.settings, settings)  # the node itself takes no tensors
+    method.settings = Values({**own, **settings})
     try:
         yield
     finally:

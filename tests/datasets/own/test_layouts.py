@@ -94,6 +94,10 @@ def test_words_that_are_no_parts():
         ({"train/cat": 2, "train/dog": 2, "Train/cat": 1, "Train/dog": 1}, "both mean the part"),
         ({"amazon/cat": 2, "amazon/dog": 2, "dslr/cat": 1, "dslr/dog": 1}, "--root {root}/amazon"),
         ({"set1/train/a": 1, "set1/test/a": 1, "set2/train/a": 1, "set2/test/a": 1}, "several datasets"),
+        ({"base/cat": 2, "base/dog": 2, "novel/owl": 1, "novel/elk": 1}, "DATASET.ALLOW nested"),
+        ({"cat": 2, "dogs/poodle": 2, "dogs/boxer": 1}, "--root {root}/dogs"),
+        ({"train/dog/a": 1, "train/dog/b": 1, "train/cat": 1, "test/dog": 1, "test/cat": 1}, "train/dog"),
+        ({"train/cat": 2, "train/dog": 2, "query/cat": 1, "gallery/dog": 1}, "gallery, query"),
         ({"train/cat": 2, "train/dog": 2, "test/cat": 1, "test/dog": 1, "test/owl": 1}, "owl"),
         ({"train/cat": 2, "train/dog": 2, "train/owl": 1, "test/cat": 1, "test/dog": 1}, "owl"),
         ({"train/cat": 2, "train/dog": 2, "test/Cat": 1, "test/dog": 1}, "Cat"),
@@ -110,6 +114,8 @@ def test_switches_allow_what_is_meant(tmp_path):
     fill(tmp_path / "train", cat=2, dog=2, owl=2)
     fill(tmp_path / "test", cat=1, dog=1, elk=1)
     assert counts(tmp_path, allow=["partial"]) == (["cat", "dog", "owl"], {"train": 6, "test": 2})
+    fill(tmp_path / "train" / "cat", house=1, wild=1)
+    assert counts(tmp_path, allow=["partial", "nested"])[1] == {"train": 8, "test": 2}
     with pytest.raises(OwnDataError, match="partial"):
         read_table(tmp_path, ["partially"])
 
@@ -148,6 +154,23 @@ def test_a_class_of_files_that_are_not_read_does_not_vanish(ending, tmp_path, wr
     if ending == ".heic" and pytest.importorskip("safeio.images").is_image_name("x.heic"):
         pytest.skip("HEIC is read here")
     assert "'owl' would vanish" in refused(tmp_path)
+
+
+def test_a_class_of_images_without_an_ending_does_not_vanish(tmp_path):
+    fill(tmp_path, cat=2, dog=2)
+    for file in (tmp_path / "dog").iterdir():
+        file.rename(file.with_suffix(""))
+    assert "only files ending in (none): the class 'dog' would vanish" in refused(tmp_path)
+
+
+def test_folders_and_a_list_that_contradict_one_another(tmp_path, write):
+    fill(tmp_path, images=4, masks=4)
+    text = "path,label\n" + "".join(f"images/{n}.png,{'ab'[n % 2]}\n" for n in range(4))
+    write("labels.csv", text)
+    assert "'images' by its folder and 'b' by the list" in refused(tmp_path)
+    assert list(read_table(tmp_path / "labels.csv").names) == ["a", "b"]
+    write("labels.csv", text.replace(",a", ",1").replace(",b", ",1"))  # the folders' classes under other names
+    assert list(read_table(tmp_path).names) == ["images", "masks"]
 
 
 def test_hidden_and_left_over_folders_do_not_exist(tmp_path, write):

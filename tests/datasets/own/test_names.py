@@ -56,6 +56,8 @@ def test_a_file_of_names(folders, text, expected, tmp_path, write):
         ("axolotl\tx\n", "no line for 1 classes: bat"),
         ("axolotl red newt\nbat fruit bat\n", "two ways"),
         ("_\nbat\n", "line 1"),
+        ("axolotl,red newt\nbat,fruit bat\n", "begins with a folder and ','"),
+        ("bat: fruit bat\naxolotl: red newt\n", "begins with a folder and ':'"),
     ],
 )
 def test_a_list_in_doubt_is_refused_with_its_lines(text, told, tmp_path, write):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -160,6 +162,30 @@ def test_one_broken_plugin_is_reported_and_leaves_all_else_alone(run, tmp_path, 
     told = capsys.readouterr().err
     assert all(f"{name}.py is left out, all else works" in told for name in ("bad", "worse", "syntax"))
     assert "a_package_that_is_not_here" in told and TRAINER_REGISTRY.get("CoOp") is ours
+
+
+def test_a_broken_file_in_trainers_is_reported_once_and_leaves_all_else_alone(tmp_path):
+    """In a copy of the project: files of others that fail, exit, and take a name that we have."""
+    project = Path(train.__file__).parent
+    shutil.copytree(project / "trainers", tmp_path / "trainers", ignore=shutil.ignore_patterns("__pycache__"))
+    for path in project.iterdir():
+        if path.name != "trainers" and (path.suffix == ".py" or path.is_dir()) and path.name[0] != ".":
+            (tmp_path / path.name).symlink_to(path)
+    whole = {name: HEAD + TRAINER.format(name=name, check="pass") for name in ("CoOp", "Good", "Half")}
+    write(tmp_path / "trainers", their_half=whole["Half"] + "import a_package_that_is_not_here\n")
+    write(tmp_path / "trainers", their_exit="raise SystemExit('--gpu is missing')\n", their_syntax="def\n")
+    write(tmp_path / "trainers", their_coop=whole["CoOp"], their_good=whole["Good"])
+    shown = "from trainers.base.plugins import TRAINER_REGISTRY as R; print(*(R.get(n) for n in R.registered_names()))"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import trainers; {shown}"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    reports = [line.partition(" is left out, all else works: ")[::2] for line in done.stderr.splitlines()]
+    names = ("coop", "exit", "half", "syntax")
+    assert [file for file, error in reports if error] == [f"trainers/their_{name}.py" for name in names]
+    assert all(word in done.stderr for word in ("trainers.coop", "--gpu is missing", "a_package_that_is_not_here"))
+    assert ".Half'" not in done.stdout and "their_coop" not in done.stdout
+    assert all(name in done.stdout for name in ("trainers.coop.CoOp", "trainers.mmrl.MMRL", "their_good.Good"))
 
 
 @pytest.mark.parametrize("path", ["nowhere", "empty"])

@@ -1,0 +1,127 @@
+"""A whole table of results, and where its time goes: sweep.py as a user calls it, on images without content.
+
+    python benchmarks/table.py --method MMRL --protocol base2new --scale 0.02
+
+The benchmarks of a protocol are laid out as JPEGs of their usual sizes, with their numbers of classes, of training and
+of test images; the backbone has random weights. `--scale` takes that share of the classes and the images, and of the
+shots, at least one; settings (KEY=VALUE) reach every run. Class names are the benchmarks' own but for Food101,
+FGVCAircraft and SUN397, which get ImageNet's.
+
+Printed are, for each run and summed, seconds by the clock and of the processor in each phase (`dassl.utils.phases`),
+and what lies between the runs: the sweep itself, and the ends of processes. On a GPU recording graphs is among the
+steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import torch
+from tabulate import tabulate
+
+from benchmarks._command import add_method, command, device, run
+from benchmarks._synthetic_benchmarks import benchmark, make
+from benchmarks._trainers import random_weights
+from dassl.engine import TRAINER_REGISTRY
+from dassl.utils.phases import PHASES
+from runs.protocol import CONFIGS, load_protocol
+from runs.record import COMPLETE, load_record
+from safeio.errors import UserError
+
+PROTOCOLS = ("base2new", "cross_dataset", "few_shot")
+"""Those that need the eleven benchmarks only."""
+
+
+def share(text: str) -> float:
+    """The type of `--scale`."""
+    if not 0 < (value := float(text)) <= 1:
+        raise argparse.ArgumentTypeError("a share is above 0 and at most 1")
+    return value
+
+
+def settings(args: argparse.Namespace, weights: Path) -> list[str]:
+    """Return the words KEY=VALUE for all runs."""
+    given = {"MODEL.BACKBONE.NAME": str(weights)}
+    node = getattr(TRAINER_REGISTRY.get(args.method), "settings_node", "")
+    if node and args.device == "cpu":
+        given[f"TRAINER.{node}.PREC"] = "fp32"
+    if args.device == "cpu" and torch.cuda.is_available():
+        given["USE_CUDA"] = "False"
+    own = dict(word.split("=", 1) for word in args.options)
+    return [f"{key}={value}" for key, value in {**given, **own}.items()]
+
+
+def measure(args: argparse.Namespace) -> dict:
+    """Make the data, run the sweep, print the table of its runs, return the sums."""
+    shots = max(1, round(args.shots * args.scale))
+    names = args.datasets or load_protocol(args.protocol)["datasets"]
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        for name in dict.fromkeys([*names, *(["imagenet"] if args.protocol == "cross_dataset" else [])]):
+            make(folder / "data", benchmark(name).scaled(args.scale, shots))
+        weights = random_weights(args.backbone, folder)
+        words = [args.protocol, "--methods", args.method, "--datasets", *names, "--shots", shots, "--workers"]
+        words += [args.workers, "--root", folder / "data", "--output", folder / "out"]
+        words += ["--seeds", *args.seeds, *settings(args, weights)]
+        environment = os.environ | {"CROP_CACHE": str(folder / "crops")}
+        before, began = processor_seconds(), time.perf_counter()
+        call = [sys.executable, CONFIGS.parent / "sweep.py", *words]
+        done = subprocess.run([str(word) for word in call], env=environment, capture_output=True, text=True)
+        clock, processor = time.perf_counter() - began, processor_seconds() - before
+        records = {path.parent: load_record(path) for path in sorted((folder / "out").rglob("run.json"))}
+        if done.returncode or not records:
+            said = [(path / "console.txt").read_text() for path, r in records.items() if r["status"] != COMPLETE]
+            raise UserError(f"sweep.py ended with status {done.returncode}: {done.stderr}\n{''.join(said[:1])}")
+        runs = {str(path.relative_to(folder / "out")): record for path, record in records.items()}
+    return summed(runs, clock, processor)
+
+
+def summed(runs: dict[str, dict], clock: float, processor: float) -> dict:
+    """Print a row of processor seconds for each run; return clock and processor seconds of each phase, and shares."""
+    rows = [
+        {"run": f"{r['stage']} {r['dataset']} {r['seed']}"} | {p: r["phases"].get(p, [0, 0])[1] for p in PHASES}
+        for r in runs.values()
+    ]
+    print("Processor seconds of each run:")
+    print(tabulate(rows, headers="keys", floatfmt=".2f"))
+    found: dict[str, object] = {"runs": len(runs)}
+    sums = {p: [sum(r["phases"].get(p, [0, 0])[i] for r in runs.values()) for i in (0, 1)] for p in PHASES}
+    sums["between runs"] = [clock - sum(c for c, _ in sums.values()), processor - sum(s for _, s in sums.values())]
+    sums["all"] = [clock, processor]
+    rows = [[phase, *seconds, 100 * seconds[1] / processor] for phase, seconds in sums.items()]
+    print(tabulate(rows, headers=["phase", "clock, s", "processor, s", "share, %"], floatfmt=".2f"))
+    return found | {f"{phase} s": seconds[1] for phase, seconds in sums.items()}
+
+
+def processor_seconds() -> float:
+    """Return what the processes that this one has started and that have ended took, with theirs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def main() -> int:
+    """Do what the command line asks for; returns the exit status."""
+    parser = command(__doc__)
+    add_method(parser, classes=False)
+    parser.add_argument("--protocol", default="base2new", choices=PROTOCOLS)
+    parser.add_argument("--scale", type=share, default=1.0, help="share of classes, images and shots")
+    parser.add_argument("--device", type=device, default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--datasets", nargs="+", help="instead of all of the protocol")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--shots", type=int, default=16)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("options", nargs="*", help="KEY=VALUE settings of all runs")
+    return run(parser, measure)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

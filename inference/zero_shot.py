@@ -1,0 +1,65 @@
+"""CLIP as it is: class names alone make the classifier, nothing is trained and no run is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from dassl.config import ConfigError
+from dassl.engine import TRAINER_REGISTRY
+from inference.classes import check_classes
+from inference.predictor import Predictor
+from inference.run_folder import TrainedRun
+from runs.protocol import CONFIGS, config_for, protocols_of
+from runs.record import COMPLETE
+from runs.train_arguments import parse_words
+from safeio.errors import UserError
+from trainers.base.build import build_clip
+from trainers.base.precision import Precision
+from trainers.base.settings import resolve
+
+METHOD = "ZeroshotCLIP"
+EMBEDDED = "photo-ViT-8"
+"""The CLIP of photographs inside the package: the one where none is named, because it needs no download."""
+
+
+class ZeroShotError(UserError, ValueError):
+    """A CLIP that does not exist, or a template without a place for the class name."""
+
+
+def zero_shot_model(
+    names: Sequence[str], backbone: str | None = None, device: str | None = None, template: str = "a photo of a {}."
+) -> Predictor:
+    """Return CLIP as it is, for these classes; nothing is trained.
+
+    Args:
+        names: of the classes.
+        backbone: a CLIP by name or the path of its weights. By default photo-ViT-8, which is inside the package and
+            knows little of the world; ViT-B/16, whose weights are fetched once, knows far more.
+        device: cpu or cuda; a GPU if there is one by default.
+        template: the prompt, with {} for the class name.
+
+    Raises:
+        UserError: names that cannot be used, no such CLIP, or a template without {}.
+    """
+    backbone = backbone or EMBEDDED
+    if "{}" not in template:
+        raise ZeroShotError(f"The template {template!r} has no {{}}, which stands for the class name")
+    classes = check_classes(names)
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    file = config_for(backbone) or protocols_of(METHOD)["few_shot"]["cfg"]["default"]
+    words = ["--trainer", METHOD, "--config-file", str(CONFIGS / f"trainers/{METHOD}/{file}.yaml")]
+    _, args = parse_words([*words, "--backbone", backbone, "DATASET.TEMPLATE", template])
+    args.record = None
+    try:
+        builder = resolve(args)
+    except (ConfigError, KeyError) as error:
+        raise ZeroShotError(error.args[0]) from error
+    record = {
+        "method": METHOD, "config": builder.plain(), "status": COMPLETE, "metrics": {}, "classes": list(classes),
+    }  # fmt: skip
+    run = TrainedRun(Path(), record, builder.cfg, TRAINER_REGISTRY.get(METHOD), classes, None, {}, {})
+    precision = Precision("fp32", place)
+    return Predictor(run, None, build_clip(builder.cfg, precision, place), precision)

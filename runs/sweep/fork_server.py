@@ -1,0 +1,140 @@
+"""Start runs without their start: `python -m runs.sweep.fork_server SOCKET` imports once what every run imports.
+
+Each run is then a fork of this process: a process of its own, with its own memory, random generators, settings and
+plugins. Nothing of a run reaches another, a crash costs one run, and a signal reaches one run, all as if Python had
+been started for it, but for the seconds which that takes. What is read and never changed, modules and a backbone's
+weights, the runs share, at the same time and one after the other.
+
+This process computes nothing: OpenMP's threads do not outlive a fork. `runs.sweep.warm` is its other side.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import random
+import runpy
+import select
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from threading import Thread
+from typing import Any
+
+from runs.sweep.exit_with_parent import end_with_parent
+from runs.sweep.process import PACKAGE, TRAIN, open_console
+
+Job = dict[str, Any]
+"""A run that is asked for: `id`; `command`, behind `python`; `folder` of the run; `env`, variables; `cwd`; `hold`,
+whether its weights are to be read here, ahead, which is of no use where it takes them to a GPU."""
+
+
+class Server:
+    """Forks a run for each job that comes, and answers with its exit status."""
+
+    def __init__(self, channel: socket.socket):
+        self.channel, self.pid = channel, os.getpid()
+        self.received = b""
+        self.running: dict[int, int] = {}  # process id -> id of the job
+        self.woken, self._wake = os.pipe()
+        for end in (self.woken, self._wake):
+            os.set_blocking(end, False)
+        signal.signal(signal.SIGCHLD, lambda signum, frame: None)
+        signal.set_wakeup_fd(self._wake)
+
+    def serve(self) -> Job | None:
+        """Return a job in the process that is to do it; None in this one, once the driver has gone."""
+        while True:
+            ready, _, _ = select.select([self.channel, self.woken], [], [])
+            if self.woken in ready:
+                os.read(self.woken, 4096)
+                self.answer()
+            if self.channel in ready:
+                more = self.channel.recv(2**16)
+                if not more:
+                    return None
+                *messages, self.received = (self.received + more).split(b"\n")
+                for asked in map(json.loads, messages):
+                    if "stop" in asked:
+                        self.stop(asked["stop"])
+                    elif self.fork(asked) == 0:
+                        return asked
+
+    def fork(self, job: Job) -> int:
+        """Make ready what the job shares with others, then fork; returns the process id, 0 in the fork."""
+        if tuple(job["command"][: len(TRAIN)]) == TRAIN:
+            prepare(job["command"][len(TRAIN) :], job["hold"])
+        gc.freeze()  # what is here now is not looked through, and thereby copied, in every run
+        pid = os.fork()
+        if pid:
+            self.running[pid] = job["id"]
+        else:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            self.channel.close()
+        return pid
+
+    def answer(self) -> None:
+        """Say of the runs that have ended how they did."""
+        for pid in list(self.running):
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                message = {"id": self.running.pop(pid), "status": os.waitstatus_to_exitcode(status)}
+                self.channel.sendall(f"{json.dumps(message)}\n".encode())
+
+    def stop(self, job: int) -> None:
+        """Ask a run to save and end, if it has not ended."""
+        for pid, running in self.running.items():
+            if running == job:
+                os.kill(pid, signal.SIGTERM)
+
+
+def prepare(words: Sequence[str], hold: bool) -> None:
+    """Import train.py and read the weights of the run that these words ask for; what is wrong with them it will say."""
+    try:
+        train = importlib.import_module(f"{PACKAGE}train")
+    except Exception:
+        return
+    if hold:  # in a thread of its own: OpenMP's threads end with the one that they worked for
+        reading = Thread(target=train.hold_weights, args=[words])
+        reading.start()
+        reading.join()
+
+
+def run(job: Job, parent: int) -> None:
+    """Be the process that a job asks for; ends as Python ends behind a script.
+
+    Args:
+        parent: the server; the run saves and ends when it is gone.
+    """
+    os.setsid()
+    with open_console(job["folder"]) as console:
+        for descriptor in (1, 2):
+            os.dup2(console.fileno(), descriptor)
+    end_with_parent(parent)
+    os.environ.update(job["env"])
+    os.chdir(job["cwd"])
+    random.seed()  # a run without a seed draws what no other draws
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed()
+    first, *words = job["command"]
+    if first == "-m":
+        sys.argv = words
+        runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = job["command"]
+        runpy.run_path(first, run_name="__main__")
+
+
+def main() -> None:
+    """Serve until the driver has gone; in a fork, do its job."""
+    server = Server(socket.socket(fileno=int(sys.argv[1])))
+    if job := server.serve():
+        run(job, server.pid)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,225 @@
+"""PromptKD: Unsupervised Prompt Distillation for Vision-Language Models (Li et al., CVPR 2024).
+
+A student learns to give the logits of a larger teacher on images without labels, of all classes that will be asked for.
+It learns prompts of its image encoder and a projection into the teacher's space, where it shares the teacher's text
+features; its own text encoder is not used. The teacher is a CLIP as it is (TEACHER), or one with what a run of any
+method that scores by cosines learned from labels (TEACHER_RUN); published is PromptSRC on a ViT-L/14.
+
+Unlabelled images are those that the dataset gives where DATASET.UNLABELLED is set: the whole training part, of all
+classes, those to come included, which makes the method transductive. Without, they are the run's training images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from yacs.config import CfgNode
+
+from clip.weights import load
+from dassl.config import ConfigError
+from dassl.config.validators import above, at_least, between, or_auto
+from dassl.engine import TRAINER_REGISTRY
+from dassl.utils.checkpoint import find_checkpoint, load_checkpoint, load_parameters
+from safeio.read_back import read_json
+from trainers.base.build import build_method, method_settings
+from trainers.base.cosine import CosineMethod
+from trainers.base.deep_prompts import AUTO
+from trainers.base.frozen_clip import FrozenCLIP
+from trainers.base.method import TRANSDUCTIVE, Losses, Task, Term
+from trainers.base.precision import Precision
+from trainers.base.setting import Setting, precision
+from trainers.base.settings import declared
+from trainers.vpt import VPT, VPTMethod
+from trainers.zeroshot import ZeroshotMethod
+
+
+class Projection(nn.Module):
+    """From the student's space to the teacher's: U relu(norm(V z)), norm over the batch, (B, E) -> (B, E')."""
+
+    def __init__(self, width: int, out: int):
+        super().__init__()
+        self.down, self.up = nn.Linear(width, out, bias=False), nn.Linear(out, out)
+        self.norm = nn.BatchNorm1d(out)  # has a shift of its own: one before it would change nothing
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = self.down(z.to(self.down.weight.dtype)).to(self.norm.weight.dtype)
+        if len(x) > 1 or not self.training:
+            x = self.norm(x)
+        else:  # a single row has no deviation: the running one
+            norm = self.norm
+            x = F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
+        return self.up(x.relu())
+
+
+class Teacher:
+    """A frozen CLIP with a method's features of images and classes; not a module, so that nothing of it is owned.
+
+    Args:
+        clip: the CLIP; build: class names -> the method for them on it, with what it learned.
+    """
+
+    def __init__(self, clip: FrozenCLIP, build: Callable[[Sequence[str]], CosineMethod]):
+        self.clip, self.build = clip, build
+
+    def of_classes(self, names: Sequence[str]) -> CosineMethod:
+        """Return the method for some classes."""
+        return self.build(names).requires_grad_(False).eval()
+
+
+def zero_shot_teacher(settings: CfgNode, student: FrozenCLIP, task: Task) -> Teacher:
+    """Return the CLIP that TEACHER names, the student's own where it is empty, with the task's template."""
+    clip = another_clip(student, settings.TEACHER, settings.PREC) if settings.TEACHER else student
+    return Teacher(clip, lambda names: ZeroshotMethod(CfgNode(), clip, replace(task, classnames=tuple(names))))
+
+
+def trained_teacher(settings: CfgNode, student: FrozenCLIP) -> Teacher:
+    """Return what the run in TEACHER_RUN learned, on its backbone.
+
+    Raises:
+        dassl.config.ConfigError: it is of a method that cannot teach.
+        safeio.errors.UserError: there is no such run, or it cannot be read.
+    """
+    key, folder = "TRAINER.PROMPTKD.TEACHER_RUN", Path(settings.TEACHER_RUN).expanduser()
+    record = read_json(folder / "run.json", {"method": str, "config": dict}, f"{key} must be a finished run's folder.")
+    trainer = TRAINER_REGISTRY.get(record["method"])
+    builder = declared()
+    builder.merge_dict(record["config"], str(folder))
+    cfg, kind, node = builder.cfg, getattr(trainer, "method_class", CosineMethod), getattr(trainer, "settings_node", "")
+    if not issubclass(kind, CosineMethod) or kind.tied_to_classes(method_settings(cfg, node)) or not kind.transfers:
+        raise ConfigError(
+            f"{key}: {folder} is a run of {record['method']}, which does not score classes that it was not trained on "
+            f"by cosines of features: take one of CoOp, MaPLe, PromptSRC or another that does"
+        )
+    state = load_checkpoint(source := find_checkpoint(folder / trainer.checkpoint_folder, None))["state_dict"]
+    clip = another_clip(student, cfg.MODEL.BACKBONE.NAME, settings.PREC)
+
+    def build(names: Sequence[str]) -> CosineMethod:
+        method = build_method(cfg, kind, node, clip, Precision(settings.PREC, clip.device), names)
+        load_parameters(method, state, str(source))
+        return method
+
+    return Teacher(clip, build)
+
+
+def another_clip(student: FrozenCLIP, name: str, precision: str) -> FrozenCLIP:
+    """Return a further CLIP on the student's device, which must see the same images.
+
+    Raises:
+        dassl.config.ConfigError: it takes images of another size, or normalised otherwise.
+    """
+    held = Precision(precision, student.device)
+    found = student.beside(f"{name} at its own size in {precision}", lambda: held.hold(load(name)[0]))
+    sides = [clip.visual.input_resolution for clip in (found, student)]
+    looks = [(clip.model.architecture.mean, clip.model.architecture.std) for clip in (found, student)]
+    if sides[0] != sides[1] or (looks[0] != looks[1] and (None, None) not in looks):
+        raise ConfigError(
+            f"The teacher {name} takes images of {sides[0]} pixels, normalised with {looks[0]}, the student "
+            f"of {sides[1]}, with {looks[1]}: both see the same images, so choose another TRAINER.PROMPTKD.TEACHER"
+        )
+    return found
+
+
+class PromptKDMethod(VPTMethod):
+    """Image prompts (K, D) as VPT's, and the projection.
+
+    Attributes:
+        domain: names of the classes that are distilled on.
+    """
+
+    @classmethod
+    def marks(cls, settings, data) -> tuple[str, ...]:
+        return (TRANSDUCTIVE,) if data.UNLABELLED else ()
+
+    @classmethod
+    def unread(cls, settings) -> dict[str, str]:
+        return {"TEACHER": "TEACHER_RUN has a backbone of its own"} if settings.TEACHER_RUN else {}
+
+    def prepare_text(self) -> None:
+        settings, clip, task = self.settings, self.clip, self.task
+        learned = settings.TEACHER_RUN
+        self.teacher = trained_teacher(settings, clip) if learned else zero_shot_teacher(settings, clip, task)
+        self.projection = Projection(clip.embed_dim, self.teacher.clip.embed_dim)
+        self.domain = task.classnames
+        self._taught: tuple[tuple[CosineMethod, Tensor], ...] = ()
+
+    @torch.no_grad()
+    def class_output(self) -> Tensor:
+        """The teacher's text features (C, E') of the task's classes."""
+        return self.teacher.of_classes(self.task.classnames).class_features()
+
+    def image_output(self, images: Tensor) -> Tensor:
+        """Image features (B, E') in the teacher's space."""
+        return self.projection(super().image_output(images))
+
+    def similarity(self, image_features: Tensor, class_features: Tensor) -> Tensor:
+        return super().similarity(image_features, class_features.to(image_features.dtype))
+
+    @property
+    def taught(self) -> tuple[CosineMethod, Tensor]:
+        """The teacher for the classes of the domain, and their text features (C', E'); made when first needed."""
+        if not self._taught:
+            with torch.no_grad():
+                method = self.teacher.of_classes(self.domain)
+                self._taught = ((method, method.class_features()),)
+        return self._taught[0]
+
+    @torch.no_grad()
+    def teach(self, images: Tensor) -> Tensor:
+        """Return the teacher's logits (B, C') of the domain's classes, for images (B, 3, S, S)."""
+        method, w = self.taught
+        return method.similarity(method.image_features(images), w)
+
+    def losses(self, images: Tensor, labels: Tensor) -> Losses:
+        """KD_WEIGHT * T^2 * KL(teacher, student) / C', at the temperature T, a mean over images.
+
+        Args:
+            labels: the teacher's logits (B, C'); labels of classes (B,) are not read: the teacher is asked.
+        """
+        t, taught = self.settings.TEMPERATURE, labels if labels.ndim == 2 else self.teach(images)
+        logits = self.similarity(self.image_features(images), self.taught[1])
+        student, teacher = ((z / t).log_softmax(dim=1) for z in (logits, taught.to(logits.dtype)))
+        distance = F.kl_div(student, teacher, reduction="sum", log_target=True) * t**2 / logits.numel()
+        return Losses({"kd": Term(distance, self.settings.KD_WEIGHT)}, logits)
+
+
+@TRAINER_REGISTRY.register()
+class PromptKD(VPT):
+    """Trains on unlabelled images; `acc` in the log is how often the student's first choice is the teacher's."""
+
+    method_class = PromptKDMethod
+    settings_node = "PROMPTKD"
+    graphs = False  # the runs that only prepare a recording would count in the projection's running means
+    defaults = {
+        "N_CTX_VISION": Setting(4, between(0, 76), "prompts in each layer of the image encoder"),
+        "PROMPT_DEPTH_VISION": Setting(AUTO, or_auto(at_least(1)), "layers with prompts; auto: by the depth, 9 of 12"),
+        "TEACHER": Setting("", meaning="backbone of the zero-shot teacher; empty: the student's own"),
+        "TEACHER_RUN": Setting("", meaning="folder of a finished run that teaches, on its own backbone"),
+        "TEMPERATURE": Setting(1.0, above(0), "T, divides both's logits"),
+        "KD_WEIGHT": Setting(1000.0, at_least(0), "weight of the distillation"),
+        "PREC": precision("fp16"),
+    }
+
+    def build_data_loader(self) -> None:
+        super().build_data_loader()
+        if not self.cfg.DATASET.UNLABELLED:
+            return
+        if self.train_loader_u is None:
+            raise ConfigError(
+                f"DATASET.UNLABELLED is True, but {self.cfg.DATASET.NAME} gives no unlabelled images: with False the "
+                f"training images teach, without their labels"
+            )
+        self.train_loader_x = self.train_loader_u
+
+    def build_model(self) -> None:
+        super().build_model()
+        self.method.domain = tuple(getattr(self.dm.dataset, "domain_classnames", ()) or self.method.domain)
+
+    def parse_batch_train(self, batch: dict) -> tuple[Tensor, Tensor]:
+        images = batch["img"].to(self.device)
+        with self.precision.context():
+            return images, self.method.teach(images)
