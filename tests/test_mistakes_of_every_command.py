@@ -172,7 +172,7 @@ COMMANDS_OF_MMRL = [
     Mistake("mmrl train MMRL dtd --device gpu --output TMP/new", 2, ("--device", "cpu or cuda")),
     Mistake("mmrl train MMRL dtd OPTIM.LR --output TMP/new", 2, ("OPTIM.LR",)),
     Mistake("mmrl train MMRL dtd --protocol base2now", 2, ("base2now", "base2new")),
-    Mistake("mmrl train MMRL folder --root TMP/nowhere --cfg photo --output TMP/new", 1, ("TMP/nowhere",)),
+    Mistake("mmrl train MMRL folder --root TMP/nowhere --cfg photo --output TMP/new", 2, ("TMP/nowhere",)),
     Mistake("mmrl train MMRL caltech101_64 --output TMP/file", 2, ("TMP/file",)),
     Mistake("mmrl test", 2, ("METHOD",)),
     Mistake("mmrl test TMP/nowhere", 2, ("TMP/nowhere",)),
