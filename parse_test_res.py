@@ -40,7 +40,7 @@ def run_folders(directory: Path) -> list[Path]:
 
 
 def why_missing(log: Path, keyword: str, test_log: bool) -> str:
-    """What to tell about a run without a result."""
+    """Return the message about a run without a result."""
     if not log.is_file():
         return "there is no such file"
     if not test_log and read_result(log, keyword, AFTER_TEST) is not None:

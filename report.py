@@ -23,10 +23,11 @@ from reports.significance import significance
 from reports.table_types import ALL_COLUMNS, COLUMNS, OWN, Table
 from reports.tables import accuracy_tables, presets_side_by_side
 from runs.command_line import CommandParser, add_seeds
-from runs.names import find_dataset, find_method
+from runs.names import BIBLIOGRAPHY, find_dataset, find_method
 from runs.record import FILE_NAME
 from safeio.atomic import atomic_write_text
 from safeio.entry import command
+from safeio.old_spellings import spellings
 
 FORMATS = ("table", "markdown", "latex", "csv", "html")
 LAYOUTS = {"records": ALL_COLUMNS, "paper": ("accuracy",)}
@@ -52,10 +53,16 @@ def make_parser() -> argparse.ArgumentParser:
         help=f"parts of a cell (paper: accuracy; records: all): {', '.join(COLUMNS)}",
     )
     parser.add_argument(
-        "--cite", action="store_true", help="latex: \\cite the methods, by the keys of configs/names.yaml"
+        "--cite", action="store_true", help="latex: \\cite the methods; --out FILE.tex has FILE.bib beside it"
     )
     parser.add_argument("--cost-by-dataset", action="store_true", help="efficiency by dataset too, not by method alone")
-    parser.add_argument("--out", type=Path, help="file for the result (html: OUTPUT_DIR/report.html; others: printed)")
+    parser.add_argument(
+        *spellings("--output"),
+        dest="out",
+        metavar="FILE",
+        type=Path,
+        help="file for the result (html: OUTPUT_DIR/report.html; others: printed)",
+    )
     parser.add_argument("--figures", type=Path, metavar="DIR", help="draw plots there; markdown shows them")
     parser.add_argument("--significance", action="store_true", help="a table of which differences are more than noise")
     parser.add_argument("--column-width", choices=("single", "double"), help="of figures, in a two-column paper")
@@ -178,11 +185,16 @@ def write(runs: list[Run], args: argparse.Namespace, drawn: Sequence[Path] = ())
     if args.out:
         atomic_write_text(args.out, text)
         print(args.out)
+        if args.format == "latex" and args.cite:
+            atomic_write_text(args.out.with_suffix(".bib"), BIBLIOGRAPHY.read_text(encoding="utf-8"))
+            print(args.out.with_suffix(".bib"))
     else:
         print(text)
     for run in runs:
         if in_no_table(run):
             print(f"in no table (protocol {run.protocol or 'none'}, {run.part} classes): {run.folder}", file=sys.stderr)
+        if run.complete and run.accuracy is None:
+            print(f"left out, its {FILE_NAME} has no accuracy that is a number: {run.folder}", file=sys.stderr)
         if not run.complete:
             print(
                 f"not complete ({run.record['status']}): {run.folder} {run.record.get('failure', '')}", file=sys.stderr

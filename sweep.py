@@ -18,7 +18,7 @@ from typing import Any
 from runs.alike import without_effect
 from runs.command_line import CommandParser, add_backbone, add_output, add_own_name, add_root, add_seeds, settings_apart
 from runs.presets import presets
-from runs.protocol import PlanError, Run, protocols
+from runs.protocol import PlanError, PlannedRun, protocols
 from runs.record import COMPLETE
 from runs.request import already_done
 from runs.sweep.grid import parse_grid
@@ -29,6 +29,7 @@ from runs.sweep.scheduler import MISSING, Drive, Executor, State, state_of
 from runs.sweep.search import OF_THE_ENGINE, parse_ranges, search
 from safeio.entry import command
 from safeio.file_names import own_data_name
+from safeio.old_spellings import spellings
 
 EXAMPLE = "python sweep.py base2new --methods MMRL MMRL++ --datasets caltech101_64 --seeds 1 2 3"
 WRONG = 2
@@ -46,7 +47,9 @@ def make_parser() -> argparse.ArgumentParser:
     what.add_argument("--shots", nargs="+", type=int, default=[], help="instead of the protocol's")
     what.add_argument("--preset", nargs="+", default=["paper"], help=f"one or more of: {', '.join(presets())}")
     what.add_argument("--set", nargs="+", default=[], action="extend", metavar="KEY=VALUE,VALUE", help="values to try")
-    what.add_argument("--only", metavar="I/N", help="the I-th of N parts, each with the runs its tests need")
+    what.add_argument(
+        *spellings("--shard"), metavar="I/N", help="the I-th of N parts, each with the runs its tests need"
+    )
     what.add_argument("--retry-failed", action="store_true", help="run again what failed")
     what.add_argument("--search", type=int, metavar="N", help="search settings in N trials, on validation images")
     what.add_argument(
@@ -111,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def run_search(args: argparse.Namespace, runs: Sequence[Run]) -> int:
+def run_search(args: argparse.Namespace, runs: Sequence[PlannedRun]) -> int:
     """Search the settings of the one run that trains, and print the trials; returns the exit status.
 
     Raises:
@@ -145,13 +148,13 @@ def declared_ranges(method: str) -> dict[str, str]:
     return {**OF_THE_ENGINE, **{key: each for key, each in own.items() if each}}
 
 
-def command_of(run: Run, args: argparse.Namespace) -> list[str]:
-    """What comes behind `python` for one run, in any working folder: a cluster's machine has another."""
+def command_of(run: PlannedRun, args: argparse.Namespace) -> list[str]:
+    """Return the arguments of `python` for one run, valid in any working folder: a cluster's machine has another."""
     root = Path(args.root).expanduser().absolute()
     return [*TRAIN, *run.arguments(args.output.absolute(), str(root), ["--track", *args.track] if args.track else [])]
 
 
-def planned(args: argparse.Namespace) -> list[Run]:
+def planned(args: argparse.Namespace) -> list[PlannedRun]:
     """The runs that the command line asks for.
 
     Raises:
@@ -163,15 +166,15 @@ def planned(args: argparse.Namespace) -> list[Run]:
     runs = expand(request)
     if grid:
         check_values(args, runs)
-    if not args.only:
+    if not args.shard:
         return runs
-    part = re.fullmatch(r"(\d+)/(\d+)", args.only)
+    part = re.fullmatch(r"(\d+)/(\d+)", args.shard)
     if not part or not 1 <= int(part[1]) <= int(part[2]):
-        raise PlanError(f"--only takes I/N with I from 1 to N, such as 1/8; this is {args.only!r}.")
+        raise PlanError(f"--shard takes I/N with I from 1 to N, such as 1/8; this is {args.shard!r}.")
     return part_of(runs, int(part[1]), int(part[2]))
 
 
-def check_values(args: argparse.Namespace, runs: Sequence[Run]) -> None:
+def check_values(args: argparse.Namespace, runs: Sequence[PlannedRun]) -> None:
     """Resolve the settings of one run for each combination of values, so that a typing error costs nothing.
 
     Raises:
@@ -192,7 +195,7 @@ def check_values(args: argparse.Namespace, runs: Sequence[Run]) -> None:
         print(f"warning: {warning}", file=sys.stderr)
 
 
-def ready(args: argparse.Namespace, runs: Sequence[Run]) -> bool:
+def ready(args: argparse.Namespace, runs: Sequence[PlannedRun]) -> bool:
     """Look at the settings, data and weights of all runs that are not complete; say what is wrong, once for each "
     "cause."""
     waiting = [run for run in runs if state_of(args.output / run.folder).status != COMPLETE]
@@ -214,8 +217,8 @@ def ready(args: argparse.Namespace, runs: Sequence[Run]) -> bool:
     return not found
 
 
-def in_vain(run: Run, settings: Any) -> Iterator[str]:
-    """What is swept although the method does not read it, by what the method says of itself."""
+def in_vain(run: PlannedRun, settings: Any) -> Iterator[str]:
+    """Yield the swept settings that the method does not read, by its own declaration."""
     from dassl.engine import TRAINER_REGISTRY
 
     trainer = TRAINER_REGISTRY.get(run.trainer)
@@ -227,7 +230,7 @@ def in_vain(run: Run, settings: Any) -> Iterator[str]:
 
 
 def make_executor(args: argparse.Namespace) -> Executor:
-    """What runs the runs.
+    """Return the executor of the runs.
 
     Raises:
         PlanError: it is not installed, or there is no such cluster.
@@ -241,7 +244,7 @@ def make_executor(args: argparse.Namespace) -> Executor:
     return LocalExecutor(args.workers, args.gpus or (visible_gpus() if args.workers > 1 else ()))
 
 
-def execute(args: argparse.Namespace, runs: Sequence[Run], executor: Executor) -> int:
+def execute(args: argparse.Namespace, runs: Sequence[PlannedRun], executor: Executor) -> int:
     """Run what is not complete and say what is missing; returns the exit status."""
     output = args.output.absolute()
     before = {run.folder: state_of(output / run.folder) for run in runs}
@@ -268,7 +271,7 @@ def execute(args: argparse.Namespace, runs: Sequence[Run], executor: Executor) -
 
 
 def summary(states: Mapping[str, State]) -> str:
-    """How many runs stand where."""
+    """Return the number of runs in each state."""
     counts = Counter(state.status for state in states.values())
     return f"{len(states)} runs: " + ", ".join(f"{count} {status}" for status, count in counts.most_common())
 

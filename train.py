@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -30,7 +31,7 @@ import trainers  # noqa: F401  (registers the methods)
 from dassl.config import ConfigBuilder, ConfigError
 from dassl.data.datasets import DATASET_REGISTRY
 from dassl.engine import TRAINER_REGISTRY, TrainerBase, build_trainer
-from dassl.engine.distributed import joined, started
+from dassl.engine.distributed import naming_lost_processes, process_group, started
 from dassl.engine.stop import Stopped, StopRequest
 from dassl.utils import collect_env_info, set_random_seed, setup_logger
 from dassl.utils.checkpoint import newest_epoch
@@ -38,17 +39,17 @@ from dassl.utils.environment import compute_as, machine, prepare_cpu_memory, set
 from dassl.utils.layers import parameters_sha256
 from dassl.utils.logger import Labelled
 from dassl.utils.phases import phase
-from datasets.base.metadata import read_sources
+from datasets.base.metadata import lists_of, read_sources
 from datasets.base.splits import dataset_folder, existing_folder
 from datasets.own.read import existing
 from runs.protocol import PlanError, published_options
-from runs.record import RunRecord, set_aside_log
+from runs.record import RunRecord, close_abandoned, set_aside_log
 from runs.repeat import OUTCOME, SURROUNDINGS, RecordError, code_version, read_to_repeat, say_differences
 from runs.request import check_same_data, data_of
 from runs.sources import in_words, unverified
 from runs.sweep.exit_with_parent import end_with_parent
 from runs.sweep.grid import apart, parse_grid
-from safeio.entry import command
+from safeio.entry import WRONG, command
 from safeio.errors import UserError, for_people
 from safeio.lock import FolderInUse, sole_use
 from trainers.base.build import hold_weights as hold_backbone
@@ -58,8 +59,8 @@ from trainers.base.plugins import PLUGINS
 from trainers.base.preflight import problems
 from trainers.base.settings import CONFIGS, config_path, keys_like, nodes_of_others, resolve, without_effect
 from trainers.base.trainer import ClipTrainer
-from trainers.steps.distributed import share_run
-from trainers.steps.joint_runs import OnePass, WaitingStep
+from trainers.steps.distributed import distribute
+from trainers.steps.joint_runs import JointPass, WaitingStep
 from trainers.steps.lockstep import in_lockstep
 
 __all__ = ["main", "one", "parse", "problems", "resolve"]
@@ -111,7 +112,7 @@ def check_named(builder: ConfigBuilder) -> None:
 
 
 def record_fields(builder: ConfigBuilder, args: argparse.Namespace) -> dict:
-    """What a record says of a run before it starts."""
+    """Return the fields of a run's record before it starts."""
     cfg, plain = builder.cfg, builder.plain()
     return {
         "method": cfg.TRAINER.NAME,
@@ -122,7 +123,7 @@ def record_fields(builder: ConfigBuilder, args: argparse.Namespace) -> dict:
         "swept": {key: reduce(getitem, key.split("."), plain) for key in cfg.SWEPT},
         "task": cfg.TASK,
         "subsample_classes": cfg.DATASET.SUBSAMPLE_CLASSES,
-        "role": cfg.TEST.ROLE,
+        "test_classes": cfg.TEST.CLASSES,
         "shots": cfg.DATASET.NUM_SHOTS,
         "seed": cfg.SEED,
         "model_dir": args.model_dir,
@@ -132,7 +133,7 @@ def record_fields(builder: ConfigBuilder, args: argparse.Namespace) -> dict:
         "versions": versions(),
         "machine": machine("cuda" if cfg.USE_CUDA and torch.cuda.is_available() else "cpu"),
         "code": code_version(),
-        "data": data_of(cfg.DATASET.ROOT, cfg.DATASET.NAME == "Folder"),
+        "data": data_of(cfg.DATASET.ROOT, cfg.DATASET.NAME == "Folder", lists_of(cfg.DATASET.NAME)),
         "config": plain,
         "origins": builder.origins,
         "unverified": unverified_settings(args, builder),
@@ -187,13 +188,14 @@ def run(
     finally:
         trainer.notify("on_run_end", metrics)
     models = [trainer._models[name] for name in trainer.get_model_names()]
-    role, rule = prediction_rule(trainer, builder)
+    test_classes, rule = prediction_rule(trainer, builder)
     if metrics:
-        print(f"Prediction rule: {role} ({rule})")
+        print(f"Prediction rule: {test_classes} ({rule})")
     record.complete(
         metrics,
-        role=role,
-        role_reason=rule,
+        data={**record.content["data"], "lists": data_of(cfg.DATASET.ROOT, False, lists_of(cfg.DATASET.NAME))["lists"]},
+        test_classes=test_classes,
+        test_classes_reason=rule,
         trainable_params=sum(p.numel() for model in models for p in model.parameters() if p.requires_grad),
         parameters_sha256=parameters_sha256(models),
         skipped_steps=getattr(trainer, "skipped_steps", 0),
@@ -264,7 +266,7 @@ def recorded(
 ) -> int:
     """As `run`; however it ends goes on record. Returns the exit status."""
     try:
-        with stop.listening():
+        with stop.listening(), naming_lost_processes():
             run(args, builder, record, prepare, stop)
     except (KeyboardInterrupt, Stopped) as error:
         record.interrupted(error)
@@ -306,21 +308,27 @@ def together(args: argparse.Namespace) -> int:
             return 1
 
     with shared_weights(), stop.listening():
-        return max(in_lockstep([partial(labelled, own) for own in apart(args)], OnePass()))
+        return max(in_lockstep([partial(labelled, own) for own in apart(args)], JointPass()))
 
 
-def shared(args: argparse.Namespace) -> int:
+def distributed(args: argparse.Namespace) -> int:
     """One of the processes that torchrun has started for a run; only the first keeps what it writes and says."""
     if args.seeds:
         print("error: --seeds trains several runs in one process, torchrun one run in several: choose", file=sys.stderr)
         return 2
     end_with_parent(os.getppid())  # torchrun, which when killed could not end its processes
-    with joined() as number:
+    with process_group() as number:
         if number == 0:
-            return one(args, share_run)
+            return one(args, distribute)
+        given = args.opts
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # outside of the run, so that torchrun leaves time for its record
         with TemporaryDirectory() as scratch, open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
-            args.opts = [*args.opts, "OUTPUT_DIR", scratch]
-            return one(args, share_run)
+            args.opts = [*given, "OUTPUT_DIR", scratch]
+            status = one(args, distribute)
+        args.opts = given
+        if status not in (0, WRONG, IN_USE):
+            close_abandoned(resolve(args).cfg.OUTPUT_DIR)
+        return status
 
 
 @command
@@ -338,7 +346,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     prepare_cpu_memory()
     phase.begin()
     if started() > 1:
-        return shared(args)
+        return distributed(args)
     return together(args) if args.seeds else one(args)
 
 

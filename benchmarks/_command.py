@@ -27,7 +27,7 @@ def command(doc: str) -> argparse.ArgumentParser:
 
 
 def add_method(parser: argparse.ArgumentParser, classes: bool = True) -> None:
-    """Which method, on what backbone, of how many classes, where these are not the data's."""
+    """Add the options for method and backbone, and for the number of classes where the data does not tell."""
     parser.add_argument("--method", default="MMRL")
     parser.add_argument("--backbone", default="ViT-B/16", choices=SHAPES)
     if classes:

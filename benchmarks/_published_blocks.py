@@ -6,9 +6,10 @@ from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from clip.block import ResidualAttentionBlock, TokenBranch
+from clip.full_vision import adopt
 from clip.transformer import Transformer
 
 
@@ -19,7 +20,9 @@ class PublishedBlock(ResidualAttentionBlock):
     """
 
     def __init__(self, block: ResidualAttentionBlock):
-        self.__dict__ = block.__dict__  # the same modules, other methods
+        nn.Module.__init__(self)
+        self.causal = block.causal
+        adopt(self, block)
 
     def forward(
         self, x: Tensor, causal: bool | None = None, read: int | None = None, branch: TokenBranch | None = None

@@ -41,7 +41,7 @@ LINKS = 20_000
 
 @dataclass(frozen=True)
 class Benchmark:
-    """How much there is of a benchmark: classes, and images of all its classes."""
+    """Size of a benchmark: classes, and images of all its classes."""
 
     name: str
     registered: str

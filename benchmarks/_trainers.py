@@ -18,8 +18,9 @@ from clip.vision import VisionTransformer
 from dassl.engine import TRAINER_REGISTRY
 from safeio.errors import UserError
 from trainers.base.settings import resolve
-from trainers.base.training_free import OnePassTrainer
+from trainers.base.training_free import TrainingFreeTrainer
 from trainers.steps.plain import PlainStep
+from trainers.tip_adapter import CacheTrainer
 
 VARYING = ("vision_patch_size", "vision_width", "vision_layers", "transformer_width", "embed_dim")
 SHAPES = {
@@ -60,9 +61,9 @@ def build_trainer(args: argparse.Namespace, weights: Path, names: list[str]):
     """
     cuda = args.device == "cuda"
     real = TRAINER_REGISTRY.get(args.method)
-    if issubclass(real, OnePassTrainer):
+    if issubclass(real, TrainingFreeTrainer | CacheTrainer):
         raise UserError(f"{args.method} learns from the features of training images, of which a benchmark has none")
-    options = {"MODEL.BACKBONE.NAME": weights, "DATASET.NAME": "ImageNet", "USE_CUDA": cuda, "TEST.ROLE": "trained"}
+    options = {"MODEL.BACKBONE.NAME": weights, "DATASET.NAME": "ImageNet", "USE_CUDA": cuda, "TEST.CLASSES": "seen"}
     options |= {"INPUT.SIZE": "(224,224)"}
     if real.settings_node:
         options |= {f"TRAINER.{real.settings_node}.PREC": args.prec}
@@ -108,7 +109,7 @@ def make_plain(trainer) -> None:
     if isinstance(frozen.visual, VisionTransformer):
         frozen.visual = FullVisionTransformer(frozen.visual)
     if hasattr(method, "text_start"):
-        method.text_start = frozen.text.lower(method.prompts, to=method.text_start.layer)
+        method.text_start = frozen.text.forward_until(method.prompts, to=method.text_start.layer)
 
 
 def make_published(trainer) -> None:

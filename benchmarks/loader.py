@@ -83,7 +83,7 @@ def measure(args: argparse.Namespace) -> dict:
         wrapper = DatasetWrapper(plain, data, train, is_train=True)
         torch.manual_seed(0)
         result["training_plain_per_second"] = rate(wrapper, args.workers)
-        wrapper.keep_decoded(mib=10_000)
+        wrapper.keep_decoded(gib=10)
         result["decoded_once_per_second"] = rate(wrapper, args.workers)
     return result | hardware(torch.device("cpu"))
 

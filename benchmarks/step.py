@@ -63,7 +63,7 @@ def text_side(trainer, images: torch.Tensor, labels: torch.Tensor) -> None:
 
 
 def loss_and_gradients(trainer, images, labels) -> tuple[float, list[torch.Tensor]]:
-    """Of one batch at the start values."""
+    """Loss and gradients of one batch at the start values."""
     trainer.optim.zero_grad()
     losses = trainer.losses(images, labels)
     trainer.method.backward(losses)
@@ -71,7 +71,7 @@ def loss_and_gradients(trainer, images, labels) -> tuple[float, list[torch.Tenso
 
 
 def differences(plain, product) -> dict[str, float]:
-    """Of the loss, absolute; of the gradients, relative to the largest element of each tensor."""
+    """Differences of the loss (absolute) and of the gradients (relative to the largest element of each tensor)."""
     pairs = zip(plain[1], product[1], strict=True)
     relative = [((a - b).abs().max() / a.abs().max().clamp(min=1e-12)).item() for a, b in pairs]
     return {"loss_difference": abs(plain[0] - product[0]), "gradient_difference": max(relative)}

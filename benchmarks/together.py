@@ -24,7 +24,7 @@ from benchmarks._trainers import build_trainer, check_learns, class_names, rando
 from benchmarks.step import step
 from dassl.utils.environment import prepare_cpu_memory
 from trainers.base.frozen_clip import shared_weights
-from trainers.steps.joint_runs import OnePass, WaitingStep
+from trainers.steps.joint_runs import JointPass, WaitingStep
 from trainers.steps.lockstep import in_lockstep
 
 
@@ -44,7 +44,7 @@ def measure(args: argparse.Namespace) -> dict:
         trainer.set_model_mode("train")
     steps = [partial(step, trainer, *batch) for trainer, batch in zip(runs, batches, strict=True)]
 
-    computers, one_pass = [trainer.computer for trainer in runs], OnePass()
+    computers, joint_pass = [trainer.computer for trainer in runs], JointPass()
 
     def apart() -> None:
         for trainer, computer, one in zip(runs, computers, steps, strict=True):
@@ -54,7 +54,7 @@ def measure(args: argparse.Namespace) -> dict:
     def together() -> None:
         for trainer in runs:
             trainer.computer = WaitingStep()
-        in_lockstep(steps, one_pass)
+        in_lockstep(steps, joint_pass)
 
     variants = {"apart": apart, "together": together}
     found = in_turn(variants, args.repeats, device)

@@ -4,7 +4,7 @@ from safeio import threads  # noqa: F401, I001  (before torch)
 
 from clip.model import CLIP, build_model, convert_weights, from_state_dict
 from clip.preprocess import evaluation_transform
-from clip.pretrained import available_models, resolve
+from clip.pretrained import available_models, weights_file
 from clip.tokenizer import tokenize
 from clip.weights import load, state_dict_from
 
@@ -16,7 +16,7 @@ __all__ = [
     "evaluation_transform",
     "from_state_dict",
     "load",
-    "resolve",
     "state_dict_from",
     "tokenize",
+    "weights_file",
 ]

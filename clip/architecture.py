@@ -1,4 +1,4 @@
-"""What there is to know of a CLIP that neither the names nor the shapes of its weights tell."""
+"""Facts about a CLIP that neither the names nor the shapes of its weights tell."""
 
 from __future__ import annotations
 

@@ -14,15 +14,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 Update = Callable[[str, Tensor], Tensor | None]
-"""What a method adds to the projections of one attention, per token: "q", "k", "v" or "o", and the rows that the
+"""Addition to the projections of one attention, per token: "q", "k", "v" or "o", and the rows that the
 projection reads (..., L, D) -> delta (..., L, D), or nothing."""
 
 TokenBranch = Callable[[Tensor], Tensor]
-"""What a method adds to one block's output: normed block input (..., L, D) -> delta (..., L, D), per token."""
+"""Addition to one block's output: normed block input (..., L, D) -> delta (..., L, D), per token."""
 
 
 POSITIONS = 77
-"""Of every text encoder of OpenAI's."""
+"""Text positions of every OpenAI encoder."""
 
 
 class LayerNorm(nn.LayerNorm):

@@ -13,7 +13,7 @@ import torch
 
 from clip.model import build_model
 from clip.preprocess import evaluation_transform
-from clip.pretrained import available_models, cache_folder, embedded, releases, resolve
+from clip.pretrained import available_models, cache_folder, embedded, releases, weights_file
 from clip.simple_tokenizer import SimpleTokenizer
 from clip.tokenizer import tokenize
 from clip.weights import load, state_dict_from
@@ -31,7 +31,7 @@ class _Models(dict):
     """Backbone name to what `_download` takes: a URL; for an embedded model or a weights file, its path."""
 
     def __missing__(self, name: str) -> str:
-        return os.fspath(resolve(name))  # the path of a weights file; else the error that lists what there is
+        return os.fspath(weights_file(name))  # the path of a weights file; else the error that lists what there is
 
 
 _MODELS = _Models({name: os.fspath(path) for name, path in embedded().items()})
@@ -44,7 +44,7 @@ def _download(url: str, root: str | os.PathLike | None = None) -> str:
     Only OpenAI's own archives, told by their checksums, go to `torch.jit.load`: it runs what is in them.
     """
     by_url = {release.url: name for name, release in releases().items()}
-    path = resolve(by_url.get(url, url), root)
+    path = weights_file(by_url.get(url, url), root)
     checked = url in by_url and is_torchscript(path)
     return os.fspath(path if checked else _as_torch_file(path, cache_folder(root)))
 

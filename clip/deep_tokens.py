@@ -1,4 +1,4 @@
-"""How a method puts learned tokens into the layers of a transformer.
+"""Learned tokens in the layers of a transformer.
 
 A method never sees the whole sequence. It declares where its slots are and answers, layer by layer, what they
 hold; everything else about the sequence is the encoder's business. That is what allows an encoder to compute
@@ -30,7 +30,7 @@ class DeepTokens(Protocol):
     grow_at: int | None
 
     def tokens(self, layer: int, previous: Tensor | None) -> Tensor | None:
-        """What the slots hold at the input of block `layer`.
+        """Return the contents of the slots at the input of block `layer`.
 
         Args:
             layer: 1-based index of the block about to run (0: see `grow_at`).
@@ -41,7 +41,7 @@ class DeepTokens(Protocol):
         """
 
     def replaced_at(self, layer: int) -> bool:
-        """Whether the tokens of block `layer` have no regard to `previous`, as where they come into being."""
+        """Return whether the tokens of block `layer` ignore `previous`, as they do where the slots begin."""
 
 
 class DeepBranch(Protocol):

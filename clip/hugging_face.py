@@ -6,7 +6,6 @@ The weights are read by `clip.weights`; the hub's client is asked for files only
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -19,18 +18,19 @@ from clip.architecture import Architecture
 from clip.block import QuickGELU
 from clip.pretrained import FILE_SUFFIXES, UnknownModelError
 from safeio.errors import UserError
+from safeio.read_back import read_json
 
 PREFIX = "hf:"
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 FILES = ("model.safetensors", "pytorch_model.bin")
 INDEXES = tuple(f"{file}.index.json" for file in FILES)
-"""Of weights in several files: which tensor is in which."""
+"""Index of weights that are split over several files: tensor -> file."""
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 TEXT_DEFAULTS = {"hidden_size": 512, "num_hidden_layers": 12, "num_attention_heads": 8}
 VISION_DEFAULTS = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "image_size": 224,
                    "patch_size": 32}  # fmt: skip
-"""Of `CLIPConfig`: a config.json leaves out what equals them."""
+"""Defaults of `CLIPConfig`, which a config.json may leave out."""
 ACTIVATIONS: dict[str, type[nn.Module]] = {"quick_gelu": QuickGELU, "gelu": nn.GELU}
 LAYER_NORM_EPS = 1e-5
 
@@ -176,18 +176,12 @@ def _normalisation(folder: Path, side: int) -> tuple[tuple[float, ...] | None, t
 def _model_type(folder: Path) -> str | None:
     try:
         return _json(folder / CONFIG).get("model_type")
-    except UnsupportedLayout:
+    except UserError:
         return None
 
 
 def _json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UnsupportedLayout(f"{file} cannot be read as JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise UnsupportedLayout(f"{file} holds {type(content).__name__}, expected an object.")
-    return content
+    return read_json(file, dict)
 
 
 def _from_hub(name: str) -> Path:

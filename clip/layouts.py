@@ -25,7 +25,7 @@ ANCHORS = {
     "open_clip": "text.token_embedding.weight",
     "openai": "token_embedding.weight",
 }
-"""How the token embedding is called, the longest name first."""
+"""Names of the token embedding, the longest first."""
 LAYER = {
     "self_attn.out_proj": "attn.out_proj",
     "layer_norm1": "ln_1",

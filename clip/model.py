@@ -276,5 +276,5 @@ def _shape_from(weights: Mapping[str, Tensor]) -> dict:
 
 
 def _count(weights: Mapping[str, Tensor], prefix: str) -> int:
-    """How many consecutively numbered modules stand under `prefix`."""
+    """Return the number of consecutively numbered modules below `prefix`."""
     return len({name[len(prefix) :].split(".")[0] for name in weights if name.startswith(prefix)})

@@ -21,10 +21,11 @@ from clip.block import QuickGELU
 from clip.pretrained import UnknownModelError
 from clip.tokenizer import SIZE as VOCABULARY_SIZE
 from safeio.errors import UserError
+from safeio.read_back import read_back
 
 PREFIX = "open_clip:"
 CONFIG, FILES = "open_clip_config.json", ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
-"""What a folder holds that open_clip_torch has written, or that was copied from a model hub."""
+"""Files of a folder written by open_clip_torch or copied from a model hub."""
 
 TOP = {"embed_dim", "vision_cfg", "text_cfg", "quick_gelu", "init_logit_scale"}
 VISION = {"image_size", "layers", "width", "patch_size", "head_width", "mlp_ratio"}
@@ -66,7 +67,7 @@ def find(name: str) -> tuple[Path, Architecture]:
 def as_architecture(
     config: Mapping[str, Any], name: str, about_images: Mapping[str, Any] | None = None, quick_gelu: bool = False
 ) -> Architecture:
-    """What open_clip's description of a model says beyond its weights.
+    """Read the parts of open_clip's model description that the weights do not tell.
 
     Args:
         config: `embed_dim`, `vision_cfg`, `text_cfg` and so on, as in open_clip_torch's files.
@@ -105,7 +106,7 @@ def as_architecture(
 
 
 def why_not(config: Mapping[str, Any]) -> str:
-    """What keeps a model from being OpenAI's architecture; empty if nothing does."""
+    """Return the features that keep a model from being OpenAI's architecture; empty if there are none."""
     vision, text = config.get("vision_cfg", {}), config.get("text_cfg", {})
     if "multimodal_cfg" in config:
         return "it is a CoCa, which has a text decoder and pools its image tokens by attention"
@@ -129,14 +130,12 @@ def _of_folder(folder: Path) -> tuple[Path, Architecture]:
         raise UnknownModelError(
             f"{folder} is no folder of an open_clip model: it needs {CONFIG} and {' or '.join(FILES)}."
         )
-    try:
-        content = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        about = as_architecture(content.get("model_cfg", content), str(folder), content.get("preprocess_cfg"))
-    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UnknownModelError(f"{folder / CONFIG} does not describe an open_clip model: {error}") from error
-    return files[0], about
+
+    def described(path: Path) -> Architecture:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return as_architecture(content.get("model_cfg", content), str(folder), content.get("preprocess_cfg"))
+
+    return files[0], read_back(folder / CONFIG, described, what="the description of an open_clip model")
 
 
 def _of_tag(architecture: str, tag: str, config: Mapping[str, Any]) -> tuple[Path, Architecture]:

@@ -3,7 +3,7 @@
 Exact for every method whose deep tokens lie in the prefix and whose branch is per token, because the mask is causal:
  - what follows the end token changes nothing and is not there;
  - the prefix does not depend on the class and is computed once;
- - layers below the first learned token are computed once, by `lower`;
+ - layers below the first learned token are computed once, by `forward_until`;
  - at the top layer only the end token's row is computed.
 G is the number of groups: 1, or one per image or run where each has a prefix of its own.
 """
@@ -59,7 +59,7 @@ class PrefixTextEncoder:
         suffix = self.clip.embed_text(*rows, context, added)
         return Paused(PromptStates(prompts, prefix[:, None], suffix), 1)
 
-    def lower(
+    def forward_until(
         self, prompts: PromptBatch, to: int, tokens: DeepTokens | None = None, branch: DeepBranch | None = None
     ) -> Paused:
         """Run the encoder up to the input of block `to` (1-based)."""
@@ -68,7 +68,9 @@ class PrefixTextEncoder:
             states = self._step(states, layer, tokens, branch)
         return Paused(states, to)
 
-    def upper(self, paused: Paused, tokens: DeepTokens | None = None, branch: DeepBranch | None = None) -> Tensor:
+    def forward_from(
+        self, paused: Paused, tokens: DeepTokens | None = None, branch: DeepBranch | None = None
+    ) -> Tensor:
         """Continue to the top: (C, E), or (G, C, E) with more than one group; not normalised."""
         states, top = paused.states, self.clip.transformer.layers
         for layer in range(paused.layer, top):
@@ -87,7 +89,7 @@ class PrefixTextEncoder:
         context: Tensor | None = None,
     ) -> Tensor:
         """Features of the prompts, (C, E), or (G, C, E) with a context of more than one group; not normalised."""
-        return self.upper(self.embed(prompts, context, branch), tokens, branch)
+        return self.forward_from(self.embed(prompts, context, branch), tokens, branch)
 
     def _step(
         self, states: PromptStates, layer: int, tokens: DeepTokens | None, branch: DeepBranch | None

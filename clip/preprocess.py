@@ -1,4 +1,4 @@
-"""What CLIP's image encoder expects of an image."""
+"""Preprocessing of images for CLIP's image encoder."""
 
 from __future__ import annotations
 

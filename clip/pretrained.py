@@ -1,4 +1,4 @@
-"""Which CLIPs there are, and where their files lie: inside the repository, in the cache folder, or on the
+"""Known CLIPs and the places of their files: inside the repository, in the cache folder, or on the
 web."""
 
 from __future__ import annotations
@@ -51,17 +51,17 @@ def embedded() -> dict[str, Path]:
 
 
 def available_models() -> list[str]:
-    """Names that `resolve` knows; the embedded ones need no network."""
+    """Names that `weights_file` knows; the embedded ones need no network."""
     return [*embedded(), *releases()]
 
 
 def cache_folder(root: str | os.PathLike | None = None) -> Path:
-    """Where downloaded weights are kept: `root`, else `$CLIP_CACHE`, else `~/.cache/clip`."""
+    """Return the folder of downloaded weights: `root`, else `$CLIP_CACHE`, else `~/.cache/clip`."""
     named = root or os.environ.get(CACHE_VARIABLE)
     return Path(named).expanduser() if named else home_cache() / "clip"
 
 
-def resolve(name_or_path: str | os.PathLike, root: str | os.PathLike | None = None) -> Path:
+def weights_file(name_or_path: str | os.PathLike, root: str | os.PathLike | None = None) -> Path:
     """The file with a model's weights, downloaded if it has to be.
 
     A known name wins over a file that happens to be called the same; write `./NAME` for the file.
@@ -82,7 +82,7 @@ def resolve(name_or_path: str | os.PathLike, root: str | os.PathLike | None = No
 
 
 def unknown(name: str) -> str | None:
-    """What to tell who gave a name that is neither a model's nor a file's; None if it is one of them."""
+    """Return the message for a name that is neither a model's nor a file's; None if it is one of them."""
     names = available_models()
     if name in names or Path(name).expanduser().is_file():
         return None

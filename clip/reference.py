@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from clip.deep_tokens import DeepBranch, DeepTokens, branch_at
 from clip.prompt_batch import PromptBatch
-from clip.transformer import Paused
+from clip.transformer import Paused, Transformer
 
-if TYPE_CHECKING:
-    from clip.model import CLIP
+
+class TextModel(Protocol):
+    """The parts of a CLIP that encode text (`clip.model.CLIP`)."""
+
+    transformer: Transformer
+    ln_final: nn.Module
+    text_projection: Tensor
+    embed_text: Callable[..., Tensor]
 
 
 class FullTextEncoder:
@@ -22,7 +29,7 @@ class FullTextEncoder:
         clip: the model whose text encoder is used; its parameters stay where they are.
     """
 
-    def __init__(self, clip: CLIP):
+    def __init__(self, clip: TextModel):
         self.clip = clip
 
     def encode(
@@ -39,13 +46,15 @@ class FullTextEncoder:
         features = [self._encode(x, prompts, tokens, branch) for x in groups]
         return features[0] if len(features) == 1 else torch.stack(features)
 
-    def lower(
+    def forward_until(
         self, prompts: PromptBatch, to: int, tokens: DeepTokens | None = None, branch: DeepBranch | None = None
     ) -> Paused:
-        """Nothing is shared here: the whole computation is left to `upper`."""
+        """Nothing is shared here: the whole computation is left to `forward_from`."""
         return Paused(prompts, to)
 
-    def upper(self, paused: Paused, tokens: DeepTokens | None = None, branch: DeepBranch | None = None) -> Tensor:
+    def forward_from(
+        self, paused: Paused, tokens: DeepTokens | None = None, branch: DeepBranch | None = None
+    ) -> Tensor:
         """(C, E), from the first block on."""
         return self.encode(paused.states, tokens, branch)
 

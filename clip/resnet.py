@@ -70,7 +70,7 @@ class ModifiedResNet(nn.Module):
         return self.project(self.pool(images))
 
     def pool(self, images: Tensor) -> Tensor:
-        """What the projection reads of each image, pooled by attention: `(B, 3, S, S) -> (B, D)`."""
+        """Return the features that the projection reads, pooled by attention: `(B, 3, S, S) -> (B, D)`."""
         side = self.input_resolution
         if images.shape[-2:] != (side, side):  # a few other sizes would pass and meet wrong positions
             raise ValueError(

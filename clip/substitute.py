@@ -1,4 +1,4 @@
-"""Let a model compute with other weights for a while, or add to its attentions: low-rank updates, norms, biases."""
+"""Let a model compute with other weights for a while, add to its attentions, or watch its blocks."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from torch import Tensor, nn
 
 from clip.block import Attention, Update
+from clip.transformer import Observe
+from clip.vision import VisionTransformer
 
 
 @contextmanager
@@ -49,3 +51,13 @@ def with_updates(updates: Mapping[Attention, Update]) -> Iterator[None]:
     finally:
         for attention in updates:
             attention.update = None
+
+
+@contextmanager
+def observed(encoder: VisionTransformer, observe: Observe) -> Iterator[None]:
+    """Let `observe` see the input of every block of an image encoder; what it computes stays as it is."""
+    encoder.observe = observe
+    try:
+        yield
+    finally:
+        encoder.observe = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -15,6 +16,10 @@ class Paused(NamedTuple):
 
     states: Any
     layer: int
+
+
+Observe = Callable[[int, Tensor, DeepTokens | None], None]
+"""Sees the input of block `layer` (1-based), (N, L, D), and the learned tokens that are among its rows."""
 
 
 class Transformer(nn.Module):
@@ -57,6 +62,7 @@ class Transformer(nn.Module):
         tokens: DeepTokens | None = None,
         branch: DeepBranch | None = None,
         read: int | None = None,
+        observe: Observe | None = None,
     ) -> Tensor:
         """Run blocks `first` to `last` (1-based, inclusive; to the top by default).
 
@@ -64,6 +70,7 @@ class Transformer(nn.Module):
             x: (N, L, D), the input of block `first`.
             tokens, branch: what a method adds on the way.
             read: compute only the first `read` rows of the top block's output.
+            observe: called with the input of each block.
 
         Returns:
             (N, L', D); L' counts slots that came into being, or is `read`.
@@ -71,6 +78,8 @@ class Transformer(nn.Module):
         last = self.layers if last is None else last
         for layer in range(first, last + 1):
             x = write_tokens(x, layer, tokens)
+            if observe is not None:
+                observe(layer, x, tokens)
             top = layer == self.layers
             x = self.resblocks[layer - 1](x, self.causal, read if top else None, branch_at(branch, layer))
         return x

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from clip.block import LayerNorm, QuickGELU
 from clip.deep_tokens import DeepBranch, DeepTokens, branch_at, drop_replaced, write_tokens
-from clip.transformer import Paused, Transformer
+from clip.transformer import Observe, Paused, Transformer
 
 
 class VisionTransformer(nn.Module):
@@ -19,7 +19,13 @@ class VisionTransformer(nn.Module):
         width, layers, heads: the shape of the transformer.
         output_dim: embedding size E.
         activation, mlp_width: as in `Transformer`.
+
+    Attributes:
+        observe: sees the input of every block while it is set (`clip.substitute.observed`); learned tokens then go
+            through all blocks, also where the next one replaces them.
     """
+
+    observe: Observe | None = None
 
     def __init__(
         self,
@@ -68,14 +74,16 @@ class VisionTransformer(nn.Module):
         x, added = self.ln_pre(write_tokens(x, 0, tokens)), branch_at(branch, 0)
         return x if added is None else x + added(x)
 
-    def lower(
+    def forward_until(
         self, images: Tensor, to: int, tokens: DeepTokens | None = None, branch: DeepBranch | None = None
     ) -> Paused:
         """Run the encoder up to the input of block `to` (1-based)."""
         x = drop_replaced(self.embed(images, tokens, branch), 1, tokens)
         return Paused(self.run(x, 1, to - 1, tokens, branch), to)
 
-    def upper(self, paused: Paused, tokens: DeepTokens | None = None, branch: DeepBranch | None = None) -> Tensor:
+    def forward_from(
+        self, paused: Paused, tokens: DeepTokens | None = None, branch: DeepBranch | None = None
+    ) -> Tensor:
         """Continue to the top and read the class row, and the slots that stand right behind it.
 
         Returns:
@@ -99,6 +107,8 @@ class VisionTransformer(nn.Module):
 
         At the input of such a block the sequences are without slots.
         """
+        if self.observe is not None:
+            return self.transformer.run(x, first, last, tokens, branch, read, self.observe)
         for layer in range(first, last + 1):
             block, added = self.transformer.resblocks[layer - 1], branch_at(branch, layer)
             rows = read if layer == self.transformer.layers else None
@@ -112,7 +122,7 @@ class VisionTransformer(nn.Module):
 
     def pool(self, images: Tensor, tokens: DeepTokens | None = None, branch: DeepBranch | None = None) -> Tensor:
         """Return what the projection reads of each image, the normed class row: (B, 3, S, S) -> (B, D)."""
-        return self.upper(self.lower(images, 1, tokens, branch), tokens, branch)[:, 0]
+        return self.forward_from(self.forward_until(images, 1, tokens, branch), tokens, branch)[:, 0]
 
     def project(self, pooled: Tensor, weight: Tensor | None = None) -> Tensor:
         """(B, D) -> (B, E), by `weight` (D, E) in place of the own projection if given."""

@@ -7,7 +7,6 @@ import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import numpy as np
 import safetensors
 import safetensors.torch
 import torch
@@ -21,14 +20,18 @@ from clip.model import CLIP, convert_weights, from_state_dict
 from clip.open_clip_models import find, is_open_clip
 from clip.pos_embed import resize_positions
 from clip.preprocess import MEAN, STD, evaluation_transform
-from clip.pretrained import available_models, resolve
+from clip.pretrained import available_models, weights_file
 from safeio.archive_limits import refuse_bomb
-from safeio.errors import MissingFile, UserError
+from safeio.arrays import read_arrays
+from safeio.errors import MissingFile
+from safeio.read_back import DamagedFile, read_back
 from safeio.torchscript import torchscript_weights
 from safeio.unpickle import CheckpointError, is_torchscript, load_checkpoint_file
 
+REMEDY = "It is damaged, or of another format: fetch it again."
 
-class WeightsError(UserError, RuntimeError):
+
+class WeightsError(DamagedFile, RuntimeError):
     """A file does not hold the weights of a CLIP; the message names the file and what is wrong with it."""
 
 
@@ -76,7 +79,7 @@ def _locate(name: str, root: str | os.PathLike | None) -> tuple[Path, Architectu
         return find(name)
     if name not in available_models() and is_hugging_face(name):
         return find_hugging_face(name)
-    return resolve(name, root), OF_OPENAI if name in available_models() else OF_A_FILE
+    return weights_file(name, root), OF_OPENAI if name in available_models() else OF_A_FILE
 
 
 def state_dict_from(path: str | os.PathLike) -> dict[str, Tensor]:
@@ -109,20 +112,20 @@ def state_dict_from(path: str | os.PathLike) -> dict[str, Tensor]:
 
 def _read(path: Path) -> Mapping:
     try:
-        refuse_bomb(path)
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        if _is_npz(path):
-            with np.load(path, allow_pickle=False) as arrays:
-                return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
-        if is_torchscript(path):
-            return torchscript_weights(path)
-        return load_checkpoint_file(path)
+        return read_back(path, _tensors, REMEDY, "weights", WeightsError)
     except CheckpointError as error:
         raise WeightsError(str(error)) from error
-    except Exception as error:  # readers answer damaged data with almost any exception
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise WeightsError(f"{path} cannot be read, it is damaged or of another format: {reason}") from error
+
+
+def _tensors(path: Path) -> Mapping:
+    refuse_bomb(path)
+    if path.suffix == ".safetensors":
+        return safetensors.torch.load_file(path)
+    if _is_npz(path):
+        return {name: torch.from_numpy(array) for name, array in read_arrays(path).items()}
+    if is_torchscript(path):
+        return torchscript_weights(path)
+    return load_checkpoint_file(path)
 
 
 def _is_npz(path: Path) -> bool:

@@ -111,7 +111,7 @@ def check(name: str, root: Path, deep: bool = False) -> list[str]:
 
 
 def first_unreadable(split: Split) -> str | None:
-    """What is wrong with the first image that cannot be opened; None if all can."""
+    """Return the error of the first image that cannot be opened; None if all can."""
     paths = list(dict.fromkeys(item.impath for part in split for item in part))
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoders let other threads run
         for problem in progress(_in_turn(pool, paths), "opening images", len(paths)):

@@ -12,7 +12,7 @@ from yacs.config import CfgNode
 from dassl.data.datasets import DATASET_REGISTRY, DatasetBase
 from datasets.base.corruption import corrupt
 from datasets.base.few_shot import few_shot
-from datasets.base.splits import Split, dataset_folder, subsample
+from datasets.base.splits import Split, dataset_folder, subsample, unlabelled
 from datasets.own.check_files import refuse_unreadable
 from datasets.own.divide import divide, rule_of
 from datasets.own.read import read_table
@@ -31,9 +31,10 @@ class Folder(DatasetBase):
         val_share = getattr(cfg.DATASET, "VAL_SHARE", -1)
         split = divide(table, val_share)
         print(describe(table, split, rule_of(table, val_share)))
+        train_u, self.domain_classnames = unlabelled(split.train, cfg)
         split = few_shot(split, cfg.DATASET.NUM_SHOTS, cfg.SEED, folder)
         split = corrupt(subsample(split, cfg.DATASET.SUBSAMPLE_CLASSES), cfg)
-        super().__init__(train_x=split.train, val=split.val or None, test=split.test)
+        super().__init__(train_x=split.train, train_u=train_u, val=split.val or None, test=split.test)
 
     def verify(self) -> None:
         """Decode every image that the run will use.
@@ -41,7 +42,7 @@ class Folder(DatasetBase):
         Raises:
             SplitError: some cannot be decoded; the message counts them.
         """
-        refuse_unreadable(Split(self.train_x, self.val or [], self.test))
+        refuse_unreadable(Split([*self.train_x, *(self.train_u or ())], self.val or [], self.test))
 
     @classmethod
     def whole(cls, folder: Path, seed: int = 1) -> Split:

@@ -35,7 +35,7 @@ class ImageNet(ClassNameCalls, DatasetBase):
             split = self.whole(folder)
         else:
             split = Split(few_shot_train(folder, shots, cfg.SEED), [], _part(folder, "val"))
-        of_all = _part(folder, "train") if cfg.DATASET.get("UNLABELLED", False) else []
+        of_all = _part(folder, "train") if getattr(cfg.DATASET, "UNLABELLED", False) else []
         train_u, self.domain_classnames = unlabelled(of_all, cfg)
         split = subsample(Split(split.train, [], split.test), cfg.DATASET.SUBSAMPLE_CLASSES)
         super().__init__(train_x=corrupt(split, cfg).train, train_u=train_u, val=split.test, test=split.test)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from dassl.data.datasets import DATASET_REGISTRY, Datum
 from dassl.data.few_shot import group_by
 from datasets.base.benchmark import SplitBenchmark, read_mat
 from datasets.base.splits import Split, split_groups
+from safeio.read_back import read_json
 
 
 @DATASET_REGISTRY.register()
@@ -23,7 +23,7 @@ class OxfordFlowers(SplitBenchmark):
     @classmethod
     def make_split(cls, folder: Path, rng: random.Random) -> Split:
         labels = read_mat(folder / "imagelabels.mat")["labels"][0]
-        names = json.loads((folder / "cat_to_name.json").read_text(encoding="utf-8"))
+        names = read_json(folder / "cat_to_name.json", {str: str}, "Fetch it again.")
         items = [
             Datum.listed(folder / cls.image_dir / f"image_{number:05d}.jpg", int(label) - 1, 0, names[str(int(label))])
             for number, label in enumerate(labels, 1)

@@ -1,3 +1,3 @@
-"""What is done with a finished run: predict own images, look inside, export, try it on a page."""
+"""Uses of a finished run: predict own images, look inside, export, try it on a page."""
 
 from safeio import threads  # noqa: F401  (before torch)

@@ -1,4 +1,4 @@
-"""How well images of known classes were classified."""
+"""Result of classifying images of known classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be predicted: files, folders, PIL images, arrays, tensors, and anything that gives these one by one."""
+"""Inputs of predictions: files, folders, PIL images, arrays, tensors, and anything that yields these one by one."""
 
 from __future__ import annotations
 

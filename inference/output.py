@@ -29,7 +29,7 @@ def rows(predictions: Predictions) -> list[tuple[str, int, str, float, str]]:
 
 
 def notes(predictor: Predictor) -> list[str]:
-    """What a reader of the predictions should know: how many classes of which kind, and what scored them."""
+    """Return the note below predictions: how many classes of which kind, and which rule scored them."""
     run, backbone = predictor.run, predictor.run.cfg.MODEL.BACKBONE.NAME
     seen = sum(predictor.seen)
     groups = [(seen, "trained on"), (len(predictor.seen) - seen, "new to it")]
@@ -73,7 +73,7 @@ def write_csv(predictions: Predictions, path: str | Path) -> None:
 
 
 def as_data(predictions: Predictions, predictor: Predictor) -> dict[str, Any]:
-    """What `--json` prints."""
+    """Return the text that `--json` prints."""
     return {
         "run": str(predictor.run.folder),
         "method": predictor.run.record["method"],

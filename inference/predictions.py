@@ -1,4 +1,4 @@
-"""What a model says of images."""
+"""Predictions of a model for images."""
 
 from __future__ import annotations
 

@@ -25,16 +25,18 @@ from inference.classes import ClassesError, check_classes, positions
 from inference.evaluation import Evaluation
 from inference.images import NoImagesError, Unreadable, batches
 from inference.inputs import Source, sources
+from inference.labelled_images import class_folders
 from inference.predictions import Prediction, Predictions
 from inference.run_folder import HUB_WEIGHTS, TrainedRun, open_run
-from inference.visualize.features import feature_sets
-from inference.visualize.labelled_images import class_folders
 from runs.record import FILE_NAME
 from safeio.atomic import atomic_write_json
 from safeio.progress import progress
 from trainers.base.build import build_clip, build_method, method_settings
 from trainers.base.frozen_clip import FrozenCLIP
 from trainers.base.precision import Precision
+
+FROZEN = "frozen CLIP"
+"""Name of CLIP's own features in `Predictor.feature_sets`."""
 
 
 class Predictor:
@@ -100,7 +102,7 @@ class Predictor:
 
     @property
     def reduced(self) -> bool:
-        """Whether the run's own number type is not available on this device."""
+        """Return whether another number type than the run's is used on this device."""
         return self.precision.name != self.run.precision
 
     @classmethod
@@ -140,6 +142,18 @@ class Predictor:
         with self.precision.context():
             logits = self.method.logits(images.to(self.clip.device), self.class_features, self.own_seen)
         return logits.float().cpu()[:, self.columns]
+
+    @torch.no_grad()
+    def feature_sets(self, images: Tensor) -> dict[str, np.ndarray]:
+        """Return unit image features (B, E) by name: frozen CLIP's, then those that the method made of them.
+
+        Args:
+            images: (B, 3, S, S).
+        """
+        with self.precision.context():
+            images = images.to(self.clip.device)
+            found = {FROZEN: self.clip.image_features(images)} | self.method.adapted_features(images)
+        return {name: features.float().cpu().numpy() for name, features in found.items()}
 
     def predict_images(self, images: Sequence[Image.Image], topk: int = 5) -> list[Prediction]:
         """As `predict`, from images in memory (RGB)."""
@@ -189,7 +203,7 @@ class Predictor:
         """
 
         def features(images: Tensor) -> np.ndarray:
-            return list(feature_sets(self, images).values())[:2][-1]
+            return list(self.feature_sets(images).values())[:2][-1]
 
         return np.concatenate(list(self._all_read(inputs, batch_size, features)))
 

@@ -23,6 +23,7 @@ from dassl.utils.checkpoint import ABOUT, BEST, check_finite, load_checkpoint, l
 from runs.protocol import find_backbone
 from runs.record import COMPLETE, FILE_NAME, RECORD, load_record
 from safeio.errors import MissingFile, UserError
+from safeio.old_spellings import present_record
 from safeio.read_back import read_back, read_json
 from trainers.base.build import method_settings
 from trainers.base.checkpoints import check_loaded, identity
@@ -31,11 +32,11 @@ from trainers.base.settings import declared
 from trainers.base.trainer import ClipTrainer
 
 FIELDS: dict[str, Any] = {"method": str, "config": dict, "classes": (list, type(None))}
-"""What is needed of a record; those of older versions have no classes."""
+"""Fields that a record must have; those of older versions have no classes."""
 HUB_CONFIG, HUB_WEIGHTS, HUB_LIBRARY = "config.json", "model.safetensors", "mmrl"
 """Files of a folder made for a model hub, and the name in its config that says so."""
 SHOWN = 5
-"""How many folders a message names."""
+"""Number of folders that a message names."""
 
 
 class RunError(UserError, ValueError):
@@ -44,7 +45,7 @@ class RunError(UserError, ValueError):
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """What a run left.
+    """A finished run, read from its folder.
 
     Attributes:
         folder: where it lies; record: the content of its run.json; cfg: its settings, not frozen.
@@ -65,7 +66,7 @@ class TrainedRun:
 
     @property
     def complete(self) -> bool:
-        """Whether the run ended as it should."""
+        """Return whether the run is complete."""
         return self.record.get("status") == COMPLETE
 
     @property
@@ -91,7 +92,7 @@ class TrainedRun:
             )
         if self.about:
             own = identity(self.cfg, method.settings, method.clip, method.task.classnames)
-            check_loaded(self.about, own, "transferred", True, str(self.source))  # whatever the classes
+            check_loaded(self.about, own, "unseen", True, str(self.source))  # whatever the classes
         load_parameters(method, self.state_dict, str(self.source))
 
 
@@ -151,7 +152,7 @@ def read_hub_config(folder: Path) -> dict[str, Any] | None:
         content = read_json(folder / HUB_CONFIG, {**RECORD, "library_name?": str, "about?": ABOUT})
     except MissingFile:
         return None
-    return content if content.get("library_name") == HUB_LIBRARY else None
+    return present_record(content) if content.get("library_name") == HUB_LIBRARY else None
 
 
 def read_hub_weights(file: Path) -> dict[str, Tensor]:
@@ -175,7 +176,7 @@ def _not_a_run(folder: Path) -> str:
 
 
 def _classes_of_dataset(cfg: CfgNode, folder: Path) -> list[str]:
-    """Where neither record nor checkpoint has the names: those of an older version."""
+    """Return the class names of a run of an older version, whose record and checkpoint lack them."""
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             return build_dataset(cfg).classnames

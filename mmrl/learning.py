@@ -26,8 +26,9 @@ from inference.evaluation import Evaluation
 from inference.inputs import sources
 from inference.predictor import Prediction, Predictions, Predictor
 from inference.zero_shot import zero_shot_model
-from runs.protocol import Run, choose, config_for, methods, plan
+from runs.protocol import PlannedRun, choose, config_for, methods, plan
 from safeio.errors import UserError
+from safeio.read_back import read_json
 
 __all__ = [
     "Evaluation",
@@ -56,7 +57,7 @@ class LabelledImages(DatasetBase):
 
     def __init__(self, cfg: CfgNode):
         folder = Path(cfg.DATASET.ROOT)
-        listed = json.loads((folder / LISTING).read_text(encoding="utf-8"))
+        listed = read_json(folder / LISTING, {"classes": [str], "files": [(str, int)]})
         items = [Datum(folder / file, label, 0, listed["classes"][label]) for file, label in listed["files"]]
         chosen = items
         if cfg.DATASET.NUM_SHOTS > 0:
@@ -120,9 +121,11 @@ def fit(
     return load(folder, device=device)
 
 
-def _run_of(method: str, backbone: str, shots: int | None, seed: int, device: str | None) -> tuple[Run, dict[str, Any]]:
+def _run_of(
+    method: str, backbone: str, shots: int | None, seed: int, device: str | None
+) -> tuple[PlannedRun, dict[str, Any]]:
     """Return the few-shot run whose configs fit the backbone, and settings for images of the user's own."""
-    (run,) = plan("few_shot", "train", method, "folder", [seed], [shots or 0], config_for(backbone))
+    (run,) = plan("few_shot", "train", method, "folder", [seed], [shots or -1], config_for(backbone))
     on_cpu = (device or ("cuda" if torch.cuda.is_available() else "cpu")) == "cpu"
     settings = {"DATASET.NAME": "Folder", "DATASET.NUM_SHOTS": shots or -1, "DATASET.SUBSAMPLE_CLASSES": "all"}
     settings |= {"USE_CUDA": not on_cpu, "PROTOCOL": "", "STAGE": ""}

@@ -31,7 +31,7 @@ def ablations(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> list[C
 
 
 def topic_of(key: str) -> str:
-    """What a key is about, whichever method it belongs to."""
+    """Return the topic of a key, whichever method it belongs to."""
     return re.sub(r"^TRAINER\.[^.]+\.", "", key)
 
 

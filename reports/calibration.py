@@ -79,7 +79,8 @@ def _mean_curve(runs: Sequence[Run]) -> dict[float, float]:
     """Share -> mean accuracy over the seeds."""
     found: dict[float, list[float]] = defaultdict(list)
     for run in runs:
-        for pair in run.record["calibration"].get("coverage") or ():
+        curve = run.record["calibration"].get("coverage")
+        for pair in curve if isinstance(curve, list) else ():
             if isinstance(pair, list) and len(pair) == 2 and all(isinstance(value, int | float) for value in pair):
                 found[float(pair[0])].append(float(pair[1]))
     return {share: fmean(values) for share, values in found.items()}
@@ -91,8 +92,4 @@ def _measured(runs: Sequence[Run]) -> list[Run]:
 
 
 def _read(metric: str) -> Callable[[Run], Any]:
-    def read(run: Run) -> float | None:
-        value = run.record["calibration"].get(metric)
-        return float(value) if isinstance(value, int | float) else None
-
-    return read
+    return lambda run: run.number("calibration", metric)

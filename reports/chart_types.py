@@ -1,4 +1,4 @@
-"""What a chart is made of: points over seeds, lines of them, panels beside one another."""
+"""Parts of a chart: points over seeds, lines of them, panels beside one another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run keeps beside its record: the curve of its training, and which classes it took for which."""
+"""Details that a run keeps beside its record: the curve of its training, and its confusions."""
 
 from __future__ import annotations
 

@@ -22,15 +22,15 @@ Read = Callable[[Run], Any]
 
 
 def _measured(name: str) -> Read:
-    return lambda run: (run.record.get("efficiency") or {}).get(name) if run.complete else None
+    return lambda run: run.number("efficiency", name) if run.complete else None
 
 
 def _seconds(run: Run) -> float | None:
-    return (run.record.get("timing") or {}).get("seconds") if run.complete else None
+    return run.number("timing", "seconds") if run.complete else None
 
 
-def _parameters(run: Run) -> int | None:
-    return run.record.get("trainable_params") if run.complete else None
+def _parameters(run: Run) -> float | None:
+    return run.number("trainable_params") if run.complete else None
 
 
 COLUMNS: dict[str, tuple[str, int, Read]] = {
@@ -54,7 +54,7 @@ def efficiency(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table
     for _, group in groupby(trained, key=_order):
         runs_of_row = list(group)
         run = runs_of_row[0]
-        first = (PROTOCOLS[run.protocol], str(run.shots), _device(run), dataset_name(run.dataset))
+        first = (PROTOCOLS[run.protocol], str(run.shots), run.device, dataset_name(run.dataset))
         rows.append((first, run.line, [_cell(runs_of_row, seeds, *column) for column in COLUMNS.values()]))
     table = Table(
         "efficiency_by_dataset",
@@ -86,7 +86,7 @@ def cost(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table:
     measured = {head: ("", name, digits, read) for head, (name, digits, read) in COLUMNS.items() if name in RATES}
     columns = {"parameters": ("", "trainable_params", 0, _parameters), **seconds, **measured}
     rows: list[tuple[tuple[str, ...], Line, list[Cell]]] = []
-    for (line, device), group in groupby(sorted(trained, key=_by_method), key=lambda run: (run.line, _device(run))):
+    for (line, device), group in groupby(sorted(trained, key=_by_method), key=lambda run: (run.line, run.device)):
         of_row = list(group)
         cells = []
         for protocol, metric, _, read in columns.values():
@@ -129,7 +129,7 @@ def _published(line: Line, protocol: str, metric: str) -> Figure | None:
 
 
 def _by_method(run: Run) -> tuple:
-    return (_device(run), method_order(run.line))
+    return (run.device, method_order(run.line))
 
 
 def _alike(runs: Sequence[Run]) -> list[list[Run]]:
@@ -141,7 +141,7 @@ def _alike(runs: Sequence[Run]) -> list[list[Run]]:
 
 
 def time_taken(runs: Sequence[Run]) -> str:
-    """What all complete runs took one after the other, by protocol; of seeds in one pass each counts with the whole."""
+    """Return the total time of complete runs by protocol; each of several seeds in one pass counts with the whole."""
     seconds: dict[str, list[float]] = defaultdict(list)
     for run in runs:
         if (took := _seconds(run)) is not None:
@@ -161,11 +161,7 @@ def _hours(seconds: float) -> str:
 
 def _order(run: Run) -> tuple:
     protocol = list(PROTOCOLS).index(run.protocol)
-    return (protocol, run.shots, _device(run), dataset_order(run.dataset), run.dataset, method_order(run.line))
-
-
-def _device(run: Run) -> str:
-    return (run.record.get("efficiency") or {}).get("device") or ""
+    return (protocol, run.shots, run.device, dataset_order(run.dataset), run.dataset, method_order(run.line))
 
 
 def _cell(runs: list[Run], seeds: Sequence[int] | None, metric: str, digits: int, read: Read) -> Cell:
@@ -185,16 +181,16 @@ def _cell(runs: list[Run], seeds: Sequence[int] | None, metric: str, digits: int
 
 
 def _comparable(line: Line) -> bool:
-    """Whether a line has the published backbone and settings."""
+    """Return whether a line has the published backbone and settings."""
     return line.backbone == reference_results.BACKBONE and not line.swept and not line.fixed
 
 
 def _timing_notes(run: Run) -> list[str]:
-    """Why a run's seconds are not those of an undisturbed run of its own."""
-    measured, notes = run.record.get("efficiency") or {}, []
-    if (together := measured.get("runs_in_process") or 1) > 1:
-        notes.append(f"{together} seeds were run in one pass: the time and memory are the pass's, not one run's.")
-    epochs = ((run.record.get("config") or {}).get("OPTIM") or {}).get("MAX_EPOCH")
-    if 0 < (measured.get("train_epochs") or 0) < (epochs or 0):
+    """Return the reasons why a run's seconds are not those of an undisturbed run; empty if they are."""
+    notes = []
+    if (together := run.number("efficiency", "runs_in_process") or 1) > 1:
+        notes.append(f"{together:g} seeds were run in one pass: the time and memory are the pass's, not one run's.")
+    epochs = run.number("config", "OPTIM", "MAX_EPOCH")
+    if 0 < (run.number("efficiency", "train_epochs") or 0) < (epochs or 0):
         notes.append("A run went on after an interruption: its seconds are the last attempt's.")
     return notes

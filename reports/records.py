@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +29,16 @@ USUAL_PRESET = "paper"
 """Charts name only the others."""
 
 FIELDS = {
-    **dict.fromkeys(("method", "dataset", "status", "protocol", "task", "preset", "backbone", "role"), str),
+    **dict.fromkeys(("method", "dataset", "status", "protocol", "task", "preset", "backbone", "test_classes"), str),
     **dict.fromkeys(("seed", "shots"), int),
     **dict.fromkeys(("swept", "config", "metrics", "timing", "efficiency", "calibration", "unverified"), dict),
 }
-"""What is read of a record, and its type; each may be missing but the first three."""
+"""Fields read from a record, and their types; all but the first three may be missing."""
 
 
 @dataclass(frozen=True, order=True)
 class Line:
-    """What makes a row of a table: runs that differ in any of it are never averaged.
+    """Key of a row of a table: runs that differ in any part of it are never averaged.
 
     Attributes:
         preset: "paper", "fair", or "" in records without it.
@@ -82,12 +83,24 @@ class Run:
 
     @property
     def accuracy(self) -> float | None:
-        value = (self.record.get("metrics") or {}).get("accuracy") if self.complete else None
-        return float(value) if isinstance(value, int | float) else None
+        return self.number("metrics", "accuracy") if self.complete else None
+
+    def number(self, *path: str) -> float | None:
+        """Return the number at a path of keys in the record; None where there is none, or none that is finite."""
+        node: Any = self.record
+        for key in path:
+            node = node.get(key) if isinstance(node, dict) else None
+        return float(node) if isinstance(node, int | float) and not isinstance(node, bool) and isfinite(node) else None
+
+    @property
+    def device(self) -> str:
+        """Return the machine it ran on; "" if the record does not say."""
+        found = (self.record.get("efficiency") or {}).get("device")
+        return found if isinstance(found, str) else ""
 
     @property
     def trained(self) -> bool:
-        """Whether this run trained what it tested."""
+        """Return whether this run trained the parameters that it tested."""
         return self.part in ("base", "all", "source")
 
 
@@ -184,12 +197,12 @@ def text_of(value: Any) -> str:
 
 def _part(protocol: str, record: dict[str, Any]) -> str:
     if protocol in ("cross_dataset", "domain_generalization"):
-        return "source" if record.get("role") == "trained" else "target"
+        return "source" if record.get("test_classes") == "seen" else "target"
     return record.get("subsample_classes") or "all"
 
 
 def in_no_table(run: Run) -> bool:
-    """Whether a complete run belongs to none of the protocols that have a table, or to no cell of it."""
+    """Return whether a complete run belongs to no protocol that has a table, or to no cell of it."""
     return run.complete and (run.protocol not in TABLES or run.part not in TABLES[run.protocol])
 
 
@@ -206,7 +219,7 @@ def load_once(protocol: str) -> dict[str, Any]:
 
 @cache
 def takes_part(method: str, protocol: str, stage: str) -> bool:
-    """Whether a method has runs of a protocol's stage; of a method that is not known here, yes."""
+    """Return whether a method has runs of a protocol's stage; True for methods that are unknown here."""
     try:
         return stage in stages_of(protocol, method)
     except PlanError:

@@ -62,7 +62,7 @@ class CellKey:
 
 @dataclass(frozen=True)
 class Reference:
-    """What was printed of a cell: the published figure, and one number for everybody who ran it again.
+    """Printed figures of a cell: the published one, and one number for everybody who ran it again.
 
     Attributes:
         reruns: in ascending order; of several runs of one group the mean.
@@ -105,7 +105,7 @@ def methods_of(table: str) -> list[str]:
 
 
 def _reruns(table: str, key: CellKey) -> dict[str, list[Figure]]:
-    """Who ran a cell again -> their figures."""
+    """Return the reruns of a cell: who ran it -> their figures."""
     found: dict[str, list[Figure]] = defaultdict(list)
     for one in _table(table).get(key, ()):
         if one.reported_by:
@@ -114,9 +114,16 @@ def _reruns(table: str, key: CellKey) -> dict[str, list[Figure]]:
 
 
 def _disagreement(key: CellKey, published: Figure | None, groups: dict[str, list[Figure]]) -> str:
-    """Return a footnote that lists all reruns where one is DISAGREEMENT points or more off the published figure."""
+    """Return a footnote that lists all reruns where one is DISAGREEMENT points or more off the published figure.
+
+    H follows from base and new, which have their own.
+    """
     values = [one.value for group in groups.values() for one in group]
-    if published is None or all(abs(value - published.value) < DISAGREEMENT for value in values):
+    if (
+        published is None
+        or key.metric in ("H", MEAN_H)
+        or all(abs(value - published.value) < DISAGREEMENT for value in values)
+    ):
         return ""
     listed = "; ".join(f"{_span(group)} ({group[0].source})" for group in groups.values())
     spread = f" ± {published.deviation:.2f}" if published.deviation is not None else ""
@@ -169,7 +176,7 @@ def _table(table: str) -> dict[CellKey, list[Figure]]:
 
 
 def _is_h_of_averages(found: dict[CellKey, list[Figure]], key: CellKey, h: Figure) -> bool:
-    """Whether a printed average H is that of the average base and new; if not, it is the mean of the datasets' H."""
+    """Return whether a printed average H is that of the average base and new, not the mean of the datasets' H."""
     halves = [
         one.value
         for part in ("base", "novel")

@@ -108,7 +108,7 @@ def average(scores: Sequence[Score]) -> Score:
 def _newest_by_seed(runs: Sequence[Run]) -> dict[int, Run]:
     """Complete runs; one that was started over and is not complete does not hide one that is."""
     complete = [run for run in runs if run.complete]
-    in_time = sorted(complete, key=lambda run: (run.record.get("timing") or {}).get("ended") or 0)
+    in_time = sorted(complete, key=lambda run: run.number("timing", "ended") or 0)
     return {run.seed: run for run in in_time}
 
 

@@ -1,4 +1,4 @@
-"""Whether differences between methods are more than noise: paired over datasets and seeds.
+"""Significance of differences between methods, paired over datasets and seeds.
 
 A pair is one dataset and seed that both methods have. The p-value is of a sign-flip permutation test of the mean
 difference (exact up to 13 pairs), corrected by Holm for the methods compared in one result.

@@ -1,4 +1,4 @@
-"""Which run goes into which cell of which table, and what stands beside it."""
+"""Tables of results: the runs of each cell, and the published figures beside it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ MEAN_H = "mean H"
 TESTED = ("new", "target")
 """Parts that a run of the stage `test` is for."""
 NO_PART = "takes no part"
-"""Of a cell that a method never has a run for: a probe of its own classes says nothing of others."""
+"""Text of a cell that a method never has a run for: a probe of its own classes says nothing of others."""
 NOTHING = ("", "not run", NO_PART, "needs both halves")
-"""Of cells that are no reason for a row."""
+"""Texts of cells that are no reason for a row."""
 Of = Callable[[str, str], Score]
 """(dataset, column) -> score, for one line."""
 
@@ -136,11 +136,11 @@ def _prediction_rule(runs: Sequence[Run]) -> str:
     """Return by which rule the classes of each part were predicted, and what decided it; empty of older records."""
     parts: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for run in runs:
-        if why := run.record.get("role_reason"):
-            parts[why][run.record.get("role", "")].add(run.part)
+        if why := run.record.get("test_classes_reason"):
+            parts[why][run.record.get("test_classes", "")].add(run.part)
     told = []
-    for why, roles in sorted(parts.items()):
-        named = [f"{role} for {' and '.join(sorted(names))}" for role, names in sorted(roles.items())]
+    for why, kinds in sorted(parts.items()):
+        named = [f"{kind} for {' and '.join(sorted(names))}" for kind, names in sorted(kinds.items())]
         told.append(f"{', '.join(named)} ({why})")
     return f" Prediction rule: {'; '.join(told)}." if told else ""
 
@@ -157,7 +157,7 @@ class _Cells:
         self.datasets = sorted({run.dataset for run in runs}, key=dataset_order)
 
     def score(self, line: Line, dataset: str, part: str, shots: int | None = None) -> Score:
-        """Of the runs of a cell."""
+        """Notes on the runs of a cell."""
         found = [run for run in self._of.get((line, dataset, part), ()) if shots in (None, run.shots)]
         if not found and part in TESTED and not takes_part(line.method, self.protocol, "test"):
             return Score(incomplete=NO_PART)

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from runs.protocol import Run
+from runs.protocol import PlannedRun
 from runs.record import COMPLETE, read_record
 
 
-def without_effect(runs: Sequence[Run], output: Path) -> Iterator[tuple[str, str]]:
+def without_effect(runs: Sequence[PlannedRun], output: Path) -> Iterator[tuple[str, str]]:
     """(key, method) where runs that differ in the key alone have learned the same and score the same, all of them.
 
     Args:
@@ -31,14 +31,14 @@ def without_effect(runs: Sequence[Run], output: Path) -> Iterator[tuple[str, str
 
 
 def _result(folder: Path) -> Any:
-    """What a run learned and scored; None if it is not complete or its record is too old to say."""
+    """Return the checksum of what a run learned and its metrics; None if it is incomplete or its record too old."""
     record = read_record(folder) or {}
     if record.get("status") != COMPLETE or "parameters_sha256" not in record:
         return None
     return record["parameters_sha256"], record["metrics"]
 
 
-def _all_but(run: Run, key: str) -> str:
-    """What has to be the same of two runs that differ in one key only."""
+def _all_but(run: PlannedRun, key: str) -> str:
+    """Return the part of a run that must be equal in two runs that differ in one key only."""
     options = {name: value for name, value in run.options.items() if name != key}
     return str((run.trainer, run.dataset, run.seed, run.cfg, sorted((k, str(v)) for k, v in options.items())))

@@ -12,7 +12,17 @@ from pathlib import Path
 
 from runs.command_line import CommandParser, add_output, add_root
 from runs.launch import USAGE, check_flags, execute, leading_numbers
-from runs.protocol import PlanError, Run, choose, find_dataset, load_protocol, methods, plan, protocols_of, stages_of
+from runs.protocol import (
+    PlanError,
+    PlannedRun,
+    choose,
+    find_dataset,
+    load_protocol,
+    methods,
+    plan,
+    protocols_of,
+    stages_of,
+)
 from runs.table import as_text, base2new_row
 from safeio.atomic import atomic_write_json
 from safeio.entry import command
@@ -90,7 +100,7 @@ def compare(
     return all(complete)
 
 
-def run_method(runs: Sequence[Run], output: Path, root: str, extra: Sequence[str]) -> bool:
+def run_method(runs: Sequence[PlannedRun], output: Path, root: str, extra: Sequence[str]) -> bool:
     """A method's runs, each only if the one before is complete; settings that it refuses do not stop the others."""
     try:
         return all(not execute([run], output, root, extra) for run in runs)

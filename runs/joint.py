@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from runs.protocol import Run
+from runs.protocol import PlannedRun
 
 
-def joined(runs: Iterable[Run]) -> list[list[Run]]:
+def groups_alike(runs: Iterable[PlannedRun]) -> list[list[PlannedRun]]:
     """The runs in groups for one call of train.py each, in the order of their first runs; a test is alone."""
-    groups: list[list[Run]] = []
+    groups: list[list[PlannedRun]] = []
     for run in runs:
         group = next((group for group in groups if can_join(group[0], run)), None)
         if group is None:
@@ -21,8 +21,8 @@ def joined(runs: Iterable[Run]) -> list[list[Run]]:
     return groups
 
 
-def can_join(run: Run, other: Run) -> bool:
-    """Whether both train, under the same settings, into folders `seed<number>` beside one another."""
+def can_join(run: PlannedRun, other: PlannedRun) -> bool:
+    """Return whether both runs train under the same settings into neighbouring folders `seed<number>`."""
     folders = [PurePosixPath(each.folder) for each in (run, other)]
     names = [f"seed{each.seed}" for each in (run, other)]
     return (
@@ -33,8 +33,8 @@ def can_join(run: Run, other: Run) -> bool:
     )
 
 
-def arguments(runs: Sequence[Run], output: Path, root: str, extra: Sequence[str]) -> list[str]:
-    """Arguments of train.py for one run, or for several that are `joined`."""
+def arguments(runs: Sequence[PlannedRun], output: Path, root: str, extra: Sequence[str]) -> list[str]:
+    """Arguments of train.py for one run, or for several of one group of `groups_alike`."""
     if len(runs) == 1:
         return runs[0].arguments(output, root, extra)
     words = runs[0].arguments(output, root, extra)

@@ -17,8 +17,8 @@ from itertools import takewhile
 from pathlib import Path
 
 from runs.command_line import CommandParser, add_output, add_own_name, add_root
-from runs.joint import arguments, joined
-from runs.protocol import PlanError, Run, plan
+from runs.joint import arguments, groups_alike
+from runs.protocol import PlanError, PlannedRun, plan
 from runs.record import COMPLETE, is_complete, read_record
 from runs.request import already_done
 from runs.sweep.process import PROJECT, TRAIN
@@ -68,7 +68,7 @@ def main(words: Sequence[str] | None = None) -> int:
         check_flags([*extra, *pairs])
         own = own_data_name(root, options.name or "")
         runs = plan(options.protocol, options.stage, options.trainer, options.dataset, seed, shots, options.cfg, own)
-        groups = joined(runs) if options.together else [[run] for run in runs]
+        groups = groups_alike(runs) if options.together else [[run] for run in runs]
         failed = [run for group in groups for run in execute(group, options.output, root, [*extra, *pairs])]
     except PlanError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -106,8 +106,8 @@ def check_flags(words: Sequence[str]) -> None:
             raise PlanError(f"{flag} is decided here and goes into the folder's name; {instead}.")
 
 
-def execute(runs: Sequence[Run], output: Path, root: str, extra: Sequence[str]) -> list[Run]:
-    """Run train.py for one run, or several that are joined, unless complete; those that are not complete now."""
+def execute(runs: Sequence[PlannedRun], output: Path, root: str, extra: Sequence[str]) -> list[PlannedRun]:
+    """Run train.py for one run, or several that train together, unless complete; those that are not complete now."""
     missing = []
     for run in runs:
         if already_done(run, output, root, extra):

@@ -15,6 +15,8 @@ import yaml
 from safeio.names import folded
 
 FILE = Path(__file__).parent.parent / "configs" / "names.yaml"
+BIBLIOGRAPHY = FILE.with_name("references.bib")
+"""BibTeX entries of the papers that `citation` gives the keys of."""
 
 
 def method_name(method: str) -> str:

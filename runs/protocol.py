@@ -28,7 +28,7 @@ class PlanError(ValueError):
 
 
 @dataclass(frozen=True)
-class Run:
+class PlannedRun:
     """One call of train.py.
 
     Attributes:
@@ -125,7 +125,7 @@ def methods() -> list[str]:
 
 
 def protocols_of(trainer: str) -> dict[str, Any]:
-    """How a method runs each protocol: its config by dataset, options, stages."""
+    """Return a method's settings for each protocol: its config by dataset, options, stages."""
     trainer = choose("method", trainer, methods())
     return read(CONFIGS / "trainers" / trainer / "protocols.yaml")
 
@@ -136,7 +136,7 @@ def stages_of(protocol: str, trainer: str) -> list[str]:
 
 
 def _settings(protocol: str, trainer: str) -> dict[str, Any]:
-    """How a method runs one protocol."""
+    """Return a method's settings for one protocol."""
     of_method, protocol = protocols_of(trainer), load_protocol(protocol)["name"]
     if protocol not in of_method:
         raise PlanError(f"{trainer} has no settings for {protocol}; see configs/trainers/{trainer}/protocols.yaml.")
@@ -204,7 +204,7 @@ def plan(
     shots: Sequence[int] = (),
     cfg: str | None = None,
     own_name: str = "",
-) -> list[Run]:
+) -> list[PlannedRun]:
     """The runs of one stage of a protocol for one method and dataset.
 
     Args:
@@ -235,7 +235,7 @@ def plan(
         return template.format(dataset=name, shots=k, trainer=trainer, cfg=chosen[k], seed=seed)
 
     return [
-        Run(
+        PlannedRun(
             trainer=trainer,
             dataset=dataset,
             seed=seed,

@@ -9,6 +9,8 @@ from typing import Any
 
 from safeio.atomic import atomic_write_json
 from safeio.errors import MissingFile
+from safeio.lock import FolderInUse, sole_use
+from safeio.old_spellings import present_record
 from safeio.read_back import DamagedFile, number, read_json, say
 
 FILE_NAME = "run.json"
@@ -23,11 +25,13 @@ def scalars(value: Any) -> bool:
     )
 
 
-TEXTS = "status method dataset protocol stage preset task subsample_classes role backbone model_dir failure code"
+TEXTS = """status method dataset protocol stage preset task subsample_classes test_classes test_classes_reason backbone
+model_dir failure code"""
 RECORD = {
     **{f"{name}?": str for name in TEXTS.split()},
     **dict.fromkeys(("seed?", "shots?", "trainable_params?", "skipped_steps?"), int),
-    **dict.fromkeys(("config?", "flags?", "origins?", "versions?", "machine?", "efficiency?", "phases?"), dict),
+    **dict.fromkeys(("config?", "flags?", "origins?", "versions?", "machine?", "data?"), dict),
+    **dict.fromkeys(("efficiency?", "phases?"), dict),
     **{name: {str: number} for name in ("metrics?", "timing?")},
     "swept?": {str: scalars},
     "classes?": [str],
@@ -87,6 +91,18 @@ class RunRecord:
         self.write()
 
 
+def close_abandoned(folder: str | Path) -> None:
+    """Put on record that a run was killed which still says that it is running; nothing where somebody works there."""
+    try:
+        with sole_use(folder):
+            record = read_record(folder)
+            if record is not None and record.get("status") == RUNNING:
+                failure = "the process that wrote this record was killed; the same command continues the run"
+                atomic_write_json(Path(folder) / FILE_NAME, record | {"status": FAILED, "failure": failure})
+    except (FolderInUse, OSError) as error:
+        print(f"{error}", file=sys.stderr)
+
+
 def set_aside_log(folder: str | Path) -> None:
     """Put the time into the name of an earlier attempt's log: `log.txt` is the newest attempt's."""
     log = Path(folder) / "log.txt"
@@ -113,10 +129,10 @@ def load_record(folder: str | Path) -> dict[str, Any]:
         MissingFile, DamagedFile: there is none, or it is not as `RECORD` says; the message names file and place.
     """
     path = Path(folder)
-    return read_json(path / FILE_NAME if path.is_dir() else path, RECORD)
+    return present_record(read_json(path / FILE_NAME if path.is_dir() else path, RECORD))
 
 
 def is_complete(folder: str | Path) -> bool:
-    """Whether the run in this folder is done; a folder without a record never is."""
+    """Return whether the run in this folder is complete; a folder without a record never is."""
     record = read_record(folder)
     return record is not None and record.get("status") == COMPLETE

@@ -49,7 +49,7 @@ def read_to_repeat(path: str | Path) -> dict[str, Any]:
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any], about: tuple[str, ...]) -> Iterator[str]:
-    """What two records do not have in common, with both values; a field that one of them lacks says nothing."""
+    """Yield the differences of two records with both values; a field that one of them lacks is passed over."""
     for field in about:
         if field not in then or field not in now or then[field] == now[field]:
             continue
@@ -68,7 +68,7 @@ def say_differences(then: Mapping[str, Any] | None, now: Mapping[str, Any], abou
 
 
 def code_version() -> str | None:
-    """What git says of the checkout that this file is in, `-dirty` if files were changed; None where there is none."""
+    """Return git's description of this file's checkout, `-dirty` if files were changed; None without git."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10)

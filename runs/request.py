@@ -9,10 +9,11 @@ from typing import Any
 
 import yaml
 
-from runs.protocol import CONFIGS, OWN_DATA, PlanError, Run, read
+from runs.protocol import CONFIGS, OWN_DATA, PlanError, PlannedRun, read
 from runs.record import RunRecord, is_complete, read_record
 from runs.train_arguments import parse_words
 from safeio.fingerprint import folder_fingerprint
+from safeio.old_spellings import present_setting
 
 FLAGS = {
     "backbone": "MODEL.BACKBONE.NAME",
@@ -21,15 +22,16 @@ FLAGS = {
     "name": "DATASET.OWN_NAME",
 }
 """Options of train.py that are settings."""
-NO_MATTER = ("OUTPUT_DIR", "RESUME", "VERBOSE", "USE_CUDA", "DATASET.ROOT", "DATALOADER.NUM_WORKERS",
-             "DATALOADER.CACHE", "DATALOADER.CACHE_GIB", "DATALOADER.CACHE_MIB", "TRAIN.PRINT_FREQ", "PROTOCOL",
-             "STAGE", "SWEPT")  # fmt: skip
+NO_MATTER = {
+    *("OUTPUT_DIR", "RESUME", "VERBOSE", "USE_CUDA", "DATASET.ROOT", "TRAIN.PRINT_FREQ", "PROTOCOL", "STAGE", "SWEPT"),
+    *(f"DATALOADER.{name}" for name in ("NUM_WORKERS", "CACHE", "CACHE_DISK_GIB", "CACHE_MEMORY_GIB")),
+}
 """Settings under which a finished run stays the same one."""
-LATER_LAYERS = ("preset", "per-dataset value", "command line", "roles of")
+LATER_LAYERS = ("preset", "per-dataset value", "command line", "test_classes of", "roles of")
 """Origins that go before a yaml file's values."""
 
 
-def already_done(run: Run, output: Path, root: str, extra: Sequence[str] = ()) -> bool:
+def already_done(run: PlannedRun, output: Path, root: str, extra: Sequence[str] = ()) -> bool:
     """Return whether a run is complete, as it is asked for now.
 
     Args:
@@ -49,7 +51,7 @@ def already_done(run: Run, output: Path, root: str, extra: Sequence[str] = ()) -
     return True
 
 
-def differences(run: Run, record: Mapping[str, Any], root: str, extra: Sequence[str] = ()) -> Iterator[str]:
+def differences(run: PlannedRun, record: Mapping[str, Any], root: str, extra: Sequence[str] = ()) -> Iterator[str]:
     """Yield what a record has otherwise than a request; what a record does not know says nothing."""
     _, args = parse_words(run.arguments(Path("output"), root, extra))
     config, origins = record.get("config"), record.get("origins") or {}
@@ -61,11 +63,12 @@ def differences(run: Run, record: Mapping[str, Any], root: str, extra: Sequence[
         for key, value in leaves(read(_found(file))) if file else ():
             if key not in asked and not origins.get(key, "").startswith(LATER_LAYERS):
                 asked[key] = value
-    for key, value in asked.items():
+    for key, value in (present_setting(*pair) for pair in asked.items()):
         there = _value(config, key)
         if key not in NO_MATTER and there is not None and not same_value(there, value):
             yield f"{key} {there}, not {value}"
     data = record.get("data") or {}
+    yield from other_lists(data, args.root or root)
     if run.dataset == OWN_DATA and data.get("fingerprint"):
         now = folder_fingerprint(args.root or root)
         if now != data["fingerprint"]:
@@ -115,10 +118,25 @@ def _plain(value: Any) -> Any:
         return value
 
 
-def data_of(root: str, own: bool) -> dict[str, str]:
-    """Return what a record says of the data: where it is and, of own images, the fingerprint that tells them apart."""
+def data_of(root: str, own: bool, lists: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what a record says of the data: where it is, and fingerprints that tell it apart from other data.
+
+    Args:
+        own: own images, all of which count.
+        lists: of a benchmark, below its root: the files that say which image is for what, and the names.
+    """
     place = os.path.abspath(os.path.expanduser(root))
-    return {"root": place, "fingerprint": folder_fingerprint(place) if own else ""}
+    known = {name: mark for name in lists if (mark := folder_fingerprint(Path(place, name)))}
+    return {"root": place, "fingerprint": folder_fingerprint(place) if own else "", "lists": known}
+
+
+def other_lists(data: Mapping[str, Any], root: str) -> Iterator[str]:
+    """Yield the lists of a benchmark that are not those on record; one that is not there says nothing."""
+    for name, mark in (data.get("lists") or {}).items():
+        now = folder_fingerprint(Path(root, name))
+        if now and now != mark:
+            place = Path(data.get("root", ""), name)
+            yield f"the list {place} (fingerprint {mark[:12]}), which is now another ({now[:12]})"
 
 
 def check_same_data(record: RunRecord) -> None:
@@ -128,6 +146,10 @@ def check_same_data(record: RunRecord) -> None:
         PlanError: the folder holds a run on other images; both are named.
     """
     earlier, now = (record.earlier or {}).get("data") or {}, record.content["data"]
+    if others := list(other_lists(earlier, now["root"])):
+        raise PlanError(
+            f"{record.path.parent} holds a run with {'; '.join(others)}. Give another --output-dir, or remove it."
+        )
     if earlier.get("fingerprint") and earlier["fingerprint"] != now["fingerprint"]:
         raise PlanError(
             f"{record.path.parent} holds a run on other images: those of {earlier.get('root')} (fingerprint "

@@ -1,4 +1,4 @@
-"""Where a method's settings were read, and which nothing published says. Data: configs/trainers/*/sources.yaml."""
+"""Published sources of a method's settings, and the settings without one. Data: configs/trainers/*/sources.yaml."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ MARKS = {
     "transductive": "transductive: it saw unlabelled images of the classes that are tested",
     "texts of a language model": "it learned with texts of a language model about the classes",
 }
-"""How a table explains the marks of a record (`trainers.base.method.Method.marks`)."""
+"""Explanations of the marks of a record below a table (`trainers.base.method.Method.marks`)."""
 
 
 def note(records: Iterable[Mapping[str, Any]]) -> str:

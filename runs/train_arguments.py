@@ -23,7 +23,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--root", help="folder that holds the datasets")
     parser.add_argument("--name", help="of own images (dataset folder) in folders, records and reports")
-    parser.add_argument("--output-dir", help="folder of this run")
+    parser.add_argument("--output-dir", "--output", help="folder of this run")
     parser.add_argument("--resume", help="folder to resume from")
     parser.add_argument("--seed", type=int, help="0 or more seeds every random generator")
     parser.add_argument("--seeds", type=int, nargs="+", help="train these in one pass, each in OUTPUT_DIR/seed<number>")

@@ -19,7 +19,10 @@ def refuse_bomb(path: str | os.PathLike) -> None:
     """Raise Disproportion if a zip archive says that it holds too much for its size; other files pass."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            refuse_disproportion(path, sum(member.file_size for member in archive.infolist()))
+            members = archive.infolist()
+        refuse_disproportion(path, sum(member.file_size for member in members))
+        if sum(member.compress_size for member in members) > os.path.getsize(path):  # room is made before it is read
+            raise Disproportion(f"the members of {path} say that they have more bytes than it has")
 
 
 def refuse_disproportion(path: str | os.PathLike, unpacked: int) -> None:

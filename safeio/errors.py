@@ -12,7 +12,7 @@ class MissingFile(UserError, FileNotFoundError):
 
 
 def for_people(error: BaseException) -> str | None:
-    """What to say of an error whose cause lies outside the code, such as a full disk; None: it needs a traceback."""
+    """Return the message for an error from outside the code, such as a full disk; None: show the traceback."""
     if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):  # the first is PyTorch's, of a GPU
         reason = str(error).split(". ")[0] or "out of memory"
         return f"{reason}. A smaller batch needs less: DATALOADER.TRAIN_X.BATCH_SIZE, DATALOADER.TEST.BATCH_SIZE."

@@ -65,7 +65,7 @@ def _acquire(lock: FileLock, folder: Path, patience: float) -> None:
 
 
 def holder(folder: str | os.PathLike) -> dict[str, Any]:
-    """What the last holder wrote about itself (pid, host, since); empty if it has not come to that."""
+    """Return the last holder's entry (pid, host, since); empty if there is none yet."""
     try:
         return read_json(Path(folder) / HOLDER, dict)
     except UserError:  # the lock itself is the system's: this only says whose it is
@@ -73,12 +73,12 @@ def holder(folder: str | os.PathLike) -> dict[str, Any]:
 
 
 def in_use(folder: str | os.PathLike) -> bool:
-    """Whether a process works in the folder, by what it wrote; one of another machine that was killed seems to."""
+    """Return whether a process works in the folder, by its entry; a killed one of another machine still seems to."""
     return _alive(holder(folder))
 
 
 def _alive(about: dict[str, Any]) -> bool:
-    """Whether that process may be running; one on another machine may."""
+    """Return whether that process may be running; one on another machine always may."""
     if about.get("host") != socket.gethostname():
         return "host" in about
     try:

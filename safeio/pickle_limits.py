@@ -42,7 +42,7 @@ class UnboundedPickle(ValueError):
 
 
 class _Value:
-    """What is known of a value: parts it unfolds to, depth, whether it can be a key, whether another holds it."""
+    """Facts about a value: parts it unfolds to, depth, whether it can be a key, whether another holds it."""
 
     __slots__ = ("depth", "held", "is_key", "size")
 

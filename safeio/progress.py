@@ -1,4 +1,4 @@
-"""How far something is and how long it will take: a live line on a terminal, elsewhere a line now and then."""
+"""Progress and the time left: a live line on a terminal, elsewhere a line now and then."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def read_back(
     """Return `read(path)`.
 
     Args:
-        read: may raise anything.
+        read: may raise anything; a UserError says all there is to say and comes as it is.
         remedy: a sentence that says what to do; what: what the file should be, such as "a checkpoint".
         error_class: of the error.
 
@@ -54,7 +54,7 @@ def read_back(
         return read(path)
     except FileNotFoundError as error:
         raise MissingFile(f"There is no file {for_terminal(str(path))}. {remedy}".strip()) from error
-    except DamagedFile:
+    except UserError:
         raise
     except Exception as error:
         wanted = f" as {what}" if what else ""

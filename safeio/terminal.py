@@ -1,4 +1,4 @@
-"""What commands print, made plain: names of classes, folders and files may hold what a terminal would obey."""
+"""Plain text for terminals: names of classes, folders and files may hold what a terminal would obey."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 OLD_QUOTA, OLD_PERIOD = (Path(f"/sys/fs/cgroup/cpu/cpu.cfs_{part}_us") for part in ("quota", "period"))
 GIVEN = NUMBER in os.environ
-"""Whether the user has chosen a number of threads."""
+"""Return whether the user has chosen a number of threads."""
 
 
 def allowed_cores() -> int:

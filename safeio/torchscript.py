@@ -33,7 +33,7 @@ that holds itself has no end of them."""
 
 
 def torchscript_weights(path: str | os.PathLike) -> OrderedDict[str, Tensor]:
-    """What `torch.jit.load(path, "cpu").state_dict()` gives, without running anything that is in the file.
+    """Return `torch.jit.load(path, "cpu").state_dict()` without running anything that is in the file.
 
     Raises:
         Exception: of almost any kind, where the archive is damaged or asks for what no archive of weights needs.

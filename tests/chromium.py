@@ -129,7 +129,7 @@ class Page:
         return base64.b64decode(self.call("Page.captureScreenshot", format="png", **options)["data"])
 
     def pdf(self):
-        """What the page prints."""
+        """Return the console output of the page."""
         return base64.b64decode(self.call("Page.printToPDF")["data"])
 
     def complaints(self, console=True):

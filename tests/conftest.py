@@ -1,4 +1,4 @@
-"""What every test gets: caches of its own, not the user's; for those that ask, a browser."""
+"""Fixtures of every test: caches of its own, not the user's; for those that ask, a browser."""
 
 import os
 import sys

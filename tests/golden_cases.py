@@ -25,12 +25,12 @@ FEATURES, LOGITS, LOSS, GRADIENT = 2e-5, 2e-4, 5e-5, 1e-4
 """Limits of cases whose noise was not observed; of the others `Case.limit` follows from it."""
 PARAMETERS = {"sgd": 5e-6, "adam": 3e-5, "adamw": 3e-5}
 AMPLIFIED = {"MMRL_h2": 2e-4, "MMRLpp_h2": 2e-4, "CLIPLoRA_a": 5e-5}
-"""Of cases with AdamW steps where gradients nearly vanish. In CLIPLoRA_a one is 4e-9, half of Adam's eps: the published
-run in float32 is 8e-6 from the same steps in float64."""
+"""Limits of cases with AdamW steps where gradients nearly vanish. In CLIPLoRA_a one is 4e-9, half of Adam's eps: the
+published run in float32 is 8e-6 from the same steps in float64."""
 ROOM = 12
-"""How often the difference between two equivalent official runs is let pass: other processors sum in other orders."""
+"""Allowed multiple of the difference between two equivalent official runs: other processors sum in other orders."""
 SHARES: dict[str, float] = {}
-"""Of each comparison of this session: the largest share of its limit that was used."""
+"""Largest share of its limit that each comparison of this session used."""
 OPTIMISER = {  # the case's name: the engine's, where they differ
     "momentum": "MOMENTUM",
     "dampening": "SGD_DAMPNING",
@@ -47,7 +47,7 @@ OPTIMISER = {  # the case's name: the engine's, where they differ
 
 
 def described(name: str) -> dict[str, Any]:
-    """What a case says of itself."""
+    """Return the description of a case."""
     return json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8"))
 
 
@@ -99,7 +99,7 @@ class Case:
         return max(ROOM * max(noise), usual) if noise else usual
 
     def arguments(self, trainer: str) -> list[str]:
-        """What train.py would be called with."""
+        """Return the arguments of train.py."""
         real = TRAINER_REGISTRY.get(trainer)
         opts = {f"TRAINER.{real.settings_node}.{key}": value for key, value in self.settings(real.defaults).items()} | {
             "MODEL.BACKBONE.NAME": str(self.weights),
@@ -157,9 +157,9 @@ class Case:
         own = self.hand_written.partition("{}")[0].strip()  # as written, with commas behind words
         return own if own.replace(",", " ,").split() == words else " ".join(words)
 
-    def build(self, trainer: str, classnames: list[str], role: str = "trained"):
+    def build(self, trainer: str, classnames: list[str], test_classes: str = "seen"):
         """The real trainer on this case's CLIP, with arrays where its data loaders would be."""
-        cfg = resolve(train.parse([*self.arguments(trainer), "TEST.ROLE", role])).cfg
+        cfg = resolve(train.parse([*self.arguments(trainer), "TEST.CLASSES", test_classes])).cfg
         real = TRAINER_REGISTRY.get(trainer)
 
         class WithArrays(real):
@@ -200,7 +200,7 @@ def close(actual, expected, limit: float, what: str) -> None:
 
 
 def parameters(trainer) -> dict[str, torch.nn.Parameter]:
-    """What the method learns, under the published names."""
+    """Return the learned parameters under the published names."""
     return {trainer.method.published_name(name): p for name, p in trainer.method.named_parameters()}
 
 

@@ -24,7 +24,7 @@ VALUES = {"fewshot": "few_shot", "1/N": -1.0}
 
 
 def options(case: Case) -> dict[str, Any]:
-    """What the case's configuration is in ours, beside what every case has."""
+    """Return the case's settings under our names, beside those of every case."""
     config, optimiser = case.about["config"], case.about.get("optimizer", {})
     node = TRAINER_REGISTRY.get(case.about["method"]).settings_node
     found = {f"TRAINER.{node}.{ours}": config[theirs] for theirs, ours in SETTINGS.items() if theirs in config}
@@ -37,10 +37,12 @@ def options(case: Case) -> dict[str, Any]:
     return found
 
 
-def build(case: Case, folder, role: str = "trained", names: str = "classnames", **other: Any):
+def build(case: Case, folder, test_classes: str = "seen", names: str = "classnames", **other: Any):
     """The real trainer on the case's CLIP; it notes the rate and the loss terms of each step."""
     method, classnames = case.about["method"], case.about[names]
-    opts = options(case) | {"OUTPUT_DIR": folder, "TASK": "FS", "TEST.ROLE": role, "TEST.NO_TEST": True} | other
+    opts = (
+        options(case) | {"OUTPUT_DIR": folder, "TASK": "FS", "TEST.CLASSES": test_classes, "TEST.NO_TEST": True} | other
+    )
     words = [*case.arguments(method), *(str(word) for pair in opts.items() for word in pair)]
     cfg, real = resolve(train.parse(words)).cfg, TRAINER_REGISTRY.get(method)
     views = case["cache/images"]

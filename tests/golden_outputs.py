@@ -1,4 +1,4 @@
-"""What golden cases store of a forward pass, from the real methods, under the stored names."""
+"""Outputs of a forward pass that golden cases store, from the real methods, under the stored names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def outputs(trainer, images: torch.Tensor) -> dict[str, torch.Tensor]:
     if hasattr(method, "space"):
         return mmrl_outputs(method, images)
     f_0, w = method.clip.image_features(images), method.class_features()
-    seen = torch.tensor(trainer.cfg.TEST.ROLE == "trained")
+    seen = torch.tensor(trainer.cfg.TEST.CLASSES == "seen")
     found = {"image_features": f_0, "logits": method.logits(images, w, seen)}
     if hasattr(method, "conditional_features"):  # features of the classes for each image
         return found | {"text_features": method.conditional_features(f_0)}
@@ -37,22 +37,22 @@ def outputs(trainer, images: torch.Tensor) -> dict[str, torch.Tensor]:
 def mmrl_outputs(method, images: torch.Tensor) -> dict[str, torch.Tensor]:
     """Both features, both logits, and the projected tokens."""
     found: dict[str, torch.Tensor] = {}
-    shared = method.lower(images)
+    shared = method.forward_shared(images)
     f_c, f_r = method.image_features(shared)
     w = method.class_features()
-    rows = method.clip.visual.upper(shared, method.deep_tokens(method.image_maps, method.image_layers))
+    rows = method.clip.visual.forward_from(shared, method.deep_tokens(method.image_aligner, method.image_layers))
     found["image_features_raw"] = rows[:, 0] @ method.clip.visual.proj
     found["image_features_rep_raw"] = rows[:, 1:].mean(1) @ method.rep_projection()
-    text_tokens = method.deep_tokens(method.text_maps, method.text_layers)
-    found["text_features_raw"] = method.clip.text.upper(method.text_start, text_tokens)
+    text_tokens = method.deep_tokens(method.text_aligner, method.text_layers)
+    found["text_features_raw"] = method.clip.text.forward_from(method.text_start, text_tokens)
     found |= {"image_features": f_c, "text_features": w}
     found["image_features_clip"] = l2_normalize(method.clip.visual(images))
     found |= {"logits": 100 * f_c @ w.t(), "logits_rep": 100 * f_r @ w.t()}
     alpha = method.settings.ALPHA
     found["logits_fusion"] = alpha * found["logits"] + (1 - alpha) * found["logits_rep"]
     for kind, maps, layers in (
-        ("visual", method.image_maps, method.image_layers),
-        ("text", method.text_maps, method.text_layers),
+        ("visual", method.image_aligner, method.image_layers),
+        ("text", method.text_aligner, method.text_layers),
     ):
         source = method.deep_tokens(maps, layers)
         for i, layer in enumerate(layers):
@@ -79,7 +79,7 @@ def compare_predictions(trainer, case: Case, group: str) -> None:
     trainer.set_model_mode("eval")
     predictions = {name: expected.pop(name) for name in ("pred_base", "pred_new") if name in expected}
     compare_outputs(trainer, case, images, expected, group)
-    rule = "pred_base" if trainer.cfg.TEST.ROLE == "trained" else "pred_new"
+    rule = "pred_base" if trainer.cfg.TEST.CLASSES == "seen" else "pred_new"
     name = rule if rule in predictions else "logits"
     limit = case.limit(LOGITS, f"{group}/{name}")
     expected |= predictions

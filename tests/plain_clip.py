@@ -71,7 +71,7 @@ class PlainCLIP:
         return F.normalize(x @ self.w["text_projection"], dim=-1)
 
     def image(self, images: Tensor, put: Put = keep, add: Add = nothing) -> Tensor:
-        """What leaves the image encoder, (B, L, D), before the projection."""
+        """Return the image encoder's output, (B, L, D), before the projection."""
         kernel = self.w["visual.conv1.weight"]
         x = F.conv2d(images, kernel, stride=kernel.shape[-1]).flatten(2).transpose(1, 2)
         x = torch.cat([self.w["visual.class_embedding"].expand(len(x), 1, -1), x], dim=1)

@@ -6,17 +6,12 @@ import contextlib
 import io
 from pathlib import Path
 
-import numpy as np
-import torch
-from PIL import Image
-
 import train
 import trainers  # noqa: F401  (registers the methods)
-from clip.model import CLIP
 from dassl.engine import TRAINER_REGISTRY
+from tools.faults.tiny import SIDE, write_clip, write_images
 
-SIDE, DEPTH, PROMPT_DEPTH = 16, 3, 2  # pixels, layers
-CLASSES = ("red square", "green_field", "amber", "teal")  # the first two in alphabetical order are the base classes
+PROMPT_DEPTH = 2  # layers
 
 
 class Runs:
@@ -28,17 +23,8 @@ class Runs:
 
     def __init__(self, folder: Path):
         self.folder, self.images, self.done = folder, folder / "images", {}
-        rng = np.random.default_rng(0)
-        for name in CLASSES:
-            (self.images / name).mkdir(parents=True)
-            colour = rng.integers(0, 256, 3)
-            for i in range(6):
-                pixels = np.clip(colour + rng.normal(0, 60, (20, 24, 3)), 0, 255).astype(np.uint8)
-                Image.fromarray(pixels).save(self.images / name / f"{i}.png")
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            model = CLIP(32, SIDE, DEPTH, 64, 8, 77, 49408, 64, 1, DEPTH)
-        torch.save(model.state_dict(), folder / "clip.pt")
+        write_images(self.images)
+        write_clip(folder / "clip.pt")
 
     def arguments(self, method: str, classes: str, output: Path, *options) -> list[str]:
         """A short run on the CPU; `classes` is base, new or all."""

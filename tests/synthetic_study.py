@@ -41,7 +41,7 @@ class Study:
             "preset": "paper",
             "swept": swept or {},
             "subsample_classes": part if part in ("base", "new") else "all",
-            "role": "trained" if trained else "transferred",
+            "test_classes": "seen" if trained else "unseen",
             "shots": shots,
             "seed": seed,
             "backbone": "ViT-B/16",

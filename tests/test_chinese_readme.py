@@ -22,7 +22,7 @@ PARTS = {
 
 
 def found(part: str, text: str) -> Counter:
-    """How often each thing of that kind is there, but for the links from one page to the other."""
+    """Count each thing of that kind, except the links from one page to the other."""
     plain = re.sub(r"^\[(?:English|中文)\].*$", "", text, flags=re.M)
     return Counter(re.findall(PARTS[part], plain, re.M))
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from damage import damages
 
 from dassl.data.datasets import Datum
 from dassl.engine.measurements import CURVE, add_to_curve, read_curve
@@ -19,6 +18,7 @@ from datasets.base.splits import Split
 from runs.record import RunRecord, read_record
 from safeio.lock import HOLDER, holder, in_use, sole_use
 from safeio.read_back import DamagedFile, say
+from tools.faults.damage import damages
 
 
 @pytest.fixture(autouse=True)

@@ -26,8 +26,8 @@ def test_train_test_report(tmp_path):
     folders = [f"base2new/{part}/openmoji/shots_16/MMRL/emoji/seed1" for part in ("train_base", "test_new")]
     records = [json.loads((tmp_path / folder / "run.json").read_text()) for folder in folders]
     row = base2new_row(tmp_path, "MMRL", "openmoji", 1)
-    for record, key, role in zip(records, ("base", "new"), ("trained", "transferred"), strict=True):
-        assert record["status"] == "complete" and record["role"] == role
+    for record, key, test_classes in zip(records, ("base", "new"), ("seen", "unseen"), strict=True):
+        assert record["status"] == "complete" and record["test_classes"] == test_classes
         assert row[key] == record["metrics"]["accuracy"]
     assert row["H"] == pytest.approx(2 / (1 / row["base"] + 1 / row["new"]))
     assert f"{row['base']:.1f}" in as_text([row])

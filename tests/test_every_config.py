@@ -96,7 +96,7 @@ def read(file: Path) -> dict:
 
 
 def in_file(method: str, cfg: str) -> dict:
-    """What the published file `cfg` of a method sets, by dotted key."""
+    """Return the settings in the published file `cfg` of a method, by dotted key."""
     values = COMMON | {f"TRAINER.{{}}.{k}": v for k, v in ONLY[method].items()}
     values |= dict(zip(COLUMNS, DIFFERING[method, cfg], strict=True))
     return {key.format(method): value for key, value in values.items()}
@@ -148,7 +148,7 @@ def test_method_protocols_name_what_exists(file):
 
 @pytest.mark.parametrize("file", METHOD_PROTOCOLS, ids=name_of)
 def test_no_run_is_planned_that_would_be_refused(file):
-    """What cannot predict other classes is not tested on them by `--methods all`."""
+    """Methods that cannot predict other classes are not tested on them by `--methods all`."""
     if TRAINER_REGISTRY.get(file.parent.name).method_class.transfers:
         pytest.skip("it transfers")
     for name in ("base2new", "cross_dataset", "domain_generalization"):
@@ -160,18 +160,18 @@ def test_protocols_name_what_exists(file):
     data = protocol.load_protocol(file.stem)
     assert set(data["datasets"]) <= {f.stem for f in DATASET}
     assert set(data.get("methods", ())) <= set(protocol.methods())
-    words = "roles seeds shots stages task name datasets methods set axis source source_names targets"
+    words = "test_classes seeds shots stages task name datasets methods set axis source source_names targets"
     assert set(data) <= set(words.split())
     assert ("axis" in data) == ("set" in data)
     for key, values in data.get("set", {}).items():
         assert [settings("ZeroshotCLIP", key, value).origins[key] for value in values] == ["command line"] * len(values)
-    assert set(data["roles"].values()) <= {"trained", "transferred"}
+    assert set(data["test_classes"].values()) <= {"seen", "unseen"}
     assert len(set(data["seeds"])) == len(data["seeds"]) and all(shots > 0 for shots in data["shots"])
     for stage in data["stages"].values():
         assert stage.get("evaluates", "train") in data["stages"]
         options = [str(part) for pair in stage["options"].items() for part in pair]
         cfg = settings("ZeroshotCLIP", "TASK", data["task"], *options).cfg
-        assert cfg.TEST.ROLE in data["roles"].values()
+        assert cfg.TEST.CLASSES in data["test_classes"].values()
 
 
 def test_templates_have_one_place_for_the_name():

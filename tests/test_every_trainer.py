@@ -24,7 +24,7 @@ from inference.export.programs import ExportError, load_file, write_program
 from inference.predictor import Predictor
 from trainers.base.settings import resolve
 from trainers.base.trainer import ClipTrainer
-from trainers.base.training_free import OnePassTrainer
+from trainers.base.training_free import TrainingFreeTrainer
 
 EVERY = [name for name in TRAINER_REGISTRY.registered_names() if issubclass(TRAINER_REGISTRY.get(name), ClipTrainer)]
 WITH_PRECISION = [name for name in EVERY if "PREC" in TRAINER_REGISTRY.get(name).defaults]
@@ -201,11 +201,11 @@ def test_a_image_is_judged_by_itself(run):
 
 
 def test_other_classes(run, workshop):
-    """Predicted with what was learned, or refused in words that name the method and the role."""
+    """Predicted with what was learned, or refused in words that name the method and the kind of classes."""
     try:
-        other = build(workshop, run.name, "other", "TEST.ROLE", "transferred")
+        other = build(workshop, run.name, "other", "TEST.CLASSES", "unseen")
     except ValueError as refusal:
-        assert run.name in str(refusal) and "transferred" in str(refusal)
+        assert run.name in str(refusal) and "unseen" in str(refusal)
         return
     other.load_model(run.output)
     assert predictions(other).shape[1] == len(CLASSES["other"])
@@ -236,7 +236,7 @@ def checkpoints(folder: Path) -> dict[str, dict]:
 
 
 def same(one, other) -> bool:
-    """Whether nested containers hold the same tensors and values."""
+    """Return whether nested containers hold the same tensors and values."""
     if isinstance(one, torch.Tensor):
         return torch.equal(one, other)
     if isinstance(one, dict):
@@ -259,7 +259,7 @@ def test_killed_within_an_epoch_and_started_again(run, workshop, tmp_path, monke
 
     with monkeypatch.context() as patch:
         patch.setattr(_BatchTrainer, "_step", until_killed)
-        if isinstance(run.trainer, OnePassTrainer) or not run.trainer.learns:
+        if isinstance(run.trainer, TrainingFreeTrainer) or not run.trainer.learns:
             pytest.skip("it takes no steps")
         if run.trainer.num_batches * run.trainer.max_epoch == 1:
             pytest.skip("one step is all there is")
@@ -318,7 +318,7 @@ def test_small_numbers(name, options, workshop, tmp_path):
 
 @pytest.mark.parametrize("value", ["amp", "bf16"])
 def test_bfloat16_on_a_cpu(run, value, workshop, tmp_path):
-    """What float32 learned predicts about the same, and training works; bf16 is on a CPU what fp16 is on a GPU."""
+    """Float32 parameters predict about the same, and training works; bf16 on a CPU stands for fp16 on a GPU."""
     if run.name not in WITH_PRECISION:
         pytest.skip(f"{run.name} computes in float32 only")
     rough = build(workshop, run.name, "trained", *precision(run.name, value))

@@ -67,7 +67,7 @@ def check(model, prompts, source=None, branch=None, start=None, context=None):
     encoder = PrefixTextEncoder(model)
     start = start or (source and source.grow_at) or 1
     if context is None:
-        fast = encoder.upper(encoder.lower(prompts, start), source, branch)
+        fast = encoder.forward_from(encoder.forward_until(prompts, start), source, branch)
     else:
         fast = encoder.encode(prompts, source, branch, context)
     learned = [*(source.learned.values() if source else []), *(branch.parameters() if branch else [])]

@@ -70,7 +70,7 @@ def test_testing_again(first, tmp_path):
     assert train.main([*arguments(tmp_path / "new"), *map(str, test)]) == 0
     assert train.main(["--from-record", str(tmp_path / "new")]) == 0
     once, again = record(tmp_path / "new"), record(tmp_path / "new-again")
-    assert once["flags"]["eval_only"] and once["role"] == again["role"] == "transferred"
+    assert once["flags"]["eval_only"] and once["test_classes"] == again["test_classes"] == "unseen"
     assert once["metrics"] == again["metrics"]
 
 

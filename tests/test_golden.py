@@ -126,7 +126,7 @@ def test_evaluation_on_other_classes(case: Case, finished, tmp_path):
     if not case.group("eval_novel"):
         pytest.skip("the method has no prediction for other classes")
     finished.save_model(0, str(tmp_path))
-    other = case.build(case.about["method"], case.about["novel_classnames"], role="transferred")
+    other = case.build(case.about["method"], case.about["novel_classnames"], test_classes="unseen")
     other.load_model(str(tmp_path))
     with other.fixed_classes():
         compare_predictions(other, case, "eval_novel")
@@ -163,7 +163,7 @@ def test_both_gradients_of_prograd(name: str):
 
 @pytest.mark.parametrize("name", cases({"MMRL", "MMRLpp", "ZeroshotCLIP", "CLIPAdapter"}))
 def test_templates_of_the_datasets(name: str):
-    """Of methods with CoOp's table; KgCoOp, ProGrad and TCP have their own."""
+    """Methods with CoOp's table; KgCoOp, ProGrad and TCP have their own."""
     about = described(name)
     assert dataset_template(about["dataset"]) == about["template"]
     if "ensemble_templates" in about:

@@ -12,9 +12,9 @@ from trainers.gda_clip import ALPHAS, class_means, of_others
 
 STEPPING = {"ZSLP", "CLAP", "LPpp", "ProLIP"}
 LIMITS = {"ZSLP": PARAMETERS["sgd"], "CLAP": PARAMETERS["sgd"], "LPpp": 5e-5, "ProLIP": PARAMETERS["adam"]}
-"""Of parameters; LP++'s grow to size 10."""
+"""Limit for parameters; LP++'s grow to size 10."""
 GDA = 1e-4
-"""Of the largest element."""
+"""Limit relative to the largest element."""
 
 
 @pytest.fixture(params=cases(STEPPING), scope="module")
@@ -137,7 +137,7 @@ def test_evaluation_on_other_classes(finished):
     if "eval_novel/logits" not in case.arrays:
         assert not trainer.method.transfers
         return
-    other = build(case, trainer.output_dir, "transferred", "novel_classnames")
+    other = build(case, trainer.output_dir, "unseen", "novel_classnames")
     other.load_model(trainer.output_dir)
     close(other.model_inference(case["test/images"]), case["eval_novel/logits"], LOGITS, "prediction")
 
@@ -166,7 +166,7 @@ def test_gda_clip(name, tmp_path):
         close(trainer.model_inference(case["test/images"]), case["eval/logits"], limit, "prediction")
     if "eval_novel/logits" not in case.arrays:
         return
-    other = build(case, tmp_path, "transferred", "novel_classnames")
+    other = build(case, tmp_path, "unseen", "novel_classnames")
     other.load_model(tmp_path)
     found, means, inverse = of_others(other.method.f, other.method.t)
     for own, key in ((found.weight, "W"), (found.bias, "b"), (inverse, "cov_inv"), (means, "mu")):

@@ -11,9 +11,9 @@ from golden_cases import FEATURES, GRADIENT, LOGITS, LOSS, PARAMETERS, Case, cas
 DROPOUT = [name for name in cases({"CLIPLoRA"}) if described(name)["config"]["LORA.DROPOUT"]]
 
 
-def start(case: Case, role: str = "trained", names: str = "classnames"):
+def start(case: Case, test_classes: str = "seen", names: str = "classnames"):
     """The trainer at the case's start values."""
-    trainer = case.build(case.about["method"], case.about[names], role)
+    trainer = case.build(case.about["method"], case.about[names], test_classes)
     own = parameters(trainer)
     with torch.no_grad():
         for name, value in case.group("init").items():
@@ -99,7 +99,7 @@ def test_predictions_of_both_rules(two_stages, tmp_path):
     with trainer.fixed_classes():
         close(trainer.model_inference(case["test/images"]), case["eval/logits"], LOGITS, "prediction")
     trainer.save_model(0, str(tmp_path))
-    other = case.build("TwoStage", case.about["novel_classnames"], role="transferred")
+    other = case.build("TwoStage", case.about["novel_classnames"], test_classes="unseen")
     other.load_model(str(tmp_path))
     with other.fixed_classes():
         close(other.model_inference(case["test/images"]), case["eval_novel/logits"], LOGITS, "other classes")
@@ -107,7 +107,7 @@ def test_predictions_of_both_rules(two_stages, tmp_path):
 
 @pytest.mark.parametrize("name", DROPOUT)
 def test_prediction_without_dropout(name, tmp_path):
-    """What is learned is the case's; nothing drops, and the updates are merged into the weights once."""
+    """Learned parameters are the case's; nothing drops, and the updates are merged into the weights once."""
     case = Case(name)
     trainer = case.build("CLIPLoRA", case.about["classnames"])
     own = parameters(trainer)

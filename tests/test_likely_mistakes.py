@@ -17,7 +17,7 @@ SMALL = ["--train-epoch", "1", "DATASET.NUM_SHOTS", "1", "DATASET.SUBSAMPLE_CLAS
 
 
 class UserError(NamedTuple):
-    """What was typed beside a right command line (SAVED, TMP: folders), the exit status, and what has to be said."""
+    """Words beside a right command line (SAVED, TMP: folders), the exit status, and parts of the message."""
 
     words: str
     status: int
@@ -56,7 +56,7 @@ SETTINGS = [
     UserError("TASK B2M", 2, ("TASK is 'B2M'", "B2N")),
     UserError("PRESET papers", 2, ("PRESET is 'papers'", "paper")),
     UserError("DATASET.SUBSAMPLE_CLASSES bases", 2, ("SUBSAMPLE_CLASSES is 'bases'", "all, base, new")),
-    UserError("TEST.ROLE new", 2, ("TEST.ROLE in command line is 'new'", "trained, transferred")),
+    UserError("TEST.CLASSES new", 2, ("TEST.CLASSES in command line is 'new'", "seen, unseen")),
     UserError("DATASET.TEMPLATE photo", 2, ("DATASET.TEMPLATE in command line is 'photo'", "{}")),
     UserError("TRAINER.COOP.PREC fp61", 2, ("PREC in command line is 'fp61'", "fp32, fp16, bf16, amp")),
     UserError("TRAINER.COOP.PREC fp16 USE_CUDA False", 1, ("PREC fp16 needs a GPU", "amp")),
@@ -90,9 +90,9 @@ CHECKPOINTS = [
         "--eval-only --model-dir SAVED --trainer CoCoOp TRAINER.COCOOP.PREC fp32", 1, ("CoOp there, CoCoOp here",)
     ),
     UserError(
-        "--eval-only --model-dir SAVED DATASET.SUBSAMPLE_CLASSES new TEST.ROLE trained",
+        "--eval-only --model-dir SAVED DATASET.SUBSAMPLE_CLASSES new TEST.CLASSES seen",
         1,
-        ("classes base there", "classes new here", "TEST.ROLE transferred"),
+        ("classes base there", "classes new here", "TEST.CLASSES unseen"),
     ),
     UserError("--eval-only --model-dir TMP/cut", 1, ("TMP/cut/prompt_learner/model.pth.tar-1", "truncated")),
     UserError("--resume TMP/nowhere", 1, ("RESUME is 'TMP/nowhere'", "no checkpoints")),

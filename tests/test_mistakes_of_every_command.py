@@ -212,7 +212,6 @@ COMMANDS_OF_MMRL = [
     Mistake("mmrl visualize TMP/empty TMP/page.png", 2, ("TMP/empty",)),
     Mistake("mmrl visualize RUN IMAGES --output TMP/file", 2, ("TMP/file",)),
     Mistake("mmrl demo TMP/nowhere", 2, ("TMP/nowhere",)),
-    Mistake("mmrl demo RUN RUN RUN", 2, ("two to compare",)),
     Mistake("mmrl demo RUN --port many", 2, ("--port",)),
     Mistake("mmrl demo RUN --classes TMP/nowhere.txt", 2, ("TMP/nowhere.txt",)),
     Mistake("mmrl demo TMP/weights-a-list", 2, ("state_dict",)),

@@ -134,7 +134,7 @@ def test_a_run_without_a_result_is_complete(run, trainer, words, tmp_path):
 
 @pytest.mark.parametrize("kept", ["last_step", "best_val"])
 def test_a_loader_that_knows_best_models_only(run, kept, tmp_path):
-    """What is tested is what training ended with, though nobody says its epoch."""
+    """The test takes the last parameters of the training, though nobody names the epoch."""
     words = ("TEST.FINAL_MODEL", kept, "TRAIN.CHECKPOINT_FREQ", "1")
     trained = run("OwnLoading", *words)
     (tmp_path / "out").rename(tmp_path / "trained")

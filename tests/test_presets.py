@@ -1,4 +1,4 @@
-"""What a preset and the protocols' data make of a run's settings."""
+"""Effects of a preset and of the protocols' data on a run's settings."""
 
 import pytest
 import yaml
@@ -42,19 +42,21 @@ def test_an_unknown_preset_names_the_known_ones():
 
 @pytest.mark.parametrize("dataset", ["ImageNetV2", "OpenMojiLine", "DescribableTextures"])
 def test_targets_are_transferred_to_also_where_they_share_the_classes(dataset):
-    assert resolved("DATASET.NAME", dataset).cfg.TEST.ROLE == "transferred"
+    assert resolved("DATASET.NAME", dataset).cfg.TEST.CLASSES == "unseen"
 
 
 def test_protocols_of_a_task_must_agree(tmp_path, monkeypatch):
     (tmp_path / "protocols").mkdir()
     (tmp_path / "presets.yaml").write_text("paper: {per_dataset: false}")
-    for name, role in (("a", "trained"), ("b", "trained")):
-        (tmp_path / "protocols" / f"{name}.yaml").write_text(yaml.safe_dump({"task": "X", "roles": {"all": role}}))
+    for name, test_classes in (("a", "seen"), ("b", "seen")):
+        (tmp_path / "protocols" / f"{name}.yaml").write_text(
+            yaml.safe_dump({"task": "X", "test_classes": {"all": test_classes}})
+        )
     (tmp_path / "protocols" / "c.yaml").write_text("extends: a")
     monkeypatch.setattr(settings, "CONFIGS", tmp_path)
     words = ["--trainer", "ZeroshotCLIP", "TASK", "X"]
-    assert resolve(train.parse(words)).cfg.TEST.ROLE == "trained"
-    (tmp_path / "protocols" / "b.yaml").write_text("{task: X, roles: {all: transferred}}")
-    with pytest.raises(ConfigError, match=r"a.yaml: trained, b.yaml: transferred.*set TEST\.ROLE"):
+    assert resolve(train.parse(words)).cfg.TEST.CLASSES == "seen"
+    (tmp_path / "protocols" / "b.yaml").write_text("{task: X, test_classes: {all: unseen}}")
+    with pytest.raises(ConfigError, match=r"a.yaml: seen, b.yaml: unseen.*set TEST\.CLASSES"):
         resolve(train.parse(words))
-    assert resolve(train.parse([*words, "TEST.ROLE", "trained"])).cfg.TEST.ROLE == "trained"
+    assert resolve(train.parse([*words, "TEST.CLASSES", "seen"])).cfg.TEST.CLASSES == "seen"

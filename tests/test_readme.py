@@ -1,4 +1,4 @@
-"""What README.md and docs/ tell people to type exists: scripts, entry points, flags, keys, paths, links."""
+"""Scripts, entry points, flags, keys, paths and links in README.md and docs/ exist."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Command(NamedTuple):
 
     @property
     def program(self) -> str:
-        """What is run: a script's path, a Python file, a module's dotted name, or `mmrl COMMAND`."""
+        """Program of a command: a script's path, a Python file, a module's dotted name, or `mmrl COMMAND`."""
         rest = self.words[1:]
         if rest[:2] == ("-m", "mmrl"):
             return f"mmrl {split_command(rest[2:])[0] or ' '.join(rest[2:3])}".strip()
@@ -102,7 +102,7 @@ PYTHON = [c for c in ALL if c not in SCRIPTS and c.program != "pip" and not c.pr
 
 @cache
 def help_of(program: str) -> str:
-    """What `--help` prints; empty for a program without flags."""
+    """Return the output of `--help`; empty for a program without flags."""
     if program.split()[0] == "mmrl":
         command = program[5:]
         if command not in COMMANDS:
@@ -129,7 +129,7 @@ def known_keys() -> set[str]:
 
 
 def exists(path: str) -> bool:
-    """Whether a path of the project exists; its placeholders (DATASET, <name>) stand for anything."""
+    """Return whether a path of the project exists; placeholders (DATASET, <name>) stand for anything."""
     path = path.strip("/").rstrip(".:,")
     return (PROJECT / path).exists() or any(PROJECT.glob(PLACEHOLDER.sub("*", path)))
 

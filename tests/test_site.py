@@ -22,7 +22,7 @@ LOADS = {"script": "src", "img": "src", "link": "href", "iframe": "src", "source
 
 
 class Page(HTMLParser):
-    """What a page links to, what it loads, and what can be linked to in it."""
+    """Links of a page, files it loads, and its anchors."""
 
     def __init__(self, path: Path):
         super().__init__()
@@ -92,3 +92,14 @@ def test_every_formula_is_drawn(site):
         text = source.read_text(encoding="utf-8")
         assert page.formulas == text.count("```math\n"), path.name
         assert "formula-" not in path.read_text(encoding="utf-8")
+
+
+def test_the_search_works_in_a_page_opened_as_a_file(site, tab):
+    tab.open(next(path for path in site if path.name == "index.html"))
+    tab.run("document.querySelector('.md-search__input').focus()")
+    tab.wait_for("document.querySelector('.md-search-result__meta').textContent.includes('Type to start')")
+    tab.write(".md-search__input", "representation tokens")
+    tab.run("document.querySelector('.md-search__input').dispatchEvent(new KeyboardEvent('keyup', { bubbles: true }))")
+    tab.wait_for("document.querySelectorAll('.md-search-result__item').length > 2")
+    assert "matching documents" in tab.run("document.querySelector('.md-search-result__meta').textContent")
+    assert not [complaint for complaint in tab.complaints(console=False) if not complaint.startswith("data:")]

@@ -62,7 +62,7 @@ def test_killed_and_continued(tmp_path):
     os.kill(ranks["1"], signal.SIGKILL)
     said = killed.communicate(timeout=90)[0]
     assert killed.returncode != 0 and not processes_of(tmp_path / "shared"), "the others end too"
-    assert json.loads((tmp_path / "shared" / "run.json").read_text())["status"] != "complete"
+    assert json.loads((tmp_path / "shared" / "run.json").read_text())["status"] in ("failed", "interrupted")
     again = start(tmp_path / "shared", *TORCHRUN)
     said = again.communicate(timeout=120)[0]
     assert again.returncode == 0 and "Resumed in epoch" in said, said

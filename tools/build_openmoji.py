@@ -70,7 +70,7 @@ def codes_of_classes(package: Path) -> dict[str, list[str]]:
 
 
 def is_variant(emoji: dict) -> bool:
-    """Whether it is another picture with a different skin or gender: it would leak from train to test."""
+    """Return whether an emoji differs only in skin tone or gender: it would leak from train to test."""
     code = emoji["hexcode"]
     gendered = code.startswith(("1F468-", "1F469-")) or any(sign in code for sign in ("-2640", "-2642"))
     return bool(emoji["skintone"]) or gendered

@@ -24,7 +24,7 @@ class NotImportable(SyntaxError):
 
 
 def names_of(root: Path) -> set[str]:
-    """What a clone at `root` makes importable: packages, and the modules beside them."""
+    """Return the names that a clone at `root` makes importable: packages and the modules beside them."""
     packages = {path.parent.name for path in root.glob("*/__init__.py")}
     return (packages | {path.stem for path in root.glob("*.py")}) - {PACKAGE}
 

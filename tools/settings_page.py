@@ -18,9 +18,10 @@ import datasets  # noqa: F401  (registers the datasets)
 import trainers  # noqa: F401  (registers the methods)
 from dassl.config.validators import leaves
 from dassl.engine import TRAINER_REGISTRY
-from runs.protocol import CONFIGS, Run, load_protocol, methods, plan, protocols_of, stages_of
+from runs.protocol import CONFIGS, PlannedRun, load_protocol, methods, plan, protocols_of, stages_of
 from runs.sources import sources_of, unverified
 from runs.train_arguments import parse_words
+from trainers.base.setting import rows
 from trainers.base.settings import resolve
 
 PAGE = Path(__file__).parent.parent / "docs" / "settings.md"
@@ -30,7 +31,8 @@ TYPICAL = "caltech101"
 SHARED = ("OPTIM.NAME", "OPTIM.LR", "OPTIM.MAX_EPOCH", "OPTIM.WARMUP_EPOCH", "DATALOADER.TRAIN_X.BATCH_SIZE")
 HEAD = """# Settings and where they were read
 
-Written by `python -m tools.settings_page` from `configs/trainers/`; change the yaml files, not this page.
+Written by `python -m tools.settings_page` from what each method's file in `trainers/` declares and from
+`configs/trainers/`; change those files, not this page.
 
 Values are those of preset `paper` on Caltech101, for cross-dataset on ImageNet, the source. Numbers of shots are
 `DATASET.NUM_SHOTS` of the protocol, unless the method is published with others. Names of files are those in the
@@ -53,6 +55,8 @@ def _method(method: str) -> Iterator[str]:
         yield f"Read in [{name}](https://github.com/{name}) at `{sources['commit']}`.\n"
     else:
         yield "No published source is named (`sources.yaml`).\n"
+    yield from _declared(method)
+    yield "In the published protocols:\n"
     yield f"| setting | {' | '.join(PROTOCOLS[name] for name in runs)} |"
     yield f"|---|{'---|' * len(runs)}"
     yield _row("file", {name: f"`{run.cfg}`" for name, run in runs.items()})
@@ -77,13 +81,28 @@ def _method(method: str) -> Iterator[str]:
     yield from _per_dataset(method)
 
 
-def _settings(run: Run) -> CfgNode:
+def _declared(method: str) -> Iterator[str]:
+    """Yield the table of the settings that the method's file declares."""
+    trainer = TRAINER_REGISTRY.get(method)
+    table = rows(trainer.declared)
+    if not table:
+        return
+    yield f"Settings of its own, below `TRAINER.{trainer.settings_node}` (`mmrl help {method}`):\n"
+    yield "| name | default | range | meaning | source of the default |"
+    yield "|---|---|---|---|---|"
+    for row in table:
+        cells = [row[column].replace("|", "\\|") for column in ("default", "range", "meaning", "source")]
+        yield f"| `{row['name']}` | {' | '.join(cells)} |"
+    yield ""
+
+
+def _settings(run: PlannedRun) -> CfgNode:
     _, args = parse_words(run.arguments(Path("output"), "data", ()))
     args.record = None
     return resolve(args).cfg
 
 
-def _runs(method: str) -> dict[str, Run]:
+def _runs(method: str) -> dict[str, PlannedRun]:
     """Return the run that stands for each protocol: the training one, with the most shots."""
     found = {}
     for name in PROTOCOLS:

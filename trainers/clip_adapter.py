@@ -40,6 +40,9 @@ class CLIPAdapterMethod(CosineMethod):
         ratio, f = self.settings.RATIO, f.to(self.down.weight.dtype)
         return l2_normalize(ratio * self.up(self.down(f).relu()).relu() + (1 - ratio) * f)
 
+    def adapted_features(self, images: Tensor) -> dict[str, Tensor]:
+        return {"adapted": self.adapted(self.image_features(images))}
+
     def similarity(self, image_features: Tensor, class_features: Tensor) -> Tensor:
         """CLIP's features (B, E), (C, E) -> logits (B, C) of the adapted ones."""
         return super().similarity(self.adapted(image_features).to(class_features.dtype), class_features)
@@ -51,6 +54,7 @@ class CLIPAdapter(ClipTrainer):
 
     method_class = CLIPAdapterMethod
     settings_node = "CLIPADAPTER"
+    settings_source = "gaopengcuhk/CLIP-Adapter clip_adapter.py"
     checkpoint_folder = "clip_adapter"
     defaults = {
         "RATIO": Setting(0.2, between(0, 1), "share of the adapted feature"),

@@ -38,6 +38,7 @@ class CLIPLoRAMethod(CosineMethod):
         )
         self.prompts = clip.prompts(task.classnames, TEMPLATE)
         self.draws = settings.DROPOUT > 0
+        self.adapts_images = settings.ENCODER != "text"
 
     def published_name(self, name: str) -> str:
         return self.low_rank.published_name(name)
@@ -58,6 +59,7 @@ class CLIPLoRA(IterationTrainer):
 
     method_class = CLIPLoRAMethod
     settings_node = "CLIPLORA"
+    settings_source = "MaxZanella/CLIP-LoRA run_utils.py"
     checkpoint_folder = "clip_lora"
     defaults = {
         "R": Setting(2, at_least(1), "rank of the updates", search="1..16:log"),

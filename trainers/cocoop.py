@@ -26,6 +26,7 @@ class CoCoOpMethod(Method):
     """The context (N, D), and the network from an image's feature to its shift."""
 
     published_names = (("ctx", "prompt_learner.ctx"), ("meta_net.", "prompt_learner.meta_net."))
+    conditional = True
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
@@ -74,6 +75,7 @@ class CoCoOp(ClipTrainer):
 
     method_class = CoCoOpMethod
     settings_node = "COCOOP"
+    settings_source = "KaiyangZhou/CoOp train.py"
     checkpoint_folder = "prompt_learner"
     defaults = {
         "N_CTX": Setting(16, between(1, 76), "rows of the context"),

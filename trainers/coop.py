@@ -34,7 +34,7 @@ class CoOpMethod(CosineMethod):
 
     @classmethod
     def tied_to_classes(cls, settings) -> bool:
-        return settings.CSC and not plain_words(settings.CTX_INIT)
+        return cls.tied or (settings.CSC and not plain_words(settings.CTX_INIT))
 
     @classmethod
     def unread(cls, settings) -> dict[str, str]:
@@ -56,6 +56,7 @@ class CoOp(ClipTrainer):
 
     method_class = CoOpMethod
     settings_node = "COOP"
+    settings_source = "KaiyangZhou/CoOp train.py"
     checkpoint_folder = "prompt_learner"
     defaults = {
         "N_CTX": Setting(16, between(1, 76), "rows of the context", search="2..16"),

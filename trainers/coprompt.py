@@ -121,6 +121,7 @@ class CoPrompt(MaPLe):
 
     method_class = CoPromptMethod
     settings_node = "COPROMPT"
+    settings_source = "ShuvenduRoy/CoPrompt configs/trainers/coprompt.yaml"
     defaults = MaPLe.defaults | {
         "W": Setting(8.0, at_least(0), "weight of the distances to frozen CLIP"),
         "IMAGE_ADAPTER_M": Setting(0.1, between(0, 1), "share of the adapted image feature"),

@@ -43,10 +43,7 @@ class Decoupled(CosineMethod):
     per_class = ("head.weight", "head.bias")
     rules = ("similarity and linear head", "similarity")
     own_names = (("film_image.", "film_lp_img."), ("film_text.", "film_lp_text."), ("head.", "linear_probe_proj."))
-
-    @classmethod
-    def tied_to_classes(cls, settings) -> bool:
-        return True  # by the head
+    tied = True  # by the head
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
@@ -92,6 +89,7 @@ def dept(host: type[ClipTrainer], **changed: Any) -> type[ClipTrainer]:
         "__module__": __name__,
         "method_class": method,
         "settings_node": name,
+        "settings_source": "Koorye/DePT train.py",
         "defaults": host.defaults
         | {
             "WEIGHT": Setting(0.7, between(0, 1), "share of the head, in the loss and in predicting trained classes"),

@@ -13,17 +13,15 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from yacs.config import CfgNode
 
-from dassl.config import ConfigError
 from dassl.config.validators import at_least, each, one_of
 from dassl.engine import TRAINER_REGISTRY
 from safeio.progress import print_line
 from trainers.base.feature_trainer import FeatureMethod
 from trainers.base.method import accuracy
-from trainers.base.setting import Setting, precision
-from trainers.base.templates import TEMPLATE, ensemble
-from trainers.base.training_free import OnePassTrainer
+from trainers.base.setting import OURS, Setting, precision
+from trainers.base.templates import TEMPLATE
+from trainers.base.training_free import TrainingFreeTrainer
 
 LOGIT_SCALE = 100.0
 """Zero-shot logits are 100 * cosine; the trained temperature is not used."""
@@ -94,15 +92,11 @@ class GDACLIPMethod(FeatureMethod):
     """Training features f (n, E) and labels (n,), as they are kept; alpha. Nothing is learned by steps."""
 
     rules = ("zero-shot and Gaussians of images", "zero-shot and Gaussians around texts")
-
-    @classmethod
-    def tied_to_classes(cls, settings) -> bool:
-        return True  # by the labels of the features
+    tied = True  # by the labels of the features
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
-        own = ensemble("seven") if task.dataset == "ImageNet" else [task.template]
-        self.t = clip.zero_shot_weights(task.classnames, list(settings.TEMPLATES) or own).float()  # (C, E)
+        self.t = self.zero_shot_features(settings.TEMPLATES)  # (C, E)
         self.register_buffer("f", torch.zeros(0, clip.embed_dim))
         self.register_buffer("labels", torch.zeros(0, dtype=torch.long))
         self.register_buffer("alpha", torch.tensor(START_ALPHA, dtype=torch.double))
@@ -157,27 +151,25 @@ class GDACLIPMethod(FeatureMethod):
 
 
 @TRAINER_REGISTRY.register()
-class GDACLIP(OnePassTrainer):
+class GDACLIP(TrainingFreeTrainer):
     """Keeps features of AUGMENT_EPOCH views of each image, solves, searches alpha."""
 
     method_class = GDACLIPMethod
     settings_node = "GDACLIP"
+    settings_source = "mrflogs/ICLR24 configs/few_shots"
     checkpoint_folder = "gda_clip"
+    chooses = "alpha"
     defaults = {
         "MODE": Setting(
             "few_shot",
             one_of("few_shot", "base2new"),
             "or base2new, whose covariance is the plain mean of the classes'",
+            "mrflogs/ICLR24 configs/few_shots, configs/base2new",
         ),
         "AUGMENT_EPOCH": Setting(10, at_least(1), "augmented views of each training image"),
-        "TEMPLATES": Setting((), each(TEMPLATE), "empty: the dataset's, on ImageNet an ensemble of seven"),
+        "TEMPLATES": Setting((), each(TEMPLATE), "empty: the dataset's, on ImageNet an ensemble of seven", OURS),
         "PREC": precision("fp32"),
     }
-
-    def check_cfg(self, cfg: CfgNode) -> None:
-        super().check_cfg(cfg)
-        if cfg.TEST.FINAL_MODEL != "last_step":
-            raise ConfigError(f"{cfg.TRAINER.NAME} has one epoch: leave TEST.FINAL_MODEL at last_step")
 
     @torch.no_grad()
     def run_epoch(self) -> None:
@@ -189,8 +181,3 @@ class GDACLIP(OnePassTrainer):
         val, labels = self.encoded(self.val_loader)
         self.method.alpha.fill_(self.method.search(self.unit_features_of(val), labels))
         print_line(f"Chosen: alpha {self.method.alpha.item():.4g}")
-
-    def unit_features_of(self, rows: Tensor) -> Tensor:
-        """(n, D) -> (n, E), float32, normalized."""
-        with self.precision.context():
-            return self.method.unit_features(rows).float()

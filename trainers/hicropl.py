@@ -29,7 +29,7 @@ from trainers.base.setting import Setting, precision
 from trainers.base.trainer import ClipTrainer
 
 HEADS = 8
-"""Of the proxies' and mappers' attention; a width that eight does not divide has as many as divide both."""
+"""Heads of the proxies' and mappers' attention; a width that eight does not divide has as many as divide both."""
 
 
 def attention(width: int) -> nn.MultiheadAttention:
@@ -70,6 +70,8 @@ class Mapper(nn.Module):
 
 class HiCroPLMethod(CosineMethod):
     """Prompts (N, D) of each layer of both encoders, a proxy for each layer, and a mapper for each direction."""
+
+    adapts_images = True
 
     @classmethod
     def marks(cls, settings, data) -> tuple[str, ...]:
@@ -167,6 +169,7 @@ class HiCroPL(ClipTrainer):
 
     method_class = HiCroPLMethod
     settings_node = "HICROPL"
+    settings_source = "zzeoZheng/HiCroPL configs/trainers/HiCroPL/vit_b16_c2_ep40_batch128_16ctx.yaml"
     checkpoint_folder = "VLPromptLearner"
     defaults = {
         "N_CTX": Setting(16, between(1, 76), "prompts in each layer"),

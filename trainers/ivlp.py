@@ -55,6 +55,7 @@ class IVLP(VPT):
 
     method_class = IVLPMethod
     settings_node = "IVLP"
+    settings_source = "muzairkhattak/multimodal-prompt-learning train.py"
     defaults = {
         "N_CTX_VISION": Setting(2, between(0, 76), "prompts in each layer of the image encoder"),
         "N_CTX_TEXT": Setting(2, between(1, 76), "rows of the context"),

@@ -35,6 +35,7 @@ class KgCoOp(CoOp):
 
     method_class = KgCoOpMethod
     settings_node = "KGCOOP"
+    settings_source = "htyao89/KgCoOp configs/trainers/KgCoOp/vit_b16_ep100_ctxv1.yaml, train.py"
     defaults = CoOp.defaults | {
         "N_CTX": 4,
         "CTX_INIT": "a photo of a",

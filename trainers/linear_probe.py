@@ -20,7 +20,7 @@ from safeio.progress import print_line
 from trainers.base.feature_trainer import FeatureMethod
 from trainers.base.method import accuracy
 from trainers.base.setting import Setting, precision
-from trainers.base.training_free import OnePassTrainer
+from trainers.base.training_free import TrainingFreeTrainer
 
 WITHOUT_VALIDATION = 0.316
 COARSE = (6, 4, 2, 0, -2, -4, -6)
@@ -35,10 +35,7 @@ class LinearProbeMethod(FeatureMethod):
     """One row of weights (C, E) and a shift (C,) for each class."""
 
     transfers = False
-
-    @classmethod
-    def tied_to_classes(cls, settings) -> bool:
-        return True
+    tied = True
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
@@ -113,11 +110,12 @@ def search(train: Looked, val: Looked, classes: int) -> tuple[float, tuple[Tenso
 
 
 @TRAINER_REGISTRY.register()
-class LinearProbe(OnePassTrainer):
+class LinearProbe(TrainingFreeTrainer):
     """Extracts features once, searches C, keeps the last regression of the search."""
 
     method_class = LinearProbeMethod
     settings_node = "LINEARPROBE"
+    settings_source = "KaiyangZhou/CoOp lpclip/linear_probe.py"
     checkpoint_folder = "linear_probe"
     defaults = {
         "C": Setting(0.0, at_least(0), "inverse strength of the penalty; 0: searched"),
@@ -135,9 +133,3 @@ class LinearProbe(OnePassTrainer):
         c, found = search(train, (self.features_of(rows), labels), self.num_classes)
         print_line(f"Chosen: C {c:.4g}")
         self.method.use(*found)
-
-    @torch.no_grad()
-    def features_of(self, rows: Tensor) -> Tensor:
-        """(n, D) -> (n, E), float32."""
-        with self.precision.context():
-            return self.method.features(rows).float()

@@ -15,19 +15,16 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from yacs.config import CfgNode
 
-from dassl.config import ConfigError
 from dassl.config.validators import at_least
 from dassl.engine import TRAINER_REGISTRY
 from safeio.progress import print_line
 from trainers.base.feature_trainer import FeatureMethod, FeatureTrainer
 from trainers.base.method import Losses, Term, accuracy
 from trainers.base.setting import Setting, precision
-from trainers.base.templates import ensemble
 
 START_FACTOR = 250.0
-"""Of the class factors' start: so many times the training images' mean similarity to their own class."""
+"""Start of the class factors, as a multiple of the training images' mean similarity to their own class."""
 
 
 class LPppMethod(FeatureMethod):
@@ -37,16 +34,12 @@ class LPppMethod(FeatureMethod):
     """
 
     transfers = False
-
-    @classmethod
-    def tied_to_classes(cls, settings) -> bool:
-        return True
+    tied = True
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
         classes = len(task.classnames)
-        templates = ensemble("seven") if task.dataset == "ImageNet" else [task.template]
-        self.t = clip.zero_shot_weights(task.classnames, templates).float()  # (C, E)
+        self.t = self.zero_shot_features()  # (C, E)
         self.classifier = nn.Linear(clip.embed_dim, classes)
         self.alpha_vec = nn.Parameter(torch.zeros(1, classes))
         self.register_buffer("alpha_gradient", torch.zeros(1, classes))
@@ -90,23 +83,18 @@ class LPpp(FeatureTrainer):
 
     method_class = LPppMethod
     settings_node = "LPPP"
+    settings_source = "FereshteShakeri/FewShot-CLIP-Strong-Baseline configs/base.yaml"
     checkpoint_folder = "lp_pp"
+    chooses = "its epoch"
     defaults = {
         "ALPHA_EVERY": Setting(10, at_least(1), "epochs between steps of the class factors"),
         "PREC": precision("fp32"),
     }
 
-    def check_cfg(self, cfg: CfgNode) -> None:
-        super().check_cfg(cfg)
-        if cfg.TEST.FINAL_MODEL != "last_step":
-            raise ConfigError(f"{cfg.TRAINER.NAME} chooses its epoch itself: leave TEST.FINAL_MODEL at last_step")
-
     def before_train(self) -> None:
         rows = self.training_rows((0,))[0]
-        with torch.no_grad(), self.precision.context():
-            features = self.method.unit_features(rows).float()
         self.batch = {"img": rows, "label": self.training_labels}
-        lr, self.alpha_lr = self.method.start(features, self.training_labels)
+        lr, self.alpha_lr = self.method.start(self.unit_features_of(rows), self.training_labels)
         print_line(f"Step sizes: {lr:.4g} of the classifier, {self.alpha_lr:.4g} of the class factors")
         self.optim.param_groups[0]["lr"] = lr
         self.sched.base_lrs = [lr, 0.0]

@@ -25,6 +25,7 @@ class MaPLeMethod(CosineMethod):
         ("to_image.", "prompt_learner.proj."),
         ("deeper_to_image.", "prompt_learner.compound_prompt_projections."),
     )
+    adapts_images = True
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
@@ -58,6 +59,7 @@ class MaPLe(ClipTrainer):
 
     method_class = MaPLeMethod
     settings_node = "MAPLE"
+    settings_source = "muzairkhattak/multimodal-prompt-learning train.py"
     checkpoint_folder = "MultiModalPromptLearner"
     defaults = {
         "N_CTX": Setting(2, between(1, 76), "rows of the context", search="1..8"),

@@ -24,7 +24,7 @@ from trainers.base.trainer import ClipTrainer
 OTHER_THAN_ZERO = Rule("a number other than 0", lambda value: is_number(value) and value != 0)
 
 
-class Adapter(nn.Module):
+class BlockAdapter(nn.Module):
     """One modality's own maps beside one block: (..., D) -> (..., r), and back."""
 
     def __init__(self, width: int, narrow: int):
@@ -48,7 +48,7 @@ class Branches:
         scale: how much is added to a block's output, or to the embedding stage.
     """
 
-    def __init__(self, own: Mapping[str, Adapter], shared: Mapping[str, nn.Linear], scale: float):
+    def __init__(self, own: Mapping[str, BlockAdapter], shared: Mapping[str, nn.Linear], scale: float):
         self.own, self.shared, self.scale = own, shared, scale
 
     def at_layer(self, layer: int) -> TokenBranch | None:
@@ -78,19 +78,20 @@ class MMAMethod(CosineMethod):
         ("image_adapters.", "adapter_learner.visual_adapter."),
         ("shared.", "adapter_learner.shared_adapter."),
     )
+    adapts_images = True
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
         image, text = clip.require_vit("MMA").transformer, clip.model.transformer
         self.layers = adapted_layers(settings.ADAPTER_START, settings.ADAPTER_END, min(image.layers, text.layers))
         narrow = settings.ADAPTER_DIM
-        self.text_adapters = nn.ModuleDict({str(i): Adapter(text.width, narrow) for i in self.layers})
-        self.image_adapters = nn.ModuleDict({str(i): Adapter(image.width, narrow) for i in self.layers})
+        self.text_adapters = nn.ModuleDict({str(i): BlockAdapter(text.width, narrow) for i in self.layers})
+        self.image_adapters = nn.ModuleDict({str(i): BlockAdapter(image.width, narrow) for i in self.layers})
         self.shared = nn.ModuleDict({str(i): linear_map(narrow, narrow) for i in self.layers})
         words = settings.TEXT_CTX_INIT.replace("_", " ").strip()
         self.prompts = clip.prompts(task.classnames, f"{words} {{}}.")
         with torch.no_grad():
-            self.text_start = clip.text.lower(self.prompts, to=self.layers[0]) if self.layers[0] else None
+            self.text_start = clip.text.forward_until(self.prompts, to=self.layers[0]) if self.layers[0] else None
 
     def published_name(self, name: str) -> str:
         """There, maps that a ReLU follows are the first of a sequence."""
@@ -98,21 +99,21 @@ class MMAMethod(CosineMethod):
         return super().published_name(name if module.endswith(".up") else f"{module}.0.{kind}")
 
     def branches(self, own: nn.ModuleDict) -> Branches:
-        """What is added to the blocks of one encoder."""
+        """Return the branches beside the blocks of one encoder."""
         return Branches(own, self.shared, self.settings.ADAPTER_SCALE)
 
     def class_features(self) -> Tensor:
         """w, normalized text features (C, E)."""
         branches = self.branches(self.text_adapters)
-        start = self.text_start or self.clip.text.lower(self.prompts, to=1, branch=branches)
-        return l2_normalize(self.clip.text.upper(start, branch=branches))
+        start = self.text_start or self.clip.text.forward_until(self.prompts, to=1, branch=branches)
+        return l2_normalize(self.clip.text.forward_from(start, branch=branches))
 
     def image_features(self, images: Tensor) -> Tensor:
         """f, normalized image features (B, E)."""
         visual, branches, first = self.clip.visual, self.branches(self.image_adapters), self.layers[0]
         with torch.set_grad_enabled(torch.is_grad_enabled() and not first):
-            shared = visual.lower(self.clip.images(images), to=max(1, first), branch=branches)
-        rows = visual.upper(shared, branch=branches)
+            shared = visual.forward_until(self.clip.images(images), to=max(1, first), branch=branches)
+        rows = visual.forward_from(shared, branch=branches)
         return l2_normalize(rows[:, 0] @ visual.proj)
 
     def objective(self, losses: Losses) -> Tensor:
@@ -154,6 +155,7 @@ class MMA(ClipTrainer):
 
     method_class = MMAMethod
     settings_node = "MMADAPTER"
+    settings_source = "ZjjConan/Multi-Modal-Adapter configs/trainers/MultiModalAdapter/vit_b16_ep5.yaml"
     checkpoint_folder = "AdapterLearner"
     dependencies = (start_before_end,)
     defaults = {

@@ -28,7 +28,7 @@ LOGIT_SCALE = 100.0
 LAYERS = Rule("layers, numbered from 1", lambda value: all(is_number(v) and v >= 1 for v in value))
 
 
-class SpaceTokens:
+class RepresentationTokens:
     """The deep tokens of one encoder: behind the class or start token, from layer J on, R mapped to each layer.
 
     Args:
@@ -52,14 +52,15 @@ class SpaceTokens:
 
 
 class MMRLMethod(Method):
-    """R, a linear map per layer and modality, and a projection for the representation tokens."""
+    """R, an aligner for each modality (a linear map per layer), and a projection for the representation tokens."""
 
     published_names = (
         ("space", "representation_learner.compound_rep_tokens"),
-        ("image_maps.", "representation_learner.compound_rep_tokens_r2vproj."),
-        ("text_maps.", "representation_learner.compound_rep_tokens_r2tproj."),
+        ("image_aligner.", "representation_learner.compound_rep_tokens_r2vproj."),
+        ("text_aligner.", "representation_learner.compound_rep_tokens_r2tproj."),
         ("proj_rep", "image_encoder.proj_rep"),
     )
+    former_names = (("image_maps.", "image_aligner."), ("text_maps.", "text_aligner."))
     rules = ("fused", "class token")
 
     def __init__(self, settings, clip, task):
@@ -68,16 +69,16 @@ class MMRLMethod(Method):
         self.image_layers = rep_layers(settings.REP_LAYERS, visual.transformer.layers)
         self.text_layers = rep_layers(settings.REP_LAYERS, clip.model.transformer.layers)
         self.space = nn.Parameter(torch.empty(settings.N_REP_TOKENS, settings.REP_DIM).normal_(std=0.02))
-        self.image_maps = self.make_maps(visual.transformer.width, len(self.image_layers))
-        self.text_maps = self.make_maps(width, len(self.text_layers))
+        self.image_aligner = self.make_aligner(visual.transformer.width, len(self.image_layers))
+        self.text_aligner = self.make_aligner(width, len(self.text_layers))
         self.make_rep_projection(visual.transformer.width, clip.embed_dim)
         self.prompts = clip.prompts(task.classnames, task.template)
         with torch.no_grad():
-            self.text_start = clip.text.lower(self.prompts, to=self.text_layers[0])
-            self.w_0 = l2_normalize(clip.text.upper(self.text_start))  # (C, E)
+            self.text_start = clip.text.forward_until(self.prompts, to=self.text_layers[0])
+            self.w_0 = l2_normalize(clip.text.forward_from(self.text_start))  # (C, E)
 
-    def make_maps(self, width: int, layers: int) -> nn.ModuleList:
-        """Maps from R to some layers of an encoder of `width`, starting as copies of one."""
+    def make_aligner(self, width: int, layers: int) -> nn.ModuleList:
+        """Return the maps from R to some layers of an encoder of `width`, which start as copies of one."""
         first = nn.Linear(self.settings.REP_DIM, width)
         return nn.ModuleList(copy.deepcopy(first) for _ in range(layers))
 
@@ -89,32 +90,40 @@ class MMRLMethod(Method):
         """(D, E), what the representation tokens are projected with."""
         return self.proj_rep
 
-    def deep_tokens(self, maps: nn.ModuleList, layers: Sequence[int]) -> SpaceTokens:
+    def deep_tokens(self, maps: nn.ModuleList, layers: Sequence[int]) -> RepresentationTokens:
         """Hook: the learned tokens of one encoder."""
-        return SpaceTokens(self.space, maps, layers)
+        return RepresentationTokens(self.space, maps, layers)
 
     def class_features(self) -> Tensor:
         """w, normalized text features (C, E)."""
-        return l2_normalize(self.clip.text.upper(self.text_start, self.deep_tokens(self.text_maps, self.text_layers)))
+        return l2_normalize(
+            self.clip.text.forward_from(self.text_start, self.deep_tokens(self.text_aligner, self.text_layers))
+        )
 
     def image_features(self, shared: Paused) -> tuple[Tensor, Tensor]:
         """f_c and f_r, normalized features of class token and representation tokens, each (B, E)."""
-        rows = self.clip.visual.upper(shared, self.deep_tokens(self.image_maps, self.image_layers))  # (B, 1 + K, D)
+        rows = self.clip.visual.forward_from(
+            shared, self.deep_tokens(self.image_aligner, self.image_layers)
+        )  # (B, 1 + K, D)
         f_c = rows[:, 0] @ self.clip.visual.proj
         f_r = rows[:, 1:].mean(dim=1) @ self.rep_projection().to(rows.dtype)
         return l2_normalize(f_c), l2_normalize(f_r)
 
+    def adapted_features(self, images: Tensor) -> dict[str, Tensor]:
+        features = self.image_features(self.forward_shared(images))
+        return dict(zip(("class token", "representation tokens"), features, strict=True))
+
     @torch.no_grad()
-    def lower(self, images: Tensor) -> Paused:
-        """What the tuned and the frozen pass share: the layers below the first token."""
-        return self.clip.visual.lower(self.clip.images(images), to=self.image_layers[0])
+    def forward_shared(self, images: Tensor) -> Paused:
+        """Run the layers below the first token, which the tuned and the frozen pass share."""
+        return self.clip.visual.forward_until(self.clip.images(images), to=self.image_layers[0])
 
     def losses(self, images: Tensor, labels: Tensor) -> Losses:
         """alpha CE(f_c) + (1 - alpha) CE(f_r) + lambda (distance of f_c to f_0 + distance of w to w_0)."""
-        shared, w = self.lower(images), self.class_features()
+        shared, w = self.forward_shared(images), self.class_features()
         f_c, f_r = self.image_features(shared)
         with torch.no_grad():
-            f_0 = l2_normalize(self.clip.visual.upper(shared)[:, 0] @ self.clip.visual.proj)
+            f_0 = l2_normalize(self.clip.visual.forward_from(shared)[:, 0] @ self.clip.visual.proj)
         class_logits, rep_logits = LOGIT_SCALE * f_c @ w.t(), LOGIT_SCALE * f_r @ w.t()
         alpha, weight = self.settings.ALPHA, self.settings.REG_WEIGHT
         terms = {
@@ -132,7 +141,7 @@ class MMRLMethod(Method):
 
     def logits(self, images: Tensor, class_features: Tensor, seen: Tensor) -> Tensor:
         """Seen classes: both features, mixed by alpha. Others: the class token alone, which stayed general."""
-        f_c, f_r = self.image_features(self.lower(images))
+        f_c, f_r = self.image_features(self.forward_shared(images))
         w = class_features
         class_logits, rep_logits = LOGIT_SCALE * f_c @ w.t(), LOGIT_SCALE * f_r @ w.t()
         return self.predict(class_logits, rep_logits, seen)
@@ -164,6 +173,7 @@ class MMRL(ClipTrainer):
 
     method_class = MMRLMethod
     settings_node = "MMRL"
+    settings_source = "yunncheng/MMRL configs/trainers/MMRL/vit_b16.yaml, train.py"
     checkpoint_folder = "MultiModalRepresentationLearner"
     defaults = {
         "ALPHA": Setting(

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from dassl.config.validators import at_least, between
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.setting import Setting
-from trainers.mmrl import MMRL, MMRLMethod, SpaceTokens
+from trainers.mmrl import MMRL, MMRLMethod, RepresentationTokens
 
 
-class ResidualMap(nn.Module):
+class ResidualAligner(nn.Module):
     """R (W + A B)^T + b: A (D, r), B (r, d_r) and b are this layer's, W (D, d_r) belongs to all layers."""
 
     def __init__(self, shared: nn.Linear, rank: int):
@@ -32,21 +32,21 @@ class ResidualMap(nn.Module):
         return space @ weight.t() + (space @ self.B.t()) @ self.A.t() + self.bias
 
 
-class SharedResidualMaps(nn.Module):
+class SharedResidualAligner(nn.Module):
     """Shared-residual representation aligner: one W for all layers of an encoder, a small residual per layer."""
 
     def __init__(self, rep_dim: int, width: int, layers: int, rank: int):
         super().__init__()
         first = nn.Linear(rep_dim, width)
         self.weight = nn.Parameter(first.weight.detach().clone())
-        self.residuals = nn.ModuleList(ResidualMap(first, rank) for _ in range(layers))
+        self.residuals = nn.ModuleList(ResidualAligner(first, rank) for _ in range(layers))
 
     def __iter__(self):
         """The layers' maps, R (K, d_r) -> tokens (K, D), from the first to the last."""
         return iter([lambda space, residual=residual: residual(space, self.weight) for residual in self.residuals])
 
 
-class ComposedTokens(SpaceTokens):
+class ComposedTokens(RepresentationTokens):
     """Progressive representation composition: beta M_i + (1 - beta) what left the layer below in the slots."""
 
     def __init__(self, space, maps, layers, beta: float):
@@ -68,15 +68,15 @@ class MMRLppMethod(MMRLMethod):
 
     published_names = (
         ("space", "representation_learner.compound_rep_tokens"),
-        ("image_maps.weight", "representation_learner.srra_r2vproj.weight"),
-        ("image_maps.residuals.", "representation_learner.srra_r2vproj.srra."),
-        ("text_maps.weight", "representation_learner.srra_r2tproj.weight"),
-        ("text_maps.residuals.", "representation_learner.srra_r2tproj.srra."),
+        ("image_aligner.weight", "representation_learner.srra_r2vproj.weight"),
+        ("image_aligner.residuals.", "representation_learner.srra_r2vproj.srra."),
+        ("text_aligner.weight", "representation_learner.srra_r2tproj.weight"),
+        ("text_aligner.residuals.", "representation_learner.srra_r2tproj.srra."),
         ("proj_", "image_encoder."),
     )
 
-    def make_maps(self, width: int, layers: int) -> SharedResidualMaps:
-        return SharedResidualMaps(self.settings.REP_DIM, width, layers, self.settings.RES_LORA_DIM)
+    def make_aligner(self, width: int, layers: int) -> SharedResidualAligner:
+        return SharedResidualAligner(self.settings.REP_DIM, width, layers, self.settings.RES_LORA_DIM)
 
     def make_rep_projection(self, width: int, embed_dim: int) -> None:
         self.proj_A, self.proj_B = low_rank(width, embed_dim, self.settings.PROJ_LORA_DIM)
@@ -84,7 +84,7 @@ class MMRLppMethod(MMRLMethod):
     def rep_projection(self) -> Tensor:
         return self.clip.visual.proj + self.proj_A @ self.proj_B
 
-    def deep_tokens(self, maps: SharedResidualMaps, layers: Sequence[int]) -> ComposedTokens:
+    def deep_tokens(self, maps: SharedResidualAligner, layers: Sequence[int]) -> ComposedTokens:
         return ComposedTokens(self.space, list(maps), layers, self.settings.BETA)
 
 
@@ -101,6 +101,7 @@ class MMRLpp(MMRL):
 
     method_class = MMRLppMethod
     settings_node = "MMRLpp"
+    settings_source = "yunncheng/MMRL configs/trainers/MMRLpp/vit_b16.yaml"
     defaults = MMRL.defaults | {
         "BETA": Setting(0.9, between(0, 1), "share of a layer's own tokens; the rest is what left the layer below"),
         "PROJ_LORA_DIM": Setting(64, at_least(1), "rank of the projection's update", search="8..128:log"),

@@ -6,15 +6,13 @@ that of the distillation loss, the conflicting part is taken out.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from dassl.config.validators import NUMBER, above
 from dassl.engine import TRAINER_REGISTRY
-from trainers.base.method import Losses, Term
+from trainers.base.method import Losses, Reduce, Scale, Term, alone, unscaled
 from trainers.base.prompt_context import placeholders
 from trainers.base.setting import Setting
 from trainers.coop import CoOp, CoOpMethod
@@ -48,7 +46,7 @@ class ProGradMethod(CoOpMethod):
         terms = {"xe_loss": Term(F.cross_entropy(logits, labels)), "kl_loss": Term(to_teacher, 0.0)}
         return Losses(terms, logits)
 
-    def backward(self, losses: Losses, scale: Callable[[Tensor], Tensor] = lambda loss: loss) -> None:
+    def backward(self, losses: Losses, scale: Scale = unscaled, reduce: Reduce = alone) -> None:
         """Gradient of the cross-entropy, less LAMBDA of its part against the gradient of the distillation.
 
         While the context is the teacher's own prompt, as before the first step, there is nothing to distil: that
@@ -57,7 +55,7 @@ class ProGradMethod(CoOpMethod):
         parameters = list(self.parameters())
         general = torch.autograd.grad(scale(losses.terms["kl_loss"].value), parameters, retain_graph=True)
         specific = torch.autograd.grad(scale(losses.terms["xe_loss"].value), parameters)
-        self.summed([*general, *specific])
+        reduce([*general, *specific])
         for parameter, g, s in zip(parameters, general, specific, strict=True):
             parameter.grad = aligned(s, g, self.settings.LAMBDA)
 
@@ -75,6 +73,7 @@ class ProGrad(CoOp):
 
     method_class = ProGradMethod
     settings_node = "PROGRAD"
+    settings_source = "BeierZhu/Prompt-align train.py, trainers/prograd.py"
     defaults = CoOp.defaults | {
         "N_CTX": 4,
         "CTX_INIT": "a photo of a",

@@ -20,12 +20,11 @@ from dassl.engine import TRAINER_REGISTRY
 from trainers.base.feature_trainer import FeatureMethod, FeatureTrainer
 from trainers.base.method import Losses, Term, l2_normalize
 from trainers.base.setting import Setting, precision
-from trainers.base.templates import ensemble
 
 LOGIT_SCALE = 100.0
 """Logits are 100 * cosine; the trained temperature is not used."""
 VIEWS_AT_ONCE = 20
-"""How many views are read ahead."""
+"""Number of views that are read ahead."""
 
 
 class ProLIPMethod(FeatureMethod):
@@ -33,8 +32,7 @@ class ProLIPMethod(FeatureMethod):
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
-        own = ensemble("seven") if task.dataset == "ImageNet" else [task.template]
-        self.t = clip.zero_shot_weights(task.classnames, own).float()  # (C, E)
+        self.t = self.zero_shot_features()  # (C, E)
         self.projection = nn.Parameter(clip.visual.projection.detach().float().clone())
         self.weight = max(settings.LAMBDA, 0.0)
 
@@ -45,6 +43,9 @@ class ProLIPMethod(FeatureMethod):
         """x P of the rows x (B, D)."""
         weight = self.projection
         return self.clip.visual.project(self.pooled(images).to(weight.dtype), weight)
+
+    def adapted_features(self, images: Tensor) -> dict[str, Tensor]:
+        return {"adapted": l2_normalize(self.features(images))}
 
     def class_features(self) -> Tensor:
         return self.t
@@ -66,6 +67,7 @@ class ProLIP(FeatureTrainer):
 
     method_class = ProLIPMethod
     settings_node = "PROLIP"
+    settings_source = "astra-vision/ProLIP configs/base.yaml"
     checkpoint_folder = "prolip"
     defaults = {
         "LAMBDA": Setting(

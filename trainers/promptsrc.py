@@ -55,6 +55,7 @@ class PromptSRC(IVLP):
 
     method_class = PromptSRCMethod
     settings_node = "PROMPTSRC"
+    settings_source = "muzairkhattak/PromptSRC train.py"
     defaults = IVLP.defaults | {
         "N_CTX_VISION": Setting(4, between(0, 76), "prompts in each layer of the image encoder"),
         "N_CTX_TEXT": Setting(4, between(1, 76), "rows of the context"),

@@ -30,10 +30,7 @@ class TaskResMethod(CosineMethod):
 
     transfers = False
     published_names = (("residuals", "prompt_learner.text_feature_residuals"),)
-
-    @classmethod
-    def tied_to_classes(cls, settings) -> bool:
-        return True
+    tied = True
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
@@ -85,6 +82,7 @@ class TaskRes(ClipTrainer):
 
     method_class = TaskResMethod
     settings_node = "TaskRes"
+    settings_source = "geekyutao/TaskRes train_regular.sh"
     checkpoint_folder = "prompt_learner"
     defaults = {
         "RESIDUAL_SCALE": Setting(0.5, NUMBER, "how much of the learned residual is added", search="0.1..2.0"),

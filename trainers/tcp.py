@@ -17,17 +17,18 @@ from trainers.base.cosine import CosineMethod
 from trainers.base.deep_prompts import AUTO, by_depth
 from trainers.base.method import Losses, Term, cosine_distance, l2_normalize
 from trainers.base.prompt_context import context_prompts, start_context
-from trainers.base.setting import Setting, precision
+from trainers.base.setting import OURS, Setting, precision
 from trainers.base.templates import TEMPLATE
 from trainers.base.trainer import ClipTrainer
 from trainers.cocoop import bottleneck
 
+REPOSITORY = "htyao89/Textual-based_Class-aware_prompt_tuning"
 SCORE_WEIGHT = 8.0
-"""Of the distance to the zero-shot features; fixed in the published code, whose setting W is not read."""
+"""Weight of the distance to the zero-shot features; fixed in the published code, whose setting W is not read."""
 
 
 CONTEXT = "[ctx]"
-"""Where TEMPLATE has the learned context."""
+"""Mark of the learned context in TEMPLATE."""
 
 
 class ClassTokens:
@@ -86,6 +87,7 @@ class TCP(ClipTrainer):
 
     method_class = TCPMethod
     settings_node = "TCP"
+    settings_source = f"{REPOSITORY} configs/trainers/TCP/vit_b16_ep100_ctxv1.yaml"
     checkpoint_folder = "prompt_learner"
     defaults = {
         "N_CTX": Setting(4, between(1, 76), "rows of the context"),
@@ -94,9 +96,13 @@ class TCP(ClipTrainer):
             "",
             TEMPLATE,
             "of class prompts, [ctx] for the context (else in place of their first tokens); empty: the dataset's",
+            OURS,
         ),
         "CLASS_TOKENS_LAYER": Setting(
-            AUTO, or_auto(at_least(1)), "1-based; auto: behind two thirds of the text encoder's layers"
+            AUTO,
+            or_auto(at_least(1)),
+            "1-based; auto: behind two thirds of the text encoder's layers",
+            f"{REPOSITORY} trainers/clip_text/model.py",
         ),
         "PREC": precision("fp16"),
     }

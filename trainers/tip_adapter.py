@@ -7,7 +7,7 @@ The sharpness beta and the residual ratio alpha are searched on the validation i
 (ImageNet), the published code searches on the test set; here the start values then stand, unless SELECT_ON test asks
 for the published protocol.
 
-Classes that the cache does not hold (TEST.ROLE transferred) have no columns there: they get zero-shot CLIP's logits.
+Classes that the cache does not hold (TEST.CLASSES unseen) have no columns there: they get zero-shot CLIP's logits.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from dassl.config import ConfigError
 from dassl.config.validators import above, at_least, each, one_of
 from dassl.engine import TRAINER_REGISTRY
 from safeio.progress import print_line
-from trainers.base.feature_trainer import FeatureMethod
+from trainers.base.feature_trainer import FeatureMethod, FeatureTrainer
 from trainers.base.method import Losses, Term, accuracy
-from trainers.base.setting import Setting, precision
-from trainers.base.templates import TEMPLATE, ensemble
-from trainers.base.training_free import OnePassTrainer
+from trainers.base.setting import OURS, Setting, precision
+from trainers.base.templates import TEMPLATE
+from trainers.base.training_free import TrainingFreeTrainer
 
 LOGIT_SCALE = 100.0
 """Zero-shot logits are 100 * cosine; the trained temperature is not used."""
 SMALLEST = 0.1
-"""Where both search grids start."""
+"""Start of both search grids."""
 
 
 class TipAdapterMethod(FeatureMethod):
@@ -41,15 +41,11 @@ class TipAdapterMethod(FeatureMethod):
 
     trains_keys = False
     rules = ("zero-shot and cache", "zero-shot")
-
-    @classmethod
-    def tied_to_classes(cls, settings) -> bool:
-        return True  # by the labels in the cache
+    tied = True  # by the labels in the cache
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
-        own = ensemble("seven") if task.dataset == "ImageNet" else [task.template]
-        self.w_0 = clip.zero_shot_weights(task.classnames, list(settings.TEMPLATES) or own).float()  # (C, E)
+        self.w_0 = self.zero_shot_features(settings.TEMPLATES)  # (C, E)
         keys = torch.zeros(0, clip.embed_dim)
         if self.trains_keys:
             self.keys = nn.Parameter(keys)
@@ -113,21 +109,19 @@ class TipAdapterMethod(FeatureMethod):
         return chosen
 
 
-@TRAINER_REGISTRY.register()
-class TipAdapter(OnePassTrainer):
-    """Fills the cache and searches beta and alpha; nothing is trained."""
+class CacheTrainer(FeatureTrainer):
+    """Fills the cache and searches beta and alpha, for Tip-Adapter and Tip-Adapter-F."""
 
-    method_class = TipAdapterMethod
-    settings_node = "TIPADAPTER"
-    checkpoint_folder = "tip_adapter"
+    chooses = "its model"
+    settings_source = "gaopengcuhk/Tip-Adapter configs/imagenet.yaml"
     defaults = {
-        "SELECT_ON": Setting("val", one_of("val", "test"), "or test: the published protocol"),
+        "SELECT_ON": Setting("val", one_of("val", "test"), "or test: the published protocol", OURS),
         "INIT_BETA": Setting(1.0, at_least(0), "sharpness of the affinity where nothing is searched"),
         "INIT_ALPHA": Setting(1.17, at_least(0), "weight of the cache where nothing is searched"),
         "SEARCH_SCALE": Setting((7.0, 3.0), each(above(0), 2), "upper ends of the grids of beta and alpha"),
         "SEARCH_STEP": Setting((200, 20), each(at_least(1), 2), "how many of each"),
         "AUGMENT_EPOCH": Setting(10, at_least(1), "keys are means over that many random crops"),
-        "TEMPLATES": Setting((), each(TEMPLATE), "empty: the dataset's, on ImageNet an ensemble of seven"),
+        "TEMPLATES": Setting((), each(TEMPLATE), "empty: the dataset's, on ImageNet an ensemble of seven", OURS),
         "PREC": precision("fp32"),
     }
 
@@ -136,18 +130,11 @@ class TipAdapter(OnePassTrainer):
         node = cfg.TRAINER[self.settings_node]
         if node.SELECT_ON not in ("val", "test"):
             raise ConfigError(f"TRAINER.{self.settings_node}.SELECT_ON is {node.SELECT_ON!r}; it must be val or test")
-        if cfg.TEST.FINAL_MODEL != "last_step":
-            raise ConfigError(f"{cfg.TRAINER.NAME} chooses its model itself: leave TEST.FINAL_MODEL at last_step")
-
-    def run_epoch(self) -> None:
-        self.fill_cache()
-        self.search()
 
     def fill_cache(self) -> None:
         """Keys: mean over augmentations of the features as they are, then normalized."""
         rows = self.training_rows(range(self.settings.AUGMENT_EPOCH))
-        with torch.no_grad(), self.precision.context():
-            mean = torch.stack([self.method.features(view).float() for view in rows]).mean(dim=0)
+        mean = torch.stack([self.features_of(view) for view in rows]).mean(dim=0)
         self.method.fill(F.normalize(mean, dim=-1), self.training_labels)
 
     def search(self) -> None:
@@ -156,13 +143,24 @@ class TipAdapter(OnePassTrainer):
         if loader is None:
             print_line("There are no validation images: beta and alpha stay at their start values")
             return
-        chosen = self.method.search(*self.unit_features_of(loader))
+        chosen = self.method.search(*self.judged_by(loader))
         self.method.beta_alpha.copy_(torch.tensor(chosen, dtype=torch.double))
         print_line(f"Chosen: beta {chosen[0]:.4g}, alpha {chosen[1]:.4g}")
 
-    @torch.no_grad()
-    def unit_features_of(self, loader: Any) -> tuple[Tensor, Tensor]:
-        """Normalized features (n, E), float32, and labels (n,) of all images of a loader."""
+    def judged_by(self, loader: Any) -> tuple[Tensor, Tensor]:
+        """Return normalized features (n, E), float32, and labels (n,) of all images of a loader."""
         rows, labels = self.encoded(loader)
-        with self.precision.context():
-            return self.method.unit_features(rows).float(), labels
+        return self.unit_features_of(rows), labels
+
+
+@TRAINER_REGISTRY.register()
+class TipAdapter(CacheTrainer, TrainingFreeTrainer):
+    """Fills the cache, then searches; nothing is trained."""
+
+    method_class = TipAdapterMethod
+    settings_node = "TIPADAPTER"
+    checkpoint_folder = "tip_adapter"
+
+    def run_epoch(self) -> None:
+        self.fill_cache()
+        self.search()

@@ -17,9 +17,8 @@ from dassl.engine import TRAINER_REGISTRY
 from dassl.optim import build_lr_scheduler
 from dassl.optim.lr_schedule import EpochScheduler
 from safeio.progress import print_line
-from trainers.base.feature_trainer import FeatureTrainer
 from trainers.base.method import accuracy
-from trainers.tip_adapter import TipAdapter, TipAdapterMethod
+from trainers.tip_adapter import CacheTrainer, TipAdapterMethod
 
 
 class TipAdapterFMethod(TipAdapterMethod):
@@ -29,15 +28,13 @@ class TipAdapterFMethod(TipAdapterMethod):
 
 
 @TRAINER_REGISTRY.register()
-class TipAdapterF(TipAdapter):
+class TipAdapterF(CacheTrainer):
     """Fills the cache, trains its keys with a rate that falls at every step, keeps the best epoch, then searches."""
 
     method_class = TipAdapterFMethod
     settings_node = "TIPADAPTERF"
     checkpoint_folder = "tip_adapter_f"
-    learns = True
     schedule_unit = "step"
-    run_epoch = FeatureTrainer.run_epoch
 
     def build_schedule(self) -> EpochScheduler:
         """The published one: MAX_EPOCH and its kin count steps, as many as the epochs have."""
@@ -53,7 +50,7 @@ class TipAdapterF(TipAdapter):
 
     def before_train(self) -> None:
         loader = self.val_loader if self.settings.SELECT_ON == "val" else self.test_loader
-        self.judge = loader and self.unit_features_of(loader)
+        self.judge = loader and self.judged_by(loader)
         super().before_train()  # last, because it may restore the random generators of an earlier run
         if not len(self.method.labels):
             self.fill_cache()

@@ -27,7 +27,7 @@ from trainers.base.setting import Setting, precision
 TEMPLATE = "a photo of a {}."
 """For every dataset, whatever its own template."""
 RANK, ALPHA = 2, 1.0
-"""Of PEFT lora, as in CLIP-LoRA."""
+"""Rank and scale of PEFT lora, as in CLIP-LoRA."""
 
 
 def tuned_names(clip: CLIP, peft: str) -> list[str]:
@@ -43,14 +43,11 @@ def tuned_names(clip: CLIP, peft: str) -> list[str]:
 
 
 class TwoStageMethod(Method):
-    """What is tuned of the encoders, and the classifier W (C, E), which exists from the second stage on."""
+    """Tuned parameters of the encoders, and the classifier W (C, E), which exists from the second stage on."""
 
     per_class = ("classifier",)
     rules = ("classifier", "tuned text encoder")
-
-    @classmethod
-    def tied_to_classes(cls, settings) -> bool:
-        return True  # by the classifier
+    tied = True  # by the classifier
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
@@ -82,6 +79,9 @@ class TwoStageMethod(Method):
             return self.low_rank.image_output(self.clip, images)
         with self.adapted():
             return self.clip.visual(self.clip.images(images))
+
+    def adapted_features(self, images: Tensor) -> dict[str, Tensor]:
+        return {"adapted": l2_normalize(self.image_output(images))}
 
     def text_features(self) -> Tensor:
         """Normalized text features (C, E)."""
@@ -144,6 +144,7 @@ class TwoStage(IterationTrainer):
 
     method_class = TwoStageMethod
     settings_node = "TWOSTAGE"
+    settings_source = "FarinaMatteo/rethinking_fewshot_vlms main.py"
     checkpoint_folder = "two_stage"
     defaults = {
         "PEFT": Setting(

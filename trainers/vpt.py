@@ -35,6 +35,7 @@ class VPTMethod(CosineMethod):
                 f"N_CTX_VISION is 0, but PROMPT_DEPTH_VISION asks for prompts in {depth} layers: set N_CTX_VISION to "
                 f"at least 1, or PROMPT_DEPTH_VISION 0 for no image prompts"
             )
+        self.adapts_images = depth > 0
         self.image_prompts = random_prompts(depth, settings.N_CTX_VISION, encoder.width)
         self.prepare_text()
 
@@ -63,6 +64,7 @@ class VPT(ClipTrainer):
 
     method_class = VPTMethod
     settings_node = "VPT"
+    settings_source = "muzairkhattak/multimodal-prompt-learning configs/trainers/VPT/vit_b16_c2_ep5_batch4_4.yaml"
     checkpoint_folder = "VLPromptLearner"
     defaults = {
         "N_CTX_VISION": Setting(8, between(0, 76), "prompts in each layer of the image encoder"),

@@ -25,10 +25,7 @@ class ZSLPMethod(FeatureMethod):
 
     transfers = False
     published_names = (("prototypes", "adapter.prototypes"),)
-
-    @classmethod
-    def tied_to_classes(cls, settings) -> bool:
-        return True
+    tied = True
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
@@ -57,6 +54,7 @@ class ZSLP(FeatureTrainer):
 
     method_class = ZSLPMethod
     settings_node = "ZSLP"
+    settings_source = "jusiro/CLAP trainers/adapters.py"
     checkpoint_folder = "adapter"
     defaults = {
         "AUGMENT_EPOCH": Setting(20, at_least(1), "augmented views of each training image"),

@@ -23,6 +23,7 @@ from dassl.config.coercion import ConfigValueError, coerce, decode
 from dassl.config.defaults import get_cfg_default
 from dassl.config.yaml_files import ConfigError, read_layers
 from dassl.utils.names import get_most_similar_str_to_a_from_b
+from safeio.old_spellings import present_setting
 
 
 class ConfigBuilder:
@@ -86,6 +87,8 @@ class ConfigBuilder:
             self.merge_dict({key: value} if value else {}, origin)
             return
         key = str(key)
+        if not self._has(key):
+            key, value = present_setting(key, value)
         known = self._has(key)
         if not known and not self._is_open(key):
             raise self._unknown(key, origin)

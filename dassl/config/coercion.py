@@ -6,11 +6,11 @@ from ast import literal_eval
 from typing import Any
 
 AUTO = "auto"
-"""Of settings that are whole numbers: chosen by the method, as from the backbone's depth."""
+"""Value of a whole-number setting that the method chooses itself, for example from the backbone's depth."""
 SPELLING = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
 SEQUENCES = (tuple, list)
 KINDS = (str, bool, int, float, type(None), *SEQUENCES)
-"""What a setting can be; yacs takes no others."""
+"""Types of settings; yacs accepts no others."""
 
 
 class ConfigValueError(ValueError):

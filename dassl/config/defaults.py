@@ -11,6 +11,7 @@ from typing import Any
 
 from yacs.config import CfgNode
 
+from dassl.config.unread_keys import UNREAD
 from dassl.config.yaml_files import RootNode
 
 TRAIN_LOADER = {
@@ -56,21 +57,16 @@ DEFAULTS: dict[str, Any] = {
         "NAME": "",
         "SOURCE_DOMAINS": (),
         "TARGET_DOMAINS": (),
-        "NUM_LABELED": -1,
         "NUM_SHOTS": -1,  # training images per class, below 1 for all
-        "VAL_PERCENT": 0.1,
-        "STL10_FOLD": -1,
-        "CIFAR_C_TYPE": "",
-        "CIFAR_C_LEVEL": 1,
-        "ALL_AS_UNLABELED": False,
+        **UNREAD["DATASET"],
     },
     "DATALOADER": {
         "NUM_WORKERS": 4,
         "K_TRANSFORMS": 1,  # augmented copies of each training image
         "RETURN_IMG0": False,  # add the image without augmentation
         "CACHE": True,  # keep evaluation crops on disk and decoded training images in memory
-        "CACHE_GIB": 20.0,  # of evaluation crops on disk, all datasets together
-        "CACHE_MIB": 2048,  # of decoded training images in memory
+        "CACHE_DISK_GIB": 20.0,  # of evaluation crops on disk, all datasets together
+        "CACHE_MEMORY_GIB": 2.0,  # of decoded training images in memory
         "TRAIN_X": dict(TRAIN_LOADER),
         "TRAIN_U": {"SAME_AS_X": True, **TRAIN_LOADER},
         "TEST": {"SAMPLER": "SequentialSampler", "BATCH_SIZE": 32},

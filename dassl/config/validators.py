@@ -1,4 +1,4 @@
-"""Which values make sense, in words and as a test; and a check of a configuration that names all mistakes at once."""
+"""Rules for settings, in words and as a test, and a check of a configuration that names all errors at once."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from dassl.utils.names import get_most_similar_str_to_a_from_b
 
 Values = Mapping[str, Any]
 Dependency = Callable[[Values], str | None]
-"""What several keys must be together: values by dotted key -> what is wrong, or None."""
+"""Rule for several keys together: values by dotted key -> an error message, or None."""
 
 
 class Rule(NamedTuple):
-    """What a value must be: the words that follow "expected", whether one is, the names to choose from, if any, and
+    """Rule for one value: the words that follow "expected", the test, the names to choose from, if any, and
     the least and the largest number, where both are known."""
 
     expected: str
@@ -62,7 +62,7 @@ def one_of(*names: str) -> Rule:
 
 
 def or_auto(rule: Rule) -> Rule:
-    """What a rule allows, or ``auto`` (empty means the same)."""
+    """Return a rule that also allows ``auto`` (empty means the same)."""
     return Rule(f"{rule.expected}, or {AUTO}", lambda value: value in ("", AUTO) or rule.fits(value), (AUTO,))
 
 

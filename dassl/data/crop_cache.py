@@ -61,7 +61,7 @@ def evaluation_wrapper(cfg: CfgNode, data_source: Sequence[Datum], transform: Ca
     )
     if not (cfg.DATALOADER.CACHE and fixed_size) or cfg.DATALOADER.RETURN_IMG0:
         return plain
-    folder, limit = cache_folder(), int(cfg.DATALOADER.CACHE_GIB * GIB)
+    folder, limit = cache_folder(), int(cfg.DATALOADER.CACHE_DISK_GIB * GIB)
     try:
         about = [repr(split_transform(transform)[0]), PIL.__version__, torchvision.__version__]
         about += ["upright"] if plain.upright else []

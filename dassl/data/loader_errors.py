@@ -1,4 +1,4 @@
-"""What a data loader says when one of its processes is killed, in words that help."""
+"""Messages for a data loader one of whose processes was killed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def naming_lost_workers(batches: Iterable[Any]) -> Iterator[Any]:
 
 
 def is_of_lost_worker(error: RuntimeError) -> bool:
-    """Whether PyTorch says with it that a process is gone. It may do so anywhere: it is told by a signal."""
+    """Return whether PyTorch reports a lost process with this error; a signal raises it at any place."""
     return DIED.match(str(error)) is not None
 
 

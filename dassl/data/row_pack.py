@@ -133,7 +133,9 @@ def make_room(folder: Path, name: str, needed: int, limit: int) -> None:
         OSError: the pack alone is over the limit, or the disk has no room for it.
     """
     if needed > limit:
-        raise OSError(f"they would take {needed / GIB:.1f} GiB, the limit DATALOADER.CACHE_GIB is {limit / GIB:.1f}")
+        raise OSError(
+            f"they would take {needed / GIB:.1f} GiB, the limit DATALOADER.CACHE_DISK_GIB is {limit / GIB:.1f}"
+        )
     if not folder.is_dir() or (folder / name).is_file():
         return
     remove_half_made(folder)
@@ -158,7 +160,7 @@ def remove_half_made(folder: Path) -> None:
 
 
 def _packs(folder: Path) -> Iterator[tuple[float, Path, int]]:
-    """When each pack was last used, its path, its bytes."""
+    """Yield the time of last use, the path and the size in bytes of each pack."""
     for path in (path for kind in ("crops", "features", HALF_MADE[1:]) for path in folder.glob(f"*.{kind}")):
         with contextlib.suppress(FileNotFoundError):  # another run made room meanwhile
             stat = path.stat()

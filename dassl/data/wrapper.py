@@ -57,9 +57,9 @@ class DatasetWrapper(Dataset):
         self.to_tensor = _without_augmentation(cfg)
         self.decoded: dict[int, Image.Image] = {}
 
-    def keep_decoded(self, mib: float) -> None:
-        """Decode the images now and keep as many of the first as fit into `mib` MiB; worker processes share them."""
-        left = mib * 2**20
+    def keep_decoded(self, gib: float) -> None:
+        """Decode the images now and keep as many of the first as fit into `gib` GiB; worker processes share them."""
+        left = gib * 2**30
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             read = partial(read_image, upright=self.upright)
             for first in range(0, len(self.data_source), READ_AT_ONCE):

@@ -1,4 +1,4 @@
-"""What every trainer can do: keep models with their optimisers, save them, load them, run epochs."""
+"""Base of every trainer: keep models with their optimisers, save them, load them, run epochs."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class TrainerBase:
                 )
 
     def checkpoint_state(self, name: str, epoch: int, val_result: float | None = None) -> dict[str, Any]:
-        """What a checkpoint of model ``name`` holds after ``epoch`` epochs. Overrides may add to it."""
+        """Return the content of a checkpoint of model ``name`` after ``epoch`` epochs; overrides may add to it."""
         optim, sched = self._optims[name], self._scheds[name]
         scaler = getattr(self, "scaler", None)  # where CoOp-style plugins keep torch's GradScaler
         return {
@@ -129,7 +129,7 @@ class TrainerBase:
         }
 
     def about(self) -> dict[str, Any]:
-        """What checkpoints say of their run, for `check_about`: numbers, texts and containers. To be overridden."""
+        """Return the identity of the run that checkpoints keep for `check_about`: numbers, texts and containers."""
         return {}
 
     def check_about(self, about: dict[str, Any], source: str, resuming: bool) -> None:

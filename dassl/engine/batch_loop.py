@@ -233,7 +233,7 @@ class TrainerXU(_BatchTrainer):
 
 
 def _images_in(batch: Any) -> int:
-    """How many images a batch has; a plugin's own loader may give pairs of tensors in place of a dictionary."""
+    """Return the number of images in a batch; a plugin's own loader may give pairs instead of a dictionary."""
     return len(batch["label"] if isinstance(batch, Mapping) else batch[0])
 
 

@@ -1,4 +1,4 @@
-"""The table of trainers."""
+"""Build the trainer and the callbacks that the settings name."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 from yacs.config import CfgNode
 
 from dassl.config.defaults import completed
+from dassl.engine.callbacks import CALLBACK_REGISTRY, Callback
+from dassl.engine.trackers import TRACKERS
 from dassl.utils.names import check_availability
 from dassl.utils.registry import Registry
 
@@ -24,3 +26,13 @@ def build_trainer(cfg: CfgNode) -> Any:
     if cfg.VERBOSE:
         print(f"Loading trainer: {cfg.TRAINER.NAME}")
     return TRAINER_REGISTRY.get(cfg.TRAINER.NAME)(cfg)
+
+
+def build_callbacks(cfg: CfgNode) -> list[Callback]:
+    """Return the callbacks that TRAIN.TRACK and TRAIN.CALLBACKS name.
+
+    Raises:
+        UserError: a name that is not registered, or a tracker whose package is not installed.
+    """
+    trackers = [TRACKERS[name](cfg) for name in cfg.TRAIN.TRACK if name in TRACKERS]
+    return [*trackers, *(CALLBACK_REGISTRY.get(name)(cfg) for name in cfg.TRAIN.CALLBACKS)]

@@ -1,4 +1,4 @@
-"""Callbacks: what is told when an epoch, a test or a run ends. Trackers and plugins are callbacks.
+"""Callbacks: objects that are called when an epoch, a test or a run ends. Trackers and plugins are callbacks.
 
 A plugin registers a class and the run names it in TRAIN.CALLBACKS:
 
@@ -10,7 +10,7 @@ A plugin registers a class and the run names it in TRAIN.CALLBACKS:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from dassl.utils.registry import Registry
@@ -36,15 +36,3 @@ class Callback:
 
     def on_run_end(self, trainer: Any, metrics: Mapping[str, float] | None) -> None:
         """See the final metrics; None where the run was interrupted or failed."""
-
-
-def build_callbacks(cfg: Any) -> list[Callback]:
-    """Return the callbacks that TRAIN.TRACK and TRAIN.CALLBACKS name.
-
-    Raises:
-        UserError: a name that is not registered, or a tracker whose package is not installed.
-    """
-    from dassl.engine.trackers import TRACKERS
-
-    trackers: Sequence[Callback] = [TRACKERS[name](cfg) for name in cfg.TRAIN.TRACK if name in TRACKERS]
-    return [*trackers, *(CALLBACK_REGISTRY.get(name)(cfg) for name in cfg.TRAIN.CALLBACKS)]

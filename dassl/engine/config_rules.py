@@ -1,4 +1,4 @@
-"""What the values of the engine's keys must be, checked before any data is read.
+"""Rules for the engine's settings, checked before any data is read.
 
 Switches and free texts are not here: their type says all.
 """
@@ -64,8 +64,8 @@ RULES: dict[str, Rule] = {
     "DATASET.CIFAR_C_LEVEL": between(1, 5),
     "DATALOADER.NUM_WORKERS": at_least(0),
     "DATALOADER.K_TRANSFORMS": at_least(1),
-    "DATALOADER.CACHE_GIB": at_least(0),
-    "DATALOADER.CACHE_MIB": at_least(0),
+    "DATALOADER.CACHE_DISK_GIB": at_least(0),
+    "DATALOADER.CACHE_MEMORY_GIB": at_least(0),
     **{f"DATALOADER.{part}.{key}": rule for part in ("TRAIN_X", "TRAIN_U") for key, rule in LOADER.items()},
     **{f"DATALOADER.TEST.{key}": LOADER[key] for key in ("SAMPLER", "BATCH_SIZE")},
     "MODEL.HEAD.HIDDEN_LAYERS": each(at_least(1)),

@@ -1,14 +1,15 @@
 """One run over several processes that torchrun has started, one GPU each.
 
 All processes do the same: they draw the same random numbers, load the same batches and keep the same parameters.
-What is shared out is what is dear, the encoders' work: of each training batch a process computes its own part
-(`share`), of a test set every n-th batch (`shared_out`). The first process alone reads and writes the run's folder.
+They divide what is dear, the encoders' work: of each training batch a process computes its own part (`own_part`), of a
+test set every n-th batch (`outcomes_of_all`). The first process alone reads and writes the run's folder.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -22,19 +23,41 @@ from torch.utils.data import DataLoader
 
 from dassl.engine.stop import Stopped, StopRequest
 from dassl.utils.environment import random_state, restore_random_state
+from safeio.errors import UserError
+
+LOST = re.compile(r"[Cc]onnection (?:closed|reset)|[Bb]roken pipe|gloo|NCCL|recvValueWithTimeout")
+"""Words of PyTorch's where another process is gone."""
 
 
-class DistributedError(RuntimeError):
+class DistributedError(UserError, RuntimeError):
     """The processes cannot share this run; the message says why and what to do."""
 
 
+@contextmanager
+def naming_lost_processes() -> Iterator[None]:
+    """Say in words when another process of the run ends in this block, which PyTorch says by its network's errors.
+
+    Raises:
+        DistributedError: it did.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if processes() == 1 or isinstance(error, UserError) or not LOST.search(str(error)):
+            raise
+        reason = str(error).strip().splitlines()[0]
+        raise DistributedError(
+            f"Another process of this run has ended, killed for example ({reason}). The same command continues the run."
+        ) from error
+
+
 def started() -> int:
-    """How many processes torchrun has started for this run; 1 without torchrun."""
+    """Return the number of processes that torchrun has started for this run; 1 without torchrun."""
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
 def processes() -> int:
-    """How many processes share this run now; 1 outside of `joined`."""
+    """Return the number of processes that share this run now; 1 outside of `process_group`."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
@@ -44,7 +67,7 @@ def rank() -> int:
 
 
 @contextmanager
-def joined() -> Iterator[int]:
+def process_group() -> Iterator[int]:
     """Meet the other processes, take a GPU, and begin with the random generators of the first one.
 
     Yields:
@@ -64,7 +87,7 @@ def joined() -> Iterator[int]:
         torch.cuda.set_device(place)
         backend = "cpu:gloo,cuda:nccl"
     dist.init_process_group(backend)
-    share_random_state()
+    broadcast_random_state()
     yield rank()
     dist.destroy_process_group()  # not after an error: others may wait for this one, which torchrun ends
 
@@ -73,7 +96,7 @@ def joined() -> Iterator[int]:
 
 
 def from_first(content: Any) -> Any:
-    """What the first process has, in every process: tensors (then on the CPU), numbers, texts and containers."""
+    """Return the first process's content in every process: tensors (on the CPU), numbers, texts and containers."""
     if processes() == 1:
         return content
     file = io.BytesIO()
@@ -88,13 +111,13 @@ def from_first(content: Any) -> Any:
     return content if rank() == 0 else torch.load(io.BytesIO(data.numpy()), "cpu", weights_only=True)
 
 
-def share_random_state() -> None:
+def broadcast_random_state() -> None:
     """The first process's random generators in every process."""
     state = from_first(random_state())
     restore_random_state(state)
 
 
-def share_models(models: Iterable[nn.Module]) -> None:
+def broadcast_models(models: Iterable[nn.Module]) -> None:
     """The first process's parameters and buffers in every process."""
     if processes() > 1:
         for model in models:
@@ -103,7 +126,7 @@ def share_models(models: Iterable[nn.Module]) -> None:
 
 
 def agree_all(mine: bool) -> bool:
-    """Whether it is so in all processes."""
+    """Return whether all processes say yes."""
     answer = torch.tensor(int(mine))
     dist.all_reduce(answer, dist.ReduceOp.MIN)
     return bool(answer)
@@ -112,7 +135,7 @@ def agree_all(mine: bool) -> bool:
 # Training
 
 
-def share(count: int) -> slice:
+def own_part(count: int) -> slice:
     """This process's part of a batch of `count`: parts differ by one image at most.
 
     Raises:
@@ -137,12 +160,12 @@ def sum_over_processes(tensors: Sequence[Tensor]) -> None:
 def whole_batch(rows: Tensor, count: int) -> Tensor:
     """(b, ...), this process's rows -> (count, ...), those of all, without gradients."""
     whole = rows.new_zeros(count, *rows.shape[1:])
-    whole[share(count)] = rows.detach()
+    whole[own_part(count)] = rows.detach()
     dist.all_reduce(whole)
     return whole
 
 
-class SharedStop(StopRequest):
+class DistributedStop(StopRequest):
     """A signal to any process stops all of them behind the same step: they ask one another before each."""
 
     def __init__(self) -> None:
@@ -179,7 +202,9 @@ class SharedStop(StopRequest):
 # Evaluation
 
 
-def shared_out(loader: DataLoader, compute: Callable[[Any], tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+def outcomes_of_all(
+    loader: DataLoader, compute: Callable[[Any], tuple[Tensor, Tensor]]
+) -> Iterator[tuple[Tensor, Tensor]]:
     """`compute` of every batch, in order; each batch is loaded and computed by one process, and all get its outcome.
 
     Batches are those of one process, so the outcomes are too.

@@ -1,4 +1,4 @@
-"""What a run measures of itself: images per second, seconds, peak memory, the curve of its training."""
+"""Measurements of a run: images per second, seconds, peak memory, the curve of its training."""
 
 from __future__ import annotations
 

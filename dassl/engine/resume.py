@@ -1,4 +1,4 @@
-"""Where a training stands in the middle of an epoch, on disk, and the way back to it.
+"""Positions within an epoch, saved to disk, and the way back to them.
 
 One file holds all of it: every model with optimiser and schedule, the batches done, the random generators at
 the start of the epoch and after the last step. Coming back, the epoch's batches are drawn again from the same
@@ -38,7 +38,7 @@ class OtherWorkers(UserError, ValueError):
 
 
 class Position(NamedTuple):
-    """How far a training is.
+    """Position of a training.
 
     Attributes:
         epoch: completed epochs; batches: those done of the next.

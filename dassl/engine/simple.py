@@ -14,8 +14,15 @@ from yacs.config import CfgNode
 
 from dassl.data.data_manager import DataManager, DatasetWrapper
 from dassl.engine.base import TrainerBase
-from dassl.engine.callbacks import build_callbacks
-from dassl.engine.distributed import from_first, processes, rank, share_models, share_random_state, shared_out
+from dassl.engine.build import build_callbacks
+from dassl.engine.distributed import (
+    broadcast_models,
+    broadcast_random_state,
+    from_first,
+    outcomes_of_all,
+    processes,
+    rank,
+)
 from dassl.engine.measurements import Measures
 from dassl.engine.resume import Position, remove_positions, restore_position
 from dassl.engine.stop import StopRequest
@@ -167,7 +174,7 @@ class SimpleTrainer(TrainerBase):
         images = getattr(self.train_loader_x, "dataset", None)
         if self.cfg.DATALOADER.CACHE and isinstance(images, DatasetWrapper) and self.max_epoch > self.start_epoch + 1:
             with phase("images"):
-                images.keep_decoded(self.cfg.DATALOADER.CACHE_MIB)
+                images.keep_decoded(self.cfg.DATALOADER.CACHE_MEMORY_GIB)
 
     def after_train(self) -> None:
         """Test the final model, print the time taken."""
@@ -231,9 +238,9 @@ class SimpleTrainer(TrainerBase):
             raise ValueError(f"The dataset {self.cfg.DATASET.NAME} has no test images")
         print(f"Evaluate on the *{split}* set")
         start, images = time.perf_counter(), 0
-        share_models(self._models.values())
+        broadcast_models(self._models.values())
         with phase("images"):
-            for output, label in progress(shared_out(loader, self._scores), split, total=len(loader)):
+            for output, label in progress(outcomes_of_all(loader, self._scores), split, total=len(loader)):
                 with phase("evaluation"):
                     self.evaluator.process(output, label)
                 images += len(label)
@@ -261,7 +268,7 @@ class SimpleTrainer(TrainerBase):
         return batch["img"].to(self.device), batch["label"].to(self.device)
 
     def _best_result_so_far(self) -> float:
-        """Of an interrupted run, so that a worse epoch does not take the best one's place."""
+        """Best validation result of an interrupted run, so that a worse epoch does not take its place."""
         paths = [Path(self.output_dir) / name / BEST for name in self.get_model_names()]
         if not all(path.is_file() for path in paths):
             return -np.inf
@@ -274,7 +281,7 @@ class SimpleTrainer(TrainerBase):
 
 
 def share_progress(trainer: SimpleTrainer) -> None:
-    """Where the first process's training stands, in every process: it alone has looked for something to resume."""
+    """Bring every process to the position of the first, which alone has looked for something to resume."""
     if processes() == 1:
         return
     names = trainer.get_model_names()
@@ -292,4 +299,4 @@ def share_progress(trainer: SimpleTrainer) -> None:
             trainer.restore_state(name, state)
         trainer.start_epoch, trainer.best_result = first["start_epoch"], first["best_result"]
         trainer.position = None if first["position"] is None else Position(*first["position"])
-    share_random_state()
+    broadcast_random_state()

@@ -6,7 +6,6 @@ Both work without network: Weights & Biases in its offline mode, MLflow into a s
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -16,6 +15,7 @@ from typing import Any
 from dassl.config.validators import leaves
 from dassl.engine.callbacks import Callback
 from safeio.errors import UserError
+from safeio.read_back import read_json
 
 PROJECT = "mmrl"
 CONFUSION = "confusion.json"
@@ -108,7 +108,7 @@ class WandbTracker(Tracker):
 
         self.run.summary.update({f"final/{name}": value for name, value in (metrics or {}).items()})
         if metrics is not None and confusion.is_file():
-            content = json.loads(confusion.read_text(encoding="utf-8"))
+            content = read_json(confusion)
             names = content["classes"]
             rows = [[names[true], names[predicted], count] for true, predicted, count in content["counts"]]
             self.run.log({"confusion": wandb.Table(columns=["true", "predicted", "count"], data=rows)})

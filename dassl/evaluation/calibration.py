@@ -1,4 +1,4 @@
-"""How far probabilities can be trusted: expected calibration error, negative log-likelihood, Brier score, and accuracy
+"""Calibration of probabilities: expected calibration error, negative log-likelihood, Brier score, and accuracy
 over coverage."""
 
 from __future__ import annotations

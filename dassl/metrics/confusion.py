@@ -1,4 +1,4 @@
-"""What a table of true and predicted classes says."""
+"""Metrics of a confusion matrix."""
 
 from __future__ import annotations
 

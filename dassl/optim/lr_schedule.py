@@ -39,7 +39,7 @@ UNITS = ("epoch", "step")
 
 @dataclass(frozen=True)
 class Schedule:
-    """What ``cfg.OPTIM`` says about the learning rate. Epochs are counted from 0."""
+    """Learning rate settings of ``cfg.OPTIM``. Epochs are counted from 0."""
 
     name: str
     max_epoch: int

@@ -69,7 +69,7 @@ def versions() -> dict[str, str]:
 
 
 def machine(device: str) -> dict[str, Any]:
-    """What else the last bits of a result depend on: the processor's kind, the GPU if it is used, threads."""
+    """Return the remaining facts that the last bits of a result depend on: processor, GPU if used, threads."""
     gpu = torch.cuda.get_device_name() if device == "cuda" else None
     return {"system": f"{platform.system()} {platform.machine()}", "gpu": gpu, "threads": torch.get_num_threads()}
 
@@ -81,7 +81,7 @@ def compute_as(there: dict[str, Any]) -> None:
 
 
 def random_state() -> dict[str, Any]:
-    """Where the global generators stand, as tensors, numbers and tuples."""
+    """Return the state of the global random generators as tensors, numbers and tuples."""
     _, keys, position, has_gauss, cached = np.random.get_state()
     return {
         "python": random.getstate(),

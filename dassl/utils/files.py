@@ -28,7 +28,7 @@ def mkdir_if_missing(dirname: str | os.PathLike) -> None:
 
 
 def check_isfile(fpath: str | os.PathLike) -> bool:
-    """Whether ``fpath`` is a file; warns when it is not."""
+    """Return whether ``fpath`` is a file; warn when it is not."""
     found = os.path.isfile(fpath)
     if not found:
         warnings.warn(f'No file found at "{fpath}"', stacklevel=2)

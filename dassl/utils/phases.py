@@ -1,4 +1,4 @@
-"""Where the seconds of a run go: by the clock and of the processor, each counted in the innermost phase."""
+"""Seconds of a run by phase, of the clock and of the processor, each counted in the innermost phase."""
 
 from __future__ import annotations
 

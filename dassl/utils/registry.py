@@ -65,7 +65,7 @@ class Registry:
             self._replaces = False
 
     def get(self, name: str) -> Any:
-        """What is registered under ``name``.
+        """Return the object registered under ``name``.
 
         Raises:
             KeyError: nothing is; the message lists what exists, and the nearest name.

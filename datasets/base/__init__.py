@@ -1,1 +1,1 @@
-"""What benchmarks are built on: splits, few-shot samples, listings, archives."""
+"""Base of the benchmarks: splits, few-shot samples, listings, archives."""

@@ -85,7 +85,7 @@ def check_space(folder: Path, needed: int, what: Path) -> None:
 
 
 def _target(name: str, take: Mapping[str, str], archive: Path) -> str | None:
-    """Where a member goes, relative to the folder; None: nowhere."""
+    """Return the place of an archive member relative to the folder; None: it is left out."""
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or PureWindowsPath(name).drive:
         raise ArchiveError(f"{archive} holds {name!r}, which points outside its folder. Do not use this archive.")

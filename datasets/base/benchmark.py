@@ -137,5 +137,5 @@ def read_mat(path: Path) -> dict[str, Any]:
 
 
 def visible(folder: Path) -> list[Path]:
-    """What is in a folder, without what systems leave there: names with a dot in front, Thumbs.db and the like."""
+    """Return the entries of a folder without those that systems leave there: dot files, Thumbs.db and the like."""
     return [path for path in folder.iterdir() if not path.name.startswith(".") and path.name not in LEFTOVERS]

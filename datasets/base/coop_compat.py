@@ -1,4 +1,4 @@
-"""What dataset files of the CoOp family call on its pets, textures and ImageNet: such a file works here unedited.
+"""Calls that dataset files of the CoOp family make on its pets, textures and ImageNet: they work here unedited.
 
 They draw from the process-wide generator, as the published code does.
 """
@@ -16,7 +16,7 @@ from datasets.base.benchmark import class_groups, lines
 
 
 class SplitCalls:
-    """Of `OxfordPets`: split files, a validation part, halves of the classes."""
+    """Calls of `OxfordPets`: split files, a validation part, halves of the classes."""
 
     @staticmethod
     def read_split(filepath: str | os.PathLike, path_prefix: str | os.PathLike) -> splits.Split:
@@ -51,7 +51,7 @@ class SplitCalls:
 
 
 class FolderCalls:
-    """Of `DescribableTextures`: a split of class folders."""
+    """Calls of `DescribableTextures`: a split of class folders."""
 
     @staticmethod
     def read_and_split_data(
@@ -67,7 +67,7 @@ class FolderCalls:
 
 
 class ClassNameCalls:
-    """Of `ImageNet`: the names of its classes."""
+    """Calls of `ImageNet`: the names of its classes."""
 
     @staticmethod
     def read_classnames(text_file: str | os.PathLike) -> dict[str, str]:

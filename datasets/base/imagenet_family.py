@@ -1,4 +1,4 @@
-"""What ImageNet and its variants share: class folders named by WordNet number, and the names for them."""
+"""Shared code of ImageNet and its variants: class folders named by WordNet number, and the names for them."""
 
 from __future__ import annotations
 

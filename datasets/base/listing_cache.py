@@ -1,4 +1,4 @@
-"""What is in the class folders of a huge dataset, kept so that the next run need not list a million files.
+"""Cached listing of the class folders of a huge dataset: the next run need not list a million files.
 
 A listing is one JSON file: for each class folder the names in it and the time the folder was last changed. Adding,
 removing or renaming a file changes that time, so a listing that is out of date is seen by looking at the folders

@@ -1,4 +1,4 @@
-"""What is known of the benchmarks: expected numbers (facts.csv) and where they come from (sources.yaml)."""
+"""Metadata of the benchmarks: expected numbers (facts.csv) and their origin (sources.yaml)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from dassl.data.datasets import DATASET_REGISTRY
 from safeio.names import find_name, nearest_name
 
 HERE = Path(__file__).parents[1]
@@ -23,6 +24,13 @@ def read_facts() -> dict[str, dict[str, str]]:
 def read_sources() -> dict[str, dict[str, Any]]:
     """Registry name -> where it comes from and how it is laid out."""
     return yaml.safe_load((HERE / "sources.yaml").read_text(encoding="utf-8"))
+
+
+def lists_of(name: str) -> list[str]:
+    """Return the files, below the datasets' root, that say which image of a dataset is for what, and its names."""
+    builder = DATASET_REGISTRY.get(name)
+    folder, split = getattr(builder, "dataset_dir", ""), getattr(builder, "split_file", "")
+    return [f"{folder}/{file}" for file in (split, "classnames.txt") if folder and file]
 
 
 def chosen(names: Sequence[str]) -> list[str]:

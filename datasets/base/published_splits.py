@@ -19,7 +19,7 @@ Rows = list[tuple[str, int, str]]  # path relative to the dataset's folder, labe
 
 
 class Foreign(NamedTuple):
-    """What a file of somebody else's holds: rows by part."""
+    """Content of a split file written by others: rows by part."""
 
     source: Path
     rows: dict[str, Rows]

@@ -1,4 +1,4 @@
-"""What the benchmarks share: reading, making and writing a split, taking half of the classes.
+"""Splits of the benchmarks: read, make and write one, take half of the classes.
 
 Every choice is the published code's, number for number, given the same seed. The order of a list decides
 what is drawn from it, so nothing here sorts.
@@ -19,10 +19,11 @@ from dassl.data.datasets import Datum
 from dassl.data.few_shot import group_by
 from datasets.base.missing import refuse_missing
 from safeio.atomic import atomic_write_text
-from safeio.errors import UserError
+from safeio.read_back import DamagedFile, read_back
 
 VAL_SHARE = 0.2  # of a class, where a benchmark comes without a validation part
 TRAIN_SHARE = 0.5  # of a class, where it comes without any split
+SPLIT_FILE = "a split file (an object of lists train, val and test, each of [path, label, class name])"
 
 
 class Split(NamedTuple):
@@ -33,7 +34,7 @@ class Split(NamedTuple):
     test: list[Datum]
 
 
-class SplitError(UserError, RuntimeError):
+class SplitError(DamagedFile, RuntimeError):
     """A split file is missing or malformed; the message names it and what was expected."""
 
 
@@ -48,7 +49,7 @@ def unlabelled(train: Sequence[Datum], cfg: CfgNode) -> tuple[list[Datum] | None
     Args:
         train: the training images of all classes, before few of them or some classes are chosen.
     """
-    if not cfg.DATASET.get("UNLABELLED", False):
+    if not getattr(cfg.DATASET, "UNLABELLED", False):
         return None, []
     names = {item.label: item.classname for item in train}
     return [Datum.listed(item.impath, -1, item.domain, "") for item in train], [names[i] for i in sorted(names)]
@@ -83,19 +84,15 @@ def read_split(path: str | os.PathLike, images: str | os.PathLike) -> Split:
     path, images = Path(path), os.fspath(images)
     if not path.is_file():
         raise SplitError(f"There is no split file {path}. Is DATASET.ROOT right, and is the data complete?")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        rows = {
-            part: [(str(file), int(label), str(name)) for file, label, name in content[part]] for part in Split._fields
-        }
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise SplitError(
-            f"{path} is no split file: expected an object of lists train, val and test, "
-            f"each of [path, label, class name] ({type(error).__name__}: {error})."
-        ) from error
+    rows = read_back(path, _rows, "Fetch it again.", SPLIT_FILE, SplitError)
     split = Split(**{part: _data(entries, images) for part, entries in rows.items()})
     refuse_missing([*split.train, *split.val, *split.test])
     return split
+
+
+def _rows(path: Path) -> dict[str, list[tuple[str, int, str]]]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return {part: [(str(file), int(label), str(name)) for file, label, name in content[part]] for part in Split._fields}
 
 
 def _data(entries: Iterable[tuple[str, int, str]], images: str) -> list[Datum]:

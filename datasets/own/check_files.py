@@ -28,7 +28,7 @@ def refuse_unreadable(split: Split) -> None:
         return
     if problems := unreadable_images(paths):
         raise OwnDataError(
-            f"{len(problems):,} of {len(paths):,} images cannot be read: {few(problems, 5)}. Repair or remove them "
+            f"Images that cannot be read, {len(problems):,} in all: {few(problems, 5)}. Repair or remove them "
             f"(`python -m datasets.check folder --root ... --deep` names all), then run this again."
         )
     with contextlib.suppress(OSError):  # without a cache they are decoded again next time

@@ -30,7 +30,7 @@ NEAR = 6
 BLOCK = 1024
 """Images handed to the threads together, and hashes compared together."""
 CELL, PER_CLASS, MOST_CLASSES = 96, 4, 40
-"""Of the contact sheet: pixels of an image, images of each class and part, classes."""
+"""Sizes of the contact sheet: pixels of an image, images of each class and part, classes."""
 
 
 class Look(NamedTuple):

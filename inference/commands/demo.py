@@ -53,8 +53,8 @@ def trial_of(args: argparse.Namespace) -> Trial:
     """Return what the command line asks to try."""
     from inference.classes import named_classes
     from inference.demo.trial import Trial, examples_of
+    from inference.labelled_images import test_images
     from inference.predictor import Predictor
-    from inference.visualize.labelled_images import test_images
     from inference.zero_shot import zero_shot_model
 
     classes = named_classes(args.classes) if args.classes else None

@@ -13,12 +13,12 @@ from typing import Any
 from dassl.config import ConfigError
 from inference.classes import ClassesError, check_classes
 from inference.demo.rules import in_words
+from inference.labelled_images import Labelled, test_images
 from inference.output import notes
 from inference.predictor import Predictor
 from inference.run_folder import RunError
 from inference.visualize.attention import attention_maps
 from inference.visualize.draw import as_seen
-from inference.visualize.labelled_images import Labelled, test_images
 from runs.names import dataset_long_name, method_name
 from safeio.errors import UserError
 from safeio.images import read_image

@@ -7,17 +7,15 @@ import os
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save
-
-from inference.export.model_card import card
+from inference.export.model_card import card, write_parameters
 from inference.export.programs import ExportError
 from inference.predictor import Predictor
 from inference.run_folder import HUB_CONFIG, HUB_LIBRARY, HUB_WEIGHTS
-from safeio.atomic import atomic_write, atomic_write_json, atomic_write_text
+from safeio.atomic import atomic_write_json, atomic_write_text
 
 CARD = "README.md"
 SHARED = (
-    *("method", "dataset", "protocol", "stage", "preset", "task", "subsample_classes", "role", "shots", "seed"),
+    *("method", "dataset", "protocol", "stage", "preset", "task", "subsample_classes", "test_classes", "shots", "seed"),
     *("status", "metrics", "trainable_params", "versions", "code"),
 )
 """Parts of a record that say something of the model and nothing of the machine."""
@@ -32,12 +30,7 @@ def write_hub_folder(predictor: Predictor, folder: Path) -> str:
     Raises:
         ExportError: the method learns nothing.
     """
-    state = predictor.run.state_dict
-    if not state:
-        raise ExportError(f"{predictor.run.record['method']} learns nothing: there is nothing to share")
-    folder.mkdir(parents=True, exist_ok=True)
-    with atomic_write(folder / HUB_WEIGHTS) as file:
-        file.write(save({name: value.contiguous() for name, value in state.items()}, metadata={"format": "pt"}))
+    write_parameters(predictor, folder / HUB_WEIGHTS, {"format": "pt"})
     atomic_write_json(folder / HUB_CONFIG, hub_config(predictor))
     atomic_write_text(folder / CARD, _card(predictor))
     return f'It is read with mmrl.load("{folder}"), by the commands too'

@@ -28,18 +28,28 @@ def write_learned(predictor: Predictor, path: Path) -> str:
     Raises:
         ExportError: the method learns nothing.
     """
-    state = predictor.run.state_dict
-    if not state:
-        raise ExportError(f"{predictor.run.record['method']} learns nothing: there are no parameters to export")
     header = {key: value if isinstance(value, str) else json.dumps(value) for key, value in facts(predictor).items()}
-    with atomic_write(path) as file:
-        file.write(save({name: value.contiguous() for name, value in state.items()}, metadata=header))
+    write_parameters(predictor, path, header)
     atomic_write_text(path.with_suffix(".md"), card(predictor, path.name))
     return f"Its card is {path.with_suffix('.md')}"
 
 
+def write_parameters(predictor: Predictor, path: Path, header: dict[str, str]) -> None:
+    """Write what was learned as safetensors; its folder is made.
+
+    Raises:
+        ExportError: the method learns nothing.
+    """
+    state = predictor.run.state_dict
+    if not state:
+        raise ExportError(f"{predictor.run.record['method']} learns nothing: there are no parameters to export")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as file:
+        file.write(save({name: value.contiguous() for name, value in state.items()}, metadata=header))
+
+
 def facts(predictor: Predictor) -> dict[str, Any]:
-    """What the card says, in order."""
+    """Return the facts on the card, in order."""
     run, cfg = predictor.run, predictor.run.cfg
     return {
         "method": run.record["method"],

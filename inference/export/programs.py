@@ -15,7 +15,6 @@ from torch.export import Dim, ExportedProgram
 
 from inference.predictor import Predictor
 from safeio.atomic import atomic_write, naming
-from trainers.cocoop import CoCoOpMethod
 
 INPUT, OUTPUT = "images", "logits"
 """Names of the tensors of an exported program: (B, 3, S, S), normalised images, to (B, C)."""
@@ -23,11 +22,11 @@ INPUT, OUTPUT = "images", "logits"
 ABOUT = "about.json"
 
 TOLERANCE = 1e-4
-"""How far the logits of a file may be from the run's."""
+"""Largest allowed difference between the logits of a file and the run's."""
 
 
 class ExportError(ValueError):
-    """What cannot be exported, and what can be done instead."""
+    """Error for a run that cannot be exported; the message says what can be done instead."""
 
 
 class AdaptedEncoder(nn.Module):
@@ -47,12 +46,12 @@ class AdaptedEncoder(nn.Module):
 
 
 def encoder(predictor: Predictor) -> AdaptedEncoder:
-    """What is exported.
+    """Return the module that is exported.
 
     Raises:
         ExportError: the method's text depends on the image, or the computation is not in float32.
     """
-    if isinstance(predictor.method, CoCoOpMethod):
+    if predictor.method.conditional:
         raise ExportError(
             f"{predictor.run.record['method']} cannot be exported as a program: its class prompts are made anew for "
             "each image, so there is no class matrix to put into the file. Possible is --format safetensors"
@@ -76,7 +75,7 @@ def program(predictor: Predictor) -> ExportedProgram:
 
 
 def about(predictor: Predictor) -> dict[str, str]:
-    """What a user of the file must know, as JSON: names in the order of the logits, how to prepare images."""
+    """Return the facts that a user of the file needs, as JSON: names in the order of the logits, preprocessing."""
     settings = predictor.run.cfg.INPUT
     told = {
         "method": predictor.run.record["method"],

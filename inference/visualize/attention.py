@@ -1,4 +1,4 @@
-"""Where the class token and the learned tokens of the image encoder look, layer by layer.
+"""Attention of the class token and of the learned tokens in the image encoder, layer by layer.
 
 The blocks use a fused attention that keeps no weights. While `attention_maps` watches, each block's weights are
 computed once more beside it, from the same input. Learned tokens go through every layer meanwhile, also where the next
@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from clip.block import Attention
-from clip.deep_tokens import DeepBranch, DeepTokens
+from clip.deep_tokens import DeepTokens
+from clip.substitute import observed
 from clip.vision import VisionTransformer
 from inference.predictor import Predictor
 
@@ -43,45 +44,23 @@ def watched(visual: VisionTransformer) -> Iterator[AttentionMaps]:
     """Collect the maps of one pass through an encoder."""
     maps, transformer = AttentionMaps(), visual.transformer
     side = round((len(visual.positional_embedding) - 1) ** 0.5)
-    at: int | None = None  # where the learned tokens stand; None: behind the patches
 
-    def run(
-        x: Tensor,
-        first: int,
-        last: int,
-        tokens: DeepTokens | None = None,
-        branch: DeepBranch | None = None,
-        read: int | None = None,
-    ) -> Tensor:
-        nonlocal at
-        at = None if tokens is None else tokens.at
-        return transformer.run(x, first, last, tokens, branch, read)
-
-    def see(layer: int, attention: Attention, x: Tensor) -> None:
-        of_all = weights(attention, x)
-        count = x.shape[1] - 1 - side**2
-        start = 1 + count if at == 1 else 1  # of the patches
-        on_patches = of_all[..., start : start + side**2].unflatten(-1, (side, side)).cpu()
+    def see(layer: int, x: Tensor, tokens: DeepTokens | None) -> None:
+        block = transformer.resblocks[layer - 1]
+        of_all = weights(block.attn, block.ln_1(x))
+        count, behind = x.shape[1] - 1 - side**2, tokens is None or tokens.at is None
+        first_patch, first_token = (1, 1 + side**2) if behind else (1 + count, 1)
+        on_patches = of_all[..., first_patch : first_patch + side**2].unflatten(-1, (side, side)).cpu()
         maps.class_token[layer] = on_patches[:, 0]
         if count:
-            first = 1 if at == 1 else 1 + side**2
-            maps.learned[layer] = on_patches[:, first : first + count]
+            maps.learned[layer] = on_patches[:, first_token : first_token + count]
 
-    hooks = [
-        block.attn.register_forward_pre_hook(lambda attention, args, layer=layer: see(layer, attention, args[0]))
-        for layer, block in enumerate(transformer.resblocks, start=1)
-    ]
-    visual.run = run  # type: ignore[method-assign]
-    try:
+    with observed(visual, see):
         yield maps
-    finally:
-        del visual.run
-        for hook in hooks:
-            hook.remove()
 
 
 def attention_maps(predictor: Predictor, images: Tensor) -> tuple[AttentionMaps, AttentionMaps]:
-    """Of frozen CLIP and of the method, from images (B, 3, S, S).
+    """Return the maps of frozen CLIP and of the method, from images (B, 3, S, S).
 
     Raises:
         ValueError: the image encoder is no vision transformer.

@@ -9,11 +9,10 @@ import numpy as np
 
 from inference.classes import positions
 from inference.images import NoImagesError, Unreadable, batches, find_images
+from inference.labelled_images import at_most, class_folders, test_images
 from inference.predictor import Predictor
 from inference.visualize.attention import as_seen, attention_maps
-from inference.visualize.features import feature_sets
 from inference.visualize.figures import attention_figure, features_figure, save
-from inference.visualize.labelled_images import at_most, class_folders, test_images
 
 AT_ONCE = 32
 """Images computed at once."""
@@ -57,7 +56,7 @@ def draw_features(predictor: Predictor, folder: str, projection: str, per_class:
     for readable, images, _ in batches(list(name_of), predictor.transform, AT_ONCE):
         if images is not None:
             kept += [name_of[path] for path in readable]
-            for name, features in feature_sets(predictor, images).items():
+            for name, features in predictor.feature_sets(images).items():
                 sets.setdefault(name, []).append(features)
     if not kept:
         raise NoImagesError(f"No image of {folder or 'the dataset'} could be read")

@@ -20,7 +20,7 @@ from safeio.atomic import atomic_write
 PANEL = 1.1  # inches
 DPI = 110
 PALE = 0.3
-"""How far an image is paled below the colours."""
+"""Share by which an image is paled below the colours."""
 
 
 def attention_figure(image: Tensor, before: AttentionMaps, after: AttentionMaps, index: int, method: str) -> Figure:

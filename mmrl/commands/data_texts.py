@@ -18,7 +18,7 @@ from safeio.atomic import atomic_write_text
 from safeio.class_texts import missing_of, read_texts, texts_file
 
 SHOWN = 5
-"""How many classes a line names."""
+"""Number of classes that a line names."""
 
 
 def make_parser() -> argparse.ArgumentParser:

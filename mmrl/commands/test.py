@@ -70,7 +70,7 @@ def test_run(folder: Path, dataset: str | None, args: argparse.Namespace, settin
         pairs = dict(leaves(read(CONFIGS / "datasets" / f"{chosen}.yaml")))
         pairs |= {"DATASET.SUBSAMPLE_CLASSES": "all", "DATASET.ROOT": args.root}
         if pairs["DATASET.NAME"] != record.get("config", {}).get("DATASET", {}).get("NAME"):
-            pairs["TEST.ROLE"] = "transferred"
+            pairs["TEST.CLASSES"] = "unseen"
         words += [str(word) for pair in pairs.items() for word in pair]
     if args.backbone:
         words += ["--backbone", args.backbone]

@@ -23,7 +23,7 @@ from runs.command_line import (
     settings_apart,
 )
 from runs.names import method_name
-from runs.protocol import PlanError, Run, config_for, plan
+from runs.protocol import PlanError, PlannedRun, config_for, plan
 from runs.record import COMPLETE, read_record
 from runs.request import already_done
 from safeio.file_names import own_data_name
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str]) -> int:
     return carry_out(runs, args, settings)
 
 
-def carry_out(runs: Sequence[Run], args: argparse.Namespace, settings: Sequence[str]) -> int:
+def carry_out(runs: Sequence[PlannedRun], args: argparse.Namespace, settings: Sequence[str]) -> int:
     """Run what is not complete, each in this process if it is the only one; return the exit status."""
     extra = [*options_of(args), *settings]
     waiting = []
@@ -115,7 +115,7 @@ def options_of(args: argparse.Namespace) -> list[str]:
     return words
 
 
-def _say(run: Run, args: argparse.Namespace) -> None:
+def _say(run: PlannedRun, args: argparse.Namespace) -> None:
     """Print the result of a run and what can be done with it."""
     folder = args.output / run.folder
     record = read_record(folder) or {}

@@ -88,7 +88,7 @@ def _latex(table: Table, shown: Collection[str]) -> str:
 
 def _origin(runs: Sequence[Run], command: str) -> str:
     """Return when, by which command and commit, and from runs on which machines the page was made."""
-    devices = sorted({str((run.record.get("efficiency") or {}).get("device") or "") for run in runs} - {""})
+    devices = sorted({run.device for run in runs} - {""})
     told = {
         "Made": time.strftime("%Y-%m-%d %H:%M %z"),
         "command": command,
@@ -115,14 +115,18 @@ def _names(tables: Sequence[Table], head: str) -> list[str]:
 
 
 def _summary(runs: Sequence[Run]) -> str:
-    """Of how many methods, datasets and seeds, on which backbones."""
+    """Return a sentence on the numbers of methods, datasets and seeds, and the backbones."""
     counted: dict[str, set] = {
         "method": {run.line.method for run in runs},
         "dataset": {run.dataset for run in runs},
         "seed": {run.seed for run in runs},
     }
     told = [f"{len(names)} {name}{'' if len(names) == 1 else 's'}" for name, names in counted.items()]
-    rules = {f"{run.record['role']} ({why})" for run in runs if (why := run.record.get("role_reason"))}
+    rules = {
+        f"{run.record.get('test_classes', '')} ({why})"
+        for run in runs
+        if (why := run.record.get("test_classes_reason"))
+    }
     rules_told = [f"prediction rule: {'; '.join(sorted(rules))}"] if rules else []
     return ", ".join([*told, *sorted({run.line.backbone for run in runs} - {""}), *rules_told])
 
@@ -140,9 +144,12 @@ def _for_template(table: Table) -> dict[str, Any]:
         "title": table.title,
         "labels": table.labels,
         "columns": [
-            {"head": head, "kind": kind}
+            {"head": head, "kind": kind, "below": below_head}
             for column, beside in zip(table.columns, parts, strict=True)
-            for head, kind in ((column, "own"), *((head_beside(table, part), part) for part in beside))
+            for head, kind, below_head in (
+                (column, "own", ""),
+                *(_head(table, part, beside) for part in _shown(beside)),
+            )
         ],
         "rows": rows,
         "notes": [*below(table, footnotes), *([BEST] if best else [])],
@@ -160,17 +167,32 @@ def _cells(
         told = "; ".join(filter(None, (cell.score.incomplete, *cell.score.notes, *cell.notes)))
         kind = "own incomplete" if cell.score.incomplete else "own"
         own = {"text": text, "rest": rest, "value": cell.score.mean, "told": told, "kind": kind, "best": i in best}
-        found += [own, *(_beside(cell, part, places) for part in beside)]
-    return [{"rest": "", "best": False, "told": "", **cell} for cell in found]
+        found += [own, *(_beside(cell, part, beside, places) for part in _shown(beside))]
+    return [{"rest": "", "best": False, "told": "", "below": "", **cell} for cell in found]
 
 
-def _beside(cell: Cell, part: str, digits: int) -> dict[str, Any]:
-    text = text_beside(cell, part, digits)
+def _shown(beside: Sequence[str]) -> list[str]:
+    """Return the parts with a column of their own: the range of reruns stands below the published figure."""
+    return [part for part in beside if part != "reported" or "published" not in beside]
+
+
+def _head(table: Table, part: str, beside: Sequence[str]) -> tuple[str, str, str]:
+    """Return a column's head, its kind, and what the head says of the second line of its cells."""
+    if part == "published" and "reported" in beside:
+        return head_beside(table, part), "beside", "by others"
+    return "by others" if part == "reported" else head_beside(table, part), part, ""
+
+
+def _beside(cell: Cell, part: str, beside: Sequence[str], digits: int) -> dict[str, Any]:
+    text, reruns = text_beside(cell, part, digits), text_beside(cell, "reported", digits)
+    each = ", ".join(f"{value:.{digits}f}" for value in cell.reruns)
+    again = f"reported by others: {each}" if each else ""
     if part == "reported":
-        each = ", ".join(f"{value:.{digits}f}" for value in cell.reruns)
-        told = f"{len(cell.reruns)} groups ran it again: {each}" if len(cell.reruns) > 1 else ""
-        return {"text": text, "value": cell.reruns[0] if cell.reruns else None, "told": told, "kind": part}
+        return {"text": text, "value": cell.reruns[0] if cell.reruns else None, "told": again, "kind": part}
     if part == "difference":
         way = {"+": "up", "-": "down"}.get(text[:1], "")
         return {"text": text, "value": cell.difference, "kind": f"{part} {way}"}
-    return {"text": text, "value": cell.beside, "told": cell.source, "kind": part}
+    if "reported" not in beside:
+        return {"text": text, "value": cell.beside, "told": cell.source, "kind": part}
+    told = "; ".join(filter(None, (cell.source, again)))
+    return {"text": text, "below": reruns, "value": cell.beside, "told": told, "kind": "beside"}

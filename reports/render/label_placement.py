@@ -26,18 +26,18 @@ class Box(NamedTuple):
     high: float
 
     def meets(self, other: Box) -> bool:
-        """Whether two have something in common."""
+        """Return whether two boxes overlap."""
         apart = self.right < other.left or other.right < self.left or self.high < other.low or other.high < self.low
         return not apart
 
     def holds(self, other: Box) -> bool:
-        """Whether the other lies in this one."""
+        """Return whether the other box lies in this one."""
         return (
             self.left <= other.left and other.right <= self.right and self.low <= other.low and other.high <= self.high
         )
 
     def distance(self, x: float, y: float) -> float:
-        """Of a point from the nearest edge, 0 inside."""
+        """Return the distance of a point from the nearest edge, 0 inside."""
         across, up = max(self.left - x, x - self.right, 0.0), max(self.low - y, y - self.high, 0.0)
         return (across**2 + up**2) ** 0.5
 

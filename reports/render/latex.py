@@ -6,6 +6,7 @@ left is scaled by \\fitbox. Notes stand as text behind the tables, where they ma
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ HEAD = r"""% Needs \usepackage{booktabs,graphicx}.
 """
 WIDTH = 500
 """Points of a two-column page's text; blocks are put side by side up to it."""
+WIDEST = 700
+"""Points up to which a block is scaled to the page; a wider one is split, or its letters were too small to read."""
 LETTER, GAP, BETWEEN = 4.3, 6.0, 14.0
 """Points of a letter in \\footnotesize, between columns, between blocks."""
 LINES = {r"\footnotesize": 44, r"\scriptsize": 54}
@@ -31,14 +34,14 @@ SECOND = "Underlined: the second highest."
 
 @dataclass(frozen=True)
 class Style:
-    """Which parts of a cell are shown, and whether names are followed by \\cite."""
+    """Options of a table: the parts of a cell that are shown, and whether \\cite follows names."""
 
     shown: Collection[str] = ALL_COLUMNS
     cite: bool = False
 
     @property
     def own(self) -> bool:
-        """Whether the cells' own numbers are shown."""
+        """Return whether the cells' own numbers are shown."""
         return bool(set(OWN) & set(self.shown))
 
     def method(self, name: str) -> str:
@@ -55,7 +58,8 @@ def as_latex(tables: Sequence[Table], layout: str = "records", style: Style | No
 
 
 def _paper(table: Table, style: Style) -> str:
-    blocks, footnotes = as_paper(table).blocks, Footnotes()
+    blocks = [part for block in as_paper(table).blocks for part in _parts_of(table, block, style)]
+    footnotes = Footnotes()
     width = max(_block_width(table, block, style) for block in blocks)
     beside = max(1, min(MOST_BESIDE, int((WIDTH + BETWEEN) // (width + BETWEEN)), len(blocks)))
     bands = [blocks[i : i + beside] for i in range(0, len(blocks), beside)]
@@ -68,6 +72,16 @@ def _paper(table: Table, style: Style) -> str:
     columns = rf"@{{\hskip {BETWEEN:g}pt}}".join("l" + "r" * (width - 1) for width in widths)
     floats = _floats(table, grids, columns, size)
     return "\n".join([*floats, *_notes(table, footnotes, style)])
+
+
+def _parts_of(table: Table, block: Block, style: Style) -> list[Block]:
+    """Return a block in as many parts, with the same rows, as keep it legible when it is scaled to the page."""
+    width, count = _block_width(table, block, style), len(block.columns)
+    size = math.ceil(count / math.ceil(width / WIDEST))
+    return [
+        Block(block.title, block.columns[i : i + size], [(name, cells[i : i + size]) for name, cells in block.rows])
+        for i in range(0, count, size)
+    ]
 
 
 def _fill_pages(bands: list, heights: list[int], room: int) -> Iterator[list]:

@@ -31,7 +31,7 @@ PANELS_BESIDE = {"single": 2, "double": 4}
 ENTRY, LETTER = 0.15, 0.062
 """Inches of height of a line of the legend, and of width of a letter."""
 ZERO = 0.5
-"""Where 0 shots stand on a logarithmic axis."""
+"""Position of 0 shots on a logarithmic axis."""
 RESOLUTION = 300
 """Dots per inch of PNG files."""
 STYLE: dict[Any, Any] = {
@@ -193,7 +193,7 @@ def _plot(chart: Chart, axes: Axes) -> None:
 
 
 def _at(chart: Chart, x: float) -> float:
-    """Where a value stands: on an axis of doublings, 0 is a step before the first."""
+    """Return the position of a value: on an axis of doublings, 0 is a step before the first."""
     return ZERO if chart.doubling and x == 0 else x
 
 

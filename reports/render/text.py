@@ -121,7 +121,7 @@ def texts(cell: Cell, digits: int, parts: Sequence[str], footnotes: Footnotes, s
 
 
 def below(table: Table, footnotes: Footnotes, shown: Collection[str] = ALL_COLUMNS) -> list[str]:
-    """What stands under a table: how to read it, what is incomplete, footnotes, sources."""
+    """Return the notes under a table: how to read it, what is incomplete, footnotes, sources."""
     found = [f"{table.caption} Mean ± standard deviation (population) over n seeds."]
     reasons = {cell.score.incomplete for _, cells in table.rows for cell in cells}
     if reasons - {""}:
@@ -154,7 +154,7 @@ def figures_as_markdown(files: Sequence[Path], folder: Path) -> str:
 
 
 class Look(NamedTuple):
-    """How a format writes a grid, a title, text, the best and the second best number."""
+    """Markup of a format: a grid, a title, text, the best and the second best number."""
 
     grid: str
     title: str

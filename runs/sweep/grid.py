@@ -44,7 +44,7 @@ def variants(grid: Grid, trainer: str) -> list[dict[str, Any]]:
 
 
 def concerns(key: str, trainer: str) -> bool:
-    """Whether a key is read by a method: not if it lies in the section of another, `TRAINER.<SECTION>`."""
+    """Return whether a method reads a key: not one in the section of another method, `TRAINER.<SECTION>`."""
     return not key.startswith("TRAINER.") or key.split(".")[1] in sections(trainer)
 
 

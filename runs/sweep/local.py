@@ -92,7 +92,7 @@ def shared_out_threads(workers: int) -> dict[str, str]:
 
 
 def environment(index: int, workers: int, gpus: Sequence[str]) -> dict[str, str]:
-    """What a worker sets for its runs: its card, and its share of the processor's cores."""
+    """Return the environment of a worker's runs: its card, and its share of the processor's cores."""
     return shared_out_threads(workers) | ({"CUDA_VISIBLE_DEVICES": gpus[index % len(gpus)]} if gpus else {})
 
 

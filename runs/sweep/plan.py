@@ -8,7 +8,17 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from runs.presets import file_under, load_preset, settings_under
-from runs.protocol import PlanError, Run, choose, find_dataset, load_protocol, methods, plan, protocols_of, stages_of
+from runs.protocol import (
+    PlanError,
+    PlannedRun,
+    choose,
+    find_dataset,
+    load_protocol,
+    methods,
+    plan,
+    protocols_of,
+    stages_of,
+)
 from runs.sweep.grid import Grid, concerns, folder_of, variants
 
 ALL = "all"
@@ -27,7 +37,7 @@ DECIDED = {
 
 @dataclass(frozen=True)
 class Request:
-    """What to run. Empty sequences stand for the protocol's own values.
+    """Request for runs. Empty sequences stand for the protocol's own values.
 
     Attributes:
         methods: registry names, or `all`: those with settings for the protocol.
@@ -46,7 +56,7 @@ class Request:
     own_name: str = ""
 
 
-def expand(request: Request) -> list[Run]:
+def expand(request: Request) -> list[PlannedRun]:
     """The runs of a sweep, in an order in which each comes behind the one whose checkpoint it tests.
 
     Raises:
@@ -64,7 +74,7 @@ def expand(request: Request) -> list[Run]:
             raise PlanError(f"--set {key} concerns none of the methods {', '.join(chosen)}.")
     if grid and len(idle) == len(grid):
         raise PlanError(f"{request.protocol} varies {', '.join(idle)}, which concerns none of {', '.join(chosen)}.")
-    found: dict[str, Run] = {}
+    found: dict[str, PlannedRun] = {}
     for preset in request.presets:
         for trainer in chosen:
             for run in _runs_of(request, data, preset, trainer, wanted):
@@ -92,7 +102,7 @@ def _datasets(request: Request, data: Mapping[str, Any]) -> list[str]:
 
 def _runs_of(
     request: Request, data: Mapping[str, Any], preset: str, trainer: str, wanted: Sequence[str]
-) -> Iterator[Run]:
+) -> Iterator[PlannedRun]:
     """One method's runs, before a preset and swept values give them their place."""
     own = settings_under(preset, data["name"], trainer)
     for stage in stages_of(request.protocol, trainer):
@@ -119,7 +129,7 @@ def _of_stage(data: Mapping[str, Any], stage: str, wanted: Sequence[str]) -> lis
     return [name for name in wanted if _source(data, name) != name]
 
 
-def place(run: Run, preset: str, values: Mapping[str, Any]) -> Run:
+def place(run: PlannedRun, preset: str, values: Mapping[str, Any]) -> PlannedRun:
     """The run with a preset's and swept values, in folders of their own; those of the scripts for `paper`."""
     above = PurePosixPath(load_preset(preset)["folder"], *(["set", folder_of(values)] if values else []))
     labels: dict[str, Any] = {"PRESET": preset, **({"SWEPT": list(values)} if values else {})}
@@ -131,7 +141,7 @@ def place(run: Run, preset: str, values: Mapping[str, Any]) -> Run:
     )
 
 
-def part_of(runs: Sequence[Run], index: int, parts: int) -> list[Run]:
+def part_of(runs: Sequence[PlannedRun], index: int, parts: int) -> list[PlannedRun]:
     """The `index`-th (from 1) of so many parts; a run is in the part of the one whose checkpoint it tests."""
     roots = list(dict.fromkeys(run.model_folder or run.folder for run in runs))
     mine = set(roots[index - 1 :: parts])

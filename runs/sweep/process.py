@@ -16,7 +16,7 @@ from runs.protocol import CONFIGS
 PROJECT = CONFIGS.parent
 PACKAGE = __name__.removesuffix("runs.sweep.process")  # empty in a clone, `mmrl.` where installed
 TRAIN = ("-m", f"{PACKAGE}train") if PACKAGE else (str(PROJECT / "train.py"),)
-"""What Python is given to run train.py, from any working folder."""
+"""Arguments with which Python runs train.py, from any working folder."""
 CONSOLE = "console.txt"
 """All that the newest attempt printed, tracebacks included, in the run's folder."""
 IN_USE = 75

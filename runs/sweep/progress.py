@@ -1,4 +1,4 @@
-"""How far a sweep is and an estimate of what is left: a live line on a terminal, elsewhere at the end of each run's."""
+"""Progress of a sweep and an estimate of the time left: a live line on a terminal, elsewhere one behind each run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from statistics import fmean
 
 from tqdm import tqdm
 
-from runs.protocol import Run
+from runs.protocol import PlannedRun
 from runs.record import COMPLETE, FAILED, read_record
 from runs.sweep.scheduler import State
 
@@ -29,7 +29,7 @@ class Estimate:
         self.output, self.start = output, 0.0
         self._seconds: dict[tuple[str, ...], list[float]] = defaultdict(list)
 
-    def learn(self, run: Run, waited: float | None = None) -> float | None:
+    def learn(self, run: PlannedRun, waited: float | None = None) -> float | None:
         """Take over what a complete run took, by its record, which is returned.
 
         Args:
@@ -43,17 +43,17 @@ class Estimate:
                 self.start = min(self.start or waited - seconds, waited - seconds)
         return seconds
 
-    def of(self, run: Run) -> float | None:
+    def of(self, run: PlannedRun) -> float | None:
         """Expected seconds of one run, None while nothing has ended."""
         return next((fmean(self._seconds[kind]) for kind in self._kinds(run) if kind in self._seconds), None)
 
-    def left(self, runs: Sequence[Run], width: int) -> float | None:
+    def left(self, runs: Sequence[PlannedRun], width: int) -> float | None:
         """Seconds for these runs, `width` at a time."""
         expected = [seconds + self.start for seconds in map(self.of, runs) if seconds is not None]
         return None if len(expected) < len(runs) else sum(expected) / max(1, min(width, len(runs)))
 
     @staticmethod
-    def _kinds(run: Run) -> list[tuple[str, ...]]:
+    def _kinds(run: PlannedRun) -> list[tuple[str, ...]]:
         stage = "test" if run.model_folder else "train"
         return [(run.trainer, stage, run.dataset), (run.trainer, stage), ()]
 
@@ -72,7 +72,7 @@ class Progress:
 
     def __init__(
         self,
-        runs: Sequence[Run],
+        runs: Sequence[PlannedRun],
         states: Mapping[str, State],
         output: Path,
         width: int,
@@ -97,11 +97,11 @@ class Progress:
             leave=False,
         )
 
-    def started(self, run: Run) -> None:
+    def started(self, run: PlannedRun) -> None:
         self.running[run.folder] = time.monotonic()
         self.tick()
 
-    def ended(self, run: Run, state: State) -> None:
+    def ended(self, run: PlannedRun, state: State) -> None:
         seconds = time.monotonic() - self.running.pop(run.folder)
         said = state.why
         if state.status == COMPLETE:
@@ -127,7 +127,7 @@ class Progress:
         """Remove the live line."""
         self.bar.close()
 
-    def _give_up(self, run: Run) -> None:
+    def _give_up(self, run: PlannedRun) -> None:
         self.failed += 1
         self.left = {k: other for k, other in self.left.items() if run.folder not in (k, other.model_folder)}
 

@@ -17,7 +17,7 @@ from runs.sweep.process import PACKAGE, PROJECT, start, when_free
 WORKER_PATIENCE = 120.0
 """Seconds within which each machine of a cluster has to start a worker."""
 LOST_MACHINES = 5
-"""How often a run is begun again elsewhere, each time from where it was saved last."""
+"""Number of times that a run is begun again elsewhere, each time from its last checkpoint."""
 
 
 class RayExecutor:

@@ -11,7 +11,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Protocol
 
-from runs.protocol import Run
+from runs.protocol import PlannedRun
 from runs.record import COMPLETE, FAILED, INTERRUPTED, RUNNING, read_record
 from runs.sweep.process import IN_USE, last_line
 from safeio.lock import in_use
@@ -24,7 +24,7 @@ TICK = 0.5
 
 
 class Executor(Protocol):
-    """What runs train.py: here (`runs.sweep.local`) or on a cluster (`runs.sweep.ray_cluster`).
+    """Executor that runs train.py: here (`runs.sweep.local`) or on a cluster (`runs.sweep.ray_cluster`).
 
     Attributes:
         width: runs at a time.
@@ -45,25 +45,25 @@ class Executor(Protocol):
 
 
 class Display(Protocol):
-    """What shows how far a sweep is."""
+    """Display of a sweep's progress."""
 
-    def started(self, run: Run) -> None: ...
+    def started(self, run: PlannedRun) -> None: ...
 
-    def ended(self, run: Run, state: State) -> None: ...
+    def ended(self, run: PlannedRun, state: State) -> None: ...
 
     def tick(self) -> None: ...
 
 
 @dataclass(frozen=True)
 class State:
-    """Where a run stands: its record's status or `missing`, and why, for one that is not complete."""
+    """State of a run: its record's status or `missing`, and the reason if it is not complete."""
 
     status: str
     why: str = ""
 
 
 def state_of(folder: Path) -> State:
-    """What a run's record says; for a failed one also the last line of what it printed.
+    """Return the state by a run's record; for a failed run also the last line of its output.
 
     A run that was killed could not put that on record: where nobody works in its folder, it is `interrupted`.
     """
@@ -111,9 +111,9 @@ class Drive:
 
     def __init__(
         self,
-        runs: Sequence[Run],
+        runs: Sequence[PlannedRun],
         output: Path,
-        command: Callable[[Run], Sequence[str]],
+        command: Callable[[PlannedRun], Sequence[str]],
         executor: Executor,
         display: Display,
         retry_failed: bool = False,
@@ -125,8 +125,8 @@ class Drive:
         self._sorter = TopologicalSorter(
             {run.folder: [run.model_folder] if run.model_folder in self.runs else [] for run in runs}
         )
-        self._ready: list[Run] = []
-        self._waiting: dict[Future, Run] = {}
+        self._ready: list[PlannedRun] = []
+        self._waiting: dict[Future, PlannedRun] = {}
 
     def run(self) -> dict[str, State]:
         """Run them; returns the states."""
@@ -180,7 +180,7 @@ class Drive:
 
 
 def outcome(future: Future[int | None], folder: Path) -> State:
-    """What became of a run that has ended, whatever its record still says."""
+    """Return the state of a run that has ended, whatever its record still says."""
     if (error := future.exception()) is not None:
         return State(FAILED, f"{type(error).__name__}: {error}".strip().splitlines()[0])
     status, found = future.result(), state_of(folder)

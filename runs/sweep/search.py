@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from runs.launch import execute
-from runs.protocol import PlanError, Run
+from runs.protocol import PlanError, PlannedRun
 from runs.record import COMPLETE, read_record
 from safeio.atomic import atomic_write_json
 from safeio.names import nearest_name
@@ -30,7 +30,7 @@ NO_VALIDATION = "There are no validation images"
 """train.py's words where it falls back to the test images, which a search must not see."""
 RANGE = re.compile(r"(?P<key>[A-Z][\w.]*)=(?P<low>[^.]+(?:\.\d+)?(?:e-?\d+)?)\.\.(?P<high>[^:]+)(?P<log>:log)?")
 
-Carry = Callable[[Sequence[Run], Path, str, Sequence[str]], list[Run]]
+Carry = Callable[[Sequence[PlannedRun], Path, str, Sequence[str]], list[PlannedRun]]
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def _parse(word: str) -> tuple[str, Range]:
 
 
 def search(
-    base: Run, count: int, ranges: Mapping[str, Range], output: Path, root: str, carry: Carry = execute
+    base: PlannedRun, count: int, ranges: Mapping[str, Range], output: Path, root: str, carry: Carry = execute
 ) -> list[dict[str, Any]]:
     """Run trials until `count` are complete; a search that was stopped goes on where it was.
 
@@ -129,7 +129,7 @@ def search(
     return [{"trial": trial.number, "accuracy": trial.value, **trial.params} for trial in best]
 
 
-def write_trials(folder: Path, base: Run, ranges: Mapping[str, Range], trials: Sequence[Any]) -> None:
+def write_trials(folder: Path, base: PlannedRun, ranges: Mapping[str, Range], trials: Sequence[Any]) -> None:
     """Write what a report shows of a search."""
     content = {
         "method": base.trainer,

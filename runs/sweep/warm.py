@@ -17,7 +17,7 @@ from threading import Lock, Thread
 from runs.sweep.process import PACKAGE, PROJECT, open_console
 
 POSSIBLE = sys.platform == "linux"
-"""Whether runs can be forked. Elsewhere libraries of the system do not stand it, or there is no fork."""
+"""True where runs can be forked. Elsewhere system libraries do not stand it, or there is no fork."""
 
 
 class WarmRun:
@@ -65,7 +65,7 @@ class WarmServer:
 
     @property
     def alive(self) -> bool:
-        """Whether it can be asked for another run."""
+        """Return whether it can be asked for another run."""
         return self.process.poll() is None
 
     def start(self, command: Sequence[str], folder: Path, env: Mapping[str, str]) -> WarmRun:

@@ -133,7 +133,7 @@ def test_the_processor_says_how_images_are_normalised(tmp_path):
 @pytest.mark.parametrize("prefix", ["", "module.", "model.", "clip_model.", "model.clip_model.", "_orig_mod.module."])
 @pytest.mark.parametrize("key", [None, "state_dict", "model_state_dict", "model"])
 def test_prefixes_and_containers_are_undone(prefix, key, tmp_path):
-    weights = state_dict_from(clip.pretrained.resolve(clip.available_models()[0]))
+    weights = state_dict_from(clip.pretrained.weights_file(clip.available_models()[0]))
     renamed = {prefix + name: tensor for name, tensor in weights.items()}
     torch.save(renamed if key is None else {key: renamed, "epoch": 3}, tmp_path / "tuned.pt")
     found = state_dict_from(tmp_path / "tuned.pt")

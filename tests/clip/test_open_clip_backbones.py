@@ -81,7 +81,7 @@ def test_features_equal_open_clips(kind, saved, tmp_path):
 
 
 def test_by_architecture_and_tag(saved, named, tmp_path):
-    """What a tag says of its weights is right, whatever the architecture's name says."""
+    """A tag describes its weights rightly, whatever the architecture's name says."""
     theirs = saved(MODELS["quick gelu"])
     named(MODELS["gelu"], quick_gelu=True, mean=(0.5, 0.5, 0.5), std=(0.4, 0.4, 0.4))
     ours, transform = clip.load("open_clip:tiny/tag")

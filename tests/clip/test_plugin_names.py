@@ -1,4 +1,4 @@
-"""What unmodified CoOp-style method files do with `from clip import clip` works."""
+"""Unmodified CoOp-style method files work with `from clip import clip`."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def test_attention_pooling_by_openai_s_names():
     [("clip_vit_a", 0.2404161692, 0.3219910860), ("clip_rn_a", 0.4953839183, -0.3794547021)],
 )
 def test_the_random_stream_goes_on_as_behind_openai_s_build_model(weights, uniform, normal):
-    """What clip-anytorch 2.6.0 leaves to draw after `build_model` of these weights, and `manual_seed(1)` before."""
+    """Draws that clip-anytorch 2.6.0 leaves after `build_model` of these weights, and `manual_seed(1)` before."""
     state_dict = state_dict_from(Path(__file__).parent.parent / "golden" / f"{weights}.npz")
     torch.manual_seed(1)
     clip.build_model(state_dict)

@@ -137,7 +137,7 @@ def test_tokens(encoder, images, case, kept, per_image, adapted, encoders):
     start = 1 if adapted else max(1, slots.grow_at)
     ours = encoder if encoders is VisionTransformer else FullVisionTransformer(encoder)
     before = (slots if start > slots.grow_at else None, adapters)
-    got = ours.upper(ours.lower(images, start, *before), slots, adapters)
+    got = ours.forward_from(ours.forward_until(images, start, *before), slots, adapters)
     read = 1 + K if slots.at == 1 else 1
     wanted = plain(encoder, images, slots, adapters)[:, :read]
     check(got, wanted, [*slots.learned.values(), *(adapters.parameters() if adapters else [])])
@@ -148,7 +148,7 @@ def test_branches(encoder, images, layers):
     """The layers below the first branch are the frozen encoder's."""
     torch.manual_seed(3)
     adapters = Adapters(layers)
-    got = encoder.upper(encoder.lower(images, layers[0]), branch=adapters)
+    got = encoder.forward_from(encoder.forward_until(images, layers[0]), branch=adapters)
     check(got, plain(encoder, images, None, adapters)[:, :1], adapters.parameters())
 
 
@@ -157,17 +157,19 @@ def test_branches(encoder, images, layers):
 def test_one_lower_half_serves_both_passes(encoder, images, to):
     """A tuned pass leaves what the frozen one continues from as it was."""
     slots = Slots(1, to, (to,), 0.0, False)
-    shared = encoder.lower(images, to)
-    tuned = encoder.upper(shared, slots)
-    torch.testing.assert_close(encoder.upper(shared), plain(encoder, images, None, None)[:, :1], rtol=0, atol=1e-11)
+    shared = encoder.forward_until(images, to)
+    tuned = encoder.forward_from(shared, slots)
+    torch.testing.assert_close(
+        encoder.forward_from(shared), plain(encoder, images, None, None)[:, :1], rtol=0, atol=1e-11
+    )
     torch.testing.assert_close(tuned, plain(encoder, images, slots, None)[:, : 1 + K], rtol=0, atol=1e-11)
-    torch.testing.assert_close(encoder.upper(shared)[:, 0] @ encoder.proj, encoder(images), rtol=0, atol=1e-11)
+    torch.testing.assert_close(encoder.forward_from(shared)[:, 0] @ encoder.proj, encoder(images), rtol=0, atol=1e-11)
 
 
 @torch.no_grad()
 def test_tokens_replaced_before_any_block_saw_them(encoder, images):
     slots = Slots(None, 0, (0, 1, 2), 0.0, False)
-    got = encoder.upper(encoder.lower(images, 1, slots), slots)
+    got = encoder.forward_from(encoder.forward_until(images, 1, slots), slots)
     torch.testing.assert_close(got, plain(encoder, images, slots, None)[:, :1], rtol=0, atol=1e-11)
 
 

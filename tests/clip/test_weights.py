@@ -167,7 +167,7 @@ def test_names():
 
 def test_embedded_models_load_and_are_listed():
     for name, path in pretrained.embedded().items():
-        assert name in clip.available_models() and clip.resolve(name) == path
+        assert name in clip.available_models() and clip.weights_file(name) == path
         model, _ = clip.load(name)
         assert model.context_length == 77 and model.vocab_size == 49408
 
@@ -179,7 +179,7 @@ def test_cache_then_download(tmp_path, monkeypatch, tensors):
     mine = pretrained.Release("ViT-B/16", release.url, downloads.file_sha256(tmp_path / "ViT-B-16.pt"))
     monkeypatch.setenv(pretrained.CACHE_VARIABLE, str(tmp_path))
     monkeypatch.setattr(pretrained, "releases", lambda: {"ViT-B/16": mine})
-    assert clip.resolve("ViT-B/16") == tmp_path / "ViT-B-16.pt"
+    assert clip.weights_file("ViT-B/16") == tmp_path / "ViT-B-16.pt"
     assert clip.load("ViT-B/16")[0].visual.input_resolution == 32
 
     unreachable = pretrained.Release("ViT-B/16", "http://127.0.0.1:9/ViT-B-16.pt", "0" * 64)

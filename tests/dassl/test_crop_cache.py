@@ -86,7 +86,7 @@ def test_processes_that_fill_and_remove_at_the_same_time(tiny_cfg, folder):
     tiny_cfg.defrost()
     expected = without_cache(tiny_cfg)
     packs = DataManager(tiny_cfg) and list(folder.glob("*.crops"))
-    tiny_cfg.DATALOADER.CACHE_GIB = sum(pack.stat().st_size for pack in packs) / 2**30
+    tiny_cfg.DATALOADER.CACHE_DISK_GIB = sum(pack.stat().st_size for pack in packs) / 2**30
     context = multiprocessing.get_context("fork")
     results = context.SimpleQueue()
 
@@ -112,14 +112,14 @@ def test_the_limit_holds(tiny_cfg, folder, capsys):
     images(tiny_cfg)
     before = {pack: pack.stat().st_size for pack in folder.glob("*.crops")}  # of test and validation images
     tiny_cfg.defrost()
-    tiny_cfg.DATALOADER.CACHE_GIB = sum(before.values()) / 2**30
+    tiny_cfg.DATALOADER.CACHE_DISK_GIB = sum(before.values()) / 2**30
     tiny_cfg.INPUT.SIZE = (tiny_cfg.INPUT.SIZE[0] - 2,) * 2
     images(tiny_cfg)
     after = {pack: pack.stat().st_size for pack in folder.glob("*.crops")}
     assert not before.keys() & after.keys() and len(after) == 2
-    tiny_cfg.DATALOADER.CACHE_GIB = 1e-9
+    tiny_cfg.DATALOADER.CACHE_DISK_GIB = 1e-9
     assert type(DataManager(tiny_cfg).test_loader.dataset) is DatasetWrapper
-    assert "CACHE_GIB" in capsys.readouterr().err
+    assert "CACHE_DISK_GIB" in capsys.readouterr().err
 
 
 def test_a_full_disk_is_said_and_nothing_is_left(tiny_cfg, folder, capsys, monkeypatch):
@@ -145,7 +145,7 @@ def test_training_images_are_decoded_once(tiny_cfg, monkeypatch):
     data = manager.train_loader_x.dataset
     torch.manual_seed(0)
     expected = [data[i]["img"] for i in range(len(data))]
-    data.keep_decoded(mib=100)
+    data.keep_decoded(gib=0.1)
     assert len(data.decoded) == len(data) and not isinstance(data, CachedCrops)
     monkeypatch.setattr("dassl.data.wrapper.read_image", lambda path: pytest.fail("read again"))
     torch.manual_seed(0)
@@ -153,5 +153,5 @@ def test_training_images_are_decoded_once(tiny_cfg, monkeypatch):
         assert torch.equal(data[i]["img"], image)
     data.decoded.clear()
     monkeypatch.undo()
-    data.keep_decoded(mib=0.005)
+    data.keep_decoded(gib=5e-6)
     assert len(data.decoded) < len(data)

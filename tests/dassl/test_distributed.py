@@ -1,4 +1,4 @@
-"""What several processes of one run agree on: parts of a batch, stops, evaluation, the first one's state."""
+"""Several processes of one run agree on parts of a batch, stops, evaluation, and the first one's state."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from torch.utils.data import DataLoader
 from dassl.engine import distributed
 from dassl.engine.distributed import (
     DistributedError,
-    SharedStop,
+    DistributedStop,
     agree_all,
+    broadcast_models,
     from_first,
-    joined,
+    outcomes_of_all,
+    own_part,
+    process_group,
     rank,
-    share,
-    share_models,
-    shared_out,
     sum_over_processes,
     whole_batch,
 )
@@ -38,7 +38,7 @@ def test_parts_of_a_batch(count, processes, monkeypatch):
     parts = []
     for number in range(processes):
         monkeypatch.setattr(distributed, "rank", lambda number=number: number)
-        parts.append(list(range(count))[share(count)])
+        parts.append(list(range(count))[own_part(count)])
     assert [i for part in parts for i in part] == list(range(count))
     sizes = [len(part) for part in parts]
     assert max(sizes) - min(sizes) <= 1
@@ -47,12 +47,12 @@ def test_parts_of_a_batch(count, processes, monkeypatch):
 def test_a_batch_too_small_for_all(monkeypatch):
     monkeypatch.setattr(distributed, "processes", lambda: 4)
     with pytest.raises(DistributedError, match=r"batch of 3 .* 4 processes.*BATCH_SIZE"):
-        share(3)
+        own_part(3)
 
 
 def test_alone_nothing_changes():
     loader = DataLoader(torch.arange(7), batch_size=3)
-    assert [a.tolist() for a, _ in shared_out(loader, lambda batch: (batch, batch))] == [[0, 1, 2], [3, 4, 5], [6]]
+    assert [a.tolist() for a, _ in outcomes_of_all(loader, lambda batch: (batch, batch))] == [[0, 1, 2], [3, 4, 5], [6]]
     assert from_first("content") == "content"
 
 
@@ -62,14 +62,14 @@ def test_more_processes_than_gpus():
         mock.patch("torch.cuda.device_count", lambda: 2),
         mock.patch.dict(os.environ, LOCAL_RANK="2"),
         pytest.raises(DistributedError, match=r"GPUs \(2\): give --nproc-per-node 2"),
-        joined(),
+        process_group(),
     ):
         pass
 
 
 def stopped_at(number: int) -> int:
-    """How many of ten batches each takes if the second process gets a signal in the fourth."""
-    stop, taken = SharedStop(), 0
+    """Return how many of ten batches each process takes if the second gets a signal in the fourth."""
+    stop, taken = DistributedStop(), 0
     with stop.listening(), stop.held():
         for i in stop.until_stopped(range(10)):
             if number == 1 and i == 3:
@@ -80,10 +80,10 @@ def stopped_at(number: int) -> int:
 
 
 def found_by(number: int) -> dict:
-    """What one process gets to see."""
+    """Return the observations of one process."""
     random.seed(number)
     torch.manual_seed(number)
-    distributed.share_random_state()
+    distributed.broadcast_random_state()
     found = {"random": random.random(), "torch": torch.rand(2)}
     loader = DataLoader(torch.arange(14.0), batch_size=3)  # five batches
     computed = []
@@ -92,16 +92,16 @@ def found_by(number: int) -> dict:
         computed.append(len(batch))
         return batch * 2, batch
 
-    found["evaluated"] = torch.cat([output for output, _ in shared_out(loader, compute)])
+    found["evaluated"] = torch.cat([output for output, _ in outcomes_of_all(loader, compute)])
     found["computed"] = computed
     tensors = [torch.full((2,), float(number)), torch.full((1, 3), 2.0 * number)]
     sum_over_processes(tensors)
     found["sums"] = tensors
-    found["rows"] = whole_batch(torch.arange(7)[share(7)], 7)
+    found["rows"] = whole_batch(torch.arange(7)[own_part(7)], 7)
     model = torch.nn.BatchNorm1d(2)
     torch.nn.init.constant_(model.weight, number + 5.0)
     model.running_mean.fill_(number + 1.0)
-    share_models([model])
+    broadcast_models([model])
     found["model"] = dict(model.state_dict())
     found["first"] = from_first({"who": number, "what": (1, torch.ones(2))})
     found["all"] = [agree_all(True), agree_all(number != 1)]
@@ -114,7 +114,7 @@ def one_process(number: int, port: int, folder) -> None:
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "CUDA_VISIBLE_DEVICES": ""}
     torch.set_num_threads(1)
     try:
-        with joined():
+        with process_group():
             torch.save(found_by(number), folder / f"process {rank()}")
     except BaseException:
         traceback.print_exc()

@@ -1,4 +1,4 @@
-"""What a run measures of itself, and the two files it keeps for the report."""
+"""Measurements of a run, and the two files it keeps for the report."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What plugins for unlabelled data import from dassl.modeling.ops, against numbers worked out by hand."""
+"""Operations for plugins with unlabelled data, against numbers worked out by hand."""
 
 import math
 

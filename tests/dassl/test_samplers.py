@@ -1,4 +1,4 @@
-"""What is in a batch."""
+"""Return the content of a batch."""
 
 from collections import Counter
 from types import SimpleNamespace

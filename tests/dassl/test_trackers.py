@@ -1,4 +1,4 @@
-"""What trackers and callbacks are told, by the real packages in their offline modes."""
+"""Trackers and callbacks get their events; the real packages run in their offline modes."""
 
 from __future__ import annotations
 

@@ -157,3 +157,16 @@ def test_class_folders_that_are_no_utf8_need_a_name(tmp_path):
         build(tmp_path)
     (tmp_path / "classnames.txt").write_text("bat\ncoffee house\n")
     assert build(tmp_path).classnames == ["bat", "coffee house"]
+
+
+def test_all_training_images_are_given_without_labels_where_asked_for(tmp_path):
+    """The new classes' too, and however few labelled ones there are."""
+    fill(tmp_path, ant=10, bat=20, cow=10, dog=10)
+    settings = SimpleNamespace(ROOT=str(tmp_path), NUM_SHOTS=2, SUBSAMPLE_CLASSES="base", UNLABELLED=True)
+    dataset = DATASET_REGISTRY.get("Folder")(SimpleNamespace(DATASET=settings, SEED=1))
+    assert dataset.classnames == ["ant", "bat"] and len(dataset.train_x) == 4
+    assert dataset.domain_classnames == ["ant", "bat", "cow", "dog"]
+    whole = build(tmp_path).train_x
+    assert [item.impath for item in dataset.train_u] == [item.impath for item in whole]
+    assert {(item.label, item.classname) for item in dataset.train_u} == {(-1, "")}
+    assert build(tmp_path, shots=2, classes="base").train_u is None

@@ -49,10 +49,12 @@ def test_from_photos_to_an_exported_model(birds, capsys, monkeypatch):
         assert main([*words, "DATALOADER.NUM_WORKERS=0"] if words[0] == "train" else words) == 0, command
         close_log()
     said = capsys.readouterr().out
-    assert "3 classes, 30 images: train 15, val 6, test 9" in said and "Prediction rule: trained" in said
+    assert "3 classes, 30 images: train 15, val 6, test 9" in said and "Prediction rule: seen" in said
     folder = birds.parent / "output/few_shot/birds/shots_4/MMRL/emoji/seed1"
     record = read_record(folder)
-    assert (record["dataset"], record["role"]) == ("birds", "trained") and record["config"]["INPUT"]["UPRIGHT"] is True
+    assert (record["dataset"], record["test_classes"]) == ("birds", "seen") and record["config"]["INPUT"][
+        "UPRIGHT"
+    ] is True
     assert record["classes"] == ["blue_tit", "robin", "wren"]
     assert list(folder.rglob("*.safetensors")) and (birds.parent / "birds-contact-sheet.png").is_file()
     assert sorted(birds.rglob("*")) == before

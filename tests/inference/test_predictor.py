@@ -20,9 +20,9 @@ from trainers.base.settings import resolve
 BASE, NEW = ("amber", "green_field"), ("red square", "teal")
 
 
-def trainers_scores(runs, method: str, run, classes: str, role: str, images: torch.Tensor) -> torch.Tensor:
-    """What the method's trainer says of images after loading the run, as `train.py --eval-only` does."""
-    words = runs.arguments(method, classes, runs.folder / "unused", "TEST.ROLE", role)
+def trainers_scores(runs, method: str, run, classes: str, test_classes: str, images: torch.Tensor) -> torch.Tensor:
+    """Return the trainer's scores of images after loading the run, as `train.py --eval-only` does."""
+    words = runs.arguments(method, classes, runs.folder / "unused", "TEST.CLASSES", test_classes)
     trainer = build_trainer(resolve(train.parse(words)).cfg)
     trainer.load_model(run)
     with trainer.fixed_classes():
@@ -42,7 +42,7 @@ def test_trained_classes(method, runs):
     predictor = Predictor.load(run, device="cpu")
     assert predictor.classes == BASE and all(predictor.seen)
     images = image_batch(predictor, runs)
-    expected = trainers_scores(runs, method, run, "base", "trained", images)
+    expected = trainers_scores(runs, method, run, "base", "seen", images)
     close(predictor.scores(images), expected)
     found = predictor.predict([runs.images], topk=2, batch_size=5)
     assert [one.path for one in found] == runs.files() and not found.unreadable
@@ -70,8 +70,8 @@ def test_trained_and_new_classes_in_any_order(method, runs):
         return
     assert predictor.seen == (False, True, False, True)
     images = image_batch(predictor, runs)
-    trained = trainers_scores(runs, method, run, "base", "trained", images)
-    others = trainers_scores(runs, method, run, "new", "transferred", images)
+    trained = trainers_scores(runs, method, run, "base", "seen", images)
+    others = trainers_scores(runs, method, run, "new", "unseen", images)
     close(predictor.scores(images), torch.stack([others[:, 1], trained[:, 1], others[:, 0], trained[:, 0]], dim=1))
     assert predictor.rules == tuple(predictor.method.rules[not seen] for seen in predictor.seen)
 

@@ -14,10 +14,10 @@ from torch import nn
 from clip.block import Attention
 from inference.commands import visualize
 from inference.images import NoImagesError
-from inference.predictor import Predictor
+from inference.labelled_images import at_most, class_folders
+from inference.predictor import FROZEN, Predictor
 from inference.visualize.attention import attention_maps, watched, weights
-from inference.visualize.features import BEFORE, feature_sets, on_a_plane, separation
-from inference.visualize.labelled_images import at_most, class_folders
+from inference.visualize.features import on_a_plane, separation
 
 TOKENS = {"MMRL": 5, "MMRLpp": 5, "MaPLe": 2, "VPT": 8, "IVLP": 2, "CoOp": 0, "MMA": 0}
 
@@ -65,21 +65,30 @@ def test_patches_are_told_from_tokens(name, runs):
 @pytest.mark.parametrize(
     ("name", "sets"),
     [
-        ("MMRL", [BEFORE, "class token", "representation tokens"]),
-        ("MaPLe", [BEFORE, "adapted"]),
-        ("CLIPAdapter", [BEFORE, "adapted"]),
-        ("CoOp", [BEFORE]),
-        ("CoCoOp", [BEFORE]),
-        ("LinearProbe", [BEFORE]),
+        ("MMRL", [FROZEN, "class token", "representation tokens"]),
+        ("MaPLe", [FROZEN, "adapted"]),
+        ("CLIPAdapter", [FROZEN, "adapted"]),
+        ("CoOp", [FROZEN]),
+        ("CoCoOp", [FROZEN]),
+        ("LinearProbe", [FROZEN]),
+        ("TaskRes", [FROZEN]),
+        ("TwoStage", [FROZEN, "adapted"]),
+        ("ProLIP", [FROZEN, "adapted"]),
+        ("VPT", [FROZEN, "adapted"]),
+        ("MMA", [FROZEN, "adapted"]),
+        ("CLIPLoRA", [FROZEN, "adapted"]),
+        ("CoPrompt", [FROZEN, "adapted"]),
+        ("DePTCoOp", [FROZEN]),
+        ("DePTMaPLe", [FROZEN, "adapted"]),
     ],
 )
 def test_features_are_what_the_method_classifies_by(name, sets, runs):
     predictor = Predictor.load(runs(name), device="cpu")
     images = torch.randn(4, 3, 16, 16)
-    found = feature_sets(predictor, images)
+    found = predictor.feature_sets(images)
     assert list(found) == sets
     assert all(np.allclose(np.linalg.norm(features, axis=1), 1, atol=1e-5) for features in found.values())
-    assert np.allclose(found[BEFORE], predictor.clip.image_features(images))
+    assert np.allclose(found[FROZEN], predictor.clip.image_features(images))
     if name in ("MaPLe", "CLIPAdapter"):
         logits = predictor.clip.logit_scale * found["adapted"] @ predictor.class_features.numpy().T
         assert np.allclose(logits, predictor.scores(images), atol=1e-4)

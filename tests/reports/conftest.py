@@ -23,7 +23,7 @@ def make(tmp_path):
                 "preset": "paper",
                 "swept": {},
                 "subsample_classes": part if part in ("base", "new") else "all",
-                "role": "trained" if part in ("base", "all", "source") else "transferred",
+                "test_classes": "seen" if part in ("base", "all", "source") else "unseen",
                 "shots": 16,
                 "seed": seed,
                 "backbone": "ViT-B/16",

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 import subprocess
 import sys
@@ -104,7 +105,7 @@ def test_runs_of_no_protocol_are_named(make, printed):
 def test_choosing(make, printed, tmp_path):
     for method in ("MMRL", "CoOp"):
         make.base2new(method, "EuroSAT", [95.0] * 3, [70.0] * 3)
-    status, text, _ = printed("--methods", "CoOp", "--out", tmp_path / "made" / "table.txt")
+    status, text, _ = printed("--methods", "CoOp", "--output", tmp_path / "made" / "table.txt")
     assert status == 0 and text.strip() == str(tmp_path / "made" / "table.txt")
     shown = (tmp_path / "made" / "table.txt").read_text()
     assert "CoOp" in shown and "MMRL" not in shown
@@ -187,13 +188,42 @@ def test_columns_that_no_table_has_are_an_error(make, printed):
         printed("--columns", "accuracy,sparkle")
 
 
+ODD = (None, float("nan"), -1, "x", [], {}, [1], True)
+
+
+@pytest.mark.parametrize("value", ODD, ids=repr)
+@pytest.mark.parametrize("form", ["table", "latex", "csv", "html"])
+def test_odd_values_in_records_stop_no_report(make, printed, form, value):
+    make.base2new("MMRL", "EuroSAT", [95.0] * 3, [70.0] * 3)
+    make.base2new("CoOp", "EuroSAT", [90.0] * 3, [60.0] * 3)
+    whole = json.loads((make(seed=9) / "run.json").read_text())
+    fields = [(key,) for key in whole if key not in ("method", "dataset", "status")]
+    fields += [("metrics", "accuracy"), ("timing", "ended"), ("timing", "seconds"), ("config", "OPTIM", "MAX_EPOCH")]
+    fields += [("efficiency", name) for name in ("device", "train_seconds", "runs_in_process", "train_epochs")]
+    fields += [("calibration", name) for name in ("ece", "coverage")]
+    for number, (*above, key) in enumerate(fields):
+        record = json.loads(json.dumps(whole | {"efficiency": {"device": "cpu"}, "calibration": {"ece": 1.0}}))
+        node = record
+        for name in above:
+            node = node[name]
+        node[key] = value
+        folder = make.root / "odd" / str(number)
+        folder.mkdir(parents=True)
+        (folder / "run.json").write_text(json.dumps(record))
+    status, text, errors = printed("--format", form, "--significance")
+    assert status == 0 and "Traceback" not in errors
+    if value != -1:
+        assert "left out" in errors and "odd" in errors, "what is missing in the tables is said"
+    assert form == "html" or "nan" not in re.sub(r"[a-zA-Z]nan|nan[a-zA-Z]", "", text)
+
+
 @pytest.mark.parametrize("form", ["table", "markdown", "latex", "html"])
 @pytest.mark.parametrize("layout", ["records", "paper"])
 def test_every_format_says_which_prediction_rule_was_used(form, layout, make, capsys):
     for part, value in (("base", 80.0), ("new", 70.0)):
-        make("MMRL", "EuroSAT", value, 1, part, role_reason="roles of base2new.yaml")
+        make("MMRL", "EuroSAT", value, 1, part, test_classes_reason="protocol base2new.yaml")
     assert report.main([str(make.root), "--format", form, "--layout", layout]) == 0
     text = capsys.readouterr().out
     text = (make.root / "report.html").read_text() if form == "html" else text
-    rule = "Prediction rule: trained for base, transferred for new (roles of base2new.yaml)."
+    rule = "Prediction rule: seen for base, unseen for new (protocol base2new.yaml)."
     assert rule in " ".join(text.split())

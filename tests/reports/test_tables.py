@@ -1,4 +1,4 @@
-"""Which run goes into which cell, what stands beside it, and what is not compared or averaged."""
+"""Tables: the runs of each cell, the figures beside it, and the runs that are not compared or averaged."""
 
 import json
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runs.protocol import Run
+from runs.protocol import PlannedRun
 
 SCRIPT = """
 import json, os, signal, sys, time
@@ -57,12 +57,12 @@ end("complete", 0, metrics={"accuracy": 50.0}, parameters_sha256="0" * 64)
 @pytest.fixture
 def job():
     """Folder, and folder of the run that is tested -> a run."""
-    return lambda folder, model_folder=None: Run("MMRL", "openmoji", 1, "emoji", folder, model_folder, {})
+    return lambda folder, model_folder=None: PlannedRun("MMRL", "openmoji", 1, "emoji", folder, model_folder, {})
 
 
 @pytest.fixture
 def command(tmp_path):
-    """What comes behind `python` for a run of the stand-in, in the folder `tmp_path / "out"`."""
+    """Return the arguments of `python` for a run of the stand-in, in the folder `tmp_path / "out"`."""
     script = tmp_path / "stand_in.py"
     script.write_text(SCRIPT)
     return lambda run: [str(script), "--output-dir", str(tmp_path / "out" / run.folder)]

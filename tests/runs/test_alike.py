@@ -1,9 +1,9 @@
-"""Which swept settings made no difference, by what runs learned and scored."""
+"""Swept settings that made no difference, by what runs learned and scored."""
 
 import pytest
 
 from runs.alike import without_effect
-from runs.protocol import Run
+from runs.protocol import PlannedRun
 from runs.record import RunRecord
 
 ALPHA, RATE = "TRAINER.MMRL.ALPHA", "OPTIM.LR"
@@ -17,7 +17,7 @@ def found(tmp_path):
         runs = []
         for number, (trainer, seed, values, learned) in enumerate(lines):
             options = {**values, "SWEPT": list(values)}
-            runs.append(Run(trainer, "dtd", seed, "vit_b16", str(number), None, options))
+            runs.append(PlannedRun(trainer, "dtd", seed, "vit_b16", str(number), None, options))
             if learned is not None:
                 RunRecord(tmp_path / str(number), {}).complete({"accuracy": 50.0}, parameters_sha256=learned)
         return list(without_effect(runs, tmp_path))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+import datasets  # noqa: F401  (registers the datasets)
+from datasets.base.metadata import lists_of
 from runs.protocol import PlanError, plan
 from runs.record import RunRecord
 from runs.request import already_done, check_same_data, data_of, same_value
@@ -62,6 +64,31 @@ def test_other_images_are_named(birds, tmp_path):
     record = RunRecord(tmp_path / run.folder, {"data": data_of(str(other), True)})
     with pytest.raises(PlanError, match="run on other images"):
         check_same_data(record)
+
+
+def test_another_split_of_a_benchmark_is_named(tmp_path):
+    (run,) = plan("few_shot", "train", "MMRL", "dtd", [1], [4], "emoji")
+    split = tmp_path / "data" / "dtd" / "split_zhou_DescribableTextures.json"
+    split.parent.mkdir(parents=True)
+    split.write_text("{}")
+    root = str(tmp_path / "data")
+    data = data_of(root, False, lists_of("DescribableTextures"))
+    record = RunRecord(tmp_path / run.folder, {"config": {"SEED": 1}, "data": data})
+    record.complete({"accuracy": 50.0})
+    assert list(data["lists"]) == ["dtd/split_zhou_DescribableTextures.json"]
+    assert already_done(run, tmp_path, root) and already_done(run, tmp_path, str(tmp_path / "nowhere"))
+    split.write_text('{"train": []}')
+    with pytest.raises(PlanError, match=r"complete run with the list .*dtd.split_zhou.* another"):
+        already_done(run, tmp_path, root)
+    with pytest.raises(PlanError, match="holds a run with the list"):
+        check_same_data(RunRecord(tmp_path / run.folder, {"data": data_of(root, False)}))
+
+
+def test_uncompressed_images_of_one_size_are_told_apart(birds):
+    (birds / "wren" / "1.bmp").write_bytes(bytes(9000))
+    first = folder_fingerprint(birds)
+    (birds / "wren" / "1.bmp").write_bytes(b"\x01" * 9000)
+    assert folder_fingerprint(birds) != first
 
 
 def test_a_fingerprint_sees_what_matters(birds):

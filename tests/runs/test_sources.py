@@ -1,4 +1,4 @@
-"""Which settings of a run nothing published says, and where that is to be seen."""
+"""Settings of a run without a published source, and the places that show them."""
 
 import pytest
 import yaml
@@ -71,7 +71,11 @@ def test_what_the_user_gives_is_the_user_s():
 
 def test_the_report_marks_such_results(tmp_path):
     fields = {"method": "TCP", "dataset": "Caltech101", "protocol": "few_shot", "task": "FS", "shots": 4, "seed": 1}
-    fields |= {"subsample_classes": "all", "role": "trained", "unverified": {"OPTIM.LR": "unread", "OPTIM.X": "unread"}}
+    fields |= {
+        "subsample_classes": "all",
+        "test_classes": "seen",
+        "unverified": {"OPTIM.LR": "unread", "OPTIM.X": "unread"},
+    }
     RunRecord(tmp_path / "run", fields).complete({"accuracy": 70.0})
     assert score(find_runs(tmp_path), [1]).notes == (
         "Settings that no published file says: OPTIM.LR, OPTIM.X (unread).",
@@ -104,7 +108,7 @@ def test_the_report_says_what_a_method_saw(tmp_path):
         "shots": 4,
         "seed": 1,
     }
-    fields |= {"subsample_classes": "all", "role": "trained", "marks": ["transductive"]}
+    fields |= {"subsample_classes": "all", "test_classes": "seen", "marks": ["transductive"]}
     RunRecord(tmp_path / "run", fields).complete({"accuracy": 70.0})
     (said,) = score(find_runs(tmp_path), [1]).notes
     assert "PromptKD: transductive" in said and "unlabelled images" in said

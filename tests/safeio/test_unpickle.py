@@ -39,7 +39,7 @@ def save(request, tmp_path):
 
 
 def published_checkpoint():
-    """What the family's `save_checkpoint` writes after a step of training, scheduler object included."""
+    """Return the family's `save_checkpoint` file after a step of training, scheduler object included."""
     model = torch.nn.Linear(3, 2).half().float()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     successor = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 50)

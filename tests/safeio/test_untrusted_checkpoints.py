@@ -117,6 +117,17 @@ def test_well_packed_small_files_are_no_bombs(tmp_path):
     refuse_bomb(tmp_path / "zeros.zip")
 
 
+def test_members_that_claim_more_than_the_archive_has(tmp_path):
+    """Found by fuzzing: zipfile makes room for what a stored member claims."""
+    torch.save({"w": torch.ones(3)}, tmp_path / "model.pt")
+    content = bytearray((tmp_path / "model.pt").read_bytes())
+    entry = content.rfind(b"PK\1\2")
+    content[entry + 20 : entry + 28] = (0x3000_0000).to_bytes(4, "little") * 2  # packed and unpacked size
+    (tmp_path / "model.pt").write_bytes(content)
+    with pytest.raises(CheckpointError, match="more bytes than it has"):
+        load_checkpoint_file(tmp_path / "model.pt")
+
+
 @pytest.mark.parametrize("name", ["weights.safetensors", "weights.npz", "weights.pt"])
 @pytest.mark.filterwarnings("ignore")
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

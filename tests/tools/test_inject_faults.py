@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tools import inject_faults
-from tools._fault_bench import Bench
+from tools.faults.bench import Bench
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at processes as Linux shows them")

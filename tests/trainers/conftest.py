@@ -42,7 +42,14 @@ class Workshop:
         self.sides[name] = model.visual.input_resolution
 
     def build(
-        self, trainer: str, clip: str, classnames: Sequence[str], role="trained", cuda=False, optimizer="", **settings
+        self,
+        trainer: str,
+        clip: str,
+        classnames: Sequence[str],
+        test_classes="seen",
+        cuda=False,
+        optimizer="",
+        **settings,
     ):
         """The trainer for these classes in float32, on the CPU unless `cuda`; `settings` are the method's own.
 
@@ -59,7 +66,7 @@ class Workshop:
             "MODEL.BACKBONE.NAME": self.folder / f"{clip}.pt",
             "INPUT.SIZE": (side, side),
             "USE_CUDA": cuda,
-            "TEST.ROLE": role,
+            "TEST.CLASSES": test_classes,
             "OPTIM.LR": 0.01,
             "OUTPUT_DIR": self.folder,
         }

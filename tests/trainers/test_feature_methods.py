@@ -43,7 +43,7 @@ def test_trained_and_other_classes_together(name, tmp_path):
     case.about["both"] = [*case.about["classnames"], *case.about["novel_classnames"]]
     mixed = build(case, tmp_path, names="both").method
     mixed.load_state_dict(trainer.method.state_dict())
-    other = build(case, tmp_path, "transferred", "novel_classnames").method
+    other = build(case, tmp_path, "unseen", "novel_classnames").method
     other.load_state_dict(trainer.method.state_dict())
     count = len(case.about["classnames"])
     seen = torch.arange(len(case.about["both"])) < count

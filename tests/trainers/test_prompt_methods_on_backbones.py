@@ -36,7 +36,7 @@ def learn_and_transfer(workshop, method: str, clip: str, **settings) -> None:
         assert parameter.grad.abs().max() > 0 or rests, name
         assert not torch.equal(parameter, before[name]), name
     images = workshop.batch(clip, 3, len(CLASSES))["img"]
-    other = workshop.build(method, clip, OTHERS, role="transferred", **settings)
+    other = workshop.build(method, clip, OTHERS, test_classes="unseen", **settings)
     other.method.load_state_dict(trainer.method.state_dict())
     for built, classes in ((trainer, CLASSES), (other, OTHERS)):
         with built.fixed_classes():
@@ -83,8 +83,8 @@ def test_class_tokens_above_the_encoder_are_refused(workshop):
 def test_contexts_of_each_class_do_not_transfer(workshop, method):
     own = {"CSC": True, "CTX_INIT": "", "N_CTX": 3}
     assert workshop.build(method, "ViT-B-16", CLASSES, **own).method.ctx.shape == (len(CLASSES), 3, 128)
-    with pytest.raises(ValueError, match=rf"{method} .*cannot predict others.*transferred"):
-        workshop.build(method, "ViT-B-16", OTHERS, role="transferred", **own)
+    with pytest.raises(ValueError, match=rf"{method} .*cannot predict others.*unseen"):
+        workshop.build(method, "ViT-B-16", OTHERS, test_classes="unseen", **own)
 
 
 @pytest.mark.parametrize("position", ["end", "middle", "front"])

@@ -35,7 +35,7 @@ def test_what_is_saved_is_what_was_chosen(case, tip, tip_f, trainer):
     fresh.load_model(done.output_dir)
     images = case["test/images"]
     assert torch.equal(fresh.model_inference(images), done.model_inference(images))
-    other = build(case, trainer, done.output_dir, **{"TEST.ROLE": "transferred"})
+    other = build(case, trainer, done.output_dir, **{"TEST.CLASSES": "unseen"})
     other.load_model(done.output_dir)
     close(
         other.model_inference(images),

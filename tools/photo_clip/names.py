@@ -1,4 +1,4 @@
-"""Where the name of a thing lies in the teacher's classifier space, for names the teacher has no class for too.
+"""Positions of names in the teacher's classifier space, also of names that the teacher has no class for.
 
 Two sources, both fitted on the 1,000 named rows alone:
 

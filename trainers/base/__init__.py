@@ -1,1 +1,1 @@
-"""What methods are built on: the interface, the trainer, frozen CLIP, prompts, settings, checkpoints."""
+"""Base of all methods: the interface, the trainer, frozen CLIP, prompts, settings, checkpoints."""

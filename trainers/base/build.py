@@ -14,7 +14,7 @@ from clip.model import CLIP
 from clip.tokenizer import tokenize
 from dassl.config import ConfigError
 from dassl.utils.phases import phase
-from trainers.base.frozen_clip import FrozenCLIP, hold_newest, share
+from trainers.base.frozen_clip import FrozenCLIP, hold_newest, load_once
 from trainers.base.method import Method, Task
 from trainers.base.precision import Precision
 from trainers.base.templates import dataset_template
@@ -35,7 +35,7 @@ def build_clip(cfg: CfgNode, precision: Precision, device: torch.device) -> Froz
     if cfg.MODEL.BACKBONE.RESIZE_POSITIONS and size[0] != size[1]:
         raise ConfigError(f"INPUT.SIZE is {size}: images have to be square")
     with phase("weights"):
-        model = share(*weights_of(cfg, precision))
+        model = load_once(*weights_of(cfg, precision))
     side = model.visual.input_resolution
     if size != (side, side):
         raise ConfigError(

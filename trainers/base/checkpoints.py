@@ -1,4 +1,4 @@
-"""What a checkpoint says of the run that wrote it, and whether another run may use it.
+"""Identity of the run that wrote a checkpoint, and whether another run may use it.
 
 Parameters of the same shape fit many models: without this, another backbone's or another class set's would load and
 predict nonsense in silence. Checkpoints of published code say nothing of themselves; of those, shapes are all there is.
@@ -21,7 +21,7 @@ ASIDE = {"PREC", "SELECT_ON", "TEXTS"}
 """Settings of methods that may differ between training and testing, besides fractions: those say how strongly something
 counts, published protocols change them from dataset to dataset. All others say what was learned."""
 COURSE = ("SEED", "INPUT.SIZE", "INPUT.TRANSFORMS", "DATALOADER.TRAIN_X", "DATASET.NUM_SHOTS", "OPTIM")
-"""What decides how a training goes on, besides the method's settings; OPTIM without MAX_EPOCH, which may be raised."""
+"""Settings that decide how a training goes on, besides the method's; OPTIM without MAX_EPOCH, which may be raised."""
 
 
 class CheckpointMismatch(UserError, ValueError):
@@ -29,7 +29,7 @@ class CheckpointMismatch(UserError, ValueError):
 
 
 def identity(cfg: CfgNode, settings: Mapping[str, Any], clip: FrozenCLIP, classnames: Sequence[str]) -> dict[str, Any]:
-    """What a checkpoint keeps: method, its settings, backbone, classes, dataset, and what decides the training."""
+    """Return the identity of a run: method, its settings, backbone, classes, dataset, and what decides the training."""
     course = {}
     for key in COURSE:
         node: Any = cfg
@@ -57,12 +57,14 @@ def describe(clip: FrozenCLIP) -> str:
     return f"{type(model.visual).__name__}, {sizes}, weights {crc:08x}"
 
 
-def check_loaded(saved: Mapping[str, Any], own: Mapping[str, Any], role: str, transfers: bool, source: str) -> None:
+def check_loaded(
+    saved: Mapping[str, Any], own: Mapping[str, Any], test_classes: str, transfers: bool, source: str
+) -> None:
     """Refuse a checkpoint that this run cannot be tested with.
 
     Args:
         saved: of the checkpoint, as `identity` made it; own: of this run.
-        role: TEST.ROLE; transfers: whether the method predicts classes that it was not trained on.
+        test_classes: TEST.CLASSES; transfers: whether the method predicts classes that it was not trained on.
         source: the checkpoint's name.
 
     Raises:
@@ -76,10 +78,10 @@ def check_loaded(saved: Mapping[str, Any], own: Mapping[str, Any], role: str, tr
     if not transfers and list(saved["classes"]) != list(own["classes"]):
         advice = f"{own['method']} with these settings learns something for each class: test it on those it learned."
         raise CheckpointMismatch(_told(source, [_classes(saved, own)], advice))
-    if role == "trained" and unknown:
+    if test_classes == "seen" and unknown:
         advice = (
             f"It was not trained on {unknown[0]!r}{f' and {len(unknown) - 1} others' if unknown[1:] else ''}, but "
-            f"TEST.ROLE is 'trained', the prediction rule for trained classes: set TEST.ROLE transferred, or leave it "
+            f"TEST.CLASSES is 'seen', the prediction rule for trained classes: set TEST.CLASSES unseen, or leave it "
             f"out and give the TASK and DATASET.SUBSAMPLE_CLASSES of the test."
         )
         raise CheckpointMismatch(_told(source, [_classes(saved, own)], advice))

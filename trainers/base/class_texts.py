@@ -18,7 +18,7 @@ from dassl.config import ConfigError
 from safeio.class_texts import missing_of, read_texts, same_name, texts_file
 from trainers.base.frozen_clip import FrozenCLIP
 from trainers.base.method import LANGUAGE_MODEL, Task
-from trainers.base.setting import Setting
+from trainers.base.setting import OURS, Setting
 from trainers.base.templates import ensemble
 
 TEMPLATES = "templates"
@@ -28,7 +28,7 @@ TEMPLATES = "templates"
 def texts_setting() -> Setting:
     """Return the setting TEXTS: where a method's texts are."""
     meaning = f'JSON file of a language model\'s texts; "{TEMPLATES}"; empty: ROOT/texts/DATASET.json'
-    return Setting("", meaning=meaning)
+    return Setting("", meaning=meaning, source=OURS)
 
 
 def marks_of_texts(settings: Mapping[str, Any]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What most methods share: logits are the cosines of image and class features, at CLIP's trained temperature."""
+"""Base of most methods: logits are cosines of image and class features at CLIP's trained temperature."""
 
 from __future__ import annotations
 
@@ -10,7 +10,16 @@ from trainers.base.method import Losses, Method, Term, l2_normalize
 
 
 class CosineMethod(Method):
-    """logits = exp(logit_scale) * cosine; subclasses give `class_features` (C, E) and, if they learn, `losses`."""
+    """logits = exp(logit_scale) * cosine; subclasses give `class_features` (C, E) and, if they learn, `losses`.
+
+    Attributes:
+        adapts_images: whether `image_features` are the method's own, and not frozen CLIP's.
+    """
+
+    adapts_images: bool = False
+
+    def adapted_features(self, images: Tensor) -> dict[str, Tensor]:
+        return {"adapted": self.image_features(images)} if self.adapts_images else {}
 
     def image_features(self, images: Tensor) -> Tensor:
         """Normalized features (B, E) of images (B, 3, S, S)."""

@@ -35,7 +35,7 @@ class FeatureCache:
     """Encodes images once.
 
     Args:
-        cfg: of the run: seed, loader settings, whether and how much is kept on disk (DATALOADER.CACHE, CACHE_GIB).
+        cfg: of the run: seed, loader settings, whether and how much is kept on disk (DATALOADER.CACHE, CACHE_DISK_GIB).
         clip, precision: what encodes, and in which number type.
     """
 
@@ -69,7 +69,7 @@ class FeatureCache:
         try:
             path = folder / f"{digest(images.data_source, *about)}.features"
             pack = RowPack(path, len(images), (self.clip.visual.pooled_width,), np.float32)
-            return open_pack(pack, int(self.cfg.DATALOADER.CACHE_GIB * GIB))
+            return open_pack(pack, int(self.cfg.DATALOADER.CACHE_DISK_GIB * GIB))
         except OSError as error:
             print_line(f"Features are not cached in {folder}: {error}")
             return None
@@ -80,7 +80,7 @@ class FeatureCache:
         if not wanted:
             return
         if len({view for _, view in wanted}) > 1:
-            images.keep_decoded(self.cfg.DATALOADER.CACHE_MIB)
+            images.keep_decoded(self.cfg.DATALOADER.CACHE_MEMORY_GIB)
         loader = DataLoader(
             Views(images, wanted, self.seed),
             batch_size=self.cfg.DATALOADER.TEST.BATCH_SIZE,

@@ -1,4 +1,4 @@
-"""What methods on frozen image features share: images or cached rows as input, and epochs over features."""
+"""Base of methods on frozen image features: images or cached rows as input, and epochs over features."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from yacs.config import CfgNode
 
+from dassl.config import ConfigError
 from dassl.data.crop_cache import evaluation_wrapper
 from dassl.data.transforms.transforms import build_transform
 from trainers.base.feature_cache import FeatureCache, View, loader_of_rows
 from trainers.base.method import Method, l2_normalize
+from trainers.base.templates import ensemble
 from trainers.base.trainer import ClipTrainer
 
 
@@ -34,9 +37,29 @@ class FeatureMethod(Method):
         """The same, of length one."""
         return l2_normalize(self.features(images))
 
+    def zero_shot_features(self, templates: Sequence[str] = ()) -> Tensor:
+        """Return normalized text features (C, E), float32, of these templates.
+
+        Without any: of the dataset's, on ImageNet of an ensemble of seven, as published training-free methods do.
+        """
+        task = self.task
+        templates = list(templates) or (ensemble("seven") if task.dataset == "ImageNet" else [task.template])
+        return self.clip.zero_shot_weights(task.classnames, templates).float()
+
 
 class FeatureTrainer(ClipTrainer):
-    """Trains and tests on cached rows; each epoch's batches come from `epoch_batches`."""
+    """Trains and tests on cached rows; each epoch's batches come from `epoch_batches`.
+
+    Attributes:
+        chooses: what it chooses on validation images itself, so that TEST.FINAL_MODEL has no say; empty: nothing.
+    """
+
+    chooses: str = ""
+
+    def check_cfg(self, cfg: CfgNode) -> None:
+        super().check_cfg(cfg)
+        if self.chooses and cfg.TEST.FINAL_MODEL != "last_step":
+            raise ConfigError(f"{cfg.TRAINER.NAME} chooses {self.chooses} itself: leave TEST.FINAL_MODEL at last_step")
 
     def build_data_loader(self) -> None:
         super().build_data_loader()
@@ -68,8 +91,20 @@ class FeatureTrainer(ClipTrainer):
         rows, labels = zip(*seen, strict=True)
         return torch.cat(rows), torch.cat(labels)
 
+    @torch.no_grad()
+    def features_of(self, rows: Tensor) -> Tensor:
+        """(n, D) -> (n, E), float32."""
+        with self.precision.context():
+            return self.method.features(rows).float()
+
+    @torch.no_grad()
+    def unit_features_of(self, rows: Tensor) -> Tensor:
+        """(n, D) -> (n, E), float32, normalized."""
+        with self.precision.context():
+            return self.method.unit_features(rows).float()
+
     def epoch_batches(self) -> tuple[int, Iterator[dict[str, Any]]]:
-        """How many batches the epoch has, and these, drawn when they are asked for."""
+        """Return the number of batches of the epoch, and an iterator over them."""
         raise NotImplementedError(f"{type(self).__name__} must implement epoch_batches()")
 
     def shuffled_batches(self, view: View) -> tuple[int, Iterator[dict[str, Any]]]:

@@ -38,7 +38,7 @@ def hold_newest(key: str, load: Callable[[], CLIP]) -> None:
     global _shared
     if not _shared or key not in _shared:
         _shared = {}  # before the next are loaded: two may be too large
-        share(key, load)
+        load_once(key, load)
 
 
 def unknown_note(backbone: str, unknown: Sequence[str], count: int) -> str:
@@ -51,8 +51,8 @@ def unknown_note(backbone: str, unknown: Sequence[str], count: int) -> str:
     )
 
 
-def share(key: str, load: Callable[[], CLIP]) -> CLIP:
-    """What `load` gives; within `shared_weights` only the first call of a key loads."""
+def load_once(key: str, load: Callable[[], CLIP]) -> CLIP:
+    """Return the result of `load`; within `shared_weights` only the first call of a key loads."""
     if _shared is None:
         return load()
     if key not in _shared:
@@ -81,7 +81,7 @@ class FrozenCLIP:
     def beside(self, key: str, load: Callable[[], CLIP]) -> FrozenCLIP:
         """Return another frozen CLIP, such as a teacher; loaded once for all methods that are built on this one."""
         if key not in self._beside:
-            self._beside[key] = FrozenCLIP(share(key, load), self.device)
+            self._beside[key] = FrozenCLIP(load_once(key, load), self.device)
         return self._beside[key]
 
     @cached_property
@@ -133,7 +133,7 @@ class FrozenCLIP:
 
     @torch.no_grad()
     def prompt_features(self, classnames: Sequence[str], template: str) -> Tensor:
-        """Text features (C, E) of the class prompts, not normalised."""
+        """Return text features (C, E) of the class prompts, not normalised."""
         return self.text.encode(self.prompts(classnames, template))
 
     @torch.no_grad()

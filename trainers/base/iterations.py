@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, islice
+from itertools import islice
 
 from dassl.engine.batch_loop import zip_lazily
 from dassl.optim.lr_schedule import EpochScheduler
 from trainers.base.trainer import ClipTrainer
 
 LAST_RATE = 1e-6
-"""Where the cosine ends."""
+"""Rate at which the cosine ends."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class IterationTrainer(ClipTrainer):
     schedule_unit = "step"
 
     def stages(self, iterations: int) -> Sequence[int]:
-        """How the iterations are split into stages."""
+        """Return the iterations of each stage."""
         return [iterations]
 
     def build_schedule(self) -> EpochScheduler:
@@ -52,7 +52,6 @@ class IterationTrainer(ClipTrainer):
             for stage, length in enumerate(lengths)
             for done in range(0, length, self.passes)
         ]
-        self.stage_starts = list(accumulate((0, *lengths)))
         self.max_epoch = len(self.plan)
         return EpochScheduler(self.optim, CosineStages(lengths))
 

@@ -116,7 +116,7 @@ class LowRankUpdates(nn.Module):
 
     @property
     def drops(self) -> bool:
-        """Whether what A reads is dropped out now."""
+        """Return whether dropout is applied to the input of A now."""
         return self.training and self.dropout > 0
 
     def image_output(self, clip: FrozenCLIP, images: Tensor) -> Tensor:

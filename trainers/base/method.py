@@ -1,4 +1,4 @@
-"""What a method is: what it learns, its named losses, its logits. Everything else is `trainers/base/trainer.py`."""
+"""Interface of a method: its learned parameters, named losses and logits. All else is in `trainers/base/trainer.py`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,18 @@ from yacs.config import CfgNode
 from trainers.base.frozen_clip import FrozenCLIP
 from trainers.base.published_checkpoints import check_frozen, learned
 
+Scale = Callable[[Tensor], Tensor]
+Reduce = Callable[[Sequence[Tensor]], None]
+
+
+def unscaled(loss: Tensor) -> Tensor:
+    """Return the loss as it is."""
+    return loss
+
+
+def alone(gradients: Sequence[Tensor]) -> None:
+    """Leave gradients as they are: no other process has a part of the batch."""
+
 
 class Term(NamedTuple):
     """One named part of a loss: the plain value, and its weight in the sum."""
@@ -23,7 +35,7 @@ class Term(NamedTuple):
 
 
 class Losses(NamedTuple):
-    """What a training step computes.
+    """Result of a training step.
 
     Attributes:
         terms: named parts; the loss is their weighted sum, the log shows each unweighted.
@@ -54,7 +66,7 @@ class Task:
 
 
 TRANSDUCTIVE, LANGUAGE_MODEL = "transductive", "texts of a language model"
-"""How reports mark methods that learn from more than labelled images and class names (`Method.marks`)."""
+"""Marks in reports of methods that learn from more than labelled images and class names (`Method.marks`)."""
 
 
 class Method(nn.Module):
@@ -65,29 +77,32 @@ class Method(nn.Module):
 
     Attributes:
         published_names: (own prefix, prefix in checkpoints of the published code) of every parameter.
+        former_names: (prefix in older checkpoints of this project, own prefix) of parameters that were renamed.
         transfers: whether what is learned can predict classes it was not learned on.
-        summed: called with gradients, before they are combined or used; where several processes share a batch, it
-            replaces them by their sums over the processes.
+        tied: whether parts of what is learned belong to single classes, in the order it was trained on.
         per_class: parameters with a row for each class trained on; loading takes as many rows as there are.
         draws: whether losses draw random numbers (besides those of the data).
+        conditional: whether class features depend on the image, so that nothing is known of the classes without it.
         rules: names of the prediction rules for classes it was trained on and for others.
     """
 
     published_names: tuple[tuple[str, str], ...] = ()
+    former_names: tuple[tuple[str, str], ...] = ()
     transfers: bool = True
+    tied: bool = False
     per_class: tuple[str, ...] = ()
     draws: bool = False
-    summed: Callable[[Sequence[Tensor]], None] = staticmethod(lambda gradients: None)
+    conditional: bool = False
     rules: tuple[str, str] = ("one rule", "one rule")
 
     @classmethod
     def tied_to_classes(cls, settings: CfgNode) -> bool:
-        """Whether parts of what is learned belong to single classes, in the order it was trained on."""
-        return False
+        """Return `tied`, or what it is with these settings."""
+        return cls.tied
 
     @classmethod
     def marks(cls, settings: CfgNode, data: CfgNode) -> tuple[str, ...]:
-        """How reports mark it for what it learns from besides labelled images and class names.
+        """Return the marks in reports for what it learns from besides labelled images and class names.
 
         Args:
             settings: the method's; data: the run's DATASET.
@@ -107,11 +122,11 @@ class Method(nn.Module):
         self.settings, self.clip, self.task = settings, clip, task
 
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
-        """What the optimiser gets, in groups that may have rates of their own; `lr` is the run's (OPTIM.LR)."""
+        """Return the optimiser's parameter groups, which may have rates of their own; `lr` is the run's (OPTIM.LR)."""
         return [{"params": list(self.parameters())}]
 
     def class_features(self) -> Any:
-        """What prediction needs of the classes alone; an evaluation computes it once."""
+        """Return the part of a prediction that depends on the classes alone; an evaluation computes it once."""
         raise NotImplementedError(f"{type(self).__name__} must implement class_features()")
 
     def losses(self, images: Tensor, labels: Tensor) -> Losses:
@@ -122,10 +137,27 @@ class Method(nn.Module):
         """The scalar whose gradients are the step's."""
         return losses.total()
 
-    def backward(self, losses: Losses, scale: Callable[[Tensor], Tensor] = lambda loss: loss) -> None:
-        """Set the parameters' gradients; `scale` multiplies a loss as half precision needs it."""
+    def backward(self, losses: Losses, scale: Scale = unscaled, reduce: Reduce = alone) -> None:
+        """Set the parameters' gradients.
+
+        Args:
+            scale: multiplies a loss as half precision needs it.
+            reduce: called once with all gradients, before they are combined or used; where several processes share a
+                batch, it replaces them in place by their sums over the processes.
+        """
         scale(self.objective(losses)).backward()
-        self.summed([p.grad for p in self.parameters() if p.grad is not None])
+        reduce([p.grad for p in self.parameters() if p.grad is not None])
+
+    def adapted_features(self, images: Tensor) -> dict[str, Tensor]:
+        """Return the unit image features (B, E) that the method predicts by, by name, where they are not CLIP's.
+
+        They are drawn beside frozen CLIP's (`mmrl visualize --features`), and the first of them is the embedding of an
+        image (`Predictor.embed`). A method that leaves image features as they are returns nothing.
+
+        Args:
+            images: (B, 3, S, S).
+        """
+        return {}
 
     def logits(self, images: Tensor, class_features: Any, seen: Tensor) -> Tensor:
         """Class scores (B, C).
@@ -145,6 +177,12 @@ class Method(nn.Module):
                 return published + name[len(own) :]
         return name
 
+    def _present_name(self, name: str) -> str:
+        for former, own in self.former_names:
+            if name.startswith(former):
+                return own + name[len(former) :]
+        return name
+
     def load_state_dict(self, state_dict: Mapping[str, Tensor], strict: bool = True, assign: bool = False) -> Any:
         """Load own checkpoints, and those of the published code, which hold frozen parts as well.
 
@@ -152,6 +190,7 @@ class Method(nn.Module):
             RuntimeError: a parameter is missing or of another shape; the message names them all.
             trainers.base.checkpoints.CheckpointMismatch: the frozen parts are of another CLIP.
         """
+        state_dict = {self._present_name(name): value for name, value in state_dict.items()}
         names = {self.published_name(name): name for name, _ in self.named_parameters()}
         for name in self.per_class:
             parameter, published = self.get_parameter(name), self.published_name(name)

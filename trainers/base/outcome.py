@@ -12,9 +12,11 @@ from trainers.base.build import method_settings
 
 
 def prediction_rule(trainer: TrainerBase, builder: ConfigBuilder) -> tuple[str, str]:
-    """Return by which rule the classes were predicted, trained or transferred, and what decided it."""
-    reason = getattr(trainer, "role_reason", "") or builder.origins.get("TEST.ROLE", "the method has one rule only")
-    return getattr(trainer, "role", builder.cfg.TEST.ROLE), reason
+    """Return by which rule the classes were predicted, as seen or unseen, and what decided it."""
+    reason = getattr(trainer, "test_classes_reason", "") or builder.origins.get(
+        "TEST.CLASSES", "the method has one rule only"
+    )
+    return getattr(trainer, "test_classes", builder.cfg.TEST.CLASSES), reason
 
 
 def marks_of(cfg: CfgNode) -> list[str]:

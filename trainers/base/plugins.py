@@ -34,7 +34,7 @@ Extend = Callable[[CfgNode], Any]
 
 
 class Plugins:
-    """What was loaded in this process.
+    """Plugins that were loaded in this process.
 
     Attributes:
         extends: by name of a plugin's module or package, the function that declares its settings.

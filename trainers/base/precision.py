@@ -15,7 +15,7 @@ PRECISIONS = ("fp32", "fp16", "bf16", "amp")
 
 
 class Precision:
-    """How a run computes.
+    """Number type of a run's computation.
 
     fp32: everything in float32. fp16, bf16: the frozen encoders in that type, what is learned in float32.
     amp: mixed precision (float16 on a GPU, bfloat16 on a CPU) with the residual streams in float32. The frozen

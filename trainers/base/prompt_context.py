@@ -17,7 +17,7 @@ from dassl.config import ConfigError
 from trainers.base.frozen_clip import FrozenCLIP
 
 POSITIONS = ("end", "middle", "front")
-"""Where the class name stands: behind the context, between its halves, before it."""
+"""Positions of the class name: behind the context, between its halves, before it."""
 
 
 def start_from_words(clip: FrozenCLIP, words: str, count: int) -> Tensor:

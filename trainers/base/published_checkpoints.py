@@ -20,7 +20,7 @@ ROUNDING = {"rtol": 1e-2, "atol": 1e-4}  # a file may hold in half precision wha
 
 
 def learned(state_dict: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor] | None:
-    """What a method learned, under its own names; None if the file is not in a published layout.
+    """Return the learned parameters under the method's own names; None if the file is not in a published layout.
 
     Args:
         names: published name in the whole model -> own name, for each parameter.

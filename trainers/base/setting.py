@@ -1,4 +1,4 @@
-"""A method's settings, declared where the method is: default, range, meaning and source of each in one line."""
+"""Settings of a method, declared where the method is: default, range, meaning and source of each in one line."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 
 from dassl.config.validators import Rule, one_of
 from trainers.base.precision import PRECISIONS
+
+OURS = "ours"
+"""Source of a default that no publication has."""
 
 
 class Setting(NamedTuple):
@@ -18,7 +21,7 @@ class Setting(NamedTuple):
         meaning: what it does, in a line, with the value that means "automatic" if there is one.
         search: values that `sweep.py --search` tries, as LOW..HIGH or LOW..HIGH:log; empty: of a number between two
             ends all of them, else none.
-        source: where the default was read, as "the paper, table 7"; empty: `configs/trainers/METHOD/sources.yaml`.
+        source: where the default was read, as "KaiyangZhou/CoOp train.py"; empty: the trainer's `settings_source`.
     """
 
     default: Any
@@ -37,12 +40,45 @@ class Setting(NamedTuple):
 
 def precision(default: str) -> Setting:
     """Return the setting PREC: what a method computes in."""
-    return Setting(default, one_of(*PRECISIONS), "what it computes in")
+    return Setting(default, one_of(*PRECISIONS), "what it computes in", source=OURS if default == "fp32" else "")
 
 
-def declare(given: Mapping[str, Any], inherited: Mapping[str, Setting]) -> dict[str, Setting]:
-    """Return settings by name; plain values in `given` are other defaults of inherited ones, or free settings."""
-    return {
-        name: value if isinstance(value, Setting) else inherited.get(name, Setting(value))._replace(default=value)
-        for name, value in given.items()
-    }
+def declare(given: Mapping[str, Any], inherited: Mapping[str, Setting], source: str = "") -> dict[str, Setting]:
+    """Return settings by name.
+
+    Args:
+        given: what a trainer declares; plain values are other defaults of inherited settings, or free settings.
+        inherited: the settings of the trainer that it is made from.
+        source: where the trainer's defaults were read, for those that do not name a source of their own.
+    """
+    found = {}
+    for name, value in given.items():
+        before = inherited.get(name)
+        if not isinstance(value, Setting):
+            changed = before is None or value != before.default
+            value = (before or Setting(value))._replace(default=value, **({"source": ""} if changed else {}))
+        found[name] = value if value.source else value._replace(source=source)
+    return found
+
+
+def rows(declared: Mapping[str, Setting]) -> list[dict[str, str]]:
+    """Return the table of a trainer's settings: name, default, range, meaning and source of each, in words."""
+    return [
+        {
+            "name": name,
+            "default": _in_words(setting.default),
+            "range": setting.rule.expected if setting.rule else _TYPES.get(type(setting.default), "any value"),
+            "meaning": setting.meaning,
+            "source": setting.source,
+        }
+        for name, setting in declared.items()
+    ]
+
+
+_TYPES = {bool: "True or False", str: "text", int: "a number", float: "a number", tuple: "a list", list: "a list"}
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(str, value))}]"
+    return str(value) if value != "" else "empty"

@@ -19,6 +19,7 @@ from dassl.config.validators import leaves
 from dassl.engine import TRAINER_REGISTRY
 from safeio.file_names import own_data_name
 from safeio.names import find_name
+from safeio.old_spellings import present_protocol
 from trainers.base.plugins import PLUGINS, is_plugin
 from trainers.base.settings_ranges import check_settings
 
@@ -41,10 +42,10 @@ HARNESS_DEFAULTS = {
     "DATASET.SUBSAMPLE_CLASSES": "all",  # all, base or new
     "MODEL.BACKBONE.RESIZE_POSITIONS": False,  # whether INPUT.SIZE may be another than the backbone's
     "DATASET.TEMPLATE": "",  # a {} for the class name; empty: configs/templates.yaml
-    "TEST.ROLE": "",  # trained or transferred; empty: by the protocol, or by the classes where there is none
+    "TEST.CLASSES": "",  # seen or unseen; empty: by the protocol, or by the classes where there is none
 }
 OWN_CLASSES = "no protocol: a run that trains is tested on the classes it trained on"
-"""Origin of TEST.ROLE."""
+"""Origin of TEST.CLASSES."""
 FLAGS = {
     "name": "DATASET.OWN_NAME",
     "root": "DATASET.ROOT",
@@ -105,7 +106,7 @@ def resolve(args: argparse.Namespace) -> ConfigBuilder:
     if args.deterministic:
         builder.set("DETERMINISTIC", True, "command line")
     builder.merge_opts(args.opts, "command line")
-    _decide_role(builder, args.eval_only)
+    _decide_test_classes(builder, args.eval_only)
     _name_own_data(builder)
     check_settings(builder)
     builder.freeze()
@@ -156,7 +157,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _merge_preset(builder: ConfigBuilder, pairs: Mapping[str, Any]) -> None:
-    """What a preset adds, and whether the published per-dataset values apply."""
+    """Merge a preset's settings, and the published per-dataset values where it says so."""
     presets, name = _read(CONFIGS / "presets.yaml"), pairs.get("PRESET", builder.cfg.PRESET)
     if name not in presets:
         raise ConfigError(f"PRESET is {name!r}; it must be one of {', '.join(presets)}")
@@ -183,8 +184,8 @@ def _merge_per_dataset(builder: ConfigBuilder, pairs: Mapping[str, Any]) -> None
             builder.set(key, value, f"per-dataset value, configs/trainers/{trainer}/per_dataset.yaml")
 
 
-def _decide_role(builder: ConfigBuilder, eval_only: bool) -> None:
-    """Where TEST.ROLE is not given, take what the protocol's data says of the classes tested on.
+def _decide_test_classes(builder: ConfigBuilder, eval_only: bool) -> None:
+    """Set TEST.CLASSES, where it is not given, by what the protocol says of the classes tested on.
 
     Without a protocol (neither PROTOCOL nor TASK is given) the classes decide: a run that trains tests what it trained;
     a run that tests a checkpoint compares its classes with the checkpoint's (`trainers.base.trainer`).
@@ -194,7 +195,7 @@ def _decide_role(builder: ConfigBuilder, eval_only: bool) -> None:
     cfg = builder.cfg
     by_task: dict[str, dict[str, Any]] = {}
     for file in sorted((CONFIGS / "protocols").glob("*.yaml")):
-        protocol = _read(file)
+        protocol = present_protocol(_read(file))
         if "extends" not in protocol:
             by_task.setdefault(protocol["task"], {})[file.name] = protocol
     if cfg.TASK not in by_task:
@@ -202,18 +203,18 @@ def _decide_role(builder: ConfigBuilder, eval_only: bool) -> None:
     classes = cfg.DATASET.SUBSAMPLE_CLASSES
     if classes not in ("all", "base", "new"):
         raise ConfigError(f"DATASET.SUBSAMPLE_CLASSES is {classes!r}; it must be one of all, base, new")
-    if cfg.TEST.ROLE:
+    if cfg.TEST.CLASSES:
         return
     if not cfg.PROTOCOL and "TASK" not in builder.origins:
         if not eval_only:
-            builder.set("TEST.ROLE", "trained", OWN_CLASSES)
+            builder.set("TEST.CLASSES", "seen", OWN_CLASSES)
         return
-    roles = {name: _role(protocol, cfg.DATASET.NAME, classes) for name, protocol in by_task[cfg.TASK].items()}
-    role, *others = set(roles.values())
+    kinds = {name: _test_classes(protocol, cfg.DATASET.NAME, classes) for name, protocol in by_task[cfg.TASK].items()}
+    kind, *others = set(kinds.values())
     if others:
-        said = ", ".join(f"{name}: {role}" for name, role in roles.items())
-        raise ConfigError(f"Protocols of TASK {cfg.TASK} disagree on {cfg.DATASET.NAME} ({said}); set TEST.ROLE.")
-    builder.set("TEST.ROLE", role, f"roles of configs/protocols/{', '.join(roles)}")
+        said = ", ".join(f"{name}: {kind}" for name, kind in kinds.items())
+        raise ConfigError(f"Protocols of TASK {cfg.TASK} disagree on {cfg.DATASET.NAME} ({said}); set TEST.CLASSES.")
+    builder.set("TEST.CLASSES", kind, f"test_classes of configs/protocols/{', '.join(kinds)}")
 
 
 def _name_own_data(builder: ConfigBuilder) -> None:
@@ -251,8 +252,8 @@ def nodes_of_others(trainer: str) -> set[str]:
     return {f"TRAINER.{node}" for node in nodes.values() if node and node != nodes.get(trainer)}
 
 
-def _role(protocol: Mapping[str, Any], dataset: str, classes: str) -> str:
-    """What the classes are to the method: by half of the classes, or by whether the dataset is a source."""
+def _test_classes(protocol: Mapping[str, Any], dataset: str, classes: str) -> str:
+    """Return seen or unseen: by half of the classes, or by whether the dataset is a source."""
     if "source_names" in protocol:
         classes = "source" if dataset in protocol["source_names"] else "target"
-    return protocol["roles"][classes]
+    return protocol["test_classes"][classes]

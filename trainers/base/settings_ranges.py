@@ -1,4 +1,4 @@
-"""What the values of the harness' settings must be; those of a method stand beside it (`trainers/base/setting.py`).
+"""Rules for the harness's settings; those of a method stand beside it (`trainers/base/setting.py`).
 
 Checked before any data is read.
 """
@@ -25,7 +25,7 @@ from dassl.engine.config_rules import RULES as OF_THE_ENGINE
 from dassl.evaluation import EVALUATOR_REGISTRY
 from dassl.utils.names import unknown_name_message
 from trainers.base.templates import TEMPLATE
-from trainers.base.trainer import ROLES
+from trainers.base.trainer import TEST_CLASSES
 
 OF_THE_HARNESS = {
     "DATASET.LABEL_NOISE": between(0, 1),
@@ -33,7 +33,7 @@ OF_THE_HARNESS = {
     "DATASET.VAL_SHARE": Rule("a share below 1, or below 0 for the default", lambda v: is_number(v) and v < 1),
     "DATASET.ALLOW": Rule("a list of words", lambda value: all(isinstance(word, str) for word in value)),
     "DATASET.TEMPLATE": TEMPLATE,
-    "TEST.ROLE": Rule(f"one of {', '.join(ROLES)}", lambda value: value in ("", *ROLES)),
+    "TEST.CLASSES": Rule(f"one of {', '.join(TEST_CLASSES)}", lambda value: value in ("", *TEST_CLASSES)),
 }
 
 

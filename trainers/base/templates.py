@@ -54,4 +54,4 @@ def _is_template(value: object) -> bool:
 
 
 TEMPLATE = Rule("one {} for the class name, as in 'a photo of a {}.'", _is_template)
-"""What a setting that holds a template must be; empty is the dataset's own."""
+"""Rule for settings that hold a template; empty is the dataset's own."""

@@ -30,8 +30,8 @@ from trainers.base.templates import check_template, dataset_template
 from trainers.steps.cuda_graph import GraphedStep, Graphs
 from trainers.steps.plain import PlainStep, StepComputer
 
-ROLES = ("trained", "transferred")
-"""What the classes of a test set are to the method: those it was trained on, or others (TEST.ROLE)."""
+TEST_CLASSES = ("seen", "unseen")
+"""Values of TEST.CLASSES: the classes of a test set are those that the method was trained on, or others."""
 
 
 class ClipTrainer(TrainerX):
@@ -42,6 +42,7 @@ class ClipTrainer(TrainerX):
         settings_node: name of the method's node under cfg.TRAINER; empty: it has no settings of its own.
         defaults: the settings: name -> `Setting`, or its default alone; afterwards name -> default.
         declared: what `defaults` was given, with what is inherited: name -> `Setting`.
+        settings_source: where the defaults were read: repository and file, or the paper; a `Setting` may name another.
         dependencies: what several settings must be together.
         checkpoint_folder: folder of the checkpoints inside the run's, as the published code names it.
         computer: computes the steps.
@@ -51,13 +52,14 @@ class ClipTrainer(TrainerX):
     settings_node: str = ""
     defaults: dict[str, Any] = {}
     declared: dict[str, Setting] = {}
+    settings_source: str = ""
     dependencies: tuple[Dependency, ...] = ()
     checkpoint_folder: str = "method"
     computer: StepComputer = PlainStep()
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        cls.declared = declare(cls.defaults, cls.declared)
+        cls.declared = declare(cls.defaults, cls.declared, cls.settings_source)
         cls.defaults = {name: setting.default for name, setting in cls.declared.items()}
 
     @property
@@ -81,8 +83,8 @@ class ClipTrainer(TrainerX):
             raise ConfigError(
                 f"TRAINER.{self.settings_node}.PREC is {precision!r}; it must be one of {', '.join(PRECISIONS)}"
             )
-        if cfg.TEST.ROLE not in ("", *ROLES):
-            raise ConfigError(f"TEST.ROLE is {cfg.TEST.ROLE!r}; it must be one of {', '.join(ROLES)}")
+        if cfg.TEST.CLASSES not in ("", *TEST_CLASSES):
+            raise ConfigError(f"TEST.CLASSES is {cfg.TEST.CLASSES!r}; it must be one of {', '.join(TEST_CLASSES)}")
         check_template(cfg.DATASET.TEMPLATE or dataset_template(cfg.DATASET.NAME, cfg.TRAINER.NAME))
 
     def build_data_loader(self) -> None:
@@ -100,11 +102,11 @@ class ClipTrainer(TrainerX):
         self.scaler = self.precision.scaler
         with phase("class texts"):
             self.method = self.of_classes(self.dm.dataset.classnames)
-        self._role_of_classes: str | None = None
-        if cfg.TEST.ROLE == "transferred" and not self.method.transfers:
+        self._classes_of_checkpoint: str | None = None
+        if cfg.TEST.CLASSES == "unseen" and not self.method.transfers:
             raise ConfigError(
                 f"{cfg.TRAINER.NAME} with these settings learns something for each class it is trained on and "
-                "cannot predict others (TEST.ROLE transferred): test it on its own classes only"
+                "cannot predict others (TEST.CLASSES unseen): test it on its own classes only"
             )
         self.class_features, self.replays, self.skipped_steps = None, None, 0
         if not self.learns:
@@ -139,12 +141,12 @@ class ClipTrainer(TrainerX):
 
     @property
     def graphs(self) -> bool:
-        """Whether CUDA graphs are tried."""
+        """Return whether CUDA graphs are tried."""
         return self.cfg.TRAIN.CUDA_GRAPHS and self.device.type == "cuda"
 
     @property
     def learns(self) -> bool:
-        """Whether there is anything to train."""
+        """Return whether there is anything to train."""
         return next(self.method.parameters(), None) is not None
 
     def losses(self, images: Tensor, labels: Tensor) -> Losses:
@@ -188,7 +190,7 @@ class ClipTrainer(TrainerX):
             )
 
     def finish_epoch(self) -> None:
-        """What the last step of an epoch does besides."""
+        """Do what the last step of an epoch does besides."""
         if self.schedule_unit == "epoch":
             self.update_lr()
 
@@ -210,8 +212,10 @@ class ClipTrainer(TrainerX):
         if about and resuming:
             check_resumed(about, self.about(), source)
         elif about:
-            self._role_of_classes = "trained" if set(self.method.task.classnames) <= set(about["classes"]) else ROLES[1]
-            check_loaded(about, self.about(), self.role, self.method.transfers, source)
+            self._classes_of_checkpoint = (
+                "seen" if set(self.method.task.classnames) <= set(about["classes"]) else TEST_CLASSES[1]
+            )
+            check_loaded(about, self.about(), self.test_classes, self.method.transfers, source)
 
     def checkpoint_state(self, name: str, epoch: int, val_result: float | None = None) -> dict[str, Any]:
         return super().checkpoint_state(name, epoch, val_result) | {"skipped_steps": self.skipped_steps}
@@ -227,22 +231,22 @@ class ClipTrainer(TrainerX):
             self.test()
 
     @property
-    def role(self) -> str:
-        """The prediction rule: TEST.ROLE or, where no protocol decides, by the classes of the checkpoint.
+    def test_classes(self) -> str:
+        """The prediction rule: TEST.CLASSES or, where no protocol decides, by the classes of the checkpoint.
 
         A checkpoint that does not name its classes was trained on the base half, as the published ones are.
         """
-        base = "trained" if self.cfg.DATASET.SUBSAMPLE_CLASSES == "base" else "transferred"
-        return self.cfg.TEST.ROLE or self._role_of_classes or base
+        base = "seen" if self.cfg.DATASET.SUBSAMPLE_CLASSES == "base" else "unseen"
+        return self.cfg.TEST.CLASSES or self._classes_of_checkpoint or base
 
     @property
-    def role_reason(self) -> str:
-        """Why `role` is what it is, where TEST.ROLE does not say; else empty."""
-        if self.cfg.TEST.ROLE:
+    def test_classes_reason(self) -> str:
+        """Return the reason for `test_classes` where TEST.CLASSES is not set; else empty."""
+        if self.cfg.TEST.CLASSES:
             return ""
-        if self._role_of_classes is None:
+        if self._classes_of_checkpoint is None:
             return "no protocol, and the checkpoint does not name its classes: DATASET.SUBSAMPLE_CLASSES decides"
-        same = "all of the tested classes are" if self.role == "trained" else "not all of the tested classes are"
+        same = "all of the tested classes are" if self.test_classes == "seen" else "not all of the tested classes are"
         return f"no protocol: {same} among those that the checkpoint was trained on"
 
     def load_model(self, directory: str | os.PathLike, epoch: int | None = None) -> None:
@@ -276,13 +280,13 @@ class ClipTrainer(TrainerX):
 
     @torch.no_grad()
     def model_inference(self, images: Tensor) -> Tensor:
-        """Class scores (B, C) by the prediction rule that TEST.ROLE asks for."""
+        """Class scores (B, C) by the prediction rule that TEST.CLASSES asks for."""
         replayed = self.replays(images) if self.replays else None
         return self.scores(images) if replayed is None else replayed[0].clone()
 
     def scores(self, images: Tensor) -> Tensor:
         """As `model_inference`, computed plainly."""
-        seen = torch.full((), self.role == "trained", device=self.device)
+        seen = torch.full((), self.test_classes == "seen", device=self.device)
         with self.precision.context():
             features = self.method.class_features() if self.class_features is None else self.class_features
             return self.method.logits(images, features, seen).float()

@@ -9,7 +9,7 @@ from dassl.engine import TrainerX
 from trainers.base.feature_trainer import FeatureTrainer
 
 
-class OnePassTrainer(FeatureTrainer):
+class TrainingFreeTrainer(FeatureTrainer):
     """Its only epoch is `run_epoch`, which subclasses implement; the engine saves and tests as after any epoch."""
 
     learns = False

@@ -22,7 +22,7 @@ SEEN_BEFORE = 2
 COMPARED = 2
 """Replays that are compared with the plain computation; not of the batch that was recorded."""
 TOLERANCE = 1e-2
-"""How far the norm of a difference may be from that of the plain result: half precision sums in any order, and what
+"""Largest norm of a difference relative to the plain result: half precision sums in any order, and what
 cannot be repeated is off by more."""
 
 Compute = Callable[[], Sequence[Tensor]]

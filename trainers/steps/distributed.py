@@ -2,11 +2,12 @@
 
 A loss is a mean over the batch's images, or does not depend on them. So with n of N images in a process, its loss
 times n / N, summed over the processes, is the loss of the batch, and so for gradients; parts need not be equal. A
-method that combines gradients of several losses sums each before (`Method.summed`).
+method that combines gradients of several losses sums each before (`reduce` of `Method.backward`).
 """
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Sequence
 
@@ -14,12 +15,12 @@ from torch import Tensor
 
 from dassl.engine.distributed import (
     DistributedError,
-    SharedStop,
+    DistributedStop,
     agree_all,
+    broadcast_models,
+    broadcast_random_state,
     from_first,
-    share,
-    share_models,
-    share_random_state,
+    own_part,
     sum_over_processes,
     whole_batch,
 )
@@ -28,7 +29,7 @@ from trainers.base.trainer import ClipTrainer
 from trainers.steps.plain import Learner, PlainStep
 
 
-class SharedStep:
+class DistributedStep:
     """The steps of a run that is trained by several processes."""
 
     def __init__(self) -> None:
@@ -37,9 +38,9 @@ class SharedStep:
     def losses(self, learner: Learner, images: Tensor, labels: Tensor) -> Losses:
         """The whole batch's numbers; the gradients of the terms are those of this process's part."""
         if not self.steps:
-            share_models([learner.method])
+            broadcast_models([learner.method])
         self.steps += 1
-        own, count = share(len(labels)), len(labels)
+        own, count = own_part(len(labels)), len(labels)
         found = self.alone.losses(learner, images[own], labels[own])
         part = (own.stop - own.start) / count
         values = [part * term.value for term in found.terms.values()]
@@ -52,21 +53,22 @@ class SharedStep:
         return Losses(terms, whole_batch(found.logits, count))
 
     def backward(self, learner: Learner, losses: Losses) -> None:
-        before, learner.method.summed = self.sums, self.summed
-        learner.method.backward(losses, learner.scaler.scale)
+        before, method = self.sums, learner.method
+        if "reduce" in inspect.signature(method.backward).parameters:
+            method.backward(losses, learner.scaler.scale, reduce=self.reduce)
         if self.sums == before:
             raise DistributedError(
-                f"{type(learner.method).__name__}.backward does not call self.summed with its gradients, so it cannot "
-                "train over several processes (docs/distributed.md): start it without torchrun"
+                f"{type(method).__name__}.backward does not call `reduce` with its gradients, so it cannot train over "
+                "several processes (docs/distributed.md): start it without torchrun"
             )
 
-    def summed(self, gradients: Sequence[Tensor]) -> None:
-        """In place, over the processes."""
+    def reduce(self, gradients: Sequence[Tensor]) -> None:
+        """Sum gradients over the processes, in place."""
         self.sums += 1
         sum_over_processes(gradients)
 
 
-def share_run(trainer: ClipTrainer) -> None:
+def distribute(trainer: ClipTrainer) -> None:
     """Make a trainer that is just built one of several processes'.
 
     Raises:
@@ -78,8 +80,8 @@ def share_run(trainer: ClipTrainer) -> None:
             "torchrun"
         )
     check_same_data(trainer)
-    share_random_state()
-    trainer.computer, trainer.stop = SharedStep(), SharedStop()
+    broadcast_random_state()
+    trainer.computer, trainer.stop = DistributedStep(), DistributedStop()
 
 
 def check_same_data(trainer: ClipTrainer) -> None:

@@ -56,8 +56,8 @@ class WaitingStep:
         wait(BackwardRequest(trainer, losses))
 
 
-class OnePass:
-    """What `in_lockstep` gives runs that wait for their losses and gradients.
+class JointPass:
+    """Answers for runs that wait for their losses and gradients, computed together (`in_lockstep`).
 
     Args:
         record: what makes a recording of a step on a GPU, where each group of runs is recorded as one graph.
@@ -68,7 +68,7 @@ class OnePass:
         self.groups: dict[tuple[int, ...], JointRuns] = {}  # by the runs' numbers
 
     def __call__(self, requests: Sequence[LossRequest | BackwardRequest]) -> dict[int, Losses | None]:
-        """What some of the waiting runs asked for, by place in `requests`; the others wait for another round.
+        """Return answers to some of the waiting runs, by place in `requests`; the others wait for another round.
 
         Gradients first: a run whose step was left out may be a step ahead, and is caught up with.
         """
@@ -131,7 +131,7 @@ class JointRuns:
             self.graphed = GraphedLosses(trainers, self.plain_losses, partial(set_gradients, trainers), record)
 
     def losses(self, images: Tensor, labels: Tensor) -> list[Losses]:
-        """Of each run, from the images (R, B, 3, S, S) and labels (R, B) of all."""
+        """Return the losses of each run, from the images (R, B, 3, S, S) and labels (R, B) of all."""
         found = self.graphed(images, labels) if self.graphed else None
         return self.plain_losses(images, labels) if found is None else found
 
@@ -216,12 +216,20 @@ class LossesOf(nn.Module):
         return values, weights, losses.logits
 
 
+class Values(dict):
+    """Settings to read, by attribute or by key; unlike a yacs node it may hold tensors."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in self:
+            raise AttributeError(name)
+        return self[name]
+
+
 @contextmanager
 def changed(method: Method, settings: dict[str, Any]) -> Iterator[None]:
     """The method under other values of some settings."""
     own = method.settings
-    method.settings = own.clone()
-    dict.update(method.settings, settings)  # the node itself takes no tensors
+    method.settings = Values({**own, **settings})
     try:
         yield
     finally:

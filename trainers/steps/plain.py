@@ -1,4 +1,4 @@
-"""How losses and gradients of a training step are computed: plainly; several runs at once are in `joint_runs.py`."""
+"""Losses and gradients of a training step, computed plainly; several runs at once are in `joint_runs.py`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Learner(Protocol):
 
 
 class StepComputer(Protocol):
-    """What a trainer asks for in each step."""
+    """Interface of the computation of a step."""
 
     def losses(self, learner: Learner, images: Tensor, labels: Tensor) -> Losses:
         """The method's losses of a batch, images (B, 3, S, S) and labels (B,), in the run's precision."""

@@ -1,4 +1,4 @@
-"""What a dataset file imports; the benchmarks themselves are registered from outside."""
+"""Names that a dataset file imports; the benchmarks themselves are registered from outside."""
 
 from importlib import import_module
 from typing import Any

@@ -102,7 +102,9 @@ class DatasetBase:
         Raises:
             UserError: images that cannot be read; the message counts them and names the first.
         """
-        items = {item.impath: item for part in (self._train_x, self._val, self._test) for item in part or ()}
+        items = {
+            item.impath: item for part in (self._train_x, self._train_u, self._val, self._test) for item in part or ()
+        }
         empty = [path for path in items if not is_packed(path) and os.path.isfile(path) and not os.path.getsize(path)]
         if empty:
             shown = ", ".join(empty[:5]) + (f" and {len(empty) - 5:,} more" if len(empty) > 5 else "")

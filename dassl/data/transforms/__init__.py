@@ -1,4 +1,4 @@
-"""What happens to an image before a model sees it."""
+"""Image transforms for training and evaluation."""
 
 from dassl.data.transforms.augment import Cutout, GaussianNoise, InstanceNormalization, Random2DTranslation
 from dassl.data.transforms.transforms import AVAI_CHOICES, INTERPOLATION_MODES, build_transform

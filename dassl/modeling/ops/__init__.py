@@ -1,4 +1,4 @@
-"""What training with unlabelled images and with several domains needs besides a network."""
+"""Operations for training with unlabelled images and with several domains."""
 
 from dassl.modeling.ops.mixing import (
     MixStyle,

@@ -31,7 +31,7 @@ DISTURBED = ["nothing", "notes", "hidden", "lost class", "extra folder", "twice"
              "caption"]  # fmt: skip
 
 Truth = list[tuple[str, str, str]]
-"""Of each image: its file's name, which no other image has, its class and its part."""
+"""Images: the file's name, which no other image has, the class and the part."""
 
 
 @st.composite

@@ -6,8 +6,10 @@ import subprocess
 
 import pytest
 import synthetic_study
+import yaml
 
 import report
+from runs import names
 
 DOCUMENTS = {
     "plain article": r"\documentclass{article}",
@@ -57,7 +59,7 @@ def study(tmp_path_factory):
     ids=lambda words: " ".join(words[:3]),
 )
 def test_a_whole_study_compiles_and_fits(study, tmp_path, document, words):
-    assert report.main([str(study), "--format", "latex", *words, "--out", str(tmp_path / "t.tex")]) == 0
+    assert report.main([str(study), "--format", "latex", *words, "--output", str(tmp_path / "t.tex")]) == 0
     assert too_large(compiled((tmp_path / "t.tex").read_text(), document, tmp_path)) == []
 
 
@@ -67,7 +69,7 @@ def test_names_and_notes_that_look_like_commands_compile(make, tmp_path):
         make.base2new(name, name, [95.0] * 2, [70.0] * 3)
     make.base2new("MMRL", "EuroSAT", [95.0] * 3, [70.0] * 3)  # always with a footnote, [1]
     for layout in ("paper", "records"):
-        words = ["--format", "latex", "--layout", layout, "--out", str(tmp_path / "t.tex")]
+        words = ["--format", "latex", "--layout", layout, "--output", str(tmp_path / "t.tex")]
         assert report.main([str(make.root), *words]) == 0
         compiled((tmp_path / "t.tex").read_text(), DOCUMENTS["plain article"], tmp_path)
 
@@ -82,6 +84,17 @@ def test_the_papers_layout_is_blocks_with_the_average_first(study, capsys):
     across = text[text.index(r"\label{tab:cross_dataset}") :]
     heads = across[: across.index(r"\midrule")].splitlines()[-1]
     assert heads.startswith(" & ImageNet & Caltech101") and heads.endswith(r"Average \\")
+
+
+def test_a_block_too_wide_to_be_read_is_split_at_a_column(study, capsys):
+    words = ["--format", "latex", "--layout", "paper", "--columns", "accuracy,published,reported"]
+    assert report.main([str(study), *words]) == 0
+    text = capsys.readouterr().out
+    across = text[text.index(r"\label{tab:cross_dataset}") :]
+    grid = across[: across.index(r"\end{tabular}")]
+    parts = grid.count(r"\toprule")
+    assert parts > 1 and grid.count("MMRL++ &") == parts, "the methods stand before each part"
+    assert grid.count("Caltech101") == grid.count("Average") == 1
 
 
 def test_columns_choose_what_a_cell_says(make, capsys):
@@ -116,3 +129,34 @@ def test_both_spellings_choose(make, capsys):
         assert report.main([str(make.root), "--methods", method, "--datasets", dataset]) == 0
         shown = capsys.readouterr().out
         assert "MMRL++" in shown and "CoOp" not in shown and "DTD" in shown
+
+
+def test_every_citation_is_in_the_bibliography():
+    entries = names.BIBLIOGRAPHY.read_text(encoding="utf-8")
+    found = re.findall(r"^@\w+\{(\w+),\n(.*?)^\}$", entries, re.M | re.S)
+    keys = [key for key, _ in found]
+    assert len(keys) == len(set(keys))
+    with open(names.FILE, encoding="utf-8") as file:
+        cited = {entry["cite"] for entry in yaml.safe_load(file)["methods"].values()}
+    assert cited == set(keys)
+    for key, entry in found:
+        assert all(f"  {field} = {{" in entry for field in ("title", "author", "year")), key
+        assert f"year = {{{re.search('[0-9]{4}', key)[0]}}}" in entry, key
+        assert key.startswith(re.search(r"author = \{(\w+)", entry)[1].lower()), key
+
+
+@needs_latex
+@pytest.mark.skipif(shutil.which("bibtex") is None, reason="needs bibtex")
+def test_citations_resolve(make, tmp_path):
+    for method in ("MMRL", "CoOp"):
+        make.base2new(method, "EuroSAT", [95.0] * 3, [70.0] * 3)
+    assert report.main([str(make.root), "--format", "latex", "--cite", "--out", str(tmp_path / "tables.tex")]) == 0
+    body = r"\usepackage{booktabs,graphicx}\begin{document}\input{tables}"
+    body += r"\bibliographystyle{plain}\bibliography{tables}\end{document}"
+    (tmp_path / "paper.tex").write_text(r"\documentclass{article}" + body)
+    for program in ("pdflatex", "bibtex", "pdflatex", "pdflatex"):
+        words = [program, *(["-interaction=nonstopmode"] if program == "pdflatex" else []), "paper"]
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=120)
+        assert done.returncode == 0, done.stdout[-2000:]
+    assert "undefined" not in (tmp_path / "paper.log").read_text(errors="replace")
+    assert "Warning" not in (tmp_path / "paper.blg").read_text(errors="replace")

@@ -46,7 +46,7 @@ def test_markdown_shows_what_was_drawn(make, tmp_path, capsys):
     pytest.importorskip("matplotlib")
     study(make)
     page = tmp_path / "docs" / "page.md"
-    words = ["--format", "markdown", "--out", page, "--figures", tmp_path / "docs" / "images"]
+    words = ["--format", "markdown", "--output", page, "--figures", tmp_path / "docs" / "images"]
     assert report.main([str(make.root), *map(str, words)]) == 0
     text = page.read_text()
     shown = re.findall(r"!\[[^]]+\]\((\S+)\)", text)

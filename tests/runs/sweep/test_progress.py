@@ -1,8 +1,8 @@
-"""What a sweep shows: where it stands and how long it will take, by what runs of the same kind took."""
+"""Display of a sweep: its progress and the time left, by the times of runs of the same kind."""
 
 import pytest
 
-from runs.protocol import Run
+from runs.protocol import PlannedRun
 from runs.record import COMPLETE, FAILED, FILE_NAME
 from runs.sweep.progress import Estimate, Progress
 from runs.sweep.scheduler import State
@@ -21,7 +21,7 @@ def finish(tmp_path):
 
 
 def run_of(folder, trainer="MMRL", dataset="dtd", model_folder=None):
-    return Run(trainer, dataset, 1, "vit_b16", folder, model_folder, {})
+    return PlannedRun(trainer, dataset, 1, "vit_b16", folder, model_folder, {})
 
 
 def test_a_run_is_expected_to_take_what_the_nearest_ones_took(tmp_path, finish):

@@ -70,7 +70,8 @@ def test_commands_to_run_elsewhere(capsys, tmp_path, monkeypatch):
     ("words", "parts"),
     [
         (["--datasets", "openmojy"], ["'openmojy'", "openmoji"]),
-        (["--only", "3/2"], ["--only", "3/2"]),
+        (["--shard", "3/2"], ["--shard", "3/2"]),
+        (["--only", "3/2"], ["--shard", "3/2"]),
         (["--set", "OPTIM.MAX_EPOCHS=1"], ["OPTIM.MAX_EPOCHS", "'OPTIM.MAX_EPOCH'"]),
         (["--set", "OPTIM.MAX_EPOCH=one"], ["'one'", "whole number"]),
         (["--set", "OPTIM.MAX_EPOCH"], ["KEY=VALUE"]),
@@ -117,13 +118,13 @@ def test_a_record_says_protocol_preset_and_swept_values(tmp_path):
     words = ["domain_generalization", "--methods", "MMRLpp", "--datasets", "openmoji", "--seeds", "2"]
     grid = ["--preset", "fair", "--set", "TRAINER.MMRLpp.REP_LAYERS=[5,6]"]
     trained, tested = sweep.planned(sweep.make_parser().parse_args([*words, *grid]))
-    for run, protocol, role in (
-        (trained, "cross_dataset", "trained"),
-        (tested, "domain_generalization", "transferred"),
+    for run, protocol, test_classes in (
+        (trained, "cross_dataset", "seen"),
+        (tested, "domain_generalization", "unseen"),
     ):
         args = train.parse(run.arguments(tmp_path, "data", []))
         fields = json.loads(json.dumps(train.record_fields(train.resolve(args), args)))
-        assert (fields["protocol"], fields["role"], fields["preset"]) == (protocol, role, "fair")
+        assert (fields["protocol"], fields["test_classes"], fields["preset"]) == (protocol, test_classes, "fair")
         assert fields["swept"] == {"TRAINER.MMRLpp.REP_LAYERS": [5, 6]}
         assert fields["model_dir"] == (str(tmp_path / trained.folder) if run is tested else "")
         assert (fields["stage"], fields["seed"], fields["shots"]) == ("test" if run is tested else "train", 2, 16)

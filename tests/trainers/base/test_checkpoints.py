@@ -29,7 +29,7 @@ def refusal(saved, trainer) -> str:
 
 def test_the_same_run_and_other_strengths_load(workshop, saved):
     workshop.build("CoOp", "ViT-B-32", NAMES, N_CTX=4, PREC="bf16").load_model(saved)
-    workshop.build("CoOp", "ViT-B-32", OTHERS, "transferred", N_CTX=4).load_model(saved)
+    workshop.build("CoOp", "ViT-B-32", OTHERS, "unseen", N_CTX=4).load_model(saved)
     workshop.build("CoOp", "ViT-B-32", NAMES[1:], N_CTX=4).load_model(saved)  # a part of the trained classes
 
 
@@ -62,9 +62,9 @@ def test_another_method(workshop, saved):
 
 
 def test_new_classes_with_the_rule_for_trained_ones(workshop, saved):
-    said = refusal(saved, workshop.build("CoOp", "ViT-B-32", OTHERS, "trained", N_CTX=4))
+    said = refusal(saved, workshop.build("CoOp", "ViT-B-32", OTHERS, "seen", N_CTX=4))
     assert "3 (red square, green_field, blue)" in said and "2 (amber, teal)" in said
-    assert "'amber' and 1 others" in said and "TEST.ROLE transferred" in said
+    assert "'amber' and 1 others" in said and "TEST.CLASSES unseen" in said
 
 
 def test_a_context_per_class_is_for_its_classes(workshop, tmp_path):

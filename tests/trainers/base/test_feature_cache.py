@@ -121,10 +121,10 @@ def test_a_damaged_row_is_computed_again(images, frozen, tmp_path):
 
 
 def test_packs_stay_within_the_limit(images, frozen, tmp_path, capsys):
-    data, cfg = images("DATALOADER.CACHE_GIB", 1e-9)
+    data, cfg = images("DATALOADER.CACHE_DISK_GIB", 1e-9)
     rows = cache_of(cfg, frozen).rows(data, [0])
     assert rows.isfinite().all() and not list((tmp_path / "cache").glob("*.features"))
-    assert "CACHE_GIB" in capsys.readouterr().out
+    assert "CACHE_DISK_GIB" in capsys.readouterr().out
 
 
 def test_a_loader_of_rows_has_the_same_batches(images, frozen):

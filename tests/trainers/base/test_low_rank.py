@@ -1,4 +1,4 @@
-"""Which blocks a position of CLIP-LoRA names."""
+"""Blocks that a position of CLIP-LoRA names."""
 
 from __future__ import annotations
 

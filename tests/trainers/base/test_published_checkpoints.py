@@ -88,7 +88,7 @@ def test_it_evaluates_on_other_classes(name, tmp_path):
     """Though the file holds the fixed tokens of the classes that it was trained on."""
     case = Case(name)
     write(case, LAYOUTS[name], tmp_path, build(case))
-    other = case.build(case.about["method"], case.about["novel_classnames"], role="transferred")
+    other = case.build(case.about["method"], case.about["novel_classnames"], test_classes="unseen")
     other.load_model(str(tmp_path))
     with other.fixed_classes():
         compare_predictions(other, case, "eval_novel")
@@ -108,6 +108,14 @@ def test_another_backbone_is_refused(name, tmp_path):
     write(case, LAYOUTS[name], tmp_path, trainer, other_weights)
     with pytest.raises(CheckpointMismatch, match=r"another backbone.*--backbone"):
         trainer.load_model(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["MMRL_a", "MMRLpp_a"])
+def test_a_checkpoint_from_before_the_aligners_had_their_name_is_read(name):
+    method = build(Case(name)).method
+    expected = {key: torch.randn_like(value) for key, value in method.state_dict().items()}
+    method.load_state_dict({key.replace("_aligner", "_maps"): value for key, value in expected.items()})
+    assert all(torch.equal(value, expected[key]) for key, value in method.state_dict().items())
 
 
 def test_a_lacking_parameter_is_named(tmp_path):

@@ -21,18 +21,18 @@ def words(folder, *more, method="MMRL"):
     return ["--trainer", method, "--root", "none", "--seed", "1", "--output-dir", str(folder), *files, *SMALL, *more]
 
 
-def role(folder):
+def predicted(folder):
     record = read_record(folder)
-    return record["role"], record["role_reason"]
+    return record["test_classes"], record["test_classes_reason"]
 
 
 def test_a_protocol_or_a_task_decides_where_there_is_one():
     def of(*more):
-        return resolve(train.parse(words("x", *more))).cfg.TEST.ROLE
+        return resolve(train.parse(words("x", *more))).cfg.TEST.CLASSES
 
-    assert of() == "trained"
-    assert of("TASK", "B2N") == "transferred" and of("TASK", "FS") == "trained"
-    assert of("PROTOCOL", "base2new", "DATASET.SUBSAMPLE_CLASSES", "base") == "trained"
+    assert of() == "seen"
+    assert of("TASK", "B2N") == "unseen" and of("TASK", "FS") == "seen"
+    assert of("PROTOCOL", "base2new", "DATASET.SUBSAMPLE_CLASSES", "base") == "seen"
 
 
 @pytest.mark.parametrize("classes", ["all", "new"])
@@ -40,20 +40,20 @@ def test_a_tested_checkpoint_is_compared_with_the_classes(classes, tmp_path, cap
     monkeypatch.setenv("CROP_CACHE", str(tmp_path / "crops"))
     base = ["DATASET.SUBSAMPLE_CLASSES", "base"]
     assert train.main(words(tmp_path / "base", *base)) == 0
-    assert role(tmp_path / "base")[0] == "trained" and "no protocol" in role(tmp_path / "base")[1]
+    assert predicted(tmp_path / "base")[0] == "seen" and "no protocol" in predicted(tmp_path / "base")[1]
     told = ["--eval-only", "--model-dir", str(tmp_path / "base")]
     assert train.main(words(tmp_path / "again", *told, *base)) == 0
-    assert role(tmp_path / "again") == ("trained", "no protocol: all of the tested classes are among those that the "
+    assert predicted(tmp_path / "again") == ("seen", "no protocol: all of the tested classes are among those that the "
                                         "checkpoint was trained on")  # fmt: skip
     assert train.main(words(tmp_path / "other", *told, "DATASET.SUBSAMPLE_CLASSES", classes)) == 0
-    assert role(tmp_path / "other")[0] == "transferred"
-    assert "Prediction rule: transferred (no protocol: not all" in capsys.readouterr().out
+    assert predicted(tmp_path / "other")[0] == "unseen"
+    assert "Prediction rule: unseen (no protocol: not all" in capsys.readouterr().out
     same = [read_record(tmp_path / name)["metrics"]["accuracy"] for name in ("base", "again")]
     assert same[0] == same[1]
 
 
 def test_the_linear_probe_tests_its_own_classes_without_a_protocol():
-    assert resolve(train.parse(words("x", method="LinearProbe"))).cfg.TEST.ROLE == "trained"
+    assert resolve(train.parse(words("x", method="LinearProbe"))).cfg.TEST.CLASSES == "seen"
 
 
 def test_settings_without_effect_are_said():

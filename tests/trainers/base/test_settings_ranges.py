@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 import train
@@ -9,6 +11,7 @@ from dassl.config import ConfigError
 from dassl.config.validators import leaves
 from dassl.engine import TRAINER_REGISTRY
 from dassl.engine.config_rules import RULES
+from trainers.base.setting import OURS, rows
 from trainers.base.settings import declared, resolve
 from trainers.base.settings_ranges import OF_THE_HARNESS
 
@@ -34,12 +37,26 @@ def test_every_number_and_list_has_a_range():
 def test_every_range_is_of_a_setting_and_holds_its_default():
     values = dict(leaves(declared().cfg))
     assert RULES.keys() | OF_THE_HARNESS.keys() <= values.keys()
-    decided = {"TEST.ROLE"}  # empty until the protocol decides
+    decided = {"TEST.CLASSES"}  # empty until the protocol decides
     wrong = {k for k, rule in (RULES | OF_THE_HARNESS).items() if k not in decided and not rule.fits(values[k])}
     assert not wrong
     for name in TRAINER_REGISTRY.registered_names():
         for key, setting in getattr(TRAINER_REGISTRY.get(name), "declared", {}).items():
             assert setting.rule is None or setting.rule.fits(setting.default), (name, key)
+
+
+def test_every_setting_of_a_method_says_what_it_does_and_where_its_default_was_read():
+    for name in TRAINER_REGISTRY.registered_names():
+        trainer = TRAINER_REGISTRY.get(name)
+        for row in rows(getattr(trainer, "declared", {})):
+            assert all(row.values()), (name, row)
+            assert row["source"] == OURS or re.match(r"[\w-]+/[\w-]+ \S", row["source"]), (name, row)
+
+
+def test_a_default_that_a_method_changes_has_its_own_source():
+    declared_ones = TRAINER_REGISTRY.get("KgCoOp").declared
+    assert declared_ones["N_CTX"].source.startswith("htyao89/KgCoOp")
+    assert declared_ones["CSC"].source.startswith("KaiyangZhou/CoOp"), "inherited as it is"
 
 
 def refused(*words: object) -> str:
@@ -77,7 +94,7 @@ def refused(*words: object) -> str:
         ("TRAIN.CHECKPOINT_STEPS", -1, "at least 0"),
         ("TEST.SPLIT", "train", "one of val, test"),
         ("TEST.FINAL_MODEL", "best", "Did you mean 'best_val'?"),
-        ("TEST.ROLE", "new", "one of trained, transferred"),
+        ("TEST.CLASSES", "new", "one of seen, unseen"),
         ("SEED", 2**40, "from"),
         ("TRAINER.MMRL.PREC", "fp8", "one of fp32, fp16, bf16, amp"),
         ("TRAINER.MMRL.ALPHA", 1.2, "from 0 to 1"),

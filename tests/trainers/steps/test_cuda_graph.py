@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from trainers.base.frozen_clip import shared_weights
 from trainers.base.trainer import ClipTrainer
 from trainers.steps.cuda_graph import COMPARED, SEEN_BEFORE, GraphedStep, Graphs
-from trainers.steps.joint_runs import JointRuns, OnePass, WaitingStep, set_gradients
+from trainers.steps.joint_runs import JointPass, JointRuns, WaitingStep, set_gradients
 from trainers.steps.lockstep import in_lockstep
 from trainers.steps.plain import PlainStep
 
@@ -84,7 +84,7 @@ def test_replayed_steps_end_where_plain_ones_do(workshop, method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_step_can_be_recorded(workshop, method):
-    """What a graph cannot hold would send every step on a GPU back to the plain computation."""
+    """An operation that a graph cannot hold would send every step on a GPU back to the plain computation."""
     torch.manual_seed(0)
     trainer = workshop.build(method, "twelve layers", NAMES)
     first, batch = batches(workshop, 2)
@@ -105,7 +105,7 @@ def test_a_prediction_can_be_recorded(workshop, method):
     assert watched.found == []
 
 
-def trained_together(workshop, method, count, one_pass, **settings):
+def trained_together(workshop, method, count, joint_pass, **settings):
     """Learned parameters of three runs after some steps in one pass."""
     with shared_weights():
         torch.manual_seed(0)
@@ -118,18 +118,18 @@ def trained_together(workshop, method, count, one_pass, **settings):
         for batch in batches(workshop, count + number)[number:]:
             trainer.forward_backward(batch)
 
-    in_lockstep([partial(steps, *run) for run in enumerate(runs)], one_pass)
+    in_lockstep([partial(steps, *run) for run in enumerate(runs)], joint_pass)
     return [{name: p.detach().clone() for name, p in trainer.method.named_parameters()} for trainer in runs]
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_several_runs_replayed_end_where_plain_ones_do(workshop, method, monkeypatch):
     count = SEEN_BEFORE + COMPARED + 2
-    plain = trained_together(workshop, method, count, OnePass())
+    plain = trained_together(workshop, method, count, JointPass())
     monkeypatch.setattr(ClipTrainer, "graphs", True)
-    one_pass = OnePass(StandIn)
-    replayed = trained_together(workshop, method, count, one_pass)
-    groups = one_pass.groups.values()
+    joint_pass = JointPass(StandIn)
+    replayed = trained_together(workshop, method, count, joint_pass)
+    groups = joint_pass.groups.values()
     assert sorted(len(group.trainers) for group in groups) == ([1, 1, 1] if method == "ProGrad" else [3])
     assert all(group.graphed.graphs.usable and len(group.graphed.graphs.replayed) == 1 for group in groups)
     for run, expected in zip(replayed, plain, strict=True):
@@ -205,11 +205,11 @@ def test_on_a_gpu(workshop, method, precision):
 @pytest.mark.parametrize("precision", ["fp32", "amp"])
 @pytest.mark.parametrize("method", METHODS)
 def test_several_runs_on_a_gpu(workshop, method, precision, monkeypatch):
-    count, one_pass = SEEN_BEFORE + COMPARED + 4, OnePass()
-    found = trained_together(workshop, method, count, one_pass, cuda=True, PREC=precision, optimizer="sgd")
-    assert all(group.graphed.graphs.usable for group in one_pass.groups.values())
+    count, joint_pass = SEEN_BEFORE + COMPARED + 4, JointPass()
+    found = trained_together(workshop, method, count, joint_pass, cuda=True, PREC=precision, optimizer="sgd")
+    assert all(group.graphed.graphs.usable for group in joint_pass.groups.values())
     monkeypatch.setattr(ClipTrainer, "graphs", False)
-    plain = trained_together(workshop, method, count, OnePass(), cuda=True, PREC=precision, optimizer="sgd")
+    plain = trained_together(workshop, method, count, JointPass(), cuda=True, PREC=precision, optimizer="sgd")
     for run, expected in zip(found, plain, strict=True):
         for name, value in expected.items():
             torch.testing.assert_close(run[name], value, rtol=1e-2, atol=1e-3)

@@ -13,9 +13,9 @@ import torch.distributed as dist
 import torch.multiprocessing
 
 from dassl.engine import TRAINER_REGISTRY
-from dassl.engine.distributed import DistributedError, joined, rank
+from dassl.engine.distributed import DistributedError, process_group, rank
 from trainers.base.method import Method
-from trainers.steps.distributed import SharedStep, share_run
+from trainers.steps.distributed import DistributedStep, distribute
 
 METHODS = (
     *("CoOp", "CoCoOp", "KgCoOp", "ProGrad", "TCP", "CLIPAdapter"),
@@ -49,8 +49,8 @@ def one_of_two(number: int, port: int, workshop) -> None:
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "CUDA_VISIBLE_DEVICES": ""}
     torch.set_num_threads(1)
     try:
-        with joined():
-            found = {method: steps(workshop, method, share_run) for method in METHODS}
+        with process_group():
+            found = {method: steps(workshop, method, distribute) for method in METHODS}
             torch.save(found, workshop.folder / f"process {rank()}")
     except BaseException:
         traceback.print_exc()
@@ -59,7 +59,7 @@ def one_of_two(number: int, port: int, workshop) -> None:
 
 @pytest.fixture(scope="module")
 def both(workshop) -> list[dict]:
-    """What the two processes found."""
+    """Return the results of the two processes."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -89,22 +89,22 @@ def alone_in_a_group():
 
 def test_a_backward_that_forgets_the_others_is_refused(workshop, alone_in_a_group, monkeypatch):
     trainer = workshop.build("CoOp", "ViT-B-32", CLASSES)
-    share_run(trainer)
+    distribute(trainer)
     monkeypatch.setattr(Method, "backward", lambda self, losses, scale: losses.total().backward())
-    with pytest.raises(DistributedError, match=r"CoOpMethod\.backward does not call self\.summed"):
+    with pytest.raises(DistributedError, match=r"CoOpMethod.backward does not call `reduce`"):
         trainer.forward_backward(workshop.batch("ViT-B-32", IMAGES, len(CLASSES)))
 
 
 def test_steps_that_are_not_ours_are_refused():
     with pytest.raises(DistributedError, match=r"SimpleNamespace brings a training step.*without torchrun"):
-        share_run(SimpleNamespace())
+        distribute(SimpleNamespace())
 
 
 def test_gradients_are_a_part_and_values_the_whole(workshop, alone_in_a_group):
     trainer = workshop.build("MMRL", "ViT-B-32", CLASSES)
     batch = workshop.batch("ViT-B-32", IMAGES, len(CLASSES))
     plain = trainer.losses(batch["img"], batch["label"])
-    trainer.computer = SharedStep()
+    trainer.computer = DistributedStep()
     shared = trainer.losses(batch["img"], batch["label"])
     torch.testing.assert_close(shared.total(), plain.total())
     torch.testing.assert_close(shared.logits, plain.logits)

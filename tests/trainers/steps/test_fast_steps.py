@@ -53,7 +53,7 @@ CANCELLING = ("one class", "identical classes")
 CASES = [pytest.param(odd, True, id=f"{name}, float64") for name, odd in SHAPES.items()]
 CASES += [pytest.param(odd, False, id=name) for name, odd in SHAPES.items() if name not in CANCELLING]
 TOLERANCES = {True: (1e-10, 1e-9), False: (1e-5, 1e-4)}
-"""Of outputs and gradients, relative to the largest element."""
+"""Limit for outputs and gradients, relative to the largest element."""
 
 
 def pair(workshop, method: str, odd: Odd, double: bool):
@@ -106,5 +106,5 @@ def test_losses_gradients_and_predictions(workshop, monkeypatch, method, odd, do
         assert gradients and own_gradients.keys() == gradients.keys()
         for name, gradient in gradients.items():
             agree(own_gradients[name], gradient, of_gradients, name)
-    with fast.fixed_classes():
+    with fast.fixed_classes(), plain.fixed_classes():
         agree(fast.model_inference(images), plain.model_inference(images), max(of_outputs, 1e-6), "prediction")

@@ -16,7 +16,7 @@ METHODS += ["MMRL", "MMRLpp", "HiCroPL"]
 
 @pytest.fixture
 def sizes(monkeypatch):
-    """How many runs each pass was for."""
+    """Return the number of runs in each pass."""
     found, plain = [], joint_runs.JointRuns.losses
 
     def spied(self, images, labels):
@@ -56,7 +56,7 @@ def check(workshop, method, variants):
         runs = build_runs(workshop, method, variants)
         for trainer, _ in runs:
             trainer.computer = joint_runs.WaitingStep()
-        joint = in_lockstep([partial(steps, *run) for run in runs], joint_runs.OnePass())
+        joint = in_lockstep([partial(steps, *run) for run in runs], joint_runs.JointPass())
     starts = [dict(trainer.method.named_parameters()) for trainer, _ in build_runs(workshop, method, variants)]
     for start, by_itself, in_one in zip(starts, alone, joint, strict=True):
         for name, value in by_itself.items():

@@ -1,0 +1,1 @@
+"""Faults of files, processes and surroundings, for `tools/inject_faults.py`."""
