@@ -74,10 +74,14 @@ def init_network_weights(model: nn.Module, init_type: str = "normal", gain: floa
 
 
 def parameters_sha256(models: Iterable[nn.Module]) -> str:
-    """One sum over every parameter and buffer, bit by bit: two runs that ended alike have the same."""
+    """Return a checksum over all parameters and buffers, bit by bit: two runs that ended alike have the same.
+
+    A model may tell the name that a parameter had before it was renamed (`former_name`), so that the checksum stays.
+    """
     digest = hashlib.sha256()
     for model in models:
+        former_name = getattr(model, "former_name", str)
         for name, value in model.state_dict().items():
-            digest.update(name.encode())
+            digest.update(former_name(name).encode())
             digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -177,6 +177,13 @@ class Method(nn.Module):
                 return published + name[len(own) :]
         return name
 
+    def former_name(self, name: str) -> str:
+        """Return the name that parameter `name` has in older checkpoints."""
+        for former, own in self.former_names:
+            if name.startswith(own):
+                return former + name[len(own) :]
+        return name
+
     def _present_name(self, name: str) -> str:
         for former, own in self.former_names:
             if name.startswith(former):
