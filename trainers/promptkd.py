@@ -193,6 +193,7 @@ class PromptKD(VPT):
 
     method_class = PromptKDMethod
     settings_node = "PROMPTKD"
+    settings_source = "zhengli97/PromptKD configs/trainers/PromptKD/vit_b16_c2_ep20_batch8_4+4ctx.yaml"
     graphs = False  # the runs that only prepare a recording would count in the projection's running means
     defaults = {
         "N_CTX_VISION": Setting(4, between(0, 76), "prompts in each layer of the image encoder"),
