@@ -36,15 +36,16 @@ def joined(image: dict[str, Tensor], text: TextEncoder) -> dict[str, Tensor]:
 def main() -> None:
     """Read the command line, join, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("work", type=Path, help="folder with image_encoder.pt and texts.pt")
+    parser.add_argument("work", type=Path, help="folder with the checkpoints of both encoders")
     parser.add_argument("target", type=Path, help="the file to write")
+    parser.add_argument("--texts", default="texts", help="name of the text encoder's checkpoint")
     parser.add_argument("--unfinished", action="store_true", help="take the checkpoints of trainings that still run")
     args = parser.parse_args()
     if args.unfinished:
         image = torch.load(args.work / "images.pt", weights_only=True)["student"]["average"]
     else:
         image = torch.load(args.work / "image_encoder.pt", weights_only=True)["encoder"]
-    saved = torch.load(args.work / "texts.pt", weights_only=True)
+    saved = torch.load(args.work / f"{args.texts}.pt", weights_only=True)
     text = TextEncoder(saved["tokens"], saved["layers"])
     text.load_state_dict(saved["model"])
     while text.transformer.layers < LAYERS:

@@ -89,9 +89,10 @@ def collect(space: Space, cifar: list[str], cifar_rows: Tensor) -> dict[str, Nam
 
 
 def common_nouns(synsets: dict[str, Synset], taken: set[str]) -> dict[str, str]:
-    """Return noun -> its commonest physical sense, for nouns that WordNet's corpus uses or that lie near a class.
+    """Return noun -> its commonest physical sense: nouns that WordNet's corpus uses, that lie near a class, or that
+    are one token of CLIP's vocabulary, which has the words that people use.
 
-    Proper names and Latin names of groups of species are left out.
+    Latin names of groups of species are left out.
     """
     senses = {}
     for line in WORDNET.with_name("index.noun").read_text(encoding="utf-8").splitlines():
@@ -105,9 +106,26 @@ def common_nouns(synsets: dict[str, Synset], taken: set[str]) -> dict[str, str]:
             continue
         used, near = int(parts[-count - 1]), len(nearest_classes(synsets, physical[0]))
         main = synsets[physical[0]].words[0] == word and len(word.split()) == 1
-        if (used and near <= 300) or (main and near <= 6):
+        if (used and near <= 300) or (main and near <= 6) or len(tokens_of(word)) == 1:
             senses[word] = physical[0]
     return senses
+
+
+def tokens_of(word: str) -> list[int]:
+    """Return a text's tokens without the start and the end."""
+    (ids,) = tokenize([word])
+    return ids[1 : int(ids.argmax())].tolist()
+
+
+def plural(name: str) -> str:
+    """Return an English plural by rule: "a box" and "boxes" are named alike, and people write both."""
+    if name.endswith(("s", "x", "z", "ch", "sh")):
+        return f"{name}es"
+    if name.endswith("f") and not name.endswith("ff"):
+        return f"{name[:-1]}ves"
+    if name.endswith("y") and name[-2:-1] not in ("a", "e", "o", "u"):
+        return f"{name[:-1]}ies"
+    return f"{name}s"
 
 
 class TextEncoder(nn.Module):
@@ -179,6 +197,7 @@ def draw(
         for i in chance.choices(range(len(group.names)), k=round(share * batch)):
             template = templates[0] if chance.random() < 0.4 else chance.choice(templates)
             words = group.names[i].lower() if chance.random() < 0.5 else group.names[i]
+            words = plural(words) if chance.random() < 0.15 else words
             prompts.append(template.format(words))
             targets.append(group.targets[i])
             trust.append(group.trust[i])
@@ -198,8 +217,8 @@ def validate(model: TextEncoder, space: Space, photos: Path, teacher: Path) -> f
 
 
 def names_of(args: argparse.Namespace, space: Space) -> dict[str, Names]:
-    """Return the names, computed once and kept in WORK/names.pt."""
-    kept_file = args.work / "names.pt"
+    """Return the names, computed once and kept in WORK."""
+    kept_file = args.work / f"names-{args.name}.pt"
     if not kept_file.exists():
         cifar = read_pack(args.photos / "cifar100_train.npz")
         kept = ~held_out_of_cifar(len(cifar))
@@ -219,17 +238,25 @@ def prompts_and_tokens(groups: dict[str, Names]) -> tuple[list[str], Tensor]:
     listed = yaml.safe_load(TEMPLATES.read_text(encoding="utf-8"))
     templates = [listed["default"], "{}", "{}.", "a {}", *listed["ensembles"]["sixty"], *listed["datasets"].values()]
     tokens = tokenize([t.format(n) for g in groups.values() for n in g.names for t in ("{}", "a {}.")], truncate=True)
-    return templates, torch.cat([tokens.unique(), tokenize([t.format("x") for t in templates]).unique()]).unique()
+    plurals = tokenize([plural(name) for group in groups.values() for name in group.names], truncate=True)
+    return templates, torch.cat([tokens.unique(), plurals.unique(), tokenize([t.format("x") for t in templates]).unique()]).unique()
 
 
 class Run:
     """Model, optimisers and the number of steps: all that a checkpoint holds."""
 
-    def __init__(self, file: Path, tokens: Tensor):
+    def __init__(self, file: Path, tokens: Tensor, start: Path | None = None):
         self.file, self.tokens, self.step = file, tokens, 0
         state = torch.load(file, weights_only=True) if file.exists() else None
-        self.model = TextEncoder(tokens, state["layers"] if state else 3)
+        first = torch.load(start, weights_only=True) if start and not state else None
+        self.model = TextEncoder(tokens, (state or first or {"layers": 3})["layers"])
         self.optimisers = optimisers_of(self.model)
+        if first:
+            known = torch.isin(tokens, first["tokens"])
+            embedding = self.model.token_embedding.weight.data.clone()
+            rows = torch.searchsorted(first["tokens"], tokens[known])
+            embedding[known] = first["model"]["token_embedding.weight"][rows]
+            self.model.load_state_dict({**first["model"], "token_embedding.weight": embedding})
         if state:
             self.step = state["step"]
             self.model.load_state_dict(state["model"])
@@ -269,13 +296,13 @@ def train(args: argparse.Namespace) -> None:
     space = make_space(teacher, labels, tiny_imagenet_rows(args.photos))
     groups = names_of(args, space)
     templates, tokens = prompts_and_tokens(groups)
-    run, placed = Run(args.work / "texts.pt", tokens), space.place_images(space.rows)
+    run, placed = Run(args.work / f"{args.name}.pt", tokens, args.start), space.place_images(space.rows)
     with np.load(teacher) as file:
         z = space.images(torch.from_numpy(file["imagenet"][::4]))
     seen = space.scale**2 * z.T @ z / len(z)  # (D, D), second moment of the images
     began, sums = time.time(), torch.zeros(3)
     while run.step < args.steps:
-        if run.step in (args.steps // 2, args.steps * 4 // 5):
+        if run.step in (args.steps // 2, args.steps * 4 // 5) and run.model.transformer.layers < LAYERS:
             run.grow()
         prompts, targets, trust, classes = draw(groups, templates, args.batch, args.seed * 1_000_003 + run.step)
         with torch.autocast("cpu", torch.bfloat16):
@@ -305,6 +332,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path, help="folder with the packed photographs")
     parser.add_argument("work", type=Path, help="folder with teacher.npz, for checkpoints and the result")
+    parser.add_argument("--name", default="texts", help="of the checkpoint in WORK")
+    parser.add_argument("--start", type=Path, help="checkpoint of an earlier training, where this one begins")
     parser.add_argument("--steps", type=int, default=8000)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--rate", type=float, default=2e-3)
