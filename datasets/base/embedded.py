@@ -82,6 +82,8 @@ def unpack(name: str, folder: Path, part: str = "test", classes: int = 0, images
     embedded = {b.dataset_dir: b for b in builders if issubclass(b, EmbeddedDataset) and not issubclass(b, ChangedLook)}
     if name not in embedded:
         raise UserError(f"There are no images of {name!r} inside the package, only of {', '.join(sorted(embedded))}.")
+    if classes < 0 or images < 0:
+        raise UserError("The numbers of classes and images are 0 (all) or more.")
     if folder.exists() and any(folder.iterdir()):
         raise UserError(f"{folder} is not empty: name a new folder.")
     items = getattr(embedded[name].whole(), part)

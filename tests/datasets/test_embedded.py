@@ -13,10 +13,11 @@ from PIL import Image
 
 import datasets  # noqa: F401  (registers the builders)
 from dassl.data.datasets import DATASET_REGISTRY
-from datasets.base.embedded import EMBEDDED, addresses
+from datasets.base.embedded import EMBEDDED, addresses, unpack
 from datasets.base.looks import BlurAndNoise, FalseColours, Pencil
 from datasets.base.splits import relative
 from runs.protocol import embedded_config, methods, plan
+from safeio.errors import UserError
 from safeio.images import read_image
 
 CALTECH = EMBEDDED / "caltech101_64"
@@ -100,3 +101,14 @@ def test_every_method_has_a_file_for_them(method):
 def test_the_looks_are_tested_with_the_model_of_the_photographs():
     (run,) = plan("domain_generalization", "test", "MMRL", "caltech101_64_pencil", [1])
     assert "/train/caltech101_64/" in run.model_folder
+
+
+def test_images_are_unpacked_into_a_folder_for_each_class(tmp_path):
+    names = unpack("clothing_64", tmp_path / "clothes", part="val", classes=2, images=3)
+    files = sorted((tmp_path / "clothes").glob("*/*"))
+    assert [file.parent.name for file in files] == sorted(names * 3) and len(names) == 2
+    assert all(min(read_image(file).size) == 64 for file in files)
+    with pytest.raises(UserError, match="not empty"):
+        unpack("clothing_64", tmp_path / "clothes")
+    with pytest.raises(UserError, match="only of caltech101_64, clothing_64"):
+        unpack("dtd", tmp_path / "other")
