@@ -265,19 +265,22 @@ def recorded(
     args: argparse.Namespace, builder: ConfigBuilder, record: RunRecord, prepare: Prepare, stop: StopRequest
 ) -> int:
     """As `run`; however it ends goes on record. Returns the exit status."""
-    try:
-        with stop.listening(), naming_lost_processes():
-            run(args, builder, record, prepare, stop)
-    except (KeyboardInterrupt, Stopped) as error:
-        record.interrupted(error)
-        print("Interrupted; the same command continues the run.", file=sys.stderr)
-        return error.code if isinstance(error, Stopped) else 130
-    except BaseException as error:
-        record.failed(error)
-        if (told := for_people(error)) is None:
-            raise
-        print(f"error: {told}", file=sys.stderr)
-        return 1
+    with stop.listening():
+        try:
+            with naming_lost_processes():
+                run(args, builder, record, prepare, stop)
+        except (KeyboardInterrupt, Stopped) as error:
+            with stop.held():
+                record.interrupted(error)
+            print("Interrupted; the same command continues the run.", file=sys.stderr)
+            return error.code if isinstance(error, Stopped) else 130
+        except BaseException as error:
+            with stop.held():  # torchrun, for example, asks a process to end whose partner is gone
+                record.failed(error)
+            if (told := for_people(error)) is None:
+                raise
+            print(f"error: {told}", file=sys.stderr)
+            return 1
     return 0
 
 

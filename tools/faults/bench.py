@@ -107,10 +107,11 @@ class Bench:
 
     def half_done(self, output: Path) -> None:
         """Train a run into its third epoch and kill it: by then it has left every kind of file."""
-        process = self.start(output)
-        wait_for(lambda: process.poll() is not None or "epoch [3/" in self.said(output).read_text(encoding="utf-8"))
+        process, log = self.start(output), output / "log.txt"
+        wait_for(lambda: process.poll() is not None or (log.is_file() and "epoch [3/" in log.read_text()), 0.02)
         process.kill()
-        process.wait(PATIENCE)
+        if process.wait(PATIENCE) == 0:
+            raise Fault("the run was complete before it could be killed")
 
     def finish(self, output: Path, **how: Any) -> str:
         """Start the run once more, wait for its end, and return the checksum of its parameters."""

@@ -58,12 +58,13 @@ def damage(bench: Bench, times: int) -> Iterator[Row]:
         lost, named = _damaged(bench, output, file, way, hurt, lost, named)
     yield Row(f"one of {len(present)} files of a run damaged", times, f"goes on (names it and ends: {named})", lost)
     lost = named = 0
-    ends = [pair for pair in damages((killed / "resume.pth").read_bytes()) if pair[0].startswith("directory")]
+    newest = next(name for name in present if name.startswith("resume"))  # the kill may come between two renames
+    ends = [pair for pair in damages((killed / newest).read_bytes()) if pair[0].startswith("directory")]
     flags = 2  # of the last entry: damage that readers of zip archives answer in the oddest ways
     for way, hurt in [ends[flags], *bench.dice.sample(ends, max(2, times // 3) - 1)]:
         output = bench.new()
         shutil.copytree(killed, output)
-        lost, named = _damaged(bench, output, "resume.pth", way, hurt, lost, named)
+        lost, named = _damaged(bench, output, newest, way, hurt, lost, named)
     yield Row("a byte of the zip directory of the newest position", max(2, times // 3), "uses the one before", lost)
 
 

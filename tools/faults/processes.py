@@ -150,15 +150,18 @@ def torchrun_killed(bench: Bench, times: int) -> Row:
 
 
 def ranks_of(output: Path) -> dict[str, int]:
-    """Process ids, by RANK, of those that torchrun has started for a run."""
-    found = {}
+    """Process ids, by RANK, of those that torchrun has started for a run; their loaders' processes are none of them."""
+    above: dict[int, tuple[str, int]] = {}
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError, ValueError):
             words = (process / "cmdline").read_bytes().split(b"\0")
             variables = dict(v.split(b"=", 1) for v in (process / "environ").read_bytes().split(b"\0") if b"=" in v)
             if str(output).encode() in words and b"RANK" in variables:
-                found[variables[b"RANK"].decode()] = int(process.name)
-    return found
+                parent = next(
+                    line for line in (process / "status").read_text().splitlines() if line.startswith("PPid:")
+                )
+                above[int(process.name)] = (variables[b"RANK"].decode(), int(parent.split()[1]))
+    return {rank: pid for pid, (rank, parent) in above.items() if parent not in above}
 
 
 def prepare_killed(bench: Bench, times: int) -> Row:
