@@ -3,9 +3,9 @@
     python benchmarks/accuracy.py             train and compare; exit status 1 where a method is out of its range
     python benchmarks/accuracy.py --write     train and write the figures to compare with
 
-CoOp, MaPLe, MMRL and MMRL++ train base-to-novel on the embedded photographs and CLIP with seeds 1 and 2: some minutes on
-two cores. A method's mean over the seeds may differ from the committed one by ROOM points, or by as much as its seeds
-differ. Figures of one processor and one number of threads repeat exactly; other machines round otherwise.
+CoOp, MaPLe, MMRL and MMRL++ train base-to-novel on the embedded photographs and CLIP with seeds 1 and 2: some minutes
+on two cores. A method's mean over the seeds may differ from the committed one by ROOM points, or by as much as its
+seeds differ. Figures of one processor and one number of threads repeat exactly; other machines round otherwise.
 """
 
 from __future__ import annotations

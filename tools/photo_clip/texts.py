@@ -239,7 +239,8 @@ def prompts_and_tokens(groups: dict[str, Names]) -> tuple[list[str], Tensor]:
     templates = [listed["default"], "{}", "{}.", "a {}", *listed["ensembles"]["sixty"], *listed["datasets"].values()]
     tokens = tokenize([t.format(n) for g in groups.values() for n in g.names for t in ("{}", "a {}.")], truncate=True)
     plurals = tokenize([plural(name) for group in groups.values() for name in group.names], truncate=True)
-    return templates, torch.cat([tokens.unique(), plurals.unique(), tokenize([t.format("x") for t in templates]).unique()]).unique()
+    rest = tokenize([template.format("x") for template in templates])
+    return templates, torch.cat([part.unique() for part in (tokens, plurals, rest)]).unique()
 
 
 class Run:
