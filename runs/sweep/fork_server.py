@@ -47,8 +47,9 @@ class Server:
 
     def serve(self) -> Job | None:
         """Return a job in the process that is to do it; None in this one, once the driver has gone."""
+        watched: list[Any] = [self.channel, self.woken]
         while True:
-            ready, _, _ = select.select([self.channel, self.woken], [], [])
+            ready, _, _ = select.select(watched, [], [])
             if self.woken in ready:
                 os.read(self.woken, 4096)
                 self.answer()

@@ -95,7 +95,7 @@ def test_the_report_marks_such_results(tmp_path):
     ],
 )
 def test_what_a_method_saw_besides_labels_is_in_its_record(method, words, marks):
-    args = train.parse(["--trainer", method, *words])
+    args = train.parse(["--trainer", method, "DATASET.NAME", "Caltech101", *words])
     assert train.record_fields(resolve(args), args)["marks"] == marks
 
 
