@@ -44,6 +44,16 @@ def folder(images, labels, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def model(images, labels, tmp_path_factory):
-    """CoOp, two epochs."""
+    """CoOp, ten epochs at a high rate: red and green differ little to this CLIP."""
     output = tmp_path_factory.mktemp("fit")
-    return mmrl.fit(images, labels, method="coop", backbone=BACKBONE, epochs=2, shots=8, output=output, device="cpu")
+    return mmrl.fit(
+        images,
+        labels,
+        method="coop",
+        backbone=BACKBONE,
+        epochs=10,
+        shots=8,
+        output=output,
+        device="cpu",
+        settings={"OPTIM.LR": 0.1},
+    )
