@@ -1,12 +1,12 @@
-"""The threads that PyTorch computes with on a CPU: how they wait, and how many there are.
+"""Set how PyTorch's threads on a CPU wait for one another, and how many there are.
 
-Importing this module says both to OpenMP, which reads them once, when torch is loaded: every package that loads torch
-imports it first. A variable that the user has set stays.
+OpenMP reads both once, when torch is loaded. So every package that loads torch imports this module first. A variable
+that the user has set stays.
 
-Threads that wait for one another spin by default, and take the processor from whatever else runs; asleep they cost a
-step some microseconds on an idle machine and on a busy one nothing (docs/benchmarks.md). There are as many as there are
-cores, of a container as many as its quota allows. The number is never chosen by how busy the machine is: sums over
-another number of threads round otherwise, and a run would not be repeatable.
+By default, waiting threads spin and take the processor from other programs. Here they sleep: slower on an idle machine,
+up to five times faster on a busy one (docs/benchmarks.md has both). There is one thread for each core, in a container as
+many as its quota allows. The number does not depend on the load: another number of threads rounds sums differently, and
+a run could not be repeated.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 OLD_QUOTA, OLD_PERIOD = (Path(f"/sys/fs/cgroup/cpu/cpu.cfs_{part}_us") for part in ("quota", "period"))
 GIVEN = NUMBER in os.environ
-"""Return whether the user has chosen a number of threads."""
+"""True where the user has chosen a number of threads."""
 
 
 def allowed_cores() -> int:
@@ -32,7 +32,7 @@ def allowed_cores() -> int:
 
 
 def quota() -> float:
-    """Return the processors' time that the container may take, in cores; infinite where nothing limits it (Linux)."""
+    """Return how many cores the container may use, as a fraction; infinite without a limit (Linux)."""
     try:
         if QUOTA.is_file():
             limit, period = QUOTA.read_text(encoding="ascii").split()

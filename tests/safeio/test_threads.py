@@ -1,4 +1,4 @@
-"""OpenMP is told how to wait before torch is loaded, whatever is imported first; what the user says stays."""
+"""The waiting policy is set before torch is loaded, whichever package comes first; a user's own value stays."""
 
 from __future__ import annotations
 

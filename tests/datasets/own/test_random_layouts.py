@@ -1,4 +1,4 @@
-"""Layouts drawn at random: what is read is what was meant, or it is refused with a message; nothing else happens."""
+"""Randomly generated layouts are read exactly as meant, or refused with a message."""
 
 from __future__ import annotations
 
