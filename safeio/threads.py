@@ -4,9 +4,9 @@ OpenMP reads both once, when torch is loaded. So every package that loads torch 
 that the user has set stays.
 
 By default, waiting threads spin and take the processor from other programs. Here they sleep: slower on an idle machine,
-up to five times faster on a busy one (docs/benchmarks.md has both). There is one thread for each core, in a container as
-many as its quota allows. The number does not depend on the load: another number of threads rounds sums differently, and
-a run could not be repeated.
+up to five times faster on a busy one (docs/benchmarks.md has both). There is one thread for each core, in a container
+as many as its quota allows. The number does not depend on the load: another number of threads rounds sums differently,
+and a run could not be repeated.
 """
 
 from __future__ import annotations
