@@ -1,4 +1,4 @@
-"""Write images that come with the package as files, one folder for each class: something to try commands on."""
+"""Write the photographs inside the package as files, one folder for each class, to try commands on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("dataset", help="caltech101_64 or clothing_64")
     parser.add_argument("folder", type=Path, help="new folder for the images")
-    parser.add_argument("--part", choices=("train", "val", "test"), default="test", help="of the dataset (test)")
+    parser.add_argument("--part", choices=("train", "val", "test"), default="test", help="of the dataset")
     parser.add_argument("--classes", type=int, default=0, metavar="N", help="the first N classes (all)")
     parser.add_argument("--images", type=int, default=0, metavar="N", help="the first N images of each class (all)")
     return parser
