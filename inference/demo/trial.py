@@ -17,8 +17,7 @@ from inference.labelled_images import Labelled, test_images
 from inference.output import notes
 from inference.predictor import Predictor
 from inference.run_folder import RunError
-from inference.visualize.attention import attention_maps
-from inference.visualize.draw import as_seen
+from inference.visualize.attention import as_seen, attention_maps
 from runs.names import dataset_long_name, method_name
 from safeio.errors import UserError
 from safeio.images import read_image

@@ -30,7 +30,7 @@ def main() -> None:
     """Become the Python process that the arguments ask for."""
     parent, *arguments = sys.argv[1:]
     end_with_parent(int(parent))
-    os.execv(sys.executable, [sys.executable, *arguments])
+    os.execv(sys.executable, [sys.executable, "-u", *arguments])  # else a traceback stands before earlier output
 
 
 if __name__ == "__main__":

@@ -10,8 +10,11 @@ import csv
 import http.client
 import io
 import json
+import subprocess
+import sys
 import urllib.error
 import urllib.request
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -23,6 +26,13 @@ from inference.demo.server import PageServer, serve_beside
 from inference.demo.trial import Trial, examples_of
 from inference.predictor import Predictor
 from trainers.base.trainer import ClipTrainer
+
+PROJECT = Path(__file__).parents[2]
+
+
+def test_it_needs_no_optional_package():
+    code = "import sys; sys.modules['matplotlib'] = None; import inference.demo.server"
+    subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=True)
 
 
 @pytest.fixture(scope="module")
