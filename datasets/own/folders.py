@@ -31,6 +31,7 @@ def read_folders(tree: Tree, allow: Collection[str] = ()) -> Table:
     _refuse_vanished(top)
     parts = _part_folders(top, allow)
     if parts:
+        _refuse_parts_in_parts(top, parts)
         _read_parts(top, parts, table, allow)
     elif _parts_below(folders):
         table.rules.append("parts: folders inside the class folders, <class>/<part>/")
@@ -86,6 +87,20 @@ def _part_folders(top: Tree, allow: Collection[str]) -> dict[str, str]:
         same = [name for name, part in found.items() if part in doubled]
         raise OwnDataError(f"{top.path}: {' and '.join(same)} both mean the part {doubled[0]!r}. Rename or merge them.")
     return found
+
+
+def _refuse_parts_in_parts(top: Tree, parts: Collection[str]) -> None:
+    """Refuse `train/train`, `train/test`, `test/train`, ...: either level can be the parts, and the other the classes.
+
+    Raises:
+        OwnDataError: it is so.
+    """
+    inside = {name for part in parts for name in top.folders[part].inhabited}
+    if len(inside) > 1 and inside == set(parts_of(inside)):
+        raise OwnDataError(
+            f"{top.path} holds the parts {few(sorted(parts))}, and these hold {few(sorted(inside))}, which are words "
+            "for parts too. Are they classes? Rename the classes' folders, for example train to train_class."
+        )
 
 
 def _read_parts(top: Tree, parts: dict[str, str], table: Table, allow: Collection[str]) -> None:

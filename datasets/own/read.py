@@ -144,12 +144,18 @@ def _refuse_contradiction(table: Table, file: Path, root: Path) -> None:
     """Refuse class folders beside a list that puts their images into other classes.
 
     Raises:
-        OwnDataError: the list divides the images otherwise than the folders; the message has an image with both.
+        OwnDataError: the list divides the images otherwise than the folders; the message has an image with both. Or the
+            list has a fault, so that nobody knows whether it does.
     """
     try:
         listed = read_manifest([file], root)
-    except (UserError, OSError):  # a list of other images, or of none
+    except OSError:  # a list of other images
         return
+    except UserError as error:
+        raise OwnDataError(
+            f"{root} holds class folders and a list of images, {file.name}, which cannot be read: {error} Repair the "
+            "list, or for the folders move it away."
+        ) from error
     folder_of = {row.path: row.label for row in table.rows}
     label_of: dict[str, str] = {}
     name_of: dict[str, str] = {}
