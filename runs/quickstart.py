@@ -19,7 +19,7 @@ What next?
 
 def main(output: Path = OUTPUT) -> int:
     """Run what is not complete, print the table, write results.json; the exit status says if a run failed."""
-    print(f"{', '.join(METHODS)} on {DATASET}: a few minutes on two cores", flush=True)
+    print(f"{', '.join(METHODS)} on {DATASET}: about seven minutes on two cores", flush=True)
     complete = compare(METHODS, DATASET, SEED, output, output / "results.json")
     print(NEXT)
     return 0 if complete else 1
