@@ -18,7 +18,7 @@ from clip.architecture import Architecture
 from clip.block import QuickGELU
 from clip.pretrained import FILE_SUFFIXES, UnknownModelError
 from safeio.errors import UserError
-from safeio.read_back import read_json
+from safeio.read_back import read_back, read_json
 
 PREFIX = "hf:"
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
@@ -84,8 +84,10 @@ def snapshot(folder: Path) -> Path:
     if not (folder / "snapshots").is_dir():
         return folder
     main = folder / "refs" / "main"
-    if main.is_file() and (named := folder / "snapshots" / main.read_text(encoding="utf-8").strip()).is_dir():
-        return named
+    if main.is_file():
+        revision = read_back(main, lambda path: path.read_text(encoding="ascii").strip(), "Download the model again.")
+        if (named := folder / "snapshots" / Path(revision).name).is_dir():
+            return named
     found = sorted((folder / "snapshots").iterdir(), key=lambda path: path.stat().st_mtime)
     return found[-1] if found else folder
 

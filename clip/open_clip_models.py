@@ -7,7 +7,6 @@ ours, and the weights are read by `clip.weights`. What is not OpenAI's architect
 from __future__ import annotations
 
 import difflib
-import json
 import warnings
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -21,7 +20,7 @@ from clip.block import QuickGELU
 from clip.pretrained import UnknownModelError
 from clip.tokenizer import SIZE as VOCABULARY_SIZE
 from safeio.errors import UserError
-from safeio.read_back import read_back
+from safeio.read_back import parse_json, read_back
 
 PREFIX = "open_clip:"
 CONFIG, FILES = "open_clip_config.json", ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
@@ -132,7 +131,7 @@ def _of_folder(folder: Path) -> tuple[Path, Architecture]:
         )
 
     def described(path: Path) -> Architecture:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_bytes())
         return as_architecture(content.get("model_cfg", content), str(folder), content.get("preprocess_cfg"))
 
     return files[0], read_back(folder / CONFIG, described, what="the description of an open_clip model")

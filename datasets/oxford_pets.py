@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY, Datum
-from datasets.base.benchmark import SplitBenchmark
+from datasets.base.benchmark import SplitBenchmark, lines
 from datasets.base.coop_compat import SplitCalls
 from datasets.base.splits import Split, split_trainval
 
@@ -27,8 +27,8 @@ class OxfordPets(SplitCalls, SplitBenchmark):
     @classmethod
     def _listed(cls, folder: Path, name: str) -> list[Datum]:
         items = []
-        for line in (folder / "annotations" / name).read_text(encoding="utf-8").splitlines():
-            if line.strip() and not line.startswith("#"):
+        for line in lines(folder / "annotations" / name):
+            if not line.startswith("#"):
                 stem, number, _, _ = line.split()
                 breed = stem.rpartition("_")[0].lower()
                 items.append(Datum.listed(folder / cls.image_dir / f"{stem}.jpg", int(number) - 1, 0, breed))

@@ -11,7 +11,7 @@ from clip.pretrained import embedded
 from inference.predictor import Predictions, Predictor
 from inference.zero_shot import METHOD
 from safeio.atomic import atomic_write_text
-from safeio.escape import for_csv, for_terminal
+from safeio.escape import for_csv, for_line
 from trainers.base.frozen_clip import unknown_note
 
 COLUMNS = ("image", "rank", "class", "probability", "rule")
@@ -55,8 +55,8 @@ def as_text(predictions: Predictions) -> str:
     lines = []
     for image, rank, name, probability, rule in rows(predictions):
         if rank == 1:
-            lines.append(for_terminal(image))
-        lines.append(f"  {100 * probability:5.1f} %  {for_terminal(name)}  ({rule})")
+            lines.append(for_line(image))
+        lines.append(f"  {100 * probability:5.1f} %  {for_line(name)}  ({rule})")
     return "\n".join(lines)
 
 

@@ -55,18 +55,12 @@ def few_shot_curves(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> 
     shots = [int(column.removesuffix("-shot")) for column in table.columns]
     if len(shots) < 2:
         return []
-    return [
-        Chart(
-            "few_shot",
-            dataset,
-            "",
-            "images per class",
-            "accuracy in %",
-            [_curve(label, shots, scores) for label, scores in rows if _any(scores)],
-            doubling=True,
-        )
+    curves = {
+        dataset: [_curve(label, shots, scores) for label, scores in rows if _any(scores)]
         for dataset, rows in _by_dataset(table)
-    ]
+    }
+    axes = ("images per class", "accuracy in %")
+    return [Chart("few_shot", dataset, "", *axes, of, doubling=True) for dataset, of in curves.items() if of]
 
 
 def _curve(label: str, shots: Sequence[int], scores: Sequence[Score]) -> Series:

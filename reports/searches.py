@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from runs.names import dataset_name, method_name, registry_name
 from runs.sweep.search import FOLDER, TRIALS
 from safeio.errors import UserError
-from safeio.read_back import read_json
+from safeio.read_back import read_json, reading
 
 FORM = {"method": str, "dataset": str, "seed": int, "shots": int, "ranges": dict, "trials": list}
 
@@ -36,11 +37,8 @@ def find_searches(root: Path) -> list[Search]:
 
 def _read(root: Path) -> Iterator[Search]:
     for file in sorted((root / FOLDER).rglob(TRIALS)):
-        try:
-            content = read_json(file, FORM)
-            yield _search(content, file.parent.relative_to(root).as_posix())
-        except (UserError, KeyError, TypeError, ValueError, AttributeError):
-            continue
+        with contextlib.suppress(UserError), reading(str(file), "the trials of a search"):
+            yield _search(read_json(file, FORM), file.parent.relative_to(root).as_posix())
 
 
 def _search(content: dict[str, Any], folder: str) -> Search:

@@ -1,4 +1,4 @@
-"""Text of unknown origin as plain text of LaTeX, CSV, HTML, Markdown and the terminal.
+"""Text of unknown origin as plain text of each format that it goes to.
 
 Class names, folder names and error messages come from files. One function for each format keeps them from being read
 as commands of that format.
@@ -7,7 +7,10 @@ as commands of that format.
 from __future__ import annotations
 
 import html as _html
+import json
+import re
 import unicodedata
+from typing import Any
 
 SPECIAL_IN_LATEX = {
     "\\": r"\textbackslash{}",
@@ -65,6 +68,9 @@ ACCENTS_OF_LATEX = {
 }  # fmt: skip
 """Combining character -> LaTeX's accent command."""
 
+LIGATURES = "-,"
+"""Characters that LaTeX joins when one follows another."""
+
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """Spreadsheets run a cell that begins with one of these (the last four: full-width forms) as a formula."""
 
@@ -74,7 +80,10 @@ def for_latex(text: str) -> str:
 
     Characters that it has no command for are printed as their code point, ``[U+4E2D]``.
     """
-    return "".join(map(_latex_character, text))
+    pairs = zip(text, " " + text, strict=False)
+    return "".join(
+        ("{}" if same == before and same in LIGATURES else "") + _latex_character(same) for same, before in pairs
+    )
 
 
 def _latex_character(character: str) -> str:
@@ -96,8 +105,8 @@ def for_csv(text: str) -> str:
 
     Quotes and separators are the csv module's work. Numbers do not pass through here.
     """
-    text = text.replace("\0", "")
-    return f"'{text}" if text.lstrip(" \u00a0").startswith(FORMULA) or text.startswith(FORMULA) else text
+    shown = "\r".join(map(for_terminal, text.replace("\0", "").split("\r")))
+    return f"'{shown}" if text.lstrip(" \u00a0").startswith(FORMULA) or text.startswith(FORMULA) else shown
 
 
 def for_html(text: str) -> str:
@@ -106,11 +115,49 @@ def for_html(text: str) -> str:
 
 
 def for_markdown(text: str) -> str:
-    """Return text that ends no table cell and starts no markup, HTML, link or list, on one line."""
-    text = " ".join(for_terminal(text).split())
-    for character in "\\|`*_<>[]#":
-        text = text.replace(character, f"\\{character}" if character not in "<>" else f"&#{ord(character)};")
-    return text
+    """Return text that ends no table cell and starts no markup, HTML, formula, mention, link or list, on one line."""
+    text = re.sub(r"[&<>$~@]", lambda found: f"&#{ord(found[0])};", for_line(text))
+    text = re.sub(r"[\\|`*_\[\]#]", r"\\\g<0>", text)
+    return re.sub(r"^(\d+)([.)])(?= |$)", r"\1\\\2", re.sub(r"^[-+=](?= |$|-|=)", r"\\\g<0>", text))
+
+
+def for_code(text: str) -> str:
+    """Return text as code within a line of Markdown, between more backticks than there are in it."""
+    text = for_line(text)
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    if not text:
+        return ""
+    return f"`{text}`" if not longest else f"{'`' * (longest + 1)} {text} {'`' * (longest + 1)}"
+
+
+def for_yaml(text: str) -> str:
+    """Return text as a quoted value of YAML."""
+    return json.dumps(for_line(text), ensure_ascii=False)
+
+
+def for_script(content: Any) -> str:
+    """Return values as JSON that ends no `<script>` element it stands in and holds no control characters."""
+    text = json.dumps(_plain(content))
+    return re.sub(r"[<>&']", lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _plain(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {_plain(key): _plain(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_plain(value) for value in content]
+    return for_terminal(content) if isinstance(content, str) else content
+
+
+def for_figure(text: str) -> str:
+    """Return text that matplotlib draws as it is, on one line: no formula, no label that is left out of a legend."""
+    text = for_line(text).replace("$", r"\$")
+    return rf"$\_${text[1:]}" if text.startswith("_") else text
+
+
+def for_line(text: str) -> str:
+    """Return text as `for_terminal` does, on one line."""
+    return " ".join(for_terminal(text).split())
 
 
 def for_terminal(text: str) -> str:

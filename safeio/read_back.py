@@ -6,18 +6,19 @@ names the file and says what to do; `newest_whole` goes on to the copy before it
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from safeio.errors import MissingFile, UserError
-from safeio.escape import for_terminal
+from safeio.escape import for_line, for_terminal
 
 T = TypeVar("T")
 LONGEST_REASON = 500
@@ -53,13 +54,31 @@ def read_back(
             raise ValueError("it is a folder" if stat.S_ISDIR(kind) else "it is no ordinary file")
         return read(path)
     except FileNotFoundError as error:
-        raise MissingFile(f"There is no file {for_terminal(str(path))}. {remedy}".strip()) from error
+        raise MissingFile(f"There is no file {for_line(str(path))}. {remedy}".strip()) from error
     except UserError:
         raise
     except Exception as error:
         wanted = f" as {what}" if what else ""
         message = f"{path}{_size(path)} cannot be read{wanted}: {reason_of(error)}. {remedy}"
-        raise error_class(for_terminal(message).strip()) from error
+        raise error_class(for_line(message)) from error
+
+
+@contextlib.contextmanager
+def reading(place: str, wanted: str, error_class: type[DamagedFile] = DamagedFile) -> Iterator[None]:
+    """Turn whatever goes wrong in this block into one error: `PLACE: expected WANTED (reason)`.
+
+    Args:
+        place: such as `labels.csv, line 3`.
+
+    Raises:
+        DamagedFile: the content is something else. A UserError comes as it is.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise error_class(for_line(f"{place}: expected {wanted} ({reason_of(error)}).")) from error
 
 
 def newest_whole(paths: Iterable[Path], read: Callable[[Path], T]) -> tuple[Path, T] | None:
@@ -89,6 +108,8 @@ def reason_of(error: BaseException) -> str:
     """Return the line of an error's message that says what happened; PyTorch surrounds it with general advice."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
+    if isinstance(error, KeyError) and error.args:
+        return f"there is no {error.args[0]!r:.{LONGEST_REASON}}"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith("Check the documentation")]
     found = lines[-1] if lines else type(error).__name__
@@ -118,14 +139,23 @@ def read_json(path: str | os.PathLike, shape: Any = object, remedy: str = "") ->
     """
 
     def read(path: Path) -> Any:
-        try:
-            content = json.loads(path.read_bytes().decode("utf-8"), parse_constant=_refuse_constant)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"it is not valid JSON: {error}") from error
+        content = parse_json(path.read_bytes())
         check_shape(content, shape)
         return content
 
     return read_back(path, read, remedy)
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return the content of JSON text; bytes are UTF-8.
+
+    Raises:
+        ValueError: it is none, or has NaN or infinity in it, which JSON has not. No text raises anything else.
+    """
+    try:
+        return json.loads(text if isinstance(text, str) else text.decode("utf-8"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"it is not valid JSON: {error}") from error
 
 
 def _refuse_constant(name: str) -> None:

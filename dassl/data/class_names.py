@@ -9,10 +9,10 @@ from pathlib import Path
 
 import ftfy
 
-from safeio.errors import UserError
+from safeio.read_back import DamagedFile, read_back
 
 
-class ClassNamesError(UserError, ValueError):
+class ClassNamesError(DamagedFile):
     """A list of class names that cannot be used; the message has the lines and what is wrong with them."""
 
 
@@ -73,12 +73,14 @@ def read_text(path: str | Path) -> str:
     """Read a text file, UTF-8 with or without a mark at its start.
 
     Raises:
-        ClassNamesError: the file cannot be read or is in another encoding; the message names the line.
+        ClassNamesError: it cannot be read or is in another encoding; the message names the line.
+        MissingFile: there is none.
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise ClassNamesError(f"Cannot read class names from {path}: {error.strerror or error}") from error
+    return read_back(path, _decoded, "Save it as UTF-8 text.", error_class=ClassNamesError)
+
+
+def _decoded(path: Path) -> str:
+    data = path.read_bytes()
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise ClassNamesError(f"{path} is UTF-16 text. Save it as UTF-8.")
     try:

@@ -15,6 +15,7 @@ from typing import Any
 from dassl.config.validators import leaves
 from dassl.engine.callbacks import Callback
 from safeio.errors import UserError
+from safeio.escape import for_line
 from safeio.read_back import read_json
 
 PROJECT = "mmrl"
@@ -61,7 +62,8 @@ class Tracker(Callback):
     def start(self) -> None:
         """Open the run unless it is open."""
         if self.run is None:
-            self.run = self.open(self.title(), dict(leaves(self.cfg)))
+            settings = {key: for_line(value) if isinstance(value, str) else value for key, value in leaves(self.cfg)}
+            self.run = self.open(for_line(self.title()), settings)
 
     def title(self) -> str:
         """Return the run's name, `MMRL dtd seed 1`."""
@@ -109,7 +111,7 @@ class WandbTracker(Tracker):
         self.run.summary.update({f"final/{name}": value for name, value in (metrics or {}).items()})
         if metrics is not None and confusion.is_file():
             content = read_json(confusion)
-            names = content["classes"]
+            names = [for_line(name) for name in content["classes"]]
             rows = [[names[true], names[predicted], count] for true, predicted, count in content["counts"]]
             self.run.log({"confusion": wandb.Table(columns=["true", "predicted", "count"], data=rows)})
         self.run.finish(exit_code=0 if metrics is not None else 1)
@@ -127,7 +129,7 @@ class MLflowTracker(Tracker):
         self.client = MlflowClient(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path('mlflow.db').absolute()}")
         found = self.client.get_experiment_by_name(PROJECT)
         experiment = found.experiment_id if found else self.client.create_experiment(PROJECT)
-        run = self.client.create_run(experiment, run_name=title, tags={"folder": str(self.cfg.OUTPUT_DIR)})
+        run = self.client.create_run(experiment, run_name=title, tags={"folder": for_line(str(self.cfg.OUTPUT_DIR))})
         parameters = [Param(key, str(value)[:500]) for key, value in settings.items()]
         for first in range(0, len(parameters), MOST_PARAMETERS):
             self.client.log_batch(run.info.run_id, params=parameters[first : first + MOST_PARAMETERS])

@@ -9,6 +9,7 @@ from typing import Any
 
 from safeio.atomic import atomic_write_text
 from safeio.images import UnreadableImage, read_image
+from safeio.read_back import read_json as read_json_file
 
 __all__ = [
     "UnreadableImage",
@@ -45,13 +46,9 @@ def read_json(fpath: str | os.PathLike) -> Any:
     """The content of a JSON file.
 
     Raises:
-        ValueError: it is not JSON; the message names the file and the place.
+        DamagedFile, a ValueError: it is not JSON; the message names the file and the place. MissingFile: there is none.
     """
-    with open(fpath, encoding="utf-8") as file:
-        try:
-            return json.load(file)
-        except (ValueError, RecursionError) as error:  # also other bytes than UTF-8
-            raise ValueError(f"{os.fspath(fpath)} is not valid JSON: {error}") from error
+    return read_json_file(fpath)
 
 
 def write_json(obj: Any, fpath: str | os.PathLike) -> None:

@@ -25,6 +25,7 @@ from datasets.base.splits import (
     unlabelled,
     write_split,
 )
+from safeio.read_back import read_back
 
 LEFTOVERS = {"Thumbs.db", "desktop.ini", "__MACOSX"}
 
@@ -67,16 +68,14 @@ class SplitBenchmark(DatasetBase):
             return read_split(folder / cls.split_file, folder / cls.image_dir)
         try:
             split = cls.make_split(folder, random.Random(seed if seed >= 0 else 1))
-            refuse_missing([*split.train, *split.val, *split.test])
-            return split
         except (OSError, ValueError, KeyError, IndexError) as error:
-            if isinstance(error, FileNotFoundError) and error.errno is None:
-                raise  # an image is missing, which the message says
             wanted = f"There is no {cls.split_file} in {folder}, and it" if cls.split_file else f"The split in {folder}"
             raise SplitError(
                 f"{wanted} cannot be made from the original annotations: {error}. "
                 "`python -m datasets.prepare` says what is missing."
             ) from error
+        refuse_missing([*split.train, *split.val, *split.test])
+        return split
 
     @classmethod
     def make_split(cls, folder: Path, rng: random.Random) -> Split:
@@ -125,15 +124,19 @@ def class_groups(images: Path, ignored: Sequence[str], renamed: Mapping[str, str
 
 def lines(path: Path) -> list[str]:
     """Lines of an annotation file, without space around them and without empty ones."""
-    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    text = read_back(path, lambda file: file.read_text(encoding="utf-8"))
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def read_mat(path: Path) -> dict[str, Any]:
     """Variables of a MATLAB file."""
     from scipy.io import loadmat  # slow to import, and needed only where a split file is missing
 
-    with open(path, "rb") as file:
-        return loadmat(file)
+    def read(path: Path) -> dict[str, Any]:
+        with open(path, "rb") as file:
+            return loadmat(file)
+
+    return read_back(path, read)
 
 
 def visible(folder: Path) -> list[Path]:

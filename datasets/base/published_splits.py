@@ -6,13 +6,12 @@ the one class such a file needs.
 
 from __future__ import annotations
 
-import json
 import pickle
 from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple
 
 from safeio.pickle_limits import check_pickle
-from safeio.read_back import DamagedFile, read_back
+from safeio.read_back import DamagedFile, parse_json, read_back, reading
 
 LARGEST = 1 << 26  # bytes; 16 shots of 1000 classes are 3 MB
 Rows = list[tuple[str, int, str]]  # path relative to the dataset's folder, label, class name
@@ -39,7 +38,8 @@ def read_foreign(stem: Path, folder: Path) -> Foreign | None:
     """
     pickled = stem.with_name(stem.name + ".pkl")
     if pickled.is_file():
-        parts = {part: [_row(record) for record in records] for part, records in _unpickled(pickled).items()}
+        with reading(str(pickled), "records with _impath, _label and _classname", ForeignListError):
+            parts = {part: [_row(record) for record in records] for part, records in _unpickled(pickled).items()}
         return Foreign(pickled, {part: _rerooted(rows, folder, pickled) for part, rows in parts.items()})
     lists = {part: stem.with_name(f"{stem.name}-{part}.jsonl") for part in ("train", "val")}
     if lists["train"].is_file():
@@ -54,16 +54,13 @@ def read_jsonl(path: Path) -> Rows:
     Raises:
         ForeignListError: a line is something else; the message says which.
     """
+    text = read_back(path, lambda file: file.read_text(encoding="utf-8"), error_class=ForeignListError)
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+    for number, line in enumerate(text.splitlines(), 1):
         if line.strip():
-            try:
-                entry = json.loads(line)
+            with reading(f"{path}, line {number}", "an object with impath, label and classname", ForeignListError):
+                entry = parse_json(line)
                 rows.append((str(entry["impath"]), int(entry["label"]), str(entry["classname"])))
-            except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-                raise ForeignListError(
-                    f"{path}, line {number}: expected an object with impath, label and classname ({error})"
-                ) from error
     return rows
 
 
@@ -84,10 +81,7 @@ def _rerooted(rows: Rows, folder: Path, source: Path) -> Rows:
 
 def _row(record: Any) -> tuple[str, int, str]:
     state = record.__dict__
-    try:
-        return str(state["_impath"]), int(state["_label"]), str(state["_classname"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ForeignListError(f"a record holds {sorted(state)}, expected _impath, _label and _classname") from error
+    return str(state["_impath"]), int(state["_label"]), str(state["_classname"])
 
 
 def _unpickled(path: Path) -> dict[str, list[Any]]:

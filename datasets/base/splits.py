@@ -19,7 +19,7 @@ from dassl.data.datasets import Datum
 from dassl.data.few_shot import group_by
 from datasets.base.missing import refuse_missing
 from safeio.atomic import atomic_write_text
-from safeio.read_back import DamagedFile, read_back
+from safeio.read_back import DamagedFile, parse_json, read_back
 
 VAL_SHARE = 0.2  # of a class, where a benchmark comes without a validation part
 TRAIN_SHARE = 0.5  # of a class, where it comes without any split
@@ -91,7 +91,7 @@ def read_split(path: str | os.PathLike, images: str | os.PathLike) -> Split:
 
 
 def _rows(path: Path) -> dict[str, list[tuple[str, int, str]]]:
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = parse_json(path.read_bytes())
     return {part: [(str(file), int(label), str(name)) for file, label, name in content[part]] for part in Split._fields}
 
 

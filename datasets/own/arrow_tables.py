@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,9 +12,14 @@ from datasets.own.names import name_classes
 from datasets.own.parts import parts_of
 from datasets.own.table import OwnDataError, Row, Table
 from safeio.packed_images import PARQUET, arrow_table, parquet_file, table_address
+from safeio.read_back import check_shape, parse_json, read_back
 
 LABELS = ("label", "labels", "class", "category", "target", "fine_label", "coarse_label", "classname", "class_name")
 """Columns that hold a label, where the table does not say which one is a ClassLabel."""
+
+
+FEATURES = {"info": {"features": dict}}
+"""Shape of what Hugging Face's `datasets` writes into a table."""
 
 
 def read_tables(files: list[Path], root: Path) -> Table:
@@ -59,10 +63,7 @@ def _group(file: Path, root: Path) -> str:
 
 def _rows(file: Path, table: Table) -> Iterator[tuple[str, str, str]]:
     """Yield address, label and name of each row."""
-    try:
-        schema = parquet_file(str(file)).schema_arrow if file.suffix == PARQUET else arrow_table(str(file)).schema
-    except Exception as error:  # pyarrow answers damaged files with kinds of its own
-        raise OwnDataError(f"{file} cannot be read: {error}") from error
+    schema = read_back(file, _schema, error_class=OwnDataError)
     features = _features(schema)
     image = next((name for name, about in features.items() if _kind(about) == "Image"), None) or _image_column(schema)
     label = next((name for name, about in features.items() if _kind(about) == "ClassLabel"), None)
@@ -72,28 +73,41 @@ def _rows(file: Path, table: Table) -> Iterator[tuple[str, str, str]]:
     rule = f"columns: image from {image!r}, label from {label!r}"
     if rule not in table.rules:
         table.rules.append(rule)
-    names = features.get(label, {}).get("names") or []
-    if file.suffix == PARQUET:
-        values = parquet_file(str(file)).read(columns=[label])[label].to_pylist()
-    else:
-        values = arrow_table(str(file))[label].to_pylist()
-    for number, value in enumerate(values):
+    names = _names(features.get(label))
+    for number, value in enumerate(read_back(file, lambda path: _column(path, label), error_class=OwnDataError)):
         if value is None:
             raise OwnDataError(f"{file}, row {number}: the label is empty.")
         known = isinstance(value, int) and 0 <= value < len(names)
         yield table_address(file, number, image), str(value), str(names[value]) if known else str(value)
 
 
-def _features(schema: Any) -> dict[str, dict]:
-    """Return what Hugging Face's `datasets` says of the columns."""
+def _schema(file: Path) -> Any:
+    return parquet_file(str(file)).schema_arrow if file.suffix == PARQUET else arrow_table(str(file)).schema
+
+
+def _column(file: Path, name: str) -> list[Any]:
+    table = parquet_file(str(file)).read(columns=[name]) if file.suffix == PARQUET else arrow_table(str(file))
+    return table[name].to_pylist()
+
+
+def _features(schema: Any) -> dict[str, Any]:
+    """Return what Hugging Face's `datasets` says of the columns; nothing where it is not in its form."""
     try:
-        return json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-    except (KeyError, ValueError, TypeError):
+        content = parse_json((schema.metadata or {}).get(b"huggingface", b"{}"))
+        check_shape(content, FEATURES)
+    except ValueError:
         return {}
+    return content["info"]["features"]
 
 
 def _kind(about: Any) -> str:
     return about.get("_type", "") if isinstance(about, dict) else ""
+
+
+def _names(about: Any) -> list[Any]:
+    """Return the class names of a column, by label."""
+    names = about.get("names") if isinstance(about, dict) else None
+    return names if isinstance(names, list) else []
 
 
 def _image_column(schema: Any) -> str | None:

@@ -21,6 +21,7 @@ from dassl.data.datasets import Datum
 from dassl.data.few_shot import group_by
 from datasets.base.splits import Split
 from safeio.atomic import atomic_write
+from safeio.escape import for_line
 from safeio.images import read_image
 from safeio.packed_images import is_packed, packed_bytes
 from safeio.progress import progress
@@ -153,7 +154,7 @@ def contact_sheet(split: Split, file: Path) -> Path:
         for row, label in enumerate(labels):
             top = title + row * line
             items = group.get(label, [])
-            told = f"{label} {names[label]} ({len(items)})".encode("ascii", "replace").decode()
+            told = f"{label} {for_line(names[label])} ({len(items)})".encode("ascii", "replace").decode()
             draw.text((left + 2, top), told, "black")
             for place, item in enumerate(items[:PER_CLASS]):
                 sheet.paste(_thumbnail(item), (left + place * CELL, top + 14))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from datasets.own.locate import locate
 from datasets.own.names import name_classes
 from datasets.own.parts import parts_of
 from datasets.own.table import OwnDataError, Row, Table
+from safeio.read_back import parse_json, reading
 
 ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
 PATH = ("path", "impath", "filename", "filepath", "image", "imagepath", "imagefile", "imagefilename", "imagename",
@@ -134,18 +134,15 @@ def _separated(text: str, file: Path) -> Iterator[Entry]:
 def _json_lines(text: str, file: Path) -> Iterator[Entry]:
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
-            try:
-                yield Entry(f"{file.name}, line {number}", dict(json.loads(line)))
-            except (ValueError, TypeError, RecursionError) as error:
-                raise OwnDataError(f"{file}, line {number}: expected a JSON object ({error}).") from error
+            with reading(f"{file}, line {number}", "a JSON object", OwnDataError):
+                entry = dict(parse_json(line))
+            yield Entry(f"{file.name}, line {number}", entry)
 
 
 def _json(text: str, file: Path) -> Iterator[Entry]:
     """Yield the entries of a list of objects, of parts of such lists, of path -> label, or of a COCO file."""
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise OwnDataError(f"{file} is no JSON: {error}") from error
+    with reading(str(file), "a list of objects, each with path and label", OwnDataError):
+        content = parse_json(text)
     if isinstance(content, dict) and {"images", "annotations", "categories"} <= set(content):
         content = _coco(content, file)
     elif isinstance(content, dict) and content and all(isinstance(value, str | int) for value in content.values()):
@@ -169,7 +166,7 @@ def _in_part(entry: Any, part: str) -> Any:
 
 def _coco(content: Mapping[str, Any], file: Path) -> list[dict[str, Any]]:
     """Return the images of a COCO file whose annotations give each one category."""
-    try:
+    with reading(str(file), "a COCO file, which has images, annotations and categories", OwnDataError):
         names = {category["id"]: category["name"] for category in content["categories"]}
         labels = defaultdict(set)
         for annotation in content["annotations"]:
@@ -185,8 +182,6 @@ def _coco(content: Mapping[str, Any], file: Path) -> list[dict[str, Any]]:
             for image in content["images"]
             for label in labels[image["id"]]
         ]
-    except (KeyError, TypeError) as error:
-        raise OwnDataError(f"{file} looks like a COCO file, but lacks {error}.") from error
 
 
 def _headings(entries: list[Entry]) -> list[str]:

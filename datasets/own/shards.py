@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tarfile
 from collections import defaultdict
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from datasets.own.parts import parts_of
 from datasets.own.table import OwnDataError, Row, Table
 from safeio.images import is_image_name
 from safeio.packed_images import tar_address
+from safeio.read_back import parse_json, read_back
 
 LARGEST_TEXT = 1 << 16
 """Bytes of a label or description in a shard."""
@@ -59,23 +59,7 @@ def _group(file: Path, root: Path) -> str:
 
 def _samples(file: Path) -> Iterator[tuple[str, str, str, str]]:
     """Yield address, label, name and place of each image in a shard."""
-    images: dict[str, str] = {}
-    about: dict[str, dict[str, str]] = defaultdict(dict)
-    try:
-        with tarfile.open(file, "r:") as shard:
-            for member in shard:
-                folder, _, base = member.name.rpartition("/")
-                key, _, kind = base.partition(".")
-                key, kind = f"{folder}/{key}", kind.lower()
-                if not member.isfile():
-                    continue
-                if is_image_name(base):
-                    images[key] = tar_address(file, member.offset_data, member.size, member.name)
-                elif kind in (*LABELS, "json") and member.size <= LARGEST_TEXT:
-                    data = shard.extractfile(member)
-                    about[key][kind] = data.read().decode("utf-8", "replace").strip() if data else ""
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise OwnDataError(f"{file} cannot be read as a tar file: {error}. Unpack a compressed one first.") from error
+    images, about = read_back(file, _members, "Unpack a compressed one first.", "a tar file", OwnDataError)
     if not images:
         raise OwnDataError(f"{file} holds no images.")
     for key, address in images.items():
@@ -88,13 +72,32 @@ def _samples(file: Path) -> Iterator[tuple[str, str, str, str]]:
         yield address, label, name or label, f"{file.name}, {address.rpartition('::')[2]}"
 
 
+def _members(file: Path) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    """Return the address of each sample's image, and its texts by ending."""
+    images: dict[str, str] = {}
+    about: dict[str, dict[str, str]] = defaultdict(dict)
+    with tarfile.open(file, "r:") as shard:
+        for member in shard:
+            folder, _, base = member.name.rpartition("/")
+            key, _, kind = base.partition(".")
+            key, kind = f"{folder}/{key}", kind.lower()
+            if not member.isfile():
+                continue
+            if is_image_name(base):
+                images[key] = tar_address(file, member.offset_data, member.size, member.name)
+            elif kind in (*LABELS, "json") and member.size <= LARGEST_TEXT:
+                data = shard.extractfile(member)
+                about[key][kind] = data.read().decode("utf-8", "replace").strip() if data else ""
+    return images, about
+
+
 def _label(about: dict[str, str]) -> tuple[str, str]:
     """Return label and name of a sample, empty where it has none."""
     label = next((about[kind] for kind in LABELS if about.get(kind)), "")
     name = about.get("txt", "") if label != about.get("txt") else ""
     try:
-        content = json.loads(about.get("json", "{}"))
-    except (ValueError, RecursionError):
+        content = parse_json(about.get("json", "{}"))
+    except ValueError:
         content = {}
     if isinstance(content, dict):
         label = label or next((str(content[key]) for key in KEYS if content.get(key) is not None), "")

@@ -12,6 +12,7 @@ from inference.export.programs import ExportError
 from inference.predictor import Predictor
 from inference.run_folder import HUB_CONFIG, HUB_LIBRARY, HUB_WEIGHTS
 from safeio.atomic import atomic_write_json, atomic_write_text
+from safeio.escape import for_code, for_markdown, for_yaml
 
 CARD = "README.md"
 SHARED = (
@@ -39,7 +40,9 @@ def write_hub_folder(predictor: Predictor, folder: Path) -> str:
 def _card(predictor: Predictor) -> str:
     text = front_matter(predictor) + card(predictor, HUB_WEIGHTS) + use(predictor)
     backbone = predictor.run.cfg.MODEL.BACKBONE.NAME
-    return text.replace(backbone, os.path.basename(backbone)) if os.path.isabs(backbone) else text
+    if not os.path.isabs(backbone):
+        return text
+    return text.replace(for_markdown(backbone), for_markdown(os.path.basename(backbone)))
 
 
 def hub_config(predictor: Predictor) -> dict[str, Any]:
@@ -71,15 +74,15 @@ def front_matter(predictor: Predictor) -> str:
         f"library_name: {HUB_LIBRARY}",
         "license: other",
         "pipeline_tag: image-classification",
-        f"tags: [few-shot, clip, {record['method'].lower()}]",
+        f"tags: [few-shot, clip, {for_yaml(record['method'].lower())}]",
     ]
     if accuracy is not None:
         lines += [
             "model-index:",
-            f"- name: {json.dumps(record['method'])}",
+            f"- name: {for_yaml(record['method'])}",
             "  results:",
             "  - task: {type: image-classification}",
-            f"    dataset: {{name: {json.dumps(predictor.run.cfg.DATASET.NAME)}, type: image}}",
+            f"    dataset: {{name: {for_yaml(predictor.run.cfg.DATASET.NAME)}, type: image}}",
             f"    metrics: [{{type: accuracy, value: {accuracy:.2f}}}]",
         ]
     return "\n".join([*lines, "---", "", ""])
@@ -88,7 +91,8 @@ def front_matter(predictor: Predictor) -> str:
 def use(predictor: Predictor) -> str:
     """Return the card's end: how to use the folder and how it was made."""
     record, cfg = predictor.run.record, predictor.run.cfg
-    settings = f"--shots {record.get('shots', cfg.DATASET.NUM_SHOTS)} --seed {record.get('seed', cfg.SEED)}"
+    command = f"mmrl train {record['method']} {cfg.DATASET.NAME}"
+    command += f" --shots {record.get('shots', cfg.DATASET.NUM_SHOTS)} --seed {record.get('seed', cfg.SEED)}"
     return f"""
 ## Use
 
@@ -99,7 +103,7 @@ model = mmrl.load("this-folder")
 print(model.predict("image.jpg"))
 ```
 
-Made with `mmrl train {record["method"]} {cfg.DATASET.NAME} {settings}`, settings in `{HUB_CONFIG}`.
+Made with {for_code(command)}, settings in `{HUB_CONFIG}`.
 """
 
 

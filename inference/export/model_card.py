@@ -11,6 +11,7 @@ from safetensors.torch import save
 from inference.export.programs import ExportError
 from inference.predictor import Predictor
 from safeio.atomic import atomic_write, atomic_write_text
+from safeio.escape import for_code, for_markdown
 
 LICENCE_NOTE = (
     "These parameters were learned from the images of the dataset named above, on top of the frozen weights of the "
@@ -68,17 +69,18 @@ def card(predictor: Predictor, file: str) -> str:
     """The card as Markdown."""
     told, run = facts(predictor), predictor.run
     count = sum(value.numel() for value in run.state_dict.values())
-    metrics = [f"| {name} | {value:.2f} |" for name, value in told["metrics"].items()]
+    metrics = [f"| {for_markdown(name)} | {value:.2f} |" for name, value in told["metrics"].items()]
+    method, dataset = for_markdown(told["method"]), for_markdown(told["dataset"])
+    part = for_markdown(run.record.get("subsample_classes", "all"))
     lines = [
-        f"# {told['method']} on {told['dataset']}",
+        f"# {method} on {dataset}",
         "",
-        f"`{file}`: {count:,} learned numbers in {len(run.state_dict)} tensors, read with `safetensors`.",
+        f"{for_code(file)}: {count:,} learned numbers in {len(run.state_dict)} tensors, read with `safetensors`.",
         "",
-        f"- Method: {told['method']} with {_listed(told['settings'])}",
-        f"- Backbone: {told['backbone']}, frozen, not included",
-        f"- Data: {told['dataset']}, {told['shots']} shots, classes: {run.record.get('subsample_classes', 'all')}, "
-        f"seed {told['seed']}",
-        f"- Class prompts: `{told['template']}`",
+        f"- Method: {method} with {_listed(told['settings'])}",
+        f"- Backbone: {for_markdown(told['backbone'])}, frozen, not included",
+        f"- Data: {dataset}, {told['shots']} shots, classes: {part}, seed {told['seed']}",
+        f"- Class prompts: {for_code(told['template'])}",
         "",
         "## Metrics",
         "",
@@ -87,7 +89,7 @@ def card(predictor: Predictor, file: str) -> str:
         *(["| metric | value |", "|---|---|", *metrics, ""] if metrics else []),
         f"## Classes ({len(run.classes)})",
         "",
-        ", ".join(run.classes),
+        ", ".join(map(for_markdown, run.classes)),
         "",
         "## Licence",
         "",
@@ -97,4 +99,4 @@ def card(predictor: Predictor, file: str) -> str:
 
 
 def _listed(settings: dict[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in settings.items()) or "no settings of its own"
+    return ", ".join(for_markdown(f"{key} {value}") for key, value in settings.items()) or "no settings of its own"

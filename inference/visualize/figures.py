@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from inference.visualize.attention import AttentionMaps
 from inference.visualize.features import on_a_plane, separation
 from safeio.atomic import atomic_write
+from safeio.escape import for_figure
 
 PANEL = 1.1  # inches
 DPI = 110
@@ -34,9 +35,11 @@ def attention_figure(image: Tensor, before: AttentionMaps, after: AttentionMaps,
     layers = sorted(after.class_token)
     tokens = max((maps.shape[1] for maps in after.learned.values()), default=0)
     rows = [("CLIP\nclass token", {layer: before.class_token[layer][index] for layer in layers})]
-    rows.append((f"{method}\nclass token", {layer: after.class_token[layer][index] for layer in layers}))
+    rows.append((f"{for_figure(method)}\nclass token", {layer: after.class_token[layer][index] for layer in layers}))
     for token in range(tokens):
-        rows.append((f"{method}\ntoken {token + 1}", {n: maps[index, token] for n, maps in after.learned.items()}))
+        rows.append(
+            (f"{for_figure(method)}\ntoken {token + 1}", {n: maps[index, token] for n, maps in after.learned.items()})
+        )
     figure = Figure(figsize=(PANEL * (len(layers) + 2), PANEL * len(rows) + 0.4), dpi=DPI, layout="compressed")
     axes = figure.subplots(len(rows), len(layers) + 1, squeeze=False)
     for row, (name, maps) in zip(axes, rows, strict=True):
@@ -83,14 +86,14 @@ def features_figure(
         for label, colour in colours.items():
             axis.scatter(*points[labels == label].T, color=colour, s=18, **_mark(trained[label]))
         axis.set(xticks=[], yticks=[])
-        axis.set_title(f"{name}\n{_separations(features, labels, trained)}", fontsize=8)
+        axis.set_title(f"{for_figure(name)}\n{_separations(features, labels, trained)}", fontsize=8)
     handles = [
         Line2D(
             [],
             [],
             ls="",
             color=colour,
-            label=f"{names[i]} ({'trained' if trained[i] else 'new'})",
+            label=f"{for_figure(names[i])} ({'trained' if trained[i] else 'new'})",
             ms=4,
             **_mark(trained[i]),
         )

@@ -23,6 +23,7 @@ from reports.render.latex import Style, as_latex
 from reports.render.text import BEST, Footnotes, as_csv, below, head_beside, own_number, text_beside
 from reports.searches import find_searches
 from reports.table_types import ALL_COLUMNS, Cell, Table, best_cells
+from safeio.escape import for_html, for_script
 
 WEB = Path(__file__).parents[1] / "web"
 PARTS = {
@@ -54,9 +55,14 @@ def as_html(
     single, left_out = details(runs, root)
     script = "\n".join((WEB / name).read_text(encoding="utf-8") for name in SCRIPTS)
     environment = Environment(
-        loader=FileSystemLoader(WEB), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(WEB),
+        autoescape=True,
+        finalize=lambda value: Markup(for_html(value)) if type(value) is str else value,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    environment.policies["json.dumps_kwargs"] = {}  # keys stay in their order
+    environment.filters["for_script"] = lambda content: Markup(for_script(content))
     return environment.get_template("page.html").render(
         tables=[_for_template(table) for table in tables],
         runs=runs,

@@ -16,6 +16,7 @@ from reports.chart_types import COLOURS, Chart, Point, Series
 from reports.records import Run
 from reports.render.label_placement import name_points
 from safeio.atomic import atomic_write
+from safeio.escape import for_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -145,15 +146,15 @@ def _save(figure: Figure, path: Path) -> list[Path]:
 def _fill(figure: Figure, panels: Sequence[Chart], rows: int, beside: int, entries: int) -> None:
     """Panels, title and legend of a figure; `entries` names beside one another in the legend."""
     if panels[0].group:
-        figure.suptitle(_plain(panels[0].group), fontsize=9, wrap=True)
+        figure.suptitle(for_figure(panels[0].group), fontsize=9, wrap=True)
     grid = figure.subplots(rows, beside, squeeze=False, sharex=len(panels) > 3)
     for spare in grid.flat[len(panels) :]:
         spare.set_axis_off()
     for i, (chart, axes) in enumerate(zip(panels, grid.flat, strict=False)):
         _plot(chart, axes)
         below = i + beside < len(panels)  # a panel under it has the axis's name
-        axes.set(xlabel="" if below else _plain(chart.x), ylabel="" if i % beside else _plain(chart.y))
-        axes.set_title(_plain(chart.name))
+        axes.set(xlabel="" if below else for_figure(chart.x), ylabel="" if i % beside else for_figure(chart.y))
+        axes.set_title(for_figure(chart.name))
         axes.tick_params(labelbottom=True)
     if panels[0].doubling:  # shared by all panels: those without a star have the place for one too
         xs = sorted({_at(chart, point.x) for chart in panels for one in chart.series for point in one.points})
@@ -162,7 +163,7 @@ def _fill(figure: Figure, panels: Sequence[Chart], rows: int, beside: int, entri
     if any(point.incomplete for chart in panels for series in chart.series for point in series.points):
         figure.supxlabel("hollow: not all seeds of the protocol", fontsize=6, color="#59636e", x=0.98, ha="right")
     if panels[0].kind == "scatter":
-        name_points(figure, figure.axes[0], [(_plain(s.label), s.points[0]) for s in panels[0].series])
+        name_points(figure, figure.axes[0], [(for_figure(s.label), s.points[0]) for s in panels[0].series])
         return
     found: dict[str, Any] = {}
     for axes in figure.axes:
@@ -182,7 +183,7 @@ def _plot(chart: Chart, axes: Axes) -> None:
         axes.set_xscale("log", base=2)
     if chart.ticks:
         turned: dict[str, Any] = {"rotation": 30, "ha": "right"} if max(map(len, chart.ticks)) > 8 else {}
-        axes.set_xticks(range(len(chart.ticks)), [_plain(name) for name in chart.ticks], **turned)
+        axes.set_xticks(range(len(chart.ticks)), [for_figure(name) for name in chart.ticks], **turned)
     elif chart.kind != "scatter" and len(xs) <= 10:
         axes.set_xticks(xs, ["0" if chart.doubling and x == ZERO else f"{x:g}" for x in xs])
         axes.minorticks_off()
@@ -200,7 +201,7 @@ def _at(chart: Chart, x: float) -> float:
 def _name_rows(chart: Chart, axes: Axes) -> None:
     """Datasets as rows of a dot plot, and the difference of its two methods at the right."""
     ours, other = ({point.y: point.x for point in series.points} for series in chart.series)
-    axes.set_yticks([-i for i in range(len(chart.ticks))], [_plain(name) for name in chart.ticks])
+    axes.set_yticks([-i for i in range(len(chart.ticks))], [for_figure(name) for name in chart.ticks])
     for row in sorted(set(ours) & set(other)):
         axes.plot([other[row], ours[row]], [row, row], color="#9da7b1", linewidth=1, zorder=1)
         gain = f"{ours[row] - other[row]:+.2f}"
@@ -219,7 +220,7 @@ def _add(axes: Axes, chart: Chart, series: Series) -> None:
         look |= {"marker": "*", "markersize": 8}
     dash = "none" if chart.kind in ("scatter", "gains") else DASHES[round_ % len(DASHES)]
     bars: dict[str, Any] = {"capsize": 2, "elinewidth": 0.9}
-    axes.errorbar(xs, ys, spread, sideways, label=_plain(series.label), linestyle=dash, **look, **bars)
+    axes.errorbar(xs, ys, spread, sideways, label=for_figure(series.label), linestyle=dash, **look, **bars)
     hollow = [(_at(chart, point.x), point.y) for point in points if point.incomplete]
     if hollow:
         axes.plot(*zip(*hollow, strict=True), linestyle="none", markerfacecolor="white", zorder=5, **look)
@@ -247,8 +248,3 @@ def means_to_show(left: float, right: float, low: float, high: float) -> list[fl
     first, last = mean(left, low), mean(right, high)
     step = next(size for size in (0.5, 1, 2, 5, 10, 20, 50) if (last - first) / size <= 6)
     return [i * step for i in range(math.ceil(first / step), math.floor(last / step) + 1) if i > 0]
-
-
-def _plain(text: str) -> str:
-    """Dollar signs are text, not the start of a formula."""
-    return text.replace("$", r"\$")

@@ -8,10 +8,11 @@ import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 from reports.paper_layout import Block, PaperCell, as_paper
 from reports.table_types import ALL_COLUMNS, OWN, Cell, Table, best_cells
-from safeio.escape import for_csv, for_markdown, for_terminal
+from safeio.escape import for_csv, for_line, for_markdown
 
 INCOMPLETE = "*"
 RANGE = "–"
@@ -137,7 +138,7 @@ def below(table: Table, footnotes: Footnotes, shown: Collection[str] = ALL_COLUM
 
 def as_terminal(tables: Sequence[Table], layout: str = "records", shown: Collection[str] = ALL_COLUMNS) -> str:
     """For reading in a terminal."""
-    look = Look("simple", "{}", for_terminal, str, str)
+    look = Look("simple", "{}", for_line, str, str)
     return "\n".join(_table(table, look, layout, shown) for table in tables)
 
 
@@ -150,7 +151,14 @@ def as_markdown(tables: Sequence[Table], layout: str = "records", shown: Collect
 def figures_as_markdown(files: Sequence[Path], folder: Path) -> str:
     """Those of these files that a browser shows, by paths from `folder`, where the text will be."""
     shown = [Path(os.path.relpath(file, folder)).as_posix() for file in files if file.suffix == ".png"]
-    return "\n".join(["## Figures", "", *(f"![{Path(path).stem.replace('_', ' ')}]({path})\n" for path in shown), ""])
+    return "\n".join(
+        [
+            "## Figures",
+            "",
+            *(f"![{for_markdown(Path(path).stem.replace('_', ' '))}]({quote(path)})\n" for path in shown),
+            "",
+        ]
+    )
 
 
 class Look(NamedTuple):
@@ -232,9 +240,12 @@ def as_csv(tables: Sequence[Table], shown: Collection[str] = ALL_COLUMNS) -> str
     writer.writeheader()
     for table in tables:
         for names, cells in table.rows:
-            first = {"table": table.name, **dict(zip(map(str.lower, table.labels), map(for_csv, names), strict=True))}
+            first = {"table": table.name, **dict(zip(map(str.lower, table.labels), names, strict=True))}
             for metric, cell in zip(table.columns, cells, strict=True):
-                writer.writerow({**first, "metric": metric, **_fields(table, cell)})
+                row = {**first, "metric": metric, **_fields(table, cell)}
+                writer.writerow(
+                    {key: for_csv(value) if isinstance(value, str) else value for key, value in row.items()}
+                )
     return out.getvalue()
 
 
@@ -245,5 +256,5 @@ def _fields(table: Table, cell: Cell) -> dict[str, object]:
     difference = cell.difference if table.differences else None
     values = (score.mean, score.deviation, score.seeds, score.incomplete, cell.beside, table.beside, low, high, groups)
     notes = " ".join((*score.notes, *cell.notes))
-    whole = (*values, difference, for_csv(cell.source), for_csv(notes))
+    whole = (*values, difference, cell.source, notes)
     return dict(zip(FIELDS, ("" if value is None else value for value in whole), strict=True))

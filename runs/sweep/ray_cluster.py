@@ -5,10 +5,13 @@ All machines see the project, the data and the output folder under the same path
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
+import threading
+import time
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from pathlib import Path
 
 from runs.protocol import PlanError
@@ -16,6 +19,10 @@ from runs.sweep.process import PACKAGE, PROJECT, start, when_free
 
 WORKER_PATIENCE = 120.0
 """Seconds within which each machine of a cluster has to start a worker."""
+MACHINE_PATIENCE = 120.0
+"""Seconds that runs wait for a machine when the last one that has room for a run is lost."""
+LOOK = 5.0
+"""Seconds between two looks at the cluster's machines."""
 LOST_MACHINES = 5
 """Number of times that a run is begun again elsewhere, each time from its last checkpoint."""
 
@@ -47,25 +54,34 @@ class RayExecutor:
             ray.init(address=address, runtime_env=paths, log_to_driver=False, include_dashboard=None)
         except ConnectionError as error:
             raise PlanError(f"There is no Ray cluster at {address}: {error}") from error
+        self._wanted = {name: amount for name, amount in (("GPU", gpus), ("CPU", cpus)) if amount}
         self._check_workers()
-        self.width = self._places(gpus, cpus)
+        self.width = self._places()
+        if not self.width:
+            self.ray.shutdown()
+            raise PlanError(f"No machine of the cluster has {self._wanted}; see --gpus-per-run and --cpus-per-run.")
         self._task = ray.remote(num_gpus=gpus, num_cpus=cpus, max_retries=LOST_MACHINES)(run_here)
         self._tasks: list = []
+        self._answers: list[Future[int | None]] = []
+        self._closed = threading.Event()
+        threading.Thread(target=self._watch, daemon=True).start()
 
     def submit(self, command: Sequence[str], folder: Path) -> Future[int | None]:
         """Run it where there is room; the result is its exit status, None if it was taken back."""
         task = self._task.remote(list(command), str(folder))
         answer: Future[int | None] = Future()
         self._tasks.append(task)
+        self._answers.append(answer)
         task.future().add_done_callback(lambda ended: self._pass_on(ended, answer))
         return answer
 
     def _pass_on(self, ended: Future, answer: Future) -> None:
         error = ended.exception()
-        if error is None or isinstance(error, self.ray.exceptions.TaskCancelledError):
-            answer.set_result(None if error else ended.result())
-        else:
-            answer.set_exception(error)
+        with contextlib.suppress(InvalidStateError):  # nobody waits for it since the machines were lost
+            if error is None or isinstance(error, self.ray.exceptions.TaskCancelledError):
+                answer.set_result(None if error else ended.result())
+            else:
+                answer.set_exception(error)
 
     def stop(self) -> None:
         """Cancel what waits and ask what runs to save and end."""
@@ -74,7 +90,23 @@ class RayExecutor:
 
     def close(self) -> None:
         """Leave the cluster."""
+        self._closed.set()
         self.ray.shutdown()
+
+    def _watch(self) -> None:
+        """End all runs that wait when no machine has room for one any more: Ray would keep them without a word."""
+        last_room = time.monotonic()
+        while not self._closed.wait(LOOK):
+            if self._places():
+                last_room = time.monotonic()
+            elif time.monotonic() - last_room > MACHINE_PATIENCE:
+                lost = PlanError(
+                    f"for {MACHINE_PATIENCE:.0f} s no machine of the Ray cluster has had {self._wanted}: the last one "
+                    f"was lost. The same command continues on a cluster with such a machine."
+                )
+                for answer in self._answers:
+                    with contextlib.suppress(InvalidStateError):  # ended before
+                        answer.set_exception(lost)
 
     def _check_workers(self) -> None:
         """Have each machine start a worker: a cluster whose workers cannot start keeps tasks waiting without a word.
@@ -98,20 +130,19 @@ class RayExecutor:
             except Exception as error:  # Ray's own kinds
                 silent, problem = [answer], f"{type(error).__name__}: {error}".splitlines()[0]
         if silent:
-            self.close()
+            self.ray.shutdown()
             raise PlanError(
                 f"Ray cannot run anything on {answers[silent[0]]}: {problem}. Its Python needs the same packages as "
                 f"this one's; Ray's messages are in /tmp/ray/session_latest/logs there."
             )
 
-    def _places(self, gpus: float, cpus: float) -> int:
-        machines = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
-        wanted = {name: amount for name, amount in (("GPU", gpus), ("CPU", cpus)) if amount}
-        places = sum(int(min(machine.get(name, 0) / amount for name, amount in wanted.items())) for machine in machines)
-        if not places:
-            self.close()
-            raise PlanError(f"No machine of the cluster has {wanted}; see --gpus-per-run and --cpus-per-run.")
-        return places
+    def _places(self) -> int:
+        """Return how many runs the machines that answer have room for at a time."""
+        try:
+            machines = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
+        except Exception:  # Ray's own kinds: nobody answers for the cluster
+            return 0
+        return sum(int(min(each.get(name, 0) / amount for name, amount in self._wanted.items())) for each in machines)
 
 
 def process_id() -> int:

@@ -133,9 +133,20 @@ def wait_for(true: Callable[[], bool], pause: float = 0.005) -> None:
         time.sleep(pause)
 
 
-def expect(bench: Bench, output: Path, process: subprocess.Popen, statuses: set[int], *words: str) -> int:
+def expect(
+    bench: Bench,
+    output: Path,
+    process: subprocess.Popen,
+    statuses: set[int],
+    *words: str,
+    within: float = PATIENCE,
+) -> int:
     """Wait until the process ends with one of these statuses, having said these words and shown no traceback."""
-    status, said = process.wait(PATIENCE), bench.said(output).read_text(encoding="utf-8")
+    try:
+        status, said = process.wait(within), bench.said(output).read_text(encoding="utf-8")
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise Fault(f"nothing was said within {within:.0f} s, wanted: {words}") from None
     missing = [word for word in words if word not in said]
     if status not in statuses or missing or "Traceback" in said:
         raise Fault(f"status {status} instead of {statuses}, not said {missing}:\n{said[-3000:]}")

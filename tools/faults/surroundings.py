@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 from runs.record import read_record
 from tools.faults.bench import PATIENCE, SETTINGS, Bench, Fault, Row, done, expect, wait_for
@@ -85,36 +90,96 @@ def container_user(bench: Bench, times: int) -> Row:
     return Row("a user without name, home and cache folder", times, "trains", lost)
 
 
-def lose_a_machine(bench: Bench, times: int) -> Row:
-    """One of two machines of a Ray cluster, simulated on this one, is lost while both train."""
-    try:
-        from ray.cluster_utils import Cluster
-    except ImportError as error:
-        raise subprocess.CalledProcessError(1, ["import", "ray"]) from error
-    machine = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
-    settings = [f"{key}={value}" for key, value in SETTINGS.items() if key != "DATASET.NAME"]
-    words = ["sweep.py", "few_shot", "--methods", "CoOp", "--datasets", "folder", "--root", str(bench.images)]
-    words += ["--seeds", "1", "2", "--shots", "2", *settings, f"MODEL.BACKBONE.NAME={bench.clip}"]
+BROKEN_WORKERS = """
+import sys
+if any(word.endswith("default_worker.py") for word in sys.orig_argv):
+    raise SystemExit("a package is missing")
+"""
+"""A `sitecustomize.py` of machines whose Python lacks what Ray's workers need."""
+VARIABLES = {"RAY_worker_niceness": "0"}
+"""Else Ray gives its workers, and so the runs, what other programs leave of a busy machine."""
+MACHINE = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "env_vars": VARIABLES}
+ANSWER = 300.0
+"""Seconds within which a sweep has to say that its cluster runs nothing: its own patience, and a busy start."""
+
+
+def lose_a_machine(bench: Bench, times: int) -> Iterator[Row]:
+    """Machines of a Ray cluster, simulated on this one: one of two is lost while both train, the only one is lost,
+    and one cannot start a worker."""
+    if find_spec("ray") is None:
+        raise subprocess.CalledProcessError(1, ["import", "ray"])
     lost = 0
     for _ in range(times):
         alone, output = bench.new(), bench.new()
-        command = [sys.executable, *words, "--output"]
-        subprocess.run([*command, str(alone)], cwd=bench.project, check=True, stdout=subprocess.DEVNULL)
-        cluster = Cluster(initialize_head=True, head_node_args=machine)
-        try:
-            second = cluster.add_node(**machine)
+        subprocess.run(_sweep(bench, alone), cwd=bench.project, check=True, stdout=subprocess.DEVNULL)
+        with _cluster(MACHINE) as cluster:
+            second = cluster.add_node(**MACHINE)
             cluster.wait_for_nodes()
-            process = subprocess.Popen(
-                [*command, str(output), "--executor", "ray", "--address", cluster.address], cwd=bench.project
-            )
+            process = _on_cluster(bench, output, cluster)
             wait_for(lambda output=output: len(list(output.rglob("resume.pth"))) == 2)
             cluster.remove_node(second, allow_graceful=False)
             if status := process.wait(PATIENCE):
-                raise Fault(f"the sweep ended with {status}")
-        finally:
-            cluster.shutdown()
-        for record in alone.rglob("run.json"):
-            there = output / record.parent.relative_to(alone)
-            checksums = [(read_record(folder) or {}).get("parameters_sha256") for folder in (record.parent, there)]
-            lost += not done(there) or checksums[0] != checksums[1]
-    return Row("a machine of a Ray cluster of two lost", times, "its run goes on on the other", lost)
+                raise Fault(f"the sweep ended with {status}: {bench.said(output).read_text(encoding='utf-8')[-1500:]}")
+        lost += _differ(alone, output)
+    yield Row("a machine of a Ray cluster of two lost", times, "its run goes on on the other", lost)
+    lost = 0
+    for _ in range(times):
+        output = bench.new()
+        with _cluster(MACHINE | {"num_cpus": 0}) as cluster:
+            only = cluster.add_node(**MACHINE)
+            cluster.wait_for_nodes()
+            process = _on_cluster(bench, output, cluster)
+            wait_for(lambda output=output: list(output.rglob("resume.pth")))
+            cluster.remove_node(only, allow_graceful=False)
+            expect(bench, output, process, {1}, "no machine of the Ray cluster", within=ANSWER)
+        with _cluster(MACHINE) as cluster:
+            expect(bench, output, _on_cluster(bench, output, cluster), {0})
+        lost += _differ(alone, output)
+    yield Row("the only machine of a Ray cluster lost", times, "says so within 2 minutes; goes on on another", lost)
+    folder = bench.folder / "broken"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(BROKEN_WORKERS, encoding="utf-8")
+    for _ in range(times):
+        output = bench.new()
+        with _cluster(MACHINE | {"env_vars": VARIABLES | {"PYTHONPATH": str(folder)}}) as cluster:
+            process = _on_cluster(bench, output, cluster)
+            expect(bench, output, process, {2}, "error: Ray cannot run anything on", within=ANSWER)
+        if list(output.rglob("run.json")):
+            raise Fault("a run began on a cluster that starts no worker")
+    yield Row("a Ray cluster whose workers cannot start", times, "says so within 2 minutes, exit status 2", 0)
+
+
+@contextlib.contextmanager
+def _cluster(head: dict[str, Any]) -> Iterator[Any]:
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    try:
+        yield cluster
+    finally:
+        cluster.shutdown()
+
+
+def _sweep(bench: Bench, output: Path) -> list[str]:
+    """Return the command of a sweep of two runs."""
+    decided = ("DATASET.NAME", "DATASET.SUBSAMPLE_CLASSES")  # by the protocol
+    settings = [f"{key}={value}" for key, value in SETTINGS.items() if key not in decided]
+    words = [sys.executable, "sweep.py", "few_shot", "--methods", "CoOp", "--datasets", "folder", "--seeds", "1", "2"]
+    words += ["--shots", "2", "--root", str(bench.images), *settings, f"MODEL.BACKBONE.NAME={bench.clip}"]
+    return [*words, "--output", str(output)]
+
+
+def _on_cluster(bench: Bench, output: Path, cluster: Any) -> subprocess.Popen:
+    with open(bench.said(output), "a", encoding="utf-8") as said:
+        words = [*_sweep(bench, output), "--executor", "ray", "--address", cluster.address]
+        return subprocess.Popen(words, cwd=bench.project, stdout=said, stderr=said)
+
+
+def _differ(alone: Path, output: Path) -> int:
+    """Return how many runs of a sweep did not end as those of the other."""
+    count = 0
+    for record in alone.rglob("run.json"):
+        there = output / record.parent.relative_to(alone)
+        checksums = [(read_record(folder) or {}).get("parameters_sha256") for folder in (record.parent, there)]
+        count += not done(there) or checksums[0] != checksums[1]
+    return count

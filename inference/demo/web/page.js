@@ -8,9 +8,14 @@ let asking = false;
 
 const at = (id) => document.getElementById(id);
 
+// Control characters, and those that turn the direction of writing, as their escapes; as safeio/escape.py does.
+const plain = (text) => String(text).replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (character) =>
+  "\n\t\u00ad\u200c\u200d".includes(character) ? character : `\\u{${character.codePointAt(0).toString(16)}}`);
+
 function make(tag, properties = {}, ...children) {
   const node = Object.assign(document.createElement(tag), properties);
-  node.append(...children);
+  if (properties.textContent !== undefined) node.textContent = plain(properties.textContent);
+  node.append(...children.map((child) => (typeof child === "string" ? plain(child) : child)));
   return node;
 }
 
@@ -30,7 +35,7 @@ const encoded = (file) => new Promise((done, fail) => {
 const typed = () => at("names").value.split("\n").map((line) => line.trim()).filter(Boolean);
 
 function say(problem) {
-  at("problem").textContent = problem || "";
+  at("problem").textContent = plain(problem || "");
   at("problem").hidden = !problem;
 }
 
@@ -212,7 +217,7 @@ function table() {
     (answers?.answers || []).forEach((answer, run) => (answer.top || []).forEach((one, i) =>
       rows.push([name, about.runs[run].title + (about.runs[run].folder ? ` ${about.runs[run].folder}` : ""), i + 1, one.class,
         one.probability, one.rule, one.new])));
-  const cell = (value) => `"${String(value).replace(/^[=+\-@\t\r]/, "'$&").replaceAll('"', '""')}"`;
+  const cell = (value) => `"${plain(value).replace(/^[ \u00a0]*[=+\-@\t\r\n＝＋－＠]/, "'$&").replaceAll('"', '""')}"`;
   return rows.map((row) => row.map(cell).join(",")).join("\n") + "\n";
 }
 
@@ -226,7 +231,7 @@ function download() {
 
 async function start() {
   about = await (await fetch("about")).json();
-  document.title = about.runs.map((run) => run.title).join(" and ");
+  document.title = plain(about.runs.map((run) => run.title).join(" and "));
   at("title").textContent = document.title;
   at("runs").replaceChildren(...about.runs.map((run) => make("div", { className: "run" }, make("strong", { textContent: run.title }),
     ` ${run.facts.join(" · ")}`, ...(run.folder ? [make("code", { textContent: run.folder })] : []))));
