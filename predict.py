@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from runs.command_line import CommandParser, add_backbone, add_device
 from safeio.entry import command
+from safeio.escape import for_line
 
 if TYPE_CHECKING:
     from inference.predictor import Predictor
@@ -83,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return NOTHING
     print(json.dumps(as_data(found, predictor), indent=1) if args.json else as_text(found))
     for path, why in found.unreadable:
-        print(f"skipped {path}: {why}", file=sys.stderr)
+        print(for_line(f"skipped {path}: {why}"), file=sys.stderr)
     if not found:
         return NOTHING
     return SOME if found.unreadable else ALL

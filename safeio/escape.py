@@ -116,9 +116,14 @@ def for_html(text: str) -> str:
 
 def for_markdown(text: str) -> str:
     """Return text that ends no table cell and starts no markup, HTML, formula, mention, link or list, on one line."""
-    text = re.sub(r"[&<>$~@]", lambda found: f"&#{ord(found[0])};", for_line(text))
-    text = re.sub(r"[\\|`*_\[\]#]", r"\\\g<0>", text)
-    return re.sub(r"^(\d+)([.)])(?= |$)", r"\1\\\2", re.sub(r"^[-+=](?= |$|-|=)", r"\\\g<0>", text))
+    text = re.sub(r"[&<>$~@]|[\\|`*_\[\]#]", _markdown_character, for_line(text))
+    text = re.sub(r"^[-+=](?= |$|-|=)", r"\\\g<0>", text)  # a list, a line, a heading
+    return re.sub(r"^(\d+)([.)])(?= |$)", r"\1\\\2", text)  # a numbered list
+
+
+def _markdown_character(found: re.Match[str]) -> str:
+    """Return a backslash and the character, or what HTML writes for one that a backslash does not keep on all hubs."""
+    return f"&#{ord(found[0])};" if found[0] in "&<>$~@" else f"\\{found[0]}"
 
 
 def for_code(text: str) -> str:

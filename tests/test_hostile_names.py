@@ -181,14 +181,14 @@ def check_markdown(text: str) -> str:
     assert {tag for tag, _ in found.elements} <= allowed
     assert not any(name.startswith("on") for _, attributes in found.elements for name in attributes)
     assert "bold" not in re.findall(r"<strong>(.*?)</strong>", page)
-    assert len(re.findall(r"(?<!\\)\$", text)) == 0, "GitHub begins a formula"
+    assert "$" not in re.sub(r"(`+).*?\1(?!`)", "", text, flags=re.S), "GitHub begins a formula"
     return page
 
 
 def check_latex(text: str, folder: Path) -> None:
     assert not controls(text) and not re.search(r"\\(input|include|write18|def|catcode)\b", text)
     if shutil.which("pdflatex"):
-        head = r"\documentclass{article}\usepackage{booktabs,longtable,graphicx,xcolor,multirow,makecell}"
+        head = r"\documentclass{article}\usepackage{booktabs,graphicx}"
         file = folder / "t.tex"
         file.write_text(rf"{head}\begin{{document}}{text}\end{{document}}")
         words = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", file.name]
@@ -305,10 +305,9 @@ def test_text_in_a_figure_is_drawn_as_it_is():
 def test_the_card_of_an_export(run, tmp_path, capsys):
     file = tmp_path / "`x` <b>$ .safetensors"
     assert export.main([str(run), "--format", "safetensors", "--output", str(file)]) == 0
-    page = check_markdown(re.sub(r"`[^\n]*?`(?!`)", "", file.with_suffix(".md").read_text(encoding="utf-8")))
-    assert "alert(1)" in page and "<script" not in page
-    check_markdown_elements = {tag for tag, _ in Page(page).elements}
-    assert not {"script", "img", "a", "em"} & check_markdown_elements
+    page = check_markdown(file.with_suffix(".md").read_text(encoding="utf-8"))
+    assert "alert(1)" in page and "<code>`x` &lt;b&gt;$ .safetensors</code>" in page
+    assert not {"img", "em"} & {tag for tag, _ in Page(page).elements}
     shown = capsys.readouterr()
     check_terminal(shown.out + shown.err)
 
@@ -323,8 +322,7 @@ def test_the_card_of_a_hub_folder(run, tmp_path):
     _, front, card = (tmp_path / "hub" / "README.md").read_text(encoding="utf-8").split("---\n", 2)
     told = yaml.safe_load(front)
     assert told["tags"] == ["few-shot", "clip", "mmrl"] and told["model-index"][0]["name"] == "MMRL"
-    page = check_markdown(re.sub(r"```.*?```", "", card, flags=re.S))
-    assert "<script" not in page and "&lt;script&gt;alert(1)" in page
+    assert "&lt;script&gt;alert(1)" in check_markdown(card)
 
 
 def test_maps_of_attention_and_features(run, images, tmp_path, capsys):
@@ -367,10 +365,12 @@ def test_trackers(tracker, short, images, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
-    output = tmp_path / SAFE_IN_PATHS[6] / f"{SAFE_IN_PATHS[8]} {UNDECODABLE}"
-    words = short.arguments("CoOp", "all", output, "DATASET.NUM_SHOTS", "1", "TRAIN.TRACK", f"('{tracker}',)")
-    words[words.index("--root") + 1] = str(images)
-    status = quiet(train.main, *words)
-    shown = capsys.readouterr()
-    assert status == 0, shown.err[-2000:]
-    assert not controls(shown.out + shown.err)
+    for name in (SAFE_IN_PATHS[1], f"{SAFE_IN_PATHS[6]} {SAFE_IN_PATHS[8]} {UNDECODABLE}"):
+        options = ("DATASET.NUM_SHOTS", "1", "TRAIN.TRACK", f"('{tracker}',)")
+        words = short.arguments("CoOp", "all", tmp_path / name, *options)
+        words[words.index("--root") + 1] = str(images)
+        status = quiet(train.main, *words)
+        shown = capsys.readouterr()
+        assert not controls(shown.out + shown.err) and "Traceback" not in shown.err
+        refused = status == 1 and "error: wandb takes no folder of such a name" in shown.err
+        assert status == 0 or (tracker == "wandb" and name.endswith(UNDECODABLE) and refused), shown.err[-2000:]

@@ -6,17 +6,19 @@ Both work without network: Weights & Biases in its offline mode, MLflow into a s
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from dassl.config.validators import leaves
+from dassl.data.class_names import decodable
 from dassl.engine.callbacks import Callback
 from safeio.errors import UserError
 from safeio.escape import for_line
-from safeio.read_back import read_json
+from safeio.read_back import read_json, reason_of
 
 PROJECT = "mmrl"
 CONFUSION = "confusion.json"
@@ -25,6 +27,10 @@ MOST_PARAMETERS = 100  # that MLflow takes in one call
 
 class MissingTracker(UserError, ModuleNotFoundError):
     """A tracker whose package is not installed; the message says how to install it."""
+
+
+class TrackerError(UserError, RuntimeError):
+    """A tracker took something not; the message says which tracker and why."""
 
 
 class Tracker(Callback):
@@ -52,18 +58,34 @@ class Tracker(Callback):
         if self.run is None and metrics is None:
             return
         self.start()
-        self.finish(metrics, Path(self.cfg.OUTPUT_DIR) / CONFUSION)
+        with self.naming():
+            self.finish(metrics, Path(self.cfg.OUTPUT_DIR) / CONFUSION)
 
     def log(self, values: Mapping[str, float], step: int) -> None:
         """Report numbers of an epoch."""
         self.start()
-        self.write({name: float(value) for name, value in values.items()}, step)
+        with self.naming():
+            self.write({name: float(value) for name, value in values.items()}, step)
 
     def start(self) -> None:
         """Open the run unless it is open."""
         if self.run is None:
             settings = {key: for_line(value) if isinstance(value, str) else value for key, value in leaves(self.cfg)}
-            self.run = self.open(for_line(self.title()), settings)
+            with self.naming():
+                self.run = self.open(for_line(self.title()), settings)
+
+    @contextlib.contextmanager
+    def naming(self) -> Iterator[None]:
+        """Turn whatever the tracker's package raises in this block into one error."""
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception as error:
+            raise TrackerError(
+                f"{self.extra} does not take this run: {reason_of(error)}. Leave {self.extra} out of TRAIN.TRACK to "
+                "go on without it."
+            ) from error
 
     def title(self) -> str:
         """Return the run's name, `MMRL dtd seed 1`."""
@@ -90,6 +112,8 @@ class WandbTracker(Tracker):
     def open(self, title: str, settings: Mapping[str, Any]) -> Any:
         import wandb
 
+        if not decodable(str(self.cfg.OUTPUT_DIR)):  # its own log would raise, line by line
+            raise TrackerError(f"wandb takes no folder of such a name: {self.cfg.OUTPUT_DIR!r}. Choose another one.")
         mode = os.environ.get("WANDB_MODE") or ("online" if os.environ.get("WANDB_API_KEY") else "offline")
         run = wandb.init(
             project=os.environ.get("WANDB_PROJECT") or PROJECT,

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from runs.command_line import CommandParser, add_backbone, add_device
 from safeio.entry import command
+from safeio.escape import for_line
 
 MISSING = "mmrl visualize draws with matplotlib, which is not installed: pip install -e '.[figures]'"
 
@@ -65,9 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     for path in written:
-        print(path)
+        print(for_line(str(path)))
     for path, why in unreadable:
-        print(f"skipped {path}: {why}", file=sys.stderr)
+        print(for_line(f"skipped {path}: {why}"), file=sys.stderr)
     return (1 if written else 2) if unreadable else 0
 
 

@@ -1,13 +1,16 @@
 """Text of unknown origin stays text in every format."""
 
 import csv
+import html
 import io
+import json
 import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
 
 import pytest
+import yaml
 
 from safeio import escape
 
@@ -67,8 +70,30 @@ def test_a_markdown_cell_ends_nowhere_early():
     assert not re.search(r"(?<!\\)[|`*\[\]#]|<|\n", re.sub(r"&#\d+;", "", text))
 
 
+def test_what_markdown_renders_is_the_text():
+    markdown = pytest.importorskip("markdown_it", reason="'.[demo]' has it").MarkdownIt("commonmark", {"html": True})
+    for text in (EVIL, "1. one", "- two", "+ x", "= y", "---", "===", "# z", "a@b $x$ ~s~ &amp; <i>"):
+        page = markdown.enable(["table", "strikethrough"]).render(f"above\n{escape.for_markdown(text)}\n")
+        assert html.unescape(re.sub(r"<[^>]*>", "", page)).strip() == f"above\n{text}"
+
+
+@pytest.mark.parametrize(("text", "code"), [("a", "`a`"), ("`a`", "`` `a` ``"), ("``", "``` `` ```"), ("", "")])
+def test_code_ends_where_it_should(text, code):
+    assert escape.for_code(text) == code
+
+
+def test_values_of_yaml_and_scripts_read_back():
+    assert yaml.safe_load(f"a: {escape.for_yaml(EVIL)}") == {"a": EVIL}
+    assert yaml.safe_load(f"[x, {escape.for_yaml('a: b, c # d')}]") == ["x", "a: b, c # d"]
+    content = {"</script>": [EVIL, 1.5, None], "b": ("\x1b[31m", "\u202e")}
+    text = escape.for_script(content)
+    assert not set("<>&'") & set(text)
+    assert json.loads(text) == {"</script>": [EVIL, 1.5, None], "b": ["\\x1b[31m", "\\u202e"]}
+
+
 def test_latex_specials_have_commands():
     assert escape.for_latex("50%_{a}&$#") == r"50\%\_\{a\}\&\$\#"
+    assert escape.for_latex("a--b,,c") == "a-{}-b,{},c"
     assert escape.for_latex("[1]*") == "{[}1{]}{*}"
     assert escape.for_latex("éüñçő Žižek") == r"""\'{e}\"{u}\~{n}\c{c}\H{o} \v{Z}i\v{z}ek"""
     assert escape.for_latex("中") == "{[}U+4E2D{]}"

@@ -104,7 +104,7 @@ def test_workers_that_never_start_are_said(cluster):
 
 def test_a_worker_that_ends_in_an_error_is_said(cluster):
     ray = cluster(["10.0.0.7"], starts=RuntimeError("No module named 'msgpack'\n\x1b[31mmore"))
-    with pytest.raises(PlanError, match="RuntimeError: No module named 'msgpack'. Its Python"):
+    with pytest.raises(PlanError, match=r"RuntimeError: No module named 'msgpack'\. Its Python"):
         RayExecutor("auto")
     assert ray.left
 
