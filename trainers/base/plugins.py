@@ -121,7 +121,7 @@ def load_plugins(paths: Sequence[str | Path]) -> None:
     for path in paths:
         PLUGINS.load(path)
     if report := PLUGINS.report():
-        print(report, file=sys.stderr)
+        sys.stderr.write(f"{report}\n")
 
 
 def import_whole(name: str, replace: bool = False) -> str:
