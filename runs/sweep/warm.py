@@ -110,7 +110,7 @@ class WarmServer:
         self._give_up()
 
     def _give_up(self) -> None:
-        """The server is gone. The kernel has told its runs, which save and end."""
+        """The server is gone. The kernel has sent its runs the signal by which they save and end."""
         with self._lock:
             lost, self.runs = list(self.runs.values()), {}
         for run in lost:

@@ -90,7 +90,7 @@ class ClipTrainer(TrainerX):
         check_template(cfg.DATASET.TEMPLATE or dataset_template(cfg.DATASET.NAME, cfg.TRAINER.NAME))
 
     def build_data_loader(self) -> None:
-        """The backbone before the data: what it and the settings cannot do together is told without reading any."""
+        """Build the backbone before the data: what does not go together is an error before any is read."""
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             self.of_classes(["thing"])
         super().build_data_loader()
