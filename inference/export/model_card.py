@@ -67,20 +67,20 @@ def facts(predictor: Predictor) -> dict[str, Any]:
 
 def card(predictor: Predictor, file: str) -> str:
     """The card as Markdown."""
-    told, run = facts(predictor), predictor.run
+    about, run = facts(predictor), predictor.run
     count = sum(value.numel() for value in run.state_dict.values())
-    metrics = [f"| {for_markdown(name)} | {value:.2f} |" for name, value in told["metrics"].items()]
-    method, dataset = for_markdown(told["method"]), for_markdown(told["dataset"])
+    metrics = [f"| {for_markdown(name)} | {value:.2f} |" for name, value in about["metrics"].items()]
+    method, dataset = for_markdown(about["method"]), for_markdown(about["dataset"])
     part = for_markdown(run.record.get("subsample_classes", "all"))
     lines = [
         f"# {method} on {dataset}",
         "",
         f"{for_code(file)}: {count:,} learned numbers in {len(run.state_dict)} tensors, read with `safetensors`.",
         "",
-        f"- Method: {method} with {_listed(told['settings'])}",
-        f"- Backbone: {for_markdown(told['backbone'])}, frozen, not included",
-        f"- Data: {dataset}, {told['shots']} shots, classes: {part}, seed {told['seed']}",
-        f"- Class prompts: {for_code(told['template'])}",
+        f"- Method: {method} with {_listed(about['settings'])}",
+        f"- Backbone: {for_markdown(about['backbone'])}, frozen, not included",
+        f"- Data: {dataset}, {about['shots']} shots, classes: {part}, seed {about['seed']}",
+        f"- Class prompts: {for_code(about['template'])}",
         "",
         "## Metrics",
         "",
