@@ -139,7 +139,7 @@ def test_webdataset_shards(kind, name, tmp_path):
 
 def test_shards_that_are_no_shards(tmp_path):
     (tmp_path / "x.tar").write_bytes(b"no tar at all")
-    with pytest.raises(OwnDataError, match=r"x\.tar cannot be read as a tar file"):
+    with pytest.raises(OwnDataError, match=r"x\.tar \(13 bytes\) cannot be read as a tar file"):
         read_table(tmp_path)
     with tarfile.open(tmp_path / "x.tar", "w") as tar:
         member = tarfile.TarInfo("cat/1.png")
