@@ -26,6 +26,7 @@ from trainers.base.frozen_clip import FrozenCLIP
 from trainers.base.method import Losses, Method, accuracy
 from trainers.base.precision import PRECISIONS, Precision
 from trainers.base.setting import Setting, declare
+from trainers.base.temperature import fitted_temperature
 from trainers.base.templates import check_template, dataset_template
 from trainers.steps.cuda_graph import GraphedStep, Graphs
 from trainers.steps.plain import PlainStep, StepComputer
@@ -46,6 +47,7 @@ class ClipTrainer(TrainerX):
         dependencies: what several settings must be together.
         checkpoint_folder: folder of the checkpoints inside the run's, as the published code names it.
         computer: computes the steps.
+        trained_temperature: that of the run whose checkpoint is tested, for TEST.FIT_TEMPERATURE; None: it has none.
     """
 
     method_class: type[Method]
@@ -56,6 +58,7 @@ class ClipTrainer(TrainerX):
     dependencies: tuple[Dependency, ...] = ()
     checkpoint_folder: str = "method"
     computer: StepComputer = PlainStep()
+    trained_temperature: float | None = None
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -264,6 +267,8 @@ class ClipTrainer(TrainerX):
 
     def test(self, split: str | None = None) -> float:
         with self.fixed_classes():
+            if self.cfg.TEST.FIT_TEMPERATURE and (split or self.cfg.TEST.SPLIT) == "test":
+                self.evaluator.temperature = self.trained_temperature or fitted_temperature(self)
             return super().test(split)
 
     @contextmanager
