@@ -64,7 +64,7 @@ def coverage_charts(runs: Sequence[Run]) -> list[Chart]:
     datasets = {run.dataset for run in measured}
     group = AVERAGE if len(datasets) > 1 else "".join(map(dataset_name, datasets))
     return [
-        Chart("coverage", group, part, "share of images kept, most confident first", "accuracy in %", series)
+        Chart("coverage", group, part, "coverage", "accuracy in %", series)
         for part in PARTS
         if (series := _curves([run for run in measured if run.part == part], datasets))
     ]

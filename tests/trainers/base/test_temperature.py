@@ -3,9 +3,9 @@
 import json
 
 import pytest
+from short_runs import Runs
 
 import train
-from short_runs import Runs
 
 FIT = ("TEST.FIT_TEMPERATURE", True)
 
