@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
 from dassl.engine.distributed import outcomes_of_all
+from dassl.engine.simple import SimpleTrainer
 from dassl.evaluation.temperature import fit_temperature
 
-if TYPE_CHECKING:
-    from trainers.base.trainer import ClipTrainer
 
+def fitted_temperature(trainer: SimpleTrainer, test_classes: str) -> float | None:
+    """Return the temperature fitted on the validation images; None, and print why, where there are none to use.
 
-def fitted_temperature(trainer: ClipTrainer) -> float | None:
-    """Return the temperature fitted on the validation images; None, and print why, where there are none to use."""
-    if why := _obstacle(trainer):
+    Args:
+        test_classes: "seen" or "unseen", the classes of the images.
+    """
+    if why := _obstacle(trainer, test_classes):
         print(f"No temperature is fitted: {why}")
         return None
     outcomes = list(outcomes_of_all(trainer.val_loader, lambda batch: _scores(trainer, batch)))
@@ -26,8 +26,8 @@ def fitted_temperature(trainer: ClipTrainer) -> float | None:
     return temperature
 
 
-def _obstacle(trainer: ClipTrainer) -> str:
-    if trainer.test_classes == "unseen":
+def _obstacle(trainer: SimpleTrainer, test_classes: str) -> str:
+    if test_classes == "unseen":
         return "these classes are not those that were trained on, and no run that trained has one on record"
     data = trainer.dm.dataset
     if trainer.val_loader is None or not data.val:
@@ -37,6 +37,6 @@ def _obstacle(trainer: ClipTrainer) -> str:
     return ""
 
 
-def _scores(trainer: ClipTrainer, batch: dict) -> tuple[Tensor, Tensor]:
+def _scores(trainer: SimpleTrainer, batch: dict) -> tuple[Tensor, Tensor]:
     images, labels = trainer.parse_batch_test(batch)
     return trainer.model_inference(images), labels

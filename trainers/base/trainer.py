@@ -283,7 +283,7 @@ class ClipTrainer(TrainerX):
     def test(self, split: str | None = None) -> float:
         with self.fixed_classes():
             if self.cfg.TEST.FIT_TEMPERATURE and (split or self.cfg.TEST.SPLIT) == "test":
-                self.evaluator.temperature = self.trained_temperature or fitted_temperature(self)
+                self.evaluator.temperature = self.trained_temperature or fitted_temperature(self, self.test_classes)
             return super().test(split)
 
     @contextmanager
