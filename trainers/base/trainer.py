@@ -16,6 +16,7 @@ from dassl.config import ConfigError
 from dassl.config.validators import Dependency
 from dassl.engine import TrainerX
 from dassl.engine.distributed import processes
+from dassl.engine.temperature import fitted_temperature
 from dassl.optim import build_lr_scheduler, build_optimizer
 from dassl.optim.lr_schedule import EpochScheduler
 from dassl.utils import load_pretrained_weights
@@ -28,7 +29,6 @@ from trainers.base.frozen_clip import FrozenCLIP
 from trainers.base.method import Losses, Method, accuracy
 from trainers.base.precision import PRECISIONS, Precision
 from trainers.base.setting import Setting, declare
-from trainers.base.temperature import fitted_temperature
 from trainers.base.templates import check_template, dataset_template
 from trainers.steps.cuda_graph import GraphedStep, Graphs
 from trainers.steps.plain import PlainStep, StepComputer
