@@ -79,6 +79,10 @@ class WarmServer:
             self._give_up()
         return run
 
+    def prepare(self, command: Sequence[str]) -> None:
+        """Have it import, and read the weights of, what this run needs."""
+        self.send({"prepare": list(command), "hold": self.hold})
+
     def send(self, message: Mapping[str, object]) -> None:
         """Send a message; one that finds nobody is answered by `_listen`."""
         try:
