@@ -13,12 +13,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from dassl.config.validators import leaves
 from dassl.data.class_names import decodable
 from dassl.engine.callbacks import Callback
 from safeio.errors import UserError
 from safeio.escape import for_line
 from safeio.read_back import read_json, reason_of
+from safeio.trees import leaves
 
 PROJECT = "mmrl"
 CONFUSION = "confusion.json"
