@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from clip.vision import VisionTransformer
-from tools.photo_clip import images, space, texts
+from tools.photo_clip import export, images, space, texts
 
 
 @pytest.fixture(scope="module")
@@ -89,3 +89,13 @@ def test_one_batch_is_the_same_for_the_same_seed():
 )
 def test_plurals(name, expected):
     assert texts.plural(name) == expected
+
+
+def test_rounding_keeps_the_nearest_value_of_fewer_bits():
+    values = torch.tensor([1.0, 1.0 + 2**-7, 1.0 + 3 * 2**-7, -3.14159, 0.0, 1e-7])
+    kept = export.rounded(values, 6)
+    assert kept.dtype == np.float16
+    assert kept[0] == 1 and kept[4] == 0
+    assert np.all(np.abs(kept[:4] - values[:4].numpy()) <= 2**-7 * np.abs(values[:4].numpy()))
+    assert not np.any(kept.view(np.uint16) & 0b1111)
+    assert np.array_equal(export.rounded(values, 10), values.half().numpy())
