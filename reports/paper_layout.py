@@ -48,6 +48,11 @@ class PaperTable:
     blocks: list[Block]
 
 
+def has_paper_form(table: Table) -> bool:
+    """Return whether papers print such a table as blocks of methods; others keep their rows in every layout."""
+    return table.labels[0] in ("Dataset", "Method")
+
+
 def as_paper(table: Table) -> PaperTable:
     """Return a table in the papers' form."""
     places = {place: rank for rank in (1, 2) for place in ranked_cells(table, rank)}
