@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("work", type=Path, help="folder with the checkpoints of both encoders")
     parser.add_argument("target", type=Path, help="the file to write")
     parser.add_argument("--texts", default="texts", help="name of the text encoder's checkpoint")
-    parser.add_argument("--bits", type=int, default=6, help="of a matrix's float16 mantissa, 10 at most")
+    parser.add_argument("--bits", type=int, default=5, help="of a matrix's float16 mantissa, 10 at most")
     parser.add_argument("--unfinished", action="store_true", help="take the checkpoints of trainings that still run")
     args = parser.parse_args()
     if args.unfinished:
