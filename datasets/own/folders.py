@@ -18,6 +18,9 @@ UNREADABLE = {".heic", ".heif", ".eps", ".ps", ".svg", ".pdf", ".raw", ".cr2", "
               ".rw2", ".mp4", ".mov", ".avi", ".webm", ".npy", ".jxl"}  # fmt: skip
 """Endings of images and videos that are not read here: a class folder full of them must not vanish."""
 
+BESIDE = {"meta", "labels", "annotations", "lists", "splits", "metadata", "info"}
+"""Folders without images that hold lists beside the images."""
+
 
 def read_folders(tree: Tree, allow: Collection[str] = ()) -> Table:
     """Read class folders.
@@ -45,14 +48,16 @@ def read_folders(tree: Tree, allow: Collection[str] = ()) -> Table:
         table.rows += _of_classes(top, "", table)
     _note_loose(top, table)
     if table.rows:
-        table.names, rule = name_classes({row.label for row in table.rows}, _place_of_names(tree, top))
+        table.names, rule = name_classes({row.label for row in table.rows}, _places_of_names(tree, top))
         table.rules.append(rule)
     return table
 
 
-def _place_of_names(tree: Tree, top: Tree) -> Path:
-    """Return the folder with the list of names: the one that was given, or the one of the class folders."""
-    return next((t.path for t in (top, tree) if {"classnames.txt", "words.txt"} & set(t.others)), top.path)
+def _places_of_names(tree: Tree, top: Tree) -> list[Path]:
+    """Return the folders that may hold a list of names: the class folders', those above up to the root, `meta/`."""
+    above = [folder for folder in (top.path, *top.path.parents) if folder.is_relative_to(tree.path)]
+    beside = [folder.path for name, folder in tree.folders.items() if not folder.count and name.lower() in BESIDE]
+    return [*above, *beside]
 
 
 def _descend(tree: Tree, table: Table, in_part: bool = False) -> Tree:

@@ -14,6 +14,7 @@ from datasets.base.missing import few
 from datasets.own.arrow_tables import read_tables
 from datasets.own.folders import read_folders
 from datasets.own.manifest import ENDINGS, heads_of, is_manifest, read_entries, read_manifest
+from datasets.own.name_lists import is_name_list
 from datasets.own.parts import part_word, parts_of
 from datasets.own.shards import read_shards
 from datasets.own.table import OwnDataError, Row, Table, check_allowed, check_table
@@ -225,12 +226,17 @@ def _note_unread(tree: Tree, table: Table) -> None:
                 continue
             table.unread[kind] += 1
             if kind in LISTS and (folder is tree or len(table.ignored) < 20):
-                hint = (
-                    f" (it lists images: to use it, --root {folder.path / name})"
-                    if (folder is tree and kind in ENDINGS and is_manifest(folder.path / name))
-                    else ""
-                )
-                table.ignored.append(str((folder.path / name).relative_to(tree.path)) + hint)
+                table.ignored.append(f"{(folder.path / name).relative_to(tree.path)}{_hint(folder.path / name, tree)}")
+
+
+def _hint(file: Path, tree: Tree) -> str:
+    """Say what a file that was not used may be good for."""
+    named = is_name_list(file)
+    if file.parent == tree.path and is_manifest(file) and not (named and file.suffix.lower() == ".json"):
+        return f" (it lists images: to use it, --root {file})"
+    if named:
+        return " (a list of class names? It does not fit the classes; if it should, make it classnames.txt)"
+    return ""
 
 
 def _leave_out_untrained(table: Table) -> None:
