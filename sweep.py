@@ -100,7 +100,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return WRONG
     if executor:
-        return execute(args, runs, executor) if args.executor != "local" or ready(args, runs) else WRONG
+        if ready(args, runs):
+            return execute(args, runs, executor)
+        executor.close()
+        return WRONG
     states = {run.folder: state_of(args.output / run.folder) for run in runs}
     if args.print_commands:
         for run in runs:
@@ -130,6 +133,8 @@ def run_search(args: argparse.Namespace, runs: Sequence[PlannedRun]) -> int:
     if (args.search or 0) < 1:
         raise PlanError("--search takes the number of trials, 1 or more.")
     ranges = parse_ranges(args.range, declared_ranges(trained[0].trainer))
+    if not ready(args, trained):
+        return WRONG
     print("searched: " + ", ".join(f"{key} {each}" for key, each in ranges.items()))
     found = search(trained[0], args.search, ranges, args.output, args.root)
     print(tabulate(found, headers="keys", floatfmt=".4g"))
@@ -196,8 +201,7 @@ def check_values(args: argparse.Namespace, runs: Sequence[PlannedRun]) -> None:
 
 
 def ready(args: argparse.Namespace, runs: Sequence[PlannedRun]) -> bool:
-    """Look at the settings, data and weights of all runs that are not complete; say what is wrong, once for each "
-    "cause."""
+    """Look at the settings, data and weights of all runs that are not complete; say each cause of failure once."""
     waiting = [run for run in runs if state_of(args.output / run.folder).status != COMPLETE]
     if not waiting:
         return True
@@ -211,7 +215,7 @@ def ready(args: argparse.Namespace, runs: Sequence[PlannedRun]) -> bool:
             builders.append(train.resolve(train.parse(run.arguments(args.output, args.root, []))))
         except (ConfigError, KeyError) as error:
             found[str(error.args[0])] = found.get(str(error.args[0]), 0) + 1
-    for message, count in {**found, **train.problems(builders)}.items():
+    for message, count in {**found, **train.problems(builders, here=args.executor == "local")}.items():
         print(f"error: {message} ({count} of {len(waiting)} runs need it; nothing was started)", file=sys.stderr)
         found[message] = count
     return not found

@@ -6,7 +6,6 @@ predict nonsense in silence. Checkpoints of published code say nothing of themse
 
 from __future__ import annotations
 
-import warnings
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -101,10 +100,9 @@ def check_resumed(saved: Mapping[str, Any], own: Mapping[str, Any], source: str)
         advice = "Give the values that it began with, or another OUTPUT_DIR (--output-dir) to train anew."
         raise CheckpointMismatch(_told(source, differing, advice))
     if saved.get("workers", own["workers"]) != own["workers"]:
-        warnings.warn(
-            f"DATALOADER.NUM_WORKERS was {saved['workers']} when this training began and is {own['workers']} now: "
-            f"images are augmented with other random numbers from here on, so the result is not that of one run.",
-            stacklevel=2,
+        print(
+            f"Warning: DATALOADER.NUM_WORKERS was {saved['workers']} when this training began and is {own['workers']} now: "
+            f"images are augmented with other random numbers from here on, so the result is not that of one run."
         )
 
 
