@@ -195,8 +195,9 @@ def write(runs: list[Run], args: argparse.Namespace, drawn: Sequence[Path] = ())
             print(f"in no table (protocol {run.protocol or 'none'}, {run.part} classes): {run.folder}", file=sys.stderr)
         if run.complete and run.accuracy is None:
             untested = run.record.get("metrics") == {}
-            why = "it was not tested (TEST.NO_TEST)" if untested else f"its {FILE_NAME} has no accuracy that is a number"
-            print(f"left out, {why}: {run.folder}", file=sys.stderr)
+            reason = "it was not tested (TEST.NO_TEST)"
+            reason = reason if untested else f"its {FILE_NAME} has no accuracy that is a number"
+            print(f"left out, {reason}: {run.folder}", file=sys.stderr)
         if not run.complete:
             print(
                 f"not complete ({run.record['status']}): {run.folder} {run.record.get('failure', '')}", file=sys.stderr

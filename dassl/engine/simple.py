@@ -161,8 +161,9 @@ class SimpleTrainer(TrainerBase):
             self.best_result = self._best_result_so_far()
         if self.start_epoch > self.max_epoch:
             raise ConfigError(
-                f"OPTIM.MAX_EPOCH is {self.max_epoch}, but the run in {directory} has trained {self.start_epoch} epochs "
-                f"already. Give OPTIM.MAX_EPOCH {self.start_epoch} to test it, or another --output-dir to train anew."
+                f"OPTIM.MAX_EPOCH is {self.max_epoch}, but the run in {directory} has trained {self.start_epoch} "
+                f"epochs already. Give OPTIM.MAX_EPOCH {self.start_epoch} to test it, or another --output-dir to train "
+                f"anew."
             )
         share_progress(self)
         self._keep_decoded_images()

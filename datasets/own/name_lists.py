@@ -1,7 +1,7 @@
 """Lists of class names that come with a dataset: `classes.txt`, `labels.txt`, `words.txt`, `cat_to_name.json`, ...
 
-Such a file is nobody's promise, so it counts only where its lines can mean one thing. `classnames.txt`, which is meant for
-this code, is read by `datasets.own.names`.
+Nobody promised what is in such a file, so it counts only where its lines can mean one thing. `classnames.txt`, which is
+meant for this code, is read by `datasets.own.names`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from safeio.errors import UserError
 
 CORE = {"class", "classes", "classname", "classnames", "label", "labels", "labelmap", "name", "names", "category",
         "categories", "cat", "words", "synset", "synsets", "wnids", "signnames", "breeds", "species"}  # fmt: skip
-BESIDE = {"list", "map", "mapping", "to", "idx", "index", "indices", "id", "ids", "imagenet", "loc", "readable", "human",
-          "dict", "dictionary", "all", "the", "of", "my"}  # fmt: skip
+BESIDE = {"list", "map", "mapping", "to", "idx", "index", "indices", "id", "ids", "imagenet", "loc", "readable",
+          "human", "dict", "dictionary", "all", "the", "of", "my"}  # fmt: skip
 """Words that the names of such files are made of, at least one from CORE."""
 WORDNET = re.compile(r"n\d{8}")
 LARGEST = 1 << 20

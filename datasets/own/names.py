@@ -13,7 +13,7 @@ from datasets.own.table import OwnDataError
 NAMES_FILE = "classnames.txt"
 """The list that is meant for this code; it fits, or is refused."""
 NUMBERED = re.compile(r"\d+[\W_]|n\d{8}\b")
-"""How folders begin that are sorted by a number: `001.ak47`, `n02085620-Chihuahua`."""
+"""Beginning of folders that are sorted by a number: `001.ak47`, `n02085620-Chihuahua`."""
 
 Pairs = dict[str, tuple[str, int]]
 
@@ -66,8 +66,10 @@ def _note_numbers(names: Collection[str]) -> str:
     numbered = [name for name in names if NUMBERED.match(name)]
     if len(numbered) < len(names):
         return "."
-    return f". They begin with numbers, as in {numbered[0]!r}, which become part of the prompt: better names in "\
+    return (
+        f". They begin with numbers, as in {numbered[0]!r}, which become part of the prompt: better names in "
         f"{NAMES_FILE}."
+    )
 
 
 def _from_names_file(keys: list[str], file: Path) -> tuple[dict[str, str], str]:
@@ -115,8 +117,9 @@ def _refuse_shifted(names: Pairs, file: Path) -> None:
     for key, (name, number) in names.items():
         if (other := folders.get(spoken(name), key)) != key:
             raise OwnDataError(
-                f"{file}, line {number}: {name!r} would name the folder {key!r}, but there is a folder {other!r}. Put the "
-                f"names in the order of the folders ({', '.join(list(names)[:5])}, ...), or give lines of folder, TAB, name."
+                f"{file}, line {number}: {name!r} would name the folder {key!r}, but there is a folder {other!r}. Put "
+                f"the names in the order of the folders ({', '.join(list(names)[:5])}, ...), or give lines of folder, "
+                f"TAB, name."
             )
 
 

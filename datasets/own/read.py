@@ -123,8 +123,10 @@ def _read_tree(tree: Tree, allow: Collection[str]) -> Table:
 
 
 def _folders_or_list(tree: Tree, lists: list[Path], allow: Collection[str]) -> Table:
-    """Read class folders; where there are none, the list that labels the images."""
+    """Read class folders; where there are none, or where it alone names the parts, the list that labels the images."""
     candidates = [file for file in lists if is_manifest(file)]
+    parts = parts_of([file.stem for file in candidates])
+    by_name = len(parts) == len(candidates) > 1
     try:
         table = read_folders(tree, allow)
     except OwnDataError:
@@ -132,17 +134,16 @@ def _folders_or_list(tree: Tree, lists: list[Path], allow: Collection[str]) -> T
             raise
         table = None
     if table is not None and (len(table.names) > 1 or not candidates):
-        for file in candidates:
-            _refuse_contradiction(table, file, tree.path)
-        return table
-    parts = parts_of([file.stem for file in candidates])
-    if len(parts) == len(candidates) > 1:
+        listed = [_agreeing(table, file, tree.path) for file in candidates]
+        if table.parts or not (by_name or any(one is not None and one.parts for one in listed)):
+            return table
+    if by_name:
         return read_manifest(candidates, tree.path, allow)
     return _only(candidates, tree.path, allow)
 
 
-def _refuse_contradiction(table: Table, file: Path, root: Path) -> None:
-    """Refuse class folders beside a list that puts their images into other classes.
+def _agreeing(table: Table, file: Path, root: Path) -> Table | None:
+    """Read a list beside class folders that divides the images into the same classes; None where it lists other images.
 
     Raises:
         OwnDataError: the list divides the images otherwise than the folders; the message has an image with both. Or the
@@ -151,7 +152,7 @@ def _refuse_contradiction(table: Table, file: Path, root: Path) -> None:
     try:
         listed = read_manifest([file], root)
     except OSError:  # a list of other images
-        return
+        return None
     except UserError as error:
         raise OwnDataError(
             f"{root} holds class folders and a list of images, {file.name}, which cannot be read: {error} Repair the "
@@ -169,6 +170,7 @@ def _refuse_contradiction(table: Table, file: Path, root: Path) -> None:
             f"{root}: the folders and {file.name} put the images into different classes: {row.path} is {told} and "
             f"{label!r} by the list. For the list: --root {file}. For the folders: move the list away."
         )
+    return listed
 
 
 def _only(candidates: list[Path], root: Path, allow: Collection[str]) -> Table:

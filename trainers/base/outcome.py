@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from yacs.config import CfgNode
 
 from dassl.config import ConfigBuilder
 from dassl.engine import TRAINER_REGISTRY, TrainerBase
-from datasets.base.few_shot import fingerprint
 from trainers.base.build import method_settings
 
 
@@ -40,11 +38,3 @@ def calibration_of(trainer: TrainerBase) -> dict[str, Any]:
     """Return how far the last evaluation's probabilities can be trusted; empty of an evaluator that does not say."""
     measure = getattr(trainer.evaluator, "calibration", None)
     return (measure() if callable(measure) else None) or {}
-
-
-def images_of(trainer: TrainerBase) -> dict[str, dict[str, Any]]:
-    """Return number and fingerprint (paths below DATASET.ROOT, labels, names) of the images of each part."""
-    dataset, root = getattr(getattr(trainer, "dm", None), "dataset", None), trainer.cfg.DATASET.ROOT
-    parts = {part: getattr(dataset, name, None) for part, name in (("train", "train_x"), ("val", "val"), ("test", "test"))}
-    root = Path(root).expanduser().absolute()
-    return {part: {"count": len(items), "sha256": fingerprint(items, root)} for part, items in parts.items() if items}

@@ -1,4 +1,4 @@
-"""What is wrong with data, weights and settings of planned runs is found before any starts."""
+"""Faults in the data, weights and settings of planned runs are found before any starts."""
 
 from __future__ import annotations
 
