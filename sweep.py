@@ -11,7 +11,7 @@ import re
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,10 +100,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return WRONG
     if executor:
-        if ready(args, runs):
-            return execute(args, runs, executor)
-        executor.close()
-        return WRONG
+        if not ready(args, runs, executor.warm_up if args.executor == "local" else None):
+            executor.close()
+            return WRONG
+        return execute(args, runs, executor)
     states = {run.folder: state_of(args.output / run.folder) for run in runs}
     if args.print_commands:
         for run in runs:
@@ -200,11 +200,19 @@ def check_values(args: argparse.Namespace, runs: Sequence[PlannedRun]) -> None:
         print(f"warning: {warning}", file=sys.stderr)
 
 
-def ready(args: argparse.Namespace, runs: Sequence[PlannedRun]) -> bool:
-    """Look at the settings, data and weights of all runs that are not complete; say each cause of failure once."""
+def ready(
+    args: argparse.Namespace, runs: Sequence[PlannedRun], warm_up: Callable[[Sequence[str]], None] | None = None
+) -> bool:
+    """Look at the settings, data and weights of all runs that are not complete; say each cause of trouble once.
+
+    Args:
+        warm_up: called with the first run's command, to get ready for it meanwhile.
+    """
     waiting = [run for run in runs if state_of(args.output / run.folder).status != COMPLETE]
     if not waiting:
         return True
+    if warm_up:
+        warm_up(command_of(waiting[0], args))
     import train  # loads torch
     from dassl.config import ConfigError
 

@@ -48,6 +48,11 @@ class PaperTable:
     blocks: list[Block]
 
 
+def has_paper_form(table: Table) -> bool:
+    """Return whether papers print such a table as blocks of methods; others keep their rows in every layout."""
+    return table.labels[0] in ("Dataset", "Method")
+
+
 def as_paper(table: Table) -> PaperTable:
     """Return a table in the papers' form."""
     places = {place: rank for rank in (1, 2) for place in ranked_cells(table, rank)}
@@ -66,8 +71,8 @@ def as_paper(table: Table) -> PaperTable:
 
 def row_name(table: Table, labels: Sequence[str]) -> str:
     """Return the method with what tells its row apart; the usual preset needs no word."""
-    told = zip(table.labels[1:], labels[1:], strict=True)
-    return " ".join(word for head, word in told if word and (head, word) != ("Preset", USUAL_PRESET))
+    columns = zip(table.labels[1:], labels[1:], strict=True)
+    return " ".join(word for head, word in columns if word and (head, word) != ("Preset", USUAL_PRESET))
 
 
 def _block(table: Table, name: str, rows: list[tuple[tuple[str, ...], list[PaperCell]]]) -> Block:

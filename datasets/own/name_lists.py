@@ -81,8 +81,8 @@ def _checked(pairs: dict[str, Line], file: Path) -> dict[str, str]:
     names = {key: line.rest for key, line in pairs.items()}
     if all(WORDNET.fullmatch(key) for key in pairs):
         first = {key: name.split(",")[0].strip() for key, name in names.items()}
-        told = [spoken(name) for name in first.values()]
-        names = {key: name if told.count(spoken(name)) == 1 else names[key] for key, name in first.items()}
+        in_words = [spoken(name) for name in first.values()]
+        names = {key: name if in_words.count(spoken(name)) == 1 else names[key] for key, name in first.items()}
     check_names(list(names.values()), str(file), [f"line {line.number}" for line in pairs.values()])
     return names
 

@@ -114,7 +114,7 @@ def test_data_and_weights_are_looked_at_before_anything_runs(tmp_path, monkeypat
     (line,) = [line for line in said.splitlines() if told in line]
     assert line.startswith("error: ") and f"({len(seeds)} of {len(seeds)} runs need it; nothing was started)" in said
     assert "submit" not in executor.asked and not (tmp_path / "out").exists()
-    assert executor.asked == ([] if "--search" in words else ["close"])
+    assert executor.asked[-1:] == ([] if "--search" in words else ["close"])
 
 
 def test_what_the_start_of_a_context_keeps_from_being_read_is_said(call, capsys):
