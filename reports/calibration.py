@@ -1,4 +1,4 @@
-"""Calibration of base-to-new runs, base and new apart: a table, and accuracy over coverage as a chart."""
+"""Calibration of base-to-novel runs, base and new apart: a table, and accuracy over coverage as a chart."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The tables in the form that papers print: blocks of methods, side by side.
 
-Base-to-new and few-shot are a block for each dataset, the average first. Cross-dataset and domain generalization are
+Base-to-novel and few-shot are a block for each dataset, the average first. Cross-dataset and domain generalization are
 one block with a column for each dataset, the average last.
 """
 

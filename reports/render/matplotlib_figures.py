@@ -77,7 +77,7 @@ def draw(
     drawn = charts(runs, seeds)
     if not drawn:
         raise ValueError(
-            "There is nothing to draw: no base-to-new pairs, no several shots, no ablation among the runs."
+            "There is nothing to draw: no base-to-novel pairs, no several shots, no ablation among the runs."
         )
     figures = {file_name(group[0]): group for group in (list(of) for _, of in groupby(drawn, key=file_name))}
     if len(curves := [chart for chart in drawn if chart.kind == "few_shot"]) > 1:

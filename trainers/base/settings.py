@@ -28,7 +28,7 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 HARNESS_DEFAULTS = {
     "DETERMINISTIC": False,  # on a GPU: the same numbers in every run, slower; a CPU gives them anyway
     "TRAIN.CUDA_GRAPHS": True,  # on a GPU: steps and predictions of one shape are recorded and replayed
-    "TASK": "B2N",  # the kind of protocol: base-to-new (B2N), few-shot (FS), cross-dataset (CD)
+    "TASK": "B2N",  # the kind of protocol: base-to-novel (B2N), few-shot (FS), cross-dataset (CD)
     "PROTOCOL": "",  # for the record: the protocol that the run belongs to, and its stage
     "STAGE": "",
     "PRESET": "paper",  # of configs/presets.yaml: published values per dataset, or one value for all

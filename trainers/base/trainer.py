@@ -18,7 +18,7 @@ from dassl.engine import TrainerX
 from dassl.engine.distributed import processes
 from dassl.engine.temperature import fitted_temperature
 from dassl.optim import build_lr_scheduler, build_optimizer
-from dassl.optim.lr_schedule import EpochScheduler
+from dassl.optim.schedules import EpochScheduler
 from dassl.utils import load_pretrained_weights
 from dassl.utils.checkpoint import BEST, NUMBERED
 from dassl.utils.phases import phase

@@ -132,7 +132,7 @@ def test_a_setting_changed_for_all_runs_stays_in_the_main_table(make, capsys):
     for value in (0.1, 0.2):
         make.base2new("CoOp", "DTD", [90.0] * 3, [60.0] * 3, swept={"OPTIM.MAX_EPOCH": 2, "OPTIM.LR": value})
     assert report.main([str(make.root)]) == 0
-    main, ablations = capsys.readouterr().out.split("Base-to-new generalization: ablations")
+    main, ablations = capsys.readouterr().out.split("Base-to-novel generalization: ablations")
     assert "EuroSAT" in main and "Settings changed for all runs: OPTIM.MAX_EPOCH=2" in main and "DTD" not in main
     assert "OPTIM.LR=0.1" in ablations and "OPTIM.MAX_EPOCH=2, OPTIM" not in ablations
     assert "published" not in main, "other settings are not the published ones"

@@ -51,7 +51,7 @@ def test_markdown_shows_what_was_drawn(make, tmp_path, capsys):
     text = page.read_text()
     shown = re.findall(r"!\[[^]]+\]\((\S+)\)", text)
     assert len(shown) == 3 and all((page.parent / path).suffix == ".png" for path in shown)
-    assert all((page.parent / path).is_file() for path in shown) and "## Base-to-new" in text
+    assert all((page.parent / path).is_file() for path in shown) and "## Base-to-novel" in text
 
 
 def test_without_matplotlib_the_message_names_the_file_to_install(make, tmp_path, capsys, monkeypatch):
