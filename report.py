@@ -194,7 +194,10 @@ def write(runs: list[Run], args: argparse.Namespace, drawn: Sequence[Path] = ())
         if in_no_table(run):
             print(f"in no table (protocol {run.protocol or 'none'}, {run.part} classes): {run.folder}", file=sys.stderr)
         if run.complete and run.accuracy is None:
-            print(f"left out, its {FILE_NAME} has no accuracy that is a number: {run.folder}", file=sys.stderr)
+            untested = run.record.get("metrics") == {}
+            reason = "it was not tested (TEST.NO_TEST)"
+            reason = reason if untested else f"its {FILE_NAME} has no accuracy that is a number"
+            print(f"left out, {reason}: {run.folder}", file=sys.stderr)
         if not run.complete:
             print(
                 f"not complete ({run.record['status']}): {run.folder} {run.record.get('failure', '')}", file=sys.stderr

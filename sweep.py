@@ -100,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return WRONG
     if executor:
-        if args.executor == "local" and not ready(args, runs, executor.warm_up):
+        if not ready(args, runs, executor.warm_up if args.executor == "local" else None):
             executor.close()
             return WRONG
         return execute(args, runs, executor)
@@ -133,6 +133,8 @@ def run_search(args: argparse.Namespace, runs: Sequence[PlannedRun]) -> int:
     if (args.search or 0) < 1:
         raise PlanError("--search takes the number of trials, 1 or more.")
     ranges = parse_ranges(args.range, declared_ranges(trained[0].trainer))
+    if not ready(args, trained):
+        return WRONG
     print("searched: " + ", ".join(f"{key} {each}" for key, each in ranges.items()))
     found = search(trained[0], args.search, ranges, args.output, args.root)
     print(tabulate(found, headers="keys", floatfmt=".4g"))
@@ -198,7 +200,9 @@ def check_values(args: argparse.Namespace, runs: Sequence[PlannedRun]) -> None:
         print(f"warning: {warning}", file=sys.stderr)
 
 
-def ready(args: argparse.Namespace, runs: Sequence[PlannedRun], warm_up: Callable[[Sequence[str]], None]) -> bool:
+def ready(
+    args: argparse.Namespace, runs: Sequence[PlannedRun], warm_up: Callable[[Sequence[str]], None] | None = None
+) -> bool:
     """Look at the settings, data and weights of all runs that are not complete; say each cause of trouble once.
 
     Args:
@@ -207,7 +211,8 @@ def ready(args: argparse.Namespace, runs: Sequence[PlannedRun], warm_up: Callabl
     waiting = [run for run in runs if state_of(args.output / run.folder).status != COMPLETE]
     if not waiting:
         return True
-    warm_up(command_of(waiting[0], args))
+    if warm_up:
+        warm_up(command_of(waiting[0], args))
     import train  # loads torch
     from dassl.config import ConfigError
 
@@ -218,7 +223,7 @@ def ready(args: argparse.Namespace, runs: Sequence[PlannedRun], warm_up: Callabl
             builders.append(train.resolve(train.parse(run.arguments(args.output, args.root, []))))
         except (ConfigError, KeyError) as error:
             found[str(error.args[0])] = found.get(str(error.args[0]), 0) + 1
-    for message, count in {**found, **train.problems(builders)}.items():
+    for message, count in {**found, **train.problems(builders, here=args.executor == "local")}.items():
         print(f"error: {message} ({count} of {len(waiting)} runs need it; nothing was started)", file=sys.stderr)
         found[message] = count
     return not found

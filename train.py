@@ -39,6 +39,7 @@ from dassl.utils.environment import compute_as, machine, prepare_cpu_memory, set
 from dassl.utils.layers import parameters_sha256
 from dassl.utils.logger import Labelled
 from dassl.utils.phases import phase
+from datasets.base.images_used import images_used
 from datasets.base.metadata import lists_of, read_sources
 from datasets.base.splits import dataset_folder, existing_folder
 from datasets.own.read import existing
@@ -195,6 +196,7 @@ def run(
     record.complete(
         metrics,
         data={**record.content["data"], "lists": data_of(cfg.DATASET.ROOT, False, lists_of(cfg.DATASET.NAME))["lists"]},
+        images=images_used(getattr(trainer.dm, "dataset", None), cfg.DATASET.ROOT),
         test_classes=test_classes,
         test_classes_reason=rule,
         trainable_params=sum(p.numel() for model in models for p in model.parameters() if p.requires_grad),

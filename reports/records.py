@@ -18,6 +18,8 @@ from runs.sweep.search import STORE, TRIALS
 
 PROTOCOL_OF_TASK = {"B2N": "base2new", "FS": "few_shot", "CD": "cross_dataset"}
 """For records of before there was a field `protocol`."""
+OWN_CLASSES = "no protocol: a run that trains"
+"""Beginning of the reason for the prediction rule of a run that belongs to no protocol and tests what it trained."""
 TABLES = {
     "base2new": ("base", "new"),
     "cross_dataset": ("source", "target"),
@@ -168,7 +170,7 @@ def _read(root: Path, folder: Path) -> Run | None:
         return None
     if not all(isinstance(record.get(key, kind()), kind) for key, kind in FIELDS.items()):
         return None
-    protocol = record.get("protocol") or PROTOCOL_OF_TASK.get(record.get("task", ""), "")
+    protocol = record.get("protocol") or _without_a_protocol(record)
     swept = {key: value for key, value in (record.get("swept") or {}).items() if key not in MEASURES}
     shots = int(record.get("shots") or 0)
     if protocol in TABLES and shots not in load_once(protocol)["shots"]:
@@ -188,6 +190,13 @@ def _read(root: Path, folder: Path) -> Run | None:
         seed=int(record.get("seed", -1)),
         record=record,
     )
+
+
+def _without_a_protocol(record: dict[str, Any]) -> str:
+    """Return the protocol whose table a run of none belongs to: few-shot where it trained and tested all classes."""
+    why = str(record.get("test_classes_reason", ""))
+    whole = record.get("subsample_classes") == "all" and record.get("test_classes") == "seen"
+    return "few_shot" if whole and why.startswith(OWN_CLASSES) else PROTOCOL_OF_TASK.get(record.get("task", ""), "")
 
 
 def text_of(value: Any) -> str:

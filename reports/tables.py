@@ -129,7 +129,7 @@ def setup(runs: Sequence[Run]) -> str:
         *([", ".join(backbones)] if backbones else []),
     ]
     changed = f" Settings changed for all runs: {', '.join(fixed)}." if fixed else ""
-    return f"Setup: {'; '.join(parts)}.{changed}{_prediction_rule(runs)}"
+    return f"Setup: {'; '.join(parts)}.{changed}{_prediction_rule(runs)}{_other_images(runs)}"
 
 
 def _prediction_rule(runs: Sequence[Run]) -> str:
@@ -143,6 +143,18 @@ def _prediction_rule(runs: Sequence[Run]) -> str:
         named = [f"{kind} for {' and '.join(sorted(names))}" for kind, names in sorted(kinds.items())]
         rules.append(f"{', '.join(named)} ({why})")
     return f" Prediction rule: {'; '.join(rules)}." if rules else ""
+
+
+def _other_images(runs: Sequence[Run]) -> str:
+    """Warn of datasets whose runs were tested on different images, which no number of theirs can be compared over."""
+    tested: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for run in runs:
+        images = run.record.get("images")
+        test = images.get("test") if isinstance(images, dict) else None
+        if isinstance(test, dict):
+            tested[run.dataset][run.part].add(str(test.get("sha256")))
+    found = [dataset_name(name) for name, parts in sorted(tested.items()) if any(len(s) > 1 for s in parts.values())]
+    return f" Warning: runs on {', '.join(found)} were tested on different images." if found else ""
 
 
 class _Cells:

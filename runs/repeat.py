@@ -13,7 +13,7 @@ from safeio.read_back import DamagedFile
 
 SURROUNDINGS = ("versions", "machine", "code")
 FLAGS: dict[str, Any] = {"eval_only": bool, "model_dir": str, "load_epoch": (int, type(None)), "no_train": bool}
-OUTCOME = ("classes", "metrics", "parameters_sha256")
+OUTCOME = ("images", "classes", "metrics", "parameters_sha256")
 
 
 class RecordError(UserError, ValueError):

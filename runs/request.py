@@ -137,7 +137,10 @@ def check_same_data(record: RunRecord) -> None:
     Raises:
         PlanError: the folder holds a run on other images; both are named.
     """
-    earlier, now = (record.earlier or {}).get("data") or {}, record.content["data"]
+    before = record.earlier or {}
+    if before.get("built") is False:  # it failed before it used any, perhaps because of an image that is now repaired
+        return
+    earlier, now = before.get("data") or {}, record.content["data"]
     if others := list(other_lists(earlier, now["root"])):
         raise PlanError(
             f"{record.path.parent} holds a run with {'; '.join(others)}. Give another --output-dir, or remove it."

@@ -1,4 +1,4 @@
-"""Every file here without a leading underscore is a method; being here is being registered.
+"""Methods, one file each: a file here is imported, and so registered. `base/` and `steps/` are what they build on.
 
 A file that cannot be imported, such as one of another repository, is reported and leaves all else alone.
 """

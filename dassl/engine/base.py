@@ -132,13 +132,14 @@ class TrainerBase:
         """Return the identity of the run that checkpoints keep for `check_about`: numbers, texts and containers."""
         return {}
 
-    def check_about(self, about: dict[str, Any], source: str, resuming: bool) -> None:
-        """Refuse a checkpoint of another run by what it says of itself. To be overridden.
+    def check_about(self, about: dict[str, Any], source: str, resuming: bool) -> str:
+        """Refuse a checkpoint of another run by what it says of itself; return a warning or nothing. To be overridden.
 
         Args:
             about: empty for files of published code; source: the file, for the message.
             resuming: whether training is to go on from it, or it is only tested.
         """
+        return ""
 
     def restore_state(self, name: str, state: dict[str, Any]) -> int:
         """The reverse of :meth:`checkpoint_state`; returns the completed epochs.
@@ -151,7 +152,8 @@ class TrainerBase:
         """
         source = f"The checkpoint of {name} to resume from"
         try:
-            self.check_about(state.get("about") or {}, source, resuming=True)
+            if warning := self.check_about(state.get("about") or {}, source, resuming=True):
+                print(f"Warning: {warning}")
             epoch = restore_from_state(state, self._models[name], self._optims[name], self._scheds[name])
             if state.get("scaler") and getattr(self, "scaler", None) is not None:
                 self.scaler.load_state_dict(state["scaler"])

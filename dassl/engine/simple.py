@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
+from dassl.config.yaml_files import ConfigError
 from dassl.data.data_manager import DataManager, DatasetWrapper
 from dassl.engine.base import TrainerBase
 from dassl.engine.build import build_callbacks
@@ -159,9 +160,10 @@ class SimpleTrainer(TrainerBase):
         if self.start_epoch and self.cfg.TEST.FINAL_MODEL == "best_val":
             self.best_result = self._best_result_so_far()
         if self.start_epoch > self.max_epoch:
-            print(
-                f"Warning: OPTIM.MAX_EPOCH is {self.max_epoch}, but {self.start_epoch} epochs are trained already: "
-                f"nothing is trained, and the model of epoch {self.start_epoch} is tested"
+            raise ConfigError(
+                f"OPTIM.MAX_EPOCH is {self.max_epoch}, but the run in {directory} has trained {self.start_epoch} "
+                f"epochs already. Give OPTIM.MAX_EPOCH {self.start_epoch} to test it, or another --output-dir to train "
+                f"anew."
             )
         share_progress(self)
         self._keep_decoded_images()

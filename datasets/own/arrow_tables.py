@@ -50,7 +50,7 @@ def read_tables(files: list[Path], root: Path) -> Table:
     if parts:
         table.rules.append("parts: by the files' names, " + ", ".join(f"{g} is {p}" for g, p in parts.items()))
     named = any(name != label for label, name in given.items())
-    table.names, rule = name_classes(given, root if root.is_dir() else root.parent, given if named else None)
+    table.names, rule = name_classes(given, [root if root.is_dir() else root.parent], given if named else None)
     table.rules.append(rule)
     return table
 

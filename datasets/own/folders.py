@@ -9,6 +9,7 @@ from pathlib import Path
 from dassl.data.class_names import ClassNamesError, numbered_lines
 from datasets.base.missing import few
 from datasets.own.names import name_classes
+from datasets.own.part_lists import take_parts
 from datasets.own.parts import parts_of
 from datasets.own.table import OwnDataError, Row, Table
 from datasets.own.tree import Tree, ending
@@ -17,6 +18,9 @@ from safeio.images import open_image
 UNREADABLE = {".heic", ".heif", ".eps", ".ps", ".svg", ".pdf", ".raw", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf",
               ".rw2", ".mp4", ".mov", ".avi", ".webm", ".npy", ".jxl"}  # fmt: skip
 """Endings of images and videos that are not read here: a class folder full of them must not vanish."""
+
+BESIDE = {"meta", "labels", "annotations", "lists", "splits", "metadata", "info"}
+"""Folders without images that hold lists beside the images."""
 
 
 def read_folders(tree: Tree, allow: Collection[str] = ()) -> Table:
@@ -41,18 +45,22 @@ def read_folders(tree: Tree, allow: Collection[str] = ()) -> Table:
     else:
         _refuse_domains(top, folders, allow)
         _refuse_nested(top, allow)
-        table.rules.append(f"classes: the folders in {top.path}; parts: none given")
         table.rows += _of_classes(top, "", table)
+        take_parts(table, _places_of_lists(tree, top))
+        given = "as listed" if table.parts else "none given"
+        table.rules.append(f"classes: the folders in {top.path}; parts: {given}")
     _note_loose(top, table)
     if table.rows:
-        table.names, rule = name_classes({row.label for row in table.rows}, _place_of_names(tree, top))
+        table.names, rule = name_classes({row.label for row in table.rows}, _places_of_lists(tree, top))
         table.rules.append(rule)
     return table
 
 
-def _place_of_names(tree: Tree, top: Tree) -> Path:
-    """Return the folder with the list of names: the one that was given, or the one of the class folders."""
-    return next((t.path for t in (top, tree) if {"classnames.txt", "words.txt"} & set(t.others)), top.path)
+def _places_of_lists(tree: Tree, top: Tree) -> list[Path]:
+    """Return the folders that may hold lists of names or parts: the class folders', those above them, `meta/`."""
+    above = [folder for folder in (top.path, *top.path.parents) if folder.is_relative_to(tree.path)]
+    beside = [folder.path for name, folder in tree.folders.items() if not folder.count and name.lower() in BESIDE]
+    return [*above, *beside]
 
 
 def _descend(tree: Tree, table: Table, in_part: bool = False) -> Tree:

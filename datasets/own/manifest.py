@@ -88,7 +88,7 @@ def read_manifest(files: list[Path], root: Path, allow: Collection[str] = ()) ->
     if by_file:
         table.rules.append("parts: by the lists' names, " + ", ".join(f"{f} is {part}" for f, part in by_file.items()))
     given = _one_name_each(names, files[0])
-    table.names, rule = name_classes(names, files[0].parent, given)
+    table.names, rule = name_classes(names, [files[0].parent], given)
     table.rules.append(rule)
     return table
 

@@ -1,17 +1,19 @@
-"""Names for class folders and labels: `classnames.txt`, `words.txt`, or the folders' own."""
+"""Names for class folders and labels: `classnames.txt`, a list that came with the data, or the folders' own."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from dassl.data.class_names import ClassNamesError, check_names, natural_key, numbered_lines, spoken
+from datasets.own.name_lists import is_name_list, read_name_list
 from datasets.own.table import OwnDataError
 
 NAMES_FILE = "classnames.txt"
-WORDS_FILE = "words.txt"
-"""ImageNet's and Tiny-ImageNet's list: folder, TAB, names with commas between them."""
+"""The list that is meant for this code; it fits, or is refused."""
+NUMBERED = re.compile(r"\d+[\W_]|n\d{8}\b")
+"""Beginning of folders that are sorted by a number: `001.ak47`, `n02085620-Chihuahua`."""
 
 Pairs = dict[str, tuple[str, int]]
 
@@ -23,12 +25,14 @@ def ordered(labels: Iterable[str]) -> list[str]:
     return sorted(found, key=lambda label: (int(label), label)) if numbers else sorted(found, key=natural_key)
 
 
-def name_classes(labels: Iterable[str], folder: Path, given: Mapping[str, str] | None = None) -> tuple[dict, str]:
+def name_classes(
+    labels: Iterable[str], folders: Sequence[Path], given: Mapping[str, str] | None = None
+) -> tuple[dict, str]:
     """Name the classes.
 
     Args:
         labels: class keys, such as folder names.
-        folder: where a list of names may lie.
+        folders: where a list of names may lie, the likeliest place first.
         given: names that the data itself has; a list of names beside them is then not used.
 
     Returns:
@@ -41,19 +45,31 @@ def name_classes(labels: Iterable[str], folder: Path, given: Mapping[str, str] |
     keys = ordered(labels)
     if given:
         names = {key: given[key] for key in keys}
-        check_names(list(names.values()), str(folder), [f"label {key}" for key in keys])
+        check_names(list(names.values()), str(folders[0]), [f"label {key}" for key in keys])
         return names, "names: as given with the images"
-    if (folder / NAMES_FILE).is_file():
-        return _from_names_file(keys, folder / NAMES_FILE)
-    if (folder / WORDS_FILE).is_file() and (words := _from_words_file(keys, folder / WORDS_FILE)):
-        return words, f"names: the first in {WORDS_FILE} for each folder"
-    check_names(keys, str(folder), [f"class {number}" for number in range(1, len(keys) + 1)])
-    note = " These are numbers: give names, one a line, in classnames.txt." if _all_numbers(keys) else ""
-    return {key: key for key in keys}, f"names: those of the folders or labels, in natural order.{note}"
+    for folder in folders:
+        if (folder / NAMES_FILE).is_file():
+            return _from_names_file(keys, folder / NAMES_FILE)
+    lists = (file for folder in folders for file in sorted(folder.iterdir()) if file.is_file() and is_name_list(file))
+    readings = [found for file in lists if (found := read_name_list(keys, file))]
+    own = {key: key for key in keys}, "names: those of the folders or labels, in natural order"
+    naming = (found for found in readings if found[0] != own[0])
+    names, rule = next(naming, (readings or [own])[0])  # one that names the classes goes before one that repeats them
+    check_names(list(names.values()), str(folders[0]), [f"class {number}" for number in range(1, len(keys) + 1)])
+    return names, rule + _note_numbers(names.values())
 
 
-def _all_numbers(keys: Collection[str]) -> bool:
-    return all(key.isdecimal() for key in keys)
+def _note_numbers(names: Collection[str]) -> str:
+    """Advise where the names hold numbers, which the method would read as words of the class."""
+    if all(name.isdecimal() for name in names):
+        return f". These are numbers: give names, one a line, in {NAMES_FILE}."
+    numbered = [name for name in names if NUMBERED.match(name)]
+    if len(numbered) < len(names):
+        return "."
+    return (
+        f". They begin with numbers, as in {numbered[0]!r}, which become part of the prompt: better names in "
+        f"{NAMES_FILE}."
+    )
 
 
 def _from_names_file(keys: list[str], file: Path) -> tuple[dict[str, str], str]:
@@ -69,6 +85,8 @@ def _from_names_file(keys: list[str], file: Path) -> tuple[dict[str, str], str]:
             f"{file}: every line begins with a folder and {marks!r}, as in {lines[0][1]!r}. Write a TAB in its "
             f"place: folder, TAB, name."
         )
+    if len(lines) == len(keys) and {spoken(line) for _, line in lines} == {spoken(key) for key in keys}:
+        return {key: key for key in keys}, f"names: those of the folders, which {file.name} repeats"
     in_order = {key: (name, number) for key, (number, name) in zip(keys, lines, strict=False)}
     by_order = in_order if len(lines) == len(keys) else None
     by_word = _spaced_pairs(keys, lines, file)
@@ -81,11 +99,28 @@ def _from_names_file(keys: list[str], file: Path) -> tuple[dict[str, str], str]:
     if by_word:
         return _checked(by_word, file), f"names: {file.name}, lines of folder, space, name"
     if by_order:
+        _refuse_shifted(by_order, file)
         return _checked(by_order, file), f"names: {file.name}, a name for each folder in natural order"
     raise OwnDataError(
         f"{file} has {len(lines)} lines for {len(keys)} class folders. Expected one name for each folder in natural "
         f"order, or lines of folder, TAB, name for each of: {', '.join(keys[:5])} ..."
     )
+
+
+def _refuse_shifted(names: Pairs, file: Path) -> None:
+    """Refuse a list in the order of folders that gives one folder the name of another.
+
+    Raises:
+        OwnDataError: the message has both folders and the line.
+    """
+    folders = {spoken(key): key for key in names}
+    for key, (name, number) in names.items():
+        if (other := folders.get(spoken(name), key)) != key:
+            raise OwnDataError(
+                f"{file}, line {number}: {name!r} would name the folder {key!r}, but there is a folder {other!r}. Put "
+                f"the names in the order of the folders ({', '.join(list(names)[:5])}, ...), or give lines of folder, "
+                f"TAB, name."
+            )
 
 
 def _other_marks(keys: list[str], lines: list[tuple[int, str]]) -> str:
@@ -130,19 +165,3 @@ def _pairs(lines: Iterable[tuple[int, str]], mark: str, file: Path) -> Pairs:
 def _checked(names: Pairs, file: Path) -> dict[str, str]:
     check_names([name for name, _ in names.values()], str(file), [f"line {number}" for _, number in names.values()])
     return {key: name for key, (name, _) in names.items()}
-
-
-def _from_words_file(keys: list[str], file: Path) -> dict[str, str] | None:
-    """Return the first of each folder's synonyms, all of them where the first ones are the same; None: not a list."""
-    synonyms = {}
-    for _, line in numbered_lines(file):
-        folder, tab, names = line.partition("\t")
-        if tab:
-            synonyms[folder.strip()] = names.strip()
-    if not set(keys) <= set(synonyms):
-        return None
-    first = {key: synonyms[key].split(",")[0].strip() for key in keys}
-    in_words = [spoken(name) for name in first.values()]
-    names = {key: name if in_words.count(spoken(name)) == 1 else synonyms[key] for key, name in first.items()}
-    check_names(list(names.values()), str(file), [f"folder {key}" for key in keys])
-    return names

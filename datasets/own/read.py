@@ -14,6 +14,7 @@ from datasets.base.missing import few
 from datasets.own.arrow_tables import read_tables
 from datasets.own.folders import read_folders
 from datasets.own.manifest import ENDINGS, heads_of, is_manifest, read_entries, read_manifest
+from datasets.own.name_lists import is_name_list
 from datasets.own.parts import part_word, parts_of
 from datasets.own.shards import read_shards
 from datasets.own.table import OwnDataError, Row, Table, check_allowed, check_table
@@ -122,8 +123,10 @@ def _read_tree(tree: Tree, allow: Collection[str]) -> Table:
 
 
 def _folders_or_list(tree: Tree, lists: list[Path], allow: Collection[str]) -> Table:
-    """Read class folders; where there are none, the list that labels the images."""
+    """Read class folders; where there are none, or where it alone names the parts, the list that labels the images."""
     candidates = [file for file in lists if is_manifest(file)]
+    parts = parts_of([file.stem for file in candidates])
+    by_name = len(parts) == len(candidates) > 1
     try:
         table = read_folders(tree, allow)
     except OwnDataError:
@@ -131,17 +134,16 @@ def _folders_or_list(tree: Tree, lists: list[Path], allow: Collection[str]) -> T
             raise
         table = None
     if table is not None and (len(table.names) > 1 or not candidates):
-        for file in candidates:
-            _refuse_contradiction(table, file, tree.path)
-        return table
-    parts = parts_of([file.stem for file in candidates])
-    if len(parts) == len(candidates) > 1:
+        listed = [_agreeing(table, file, tree.path) for file in candidates]
+        if table.parts or not (by_name or any(one is not None and one.parts for one in listed)):
+            return table
+    if by_name:
         return read_manifest(candidates, tree.path, allow)
     return _only(candidates, tree.path, allow)
 
 
-def _refuse_contradiction(table: Table, file: Path, root: Path) -> None:
-    """Refuse class folders beside a list that puts their images into other classes.
+def _agreeing(table: Table, file: Path, root: Path) -> Table | None:
+    """Read a list beside class folders that divides the images into the same classes; None where it lists other images.
 
     Raises:
         OwnDataError: the list divides the images otherwise than the folders; the message has an image with both. Or the
@@ -150,7 +152,7 @@ def _refuse_contradiction(table: Table, file: Path, root: Path) -> None:
     try:
         listed = read_manifest([file], root)
     except OSError:  # a list of other images
-        return
+        return None
     except UserError as error:
         raise OwnDataError(
             f"{root} holds class folders and a list of images, {file.name}, which cannot be read: {error} Repair the "
@@ -168,6 +170,7 @@ def _refuse_contradiction(table: Table, file: Path, root: Path) -> None:
             f"{root}: the folders and {file.name} put the images into different classes: {row.path} is {place} and "
             f"{label!r} by the list. For the list: --root {file}. For the folders: move the list away."
         )
+    return listed
 
 
 def _only(candidates: list[Path], root: Path, allow: Collection[str]) -> Table:
@@ -225,12 +228,17 @@ def _note_unread(tree: Tree, table: Table) -> None:
                 continue
             table.unread[kind] += 1
             if kind in LISTS and (folder is tree or len(table.ignored) < 20):
-                hint = (
-                    f" (it lists images: to use it, --root {folder.path / name})"
-                    if (folder is tree and kind in ENDINGS and is_manifest(folder.path / name))
-                    else ""
-                )
-                table.ignored.append(str((folder.path / name).relative_to(tree.path)) + hint)
+                table.ignored.append(f"{(folder.path / name).relative_to(tree.path)}{_hint(folder.path / name, tree)}")
+
+
+def _hint(file: Path, tree: Tree) -> str:
+    """Say what a file that was not used may be good for."""
+    named = is_name_list(file)
+    if file.parent == tree.path and is_manifest(file) and not (named and file.suffix.lower() == ".json"):
+        return f" (it lists images: to use it, --root {file})"
+    if named:
+        return " (a list of class names? It does not fit the classes; if it should, make it classnames.txt)"
+    return ""
 
 
 def _leave_out_untrained(table: Table) -> None:

@@ -46,7 +46,7 @@ def read_shards(files: list[Path], root: Path) -> Table:
         groups = ", ".join(f"{group} is {part}" for group, part in parts.items())
         table.rules.append(f"parts: by the shards' names or folders, {groups}")
     named = all(given.values()) and any(name != label for label, name in given.items())
-    table.names, rule = name_classes(given, root if root.is_dir() else root.parent, given if named else None)
+    table.names, rule = name_classes(given, [root if root.is_dir() else root.parent], given if named else None)
     table.rules.append(rule)
     return table
 

@@ -99,7 +99,7 @@ def _origin(runs: Sequence[Run], command: str) -> str:
         "Made": time.strftime("%Y-%m-%d %H:%M %z"),
         "command": command,
         "commit": _commit(),
-        "machine": platform.platform(),
+        "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "runs measured on": ", ".join(devices),
     }
     return "; ".join(f"{name} {value}" for name, value in facts.items() if value)

@@ -172,7 +172,7 @@ def _paper_row(table: Table, block: Block, i: int, style: Style, footnotes: Foot
 
 def _numbers(table: Table, own: PaperCell, column: Sequence[Cell], style: Style, footnotes: Footnotes) -> list[str]:
     """Return a cell's own number, if it is shown, and what stands beside it."""
-    marks = footnotes.marks(own.cell)
+    marks = footnotes.marks(own.cell, style.shown)
     beside = []
     for part in table.parts_beside(column, style.shown):
         text = text_beside(own.cell, part, own.digits).replace(",", "{,}").replace(RANGE, "--")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from reports.paper_layout import Block, PaperCell, as_paper, has_paper_form
-from reports.table_types import ALL_COLUMNS, OWN, Cell, Table, best_cells
+from reports.table_types import ALL_COLUMNS, BESIDE, OWN, Cell, Table, best_cells
 from safeio.escape import for_csv, for_line, for_markdown
 
 INCOMPLETE = "*"
@@ -30,9 +30,10 @@ class Footnotes:
     def __init__(self) -> None:
         self.notes: list[str] = []
 
-    def marks(self, cell: Cell) -> list[int]:
-        """The numbers of a cell's notes."""
-        notes = [note for note in (*cell.score.notes, *cell.notes) if note]
+    def marks(self, cell: Cell, shown: Collection[str] = ALL_COLUMNS) -> list[int]:
+        """The numbers of a cell's notes; those on what stands beside it only where any of that is shown."""
+        beside = cell.notes if set(BESIDE) & set(shown) else ()
+        notes = [note for note in (*cell.score.notes, *beside) if note]
         self.notes += [note for note in dict.fromkeys(notes) if note not in self.notes]
         return [self.notes.index(note) + 1 for note in notes]
 
@@ -114,7 +115,7 @@ def lines(
 
 def texts(cell: Cell, digits: int, parts: Sequence[str], footnotes: Footnotes, shown: Collection[str]) -> list[str]:
     """Return a cell's own number, then what stands beside it; without the first the second has the notes' marks."""
-    marks = footnotes.marks(cell)
+    marks = footnotes.marks(cell, shown)
     beside = [text_beside(cell, part, digits) for part in parts]
     if not set(OWN) & set(shown) and marks and beside:
         beside[0] += "".join(f" [{mark}]" for mark in marks)

@@ -227,3 +227,32 @@ def test_every_format_says_which_prediction_rule_was_used(form, layout, make, ca
     text = (make.root / "report.html").read_text() if form == "html" else text
     rule = "Prediction rule: seen for base, unseen for new (protocol base2new.yaml)."
     assert rule in " ".join(text.split())
+
+
+@pytest.mark.parametrize("form", ["table", "markdown", "latex", "html"])
+def test_a_run_without_a_protocol_is_in_a_table_with_its_rule(form, make, capsys):
+    reason = "no protocol: a run that trains is tested on the classes it trained on"
+    make("MMRL", "EuroSAT", 62.5, 1, "all", protocol="", task="B2N", test_classes_reason=reason)
+    assert report.main([str(make.root), "--format", form]) == 0
+    said = capsys.readouterr()
+    text = (make.root / "report.html").read_text() if form == "html" else said.out
+    assert f"Prediction rule: seen for all ({reason})." in " ".join(text.split())
+    assert "62.5" in text and "in no table" not in said.err
+
+
+@pytest.mark.parametrize("form", ["table", "markdown", "latex", "html"])
+def test_different_test_images_are_said(form, make, capsys):
+    for seed, mark in enumerate("aab", 1):
+        make("MMRL", "DTD", 50.0, seed, images={"test": {"count": 5, "sha256": mark}})
+        make("MMRL", "EuroSAT", 50.0, seed, images={"test": {"count": 5, "sha256": "c"}})
+    assert report.main([str(make.root), "--format", form]) == 0
+    text = (make.root / "report.html").read_text() if form == "html" else capsys.readouterr().out
+    assert "Warning: runs on DTD were tested on different images." in " ".join(text.split())
+
+
+def test_a_run_that_was_not_tested_is_said_to_be_so(make, printed):
+    make("MMRL", "EuroSAT", 50.0)
+    folder = make("CoOp", "EuroSAT", 50.0)
+    record = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(record | {"metrics": {}}))
+    assert "left out, it was not tested (TEST.NO_TEST)" in printed()[2]

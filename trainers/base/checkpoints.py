@@ -6,7 +6,6 @@ predict nonsense in silence. Checkpoints of published code say nothing of themse
 
 from __future__ import annotations
 
-import warnings
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -87,8 +86,8 @@ def check_loaded(
         raise CheckpointMismatch(_told(source, [_classes(saved, own)], advice))
 
 
-def check_resumed(saved: Mapping[str, Any], own: Mapping[str, Any], source: str) -> None:
-    """Refuse to continue a training under other settings than it began with.
+def check_resumed(saved: Mapping[str, Any], own: Mapping[str, Any], source: str) -> str:
+    """Refuse to continue a training under other settings than it began with; return a warning, or nothing.
 
     Raises:
         CheckpointMismatch: something that decides the training differs.
@@ -100,12 +99,12 @@ def check_resumed(saved: Mapping[str, Any], own: Mapping[str, Any], source: str)
     if differing:
         advice = "Give the values that it began with, or another OUTPUT_DIR (--output-dir) to train anew."
         raise CheckpointMismatch(_told(source, differing, advice))
-    if saved.get("workers", own["workers"]) != own["workers"]:
-        warnings.warn(
-            f"DATALOADER.NUM_WORKERS was {saved['workers']} when this training began and is {own['workers']} now: "
-            f"images are augmented with other random numbers from here on, so the result is not that of one run.",
-            stacklevel=2,
-        )
+    if saved.get("workers", own["workers"]) == own["workers"]:
+        return ""
+    return (
+        f"DATALOADER.NUM_WORKERS was {saved['workers']} when this training began and is {own['workers']} now: images "
+        "are augmented with other random numbers from here on, so the result is not that of one run."
+    )
 
 
 def _frame(saved: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[str]:

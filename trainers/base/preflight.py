@@ -1,4 +1,4 @@
-"""Look at the data and weights of planned runs before any of them starts: one message for one cause."""
+"""Look at the data, weights and settings of planned runs before any of them starts: one message for one cause."""
 
 from __future__ import annotations
 
@@ -8,45 +8,72 @@ from collections.abc import Callable, Hashable, Iterable
 from functools import partial
 from typing import Any
 
+import torch
 from yacs.config import CfgNode
 
-import clip
 from dassl.config import ConfigBuilder
 from dassl.data.datasets import build_dataset
 from dassl.engine import TRAINER_REGISTRY
 from safeio.errors import for_people
+from trainers.base.build import build_clip, build_method, method_settings
+from trainers.base.frozen_clip import shared_weights
+from trainers.base.precision import Precision
 
 DATA = ("NAME", "ROOT", "SUBSAMPLE_CLASSES", "NUM_SHOTS", "ALLOW", "VAL_SHARE")
 """Settings of DATASET that decide what is read."""
+CPU = torch.device("cpu")
 
 
-def problems(builders: Iterable[ConfigBuilder]) -> dict[str, int]:
-    """Return what is wrong with the data and weights of runs, and how many runs each cause would stop.
+def problems(builders: Iterable[ConfigBuilder], here: bool = True) -> dict[str, int]:
+    """Return what is wrong with the data, weights and settings of runs, and how many runs each cause would stop.
 
-    Every dataset is built and every backbone loaded once, however many runs share it.
+    Every dataset, backbone and method with its settings is built once, however many runs share it.
+
+    Args:
+        here: the runs are for this machine, so that its device counts too.
     """
     found: dict[str, int] = {}
     known: dict[Hashable, str | None] = {}
-    for builder in builders:
-        for key, look in _looks(builder.cfg):
-            if key not in known:
-                known[key] = _message(look)
-            if (message := known[key]) is not None:
-                found[message] = found.get(message, 0) + 1
+    with shared_weights():
+        for builder in builders:
+            for key, look in _looks(builder.cfg, here):
+                if key not in known:
+                    known[key] = _message(look)
+                if (message := known[key]) is not None:
+                    found[message] = found.get(message, 0) + 1
+                    break  # what comes later needs this
     return found
 
 
-def _looks(cfg: CfgNode) -> Iterable[tuple[Hashable, Callable[[], Any]]]:
+def _looks(cfg: CfgNode, here: bool) -> Iterable[tuple[Hashable, Callable[[], Any]]]:
     """Return what to look at for a run, each under a key that runs with the same need share."""
     yield ("data", *(str(cfg.DATASET[name]) for name in DATA)), partial(_build_and_verify, cfg)
-    if hasattr(TRAINER_REGISTRY.get(cfg.TRAINER.NAME), "method_class"):  # a plugin may have backbones of its own
-        yield ("weights", cfg.MODEL.BACKBONE.NAME), partial(clip.load, cfg.MODEL.BACKBONE.NAME)
+    trainer = TRAINER_REGISTRY.get(cfg.TRAINER.NAME)
+    if not hasattr(trainer, "method_class"):  # a plugin may have backbones of its own
+        return
+    node = trainer.settings_node
+    settings = method_settings(cfg, node)
+    if here:
+        name = settings.get("PREC", "fp32")
+        device = torch.device("cuda" if cfg.USE_CUDA and torch.cuda.is_available() else "cpu")
+        yield ("precision", name, device.type), partial(Precision, name, device)
+    yield (
+        ("method", cfg.TRAINER.NAME, str(settings), str(cfg.MODEL), str(cfg.INPUT), cfg.DATASET.NAME),
+        partial(_build_method, cfg, trainer.method_class, node),
+    )
 
 
 def _build_and_verify(cfg: CfgNode) -> None:
     dataset = build_dataset(cfg)
     if hasattr(dataset, "verify"):
         dataset.verify()
+
+
+def _build_method(cfg: CfgNode, kind: type, node: str) -> None:
+    """Build the method for one class, as every run does before it reads data."""
+    precision = Precision("fp32", CPU)
+    with torch.random.fork_rng(devices=[]):
+        build_method(cfg, kind, node, build_clip(cfg, precision, CPU), precision, ["thing"])
 
 
 def _message(look: Callable[[], Any]) -> str | None:

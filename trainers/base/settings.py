@@ -108,7 +108,7 @@ def resolve(args: argparse.Namespace) -> ConfigBuilder:
         builder.set("DETERMINISTIC", True, "command line")
     builder.merge_opts(args.opts, "command line")
     _decide_test_classes(builder, args.eval_only)
-    _name_own_data(builder)
+    _settle_own_data(builder)
     check_settings(builder)
     builder.freeze()
     return builder
@@ -218,11 +218,15 @@ def _decide_test_classes(builder: ConfigBuilder, eval_only: bool) -> None:
     builder.set("TEST.CLASSES", kind, f"test_classes of configs/protocols/{', '.join(kinds)}")
 
 
-def _name_own_data(builder: ConfigBuilder) -> None:
-    """Own images go by the name of their folder, unless another is given."""
+def _settle_own_data(builder: ConfigBuilder) -> None:
+    """Own images go by the name of their folder and are turned upright, as in prediction, unless asked otherwise."""
     cfg = builder.cfg
-    if cfg.DATASET.NAME == "Folder" and not cfg.DATASET.OWN_NAME:
+    if cfg.DATASET.NAME != "Folder":
+        return
+    if not cfg.DATASET.OWN_NAME:
         builder.set("DATASET.OWN_NAME", own_data_name(cfg.DATASET.ROOT), "name of DATASET.ROOT")
+    if "INPUT.UPRIGHT" not in builder.origins:
+        builder.set("INPUT.UPRIGHT", True, "own images")
 
 
 def without_effect(builder: ConfigBuilder, published: Mapping[str, Any]) -> list[str]:

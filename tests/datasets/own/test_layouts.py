@@ -229,3 +229,67 @@ def test_an_archive_is_to_be_unpacked(tmp_path, write):
     write("data/images.zip", "PK")
     assert "Unpack images.zip" in refused(tmp_path / "data")
     assert "Unpack it" in refused(tmp_path / "data" / "images.zip")
+
+
+def listed(root, suffix: str = "", folder: str = ""):
+    """Lines of the first two images of each class, and of the others."""
+    paths = sorted(path.relative_to(root) for path in root.rglob("*.png"))
+    lines = [f"{folder}{path.with_suffix('') if not folder else path}{suffix}" for path in paths]
+    first = [line for line, path in zip(lines, paths, strict=True) if path.stem in "01"]
+    return "\n".join(first), "\n".join(line for line in lines if line not in first)
+
+
+@pytest.mark.parametrize(("suffix", "folder"), [("", ""), (" 0", ""), ("", "images/"), (",1", "data/images/")])
+@pytest.mark.parametrize("place", ["meta/", "", "images/"])
+def test_lists_of_parts_beside_class_folders(suffix, folder, place, tmp_path, write):
+    fill(tmp_path / "images", apple_pie=3, baby_back_ribs=3)
+    for part, text in zip(("train", "test"), listed(tmp_path / "images", suffix, folder), strict=True):
+        write(f"{place}{part}.txt", text)
+    assert counts(tmp_path) == (["apple_pie", "baby_back_ribs"], {"train": 4, "test": 2})
+    table = read_table(tmp_path)
+    assert "parts: train.txt lists the 4 images of train" in table.rules and not table.ignored
+
+
+def test_lists_of_parts_with_an_image_in_both_are_refused(tmp_path, write):
+    fill(tmp_path / "images", cat=3, dog=3)
+    train, test = listed(tmp_path / "images")
+    write("train.txt", train)
+    write("test.txt", f"{test}\n{train}")
+    assert "4 images are in the lists of two parts" in refused(tmp_path)
+    write("test.txt", test.splitlines()[0])
+    write("val.txt", "")
+    assert "1 classes are in train but not in test: dog" in refused(tmp_path)
+    write("test.txt", "no image\n" + test)  # another kind of list
+    table = read_table(tmp_path)
+    assert not table.parts and any("train.txt" in name for name in table.ignored)
+
+
+def test_cub_as_downloaded(tmp_path, write):
+    top = tmp_path / "CUB_200_2011"
+    fill(top / "images", **{"001.Black_footed_Albatross": 3, "002.Laysan_Albatross": 3})
+    paths = sorted(path.relative_to(top / "images") for path in top.rglob("*.png"))
+    for name, text in {
+        "classes.txt": "1 001.Black_footed_Albatross\n2 002.Laysan_Albatross\n",
+        "images.txt": "".join(f"{number} {path}\n" for number, path in enumerate(paths, 1)),
+        "image_class_labels.txt": "".join(f"{number} {1 + (number > 3)}\n" for number in range(1, 7)),
+        "train_test_split.txt": "".join(f"{number} {int(number % 3 > 0)}\n" for number in range(1, 7)),
+    }.items():
+        write(f"CUB_200_2011/{name}", text)
+    write("attributes.txt", "1 has_bill_shape::curved\n")
+    table = read_table(tmp_path)
+    assert Counter(row.part for row in table.rows) == {"train": 4, "test": 2}
+    assert "begin with numbers" in table.rules[-1] and "classes.txt" in table.rules[-1]
+    assert [name.split("/")[-1] for name in table.ignored] == ["attributes.txt", "image_class_labels.txt", "images.txt"]
+
+
+@pytest.mark.parametrize("by", ["column", "file"])
+def test_a_list_that_alone_names_the_parts_of_class_folders_is_read(by, tmp_path, write):
+    fill(tmp_path, cat=3, dog=3)
+    rows = [(f"{name}/{n}.png", name, "test" if n == 2 else "train") for name in ("cat", "dog") for n in range(3)]
+    if by == "column":
+        write("list.csv", "path,label,split\n" + "".join(",".join(row) + "\n" for row in rows))
+    else:
+        for part in ("train", "test"):
+            lines = "".join(f"{path},{label}\n" for path, label, own in rows if own == part)
+            write(f"{part}.csv", "path,label\n" + lines)
+    assert counts(tmp_path) == (["cat", "dog"], {"train": 4, "test": 2})

@@ -117,7 +117,7 @@ def test_columns_choose_what_a_cell_says(make, capsys):
     make.base2new("MMRL", "EuroSAT", [95.0, 96.0, 97.0], [70.0] * 3)
     for words, there, missing in (
         ([], ["±", "(n=3)", "published", "difference"], []),
-        (["--columns", "accuracy"], ["96.00"], ["± 0.82", "(n=3)", "95.60"]),
+        (["--columns", "accuracy"], ["96.00"], ["± 0.82", "(n=3)", "95.60", "by others"]),
         (["--columns", "accuracy", "published"], ["96.00", "95.60"], ["+0.40", "(n=3)"]),
         (["--layout", "paper"], ["96.00", "Novel"], ["± 0.82", "(n=3)"]),
     ):

@@ -84,6 +84,39 @@ def test_mistakes_are_said_before_anything_runs(call, tmp_path, capsys, words, p
     assert not (tmp_path / "out").exists()
 
 
+class Recorder:
+    """An executor that only says what was asked of it."""
+
+    def __init__(self):
+        self.asked = []
+
+    def __getattr__(self, name):
+        return lambda *words: self.asked.append(name)
+
+
+@pytest.mark.parametrize("words", [[], ["--executor", "ray"], ["--workers", "2"], ["--search", "3"]])
+@pytest.mark.parametrize("fault", ["images", "weights"])
+def test_data_and_weights_are_looked_at_before_anything_runs(tmp_path, monkeypatch, capsys, words, fault):
+    """For every executor; one message for one cause, however many runs it would stop."""
+    for number in range(4):
+        (tmp_path / "own" / "cat").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "own" / "cat" / f"{number}.jpg").write_bytes(b"no image")
+    (tmp_path / "page.pt").write_text("<html>404 not found</html>")
+    executor = Recorder()
+    monkeypatch.setattr(sweep, "make_executor", lambda args: executor)
+    data = ["folder", "--root", str(tmp_path / "own")] if fault == "images" else ["clothing_64"]
+    more = [] if fault == "images" else ["--backbone", str(tmp_path / "page.pt")]
+    seeds = ["1"] if "--search" in words else ["1", "2"]
+    sizes = ["few_shot", "--methods", "CoOp", "--shots", "2", "--seeds", *seeds, "--output", str(tmp_path / "out")]
+    assert sweep.main([*sizes, "--datasets", *data, *more, *words]) == 2
+    said = capsys.readouterr().err
+    told = "one class only, 'cat'" if fault == "images" else "page.pt"
+    (line,) = [line for line in said.splitlines() if told in line]
+    assert line.startswith("error: ") and f"({len(seeds)} of {len(seeds)} runs need it; nothing was started)" in said
+    assert "submit" not in executor.asked and not (tmp_path / "out").exists()
+    assert executor.asked[-1:] == ([] if "--search" in words else ["close"])
+
+
 def test_what_the_start_of_a_context_keeps_from_being_read_is_said(call, capsys):
     """CoOp's file for Clothing names the words to start from; only their number decides the context's length."""
     words = ["--dry-run", "--set", "TRAINER.COOP.N_CTX=2,4"]

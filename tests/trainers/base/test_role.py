@@ -65,3 +65,42 @@ def test_settings_without_effect_are_said():
     assert without_effect(builder, {"TRAINER.COOP.N_CTX": asked + 1})
     given[1] = ""
     assert not without_effect(resolve(train.parse(words("x", *given, method="CoOp"))), {})
+
+
+def test_a_run_without_a_protocol_predicts_its_own_classes_by_their_rule(tmp_path, capsys, monkeypatch):
+    """The classes trained on and tested are the same: by the rule of unseen classes other numbers come out."""
+    monkeypatch.setenv("CROP_CACHE", str(tmp_path / "crops"))
+    assert train.main(words(tmp_path / "plain", "OPTIM.LR", "0.02")) == 0
+    said = capsys.readouterr().out
+    near = said[said.index("=> result") :]
+    assert "Prediction rule: seen (no protocol: a run that trains is tested on the classes it trained on)" in near
+    assert near.splitlines()[-1] in (tmp_path / "plain" / "log.txt").read_text()
+    told = ["--eval-only", "--model-dir", str(tmp_path / "plain"), "OPTIM.LR", "0.02", "TEST.CLASSES"]
+    for rule in ("seen", "unseen"):
+        assert train.main(words(tmp_path / rule, *told, rule)) == 0
+        assert predicted(tmp_path / rule) == (rule, "command line")
+    metrics = {name: read_record(tmp_path / name)["metrics"] for name in ("plain", "seen", "unseen")}
+    assert metrics["plain"] == metrics["seen"] != metrics["unseen"]
+    images = read_record(tmp_path / "plain")["images"]
+    assert images == read_record(tmp_path / "seen")["images"] and images["train"]["count"] == 10
+
+
+def test_the_linear_probe_is_trained_and_tested_on_its_own_classes(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("CROP_CACHE", str(tmp_path / "crops"))
+    assert train.main(words(tmp_path / "run", method="LinearProbe")) == 0
+    assert predicted(tmp_path / "run")[0] == "seen" and read_record(tmp_path / "run")["metrics"]["accuracy"] > 0
+    assert "Prediction rule: seen (no protocol" in capsys.readouterr().out
+
+
+def test_settings_that_do_not_count_are_said_in_the_log(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("CROP_CACHE", str(tmp_path / "crops"))
+    given = ["TRAINER.COOP.CTX_INIT", "a photo of a", "TRAINER.COOP.N_CTX", "8", "TRAINER.COOP.CSC", "True"]
+    of_a_run = [*given, "TEST.NO_TEST", "True", "OPTIM.MAX_EPOCH"]
+    assert train.main(words(tmp_path / "run", *of_a_run, "2", method="CoOp")) == 0
+    log = (tmp_path / "run" / "log.txt").read_text()
+    for key in ("N_CTX", "CSC"):
+        assert f"Warning: TRAINER.COOP.{key} changes nothing in CoOp: the words of CTX_INIT" in log
+    assert train.main(words(tmp_path / "run", *of_a_run, "1", method="CoOp")) == 1
+    assert "OPTIM.MAX_EPOCH is 1, but the run in" in (error := capsys.readouterr().err) and "2 epochs" in error
+    assert train.main(words(tmp_path / "run", *of_a_run, "3", "DATALOADER.NUM_WORKERS", "1", method="CoOp")) == 0
+    assert "Warning: DATALOADER.NUM_WORKERS was 0 when" in (tmp_path / "run" / "log.txt").read_text()
