@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ from runs.sweep.process import PACKAGE, PROJECT, start, when_free
 
 WORKER_PATIENCE = 120.0
 """Seconds within which each machine of a cluster has to start a worker."""
+CONNECT = "import ray, sys; ray.init(address=sys.argv[1], log_to_driver=False)"
+"""Connects to a cluster, in its own process: Ray's connection waits without end where the head starts no worker."""
 MACHINE_PATIENCE = 120.0
 """Seconds that runs wait for a machine when the last one that has room for a run is lost."""
 LOOK = 5.0
@@ -49,6 +52,8 @@ class RayExecutor:
         except ImportError as error:
             raise PlanError("--executor ray needs Ray: pip install -e '.[ray]'") from error
         self.ray = ray
+        if address is not None:
+            _check_connection(address)
         paths = {} if PACKAGE else {"env_vars": {"PYTHONPATH": str(PROJECT)}}  # what is installed is found without
         try:
             ray.init(address=address, runtime_env=paths, log_to_driver=False, include_dashboard=None)
@@ -143,6 +148,24 @@ class RayExecutor:
         except Exception:  # Ray's own kinds: nobody answers for the cluster
             return 0
         return sum(int(min(each.get(name, 0) / amount for name, amount in self._wanted.items())) for each in machines)
+
+
+def _check_connection(address: str) -> None:
+    """Connect once in another process, which can be ended.
+
+    Raises:
+        PlanError: it does not come to an end within the patience. An error of its own comes again from the connection.
+    """
+    try:
+        quiet = subprocess.DEVNULL
+        words = [sys.executable, "-c", CONNECT, address]
+        subprocess.run(words, stdout=quiet, stderr=quiet, timeout=WORKER_PATIENCE, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise PlanError(
+            f"Ray cannot run anything on the cluster at {address}: connecting took more than {WORKER_PATIENCE:.0f} s. "
+            "Its Python needs the same packages as this one's; Ray's messages are in /tmp/ray/session_latest/logs "
+            "there."
+        ) from error
 
 
 def process_id() -> int:

@@ -95,6 +95,20 @@ def cluster(monkeypatch):
     return make
 
 
+@pytest.fixture(autouse=True)
+def connected(monkeypatch):
+    """The process that connects first has no stand-in of Ray: it ends at once."""
+    monkeypatch.setattr(ray_cluster, "CONNECT", "pass")
+
+
+def test_a_connection_that_waits_without_end_is_said(cluster, monkeypatch):
+    monkeypatch.setattr(ray_cluster, "CONNECT", "import time; time.sleep(60)")
+    monkeypatch.setattr(ray_cluster, "WORKER_PATIENCE", 0.5)
+    cluster(["10.0.0.7"])
+    with pytest.raises(PlanError, match=r"cluster at auto: connecting took more than .* same packages"):
+        RayExecutor("auto")
+
+
 def test_workers_that_never_start_are_said(cluster):
     ray = cluster(["10.0.0.7"], starts=None)
     with pytest.raises(PlanError, match=r"on 10\.0\.0\.7: no worker started within 120 s.*same packages.*logs there"):
