@@ -139,7 +139,7 @@ def test_the_quickstart_is_a_sweep_of_five_methods(swept, tmp_path, capsys):
 
 def test_the_ending_says_how_to_reach_the_commands(swept, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(quickstart.sys, "prefix", str(quickstart.OWN))
-    for active, said in (("", "What next? First: source .venv/bin/activate\n"), (quickstart.sys.prefix, "What next?\n")):
+    for active, said in (("", f" First: {quickstart.ACTIVATE}\n"), (quickstart.sys.prefix, "What next?\n")):
         monkeypatch.setenv("VIRTUAL_ENV", active)
         quickstart.main(tmp_path)
         assert said in capsys.readouterr().out
