@@ -18,7 +18,7 @@ from runs.sweep.process import PROJECT, TRAIN, last_line, start
 pytestmark = pytest.mark.skipif(not warm.POSSIBLE, reason="runs are forked on Linux only")
 
 SCRIPT = """
-import json, os, random, signal, sys, time
+import atexit, json, os, random, signal, sys, threading, time
 from pathlib import Path
 
 word, folder = sys.argv[1], Path(sys.argv[2])
@@ -34,6 +34,11 @@ if word == "aborts":
     os.abort()
 if word == "raises":
     raise ValueError("nothing there")
+if word == "leaves":
+    atexit.register(lambda: (folder / "ended").write_text("in order"))
+    threading.Timer(0.3, lambda: (folder / "thread").write_text("waited for")).start()
+if word.startswith("exits"):
+    sys.exit({"exits": None, "exits 3": 3, "exits with a word": "no such thing", "exits 256": 256}[word])
 while word == "waits":
     time.sleep(0.02)
 """
@@ -73,6 +78,15 @@ def test_a_run_finds_nothing_of_those_before_it(ask, tmp_path):
         assert one["argv"][1:] == [Path(one["argv"][2]).name, one["argv"][2]]
     assert last_line(tmp_path / "last") == "said by last"
     assert last_line(tmp_path / "raises") == "ValueError: nothing there"
+
+
+def test_a_run_ends_as_python_does(ask, tmp_path):
+    assert ask("leaves", "leaves").result() == 0
+    assert [(tmp_path / "leaves" / name).read_text() for name in ("ended", "thread")] == ["in order", "waited for"]
+    assert last_line(tmp_path / "leaves") == "said by leaves", "what was printed is written"
+    exits = {"exits": 0, "exits 3": 3, "exits with a word": 1, "exits 256": 0}
+    assert {word: ask(word, word).result() for word in exits} == exits
+    assert last_line(tmp_path / "exits with a word") == "no such thing"
 
 
 def test_a_server_that_is_killed_costs_its_run_and_is_replaced(ask, tmp_path):
