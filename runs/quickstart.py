@@ -22,7 +22,7 @@ OWN, ACTIVATE = PROJECT / ".venv", "source .venv/bin/activate"
 NEXT = """
 What next?{activate}
   your own images      mmrl train MMRL folder --root path/to/images --shots 16    docs/your-data.md
-  the paper's datasets python -m datasets.prepare dtd --root data                 docs/datasets.md
+  the paper's datasets mmrl data prepare dtd --root data                          docs/datasets.md
   tables and figures   python report.py output/quickstart --format html           docs/reports.md"""
 
 
