@@ -244,7 +244,7 @@ class SimpleTrainer(TrainerBase):
                 with phase("evaluation"):
                     self.evaluator.process(output, label)
                 images += len(label)
-        if not getattr(loader.dataset, "read", False):  # what others have computed says nothing of the speed
+        if not getattr(getattr(loader, "dataset", None), "read", False):  # what is only read says nothing of the speed
             self.measures.add("test", images, time.perf_counter() - start)
         results = self.evaluator.evaluate()
         with phase("writing"):

@@ -15,11 +15,11 @@ import yaml
 
 from dassl.config import ConfigBuilder, ConfigError
 from dassl.config.coercion import decode
-from dassl.config.validators import leaves
 from dassl.engine import TRAINER_REGISTRY
 from safeio.file_names import own_data_name
 from safeio.names import find_name
 from safeio.old_spellings import present_protocol
+from safeio.trees import leaves
 from trainers.base.plugins import PLUGINS, is_plugin
 from trainers.base.settings_ranges import check_settings
 
