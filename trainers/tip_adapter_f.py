@@ -13,7 +13,7 @@ from typing import Any
 
 from dassl.engine import TRAINER_REGISTRY
 from dassl.optim import build_lr_scheduler
-from dassl.optim.lr_schedule import EpochScheduler
+from dassl.optim.schedules import EpochScheduler
 from trainers.base.epoch_choice import EpochChoice
 from trainers.base.method import accuracy
 from trainers.tip_adapter import CacheTrainer, TipAdapterMethod

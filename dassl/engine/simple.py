@@ -28,8 +28,8 @@ from dassl.engine.resume import Position, remove_positions, restore_position
 from dassl.engine.stop import StopRequest
 from dassl.evaluation.build import build_evaluator
 from dassl.modeling.parts import build_backbone, build_head
-from dassl.optim.lr_schedule import build_lr_scheduler
 from dassl.optim.optimizer import build_optimizer
+from dassl.optim.schedules import build_lr_scheduler
 from dassl.utils.checkpoint import BEST, load_checkpoint, load_pretrained_weights
 from dassl.utils.layers import count_num_param
 from dassl.utils.names import check_availability
