@@ -25,6 +25,12 @@ from safeio.images import read_image
 from tools.photo_clip.packs import imagenet_classes, read_validation_images, tiny_imagenet_rows
 
 
+def embedded(name: str, classes: str):
+    """Return a registered dataset of the repository: the "base", the "new" or "all" classes."""
+    settings = SimpleNamespace(ROOT="", NUM_SHOTS=-1, SUBSAMPLE_CLASSES=classes)
+    return DATASET_REGISTRY.get(name)(SimpleNamespace(DATASET=settings, SEED=1))
+
+
 class ZeroShot:
     """The embedded CLIP and its classifier."""
 
@@ -44,8 +50,7 @@ class ZeroShot:
 
     def of_dataset(self, name: str, classes: str) -> float:
         """Return the accuracy on a registered dataset's test images."""
-        settings = SimpleNamespace(ROOT="", NUM_SHOTS=-1, SUBSAMPLE_CLASSES=classes)
-        dataset = DATASET_REGISTRY.get(name)(SimpleNamespace(DATASET=settings, SEED=1))
+        dataset = embedded(name, classes)
         labels = torch.tensor([item.label for item in dataset.test])
         names = [classname.replace("_", " ") for classname in dataset.classnames]
         return self.accuracy([read_image(item.impath) for item in dataset.test], labels, names)

@@ -33,12 +33,20 @@ def joined(image: dict[str, Tensor], text: TextEncoder) -> dict[str, Tensor]:
     return weights
 
 
+def rounded(value: Tensor, bits: int) -> np.ndarray:
+    """Return float16 values with `bits` bits of mantissa instead of ten: what is zero compresses."""
+    dropped = 10 - bits
+    whole = value.half().numpy().view(np.uint16).astype(np.uint32)
+    return ((whole + (1 << dropped >> 1) >> dropped) << dropped).astype(np.uint16).view(np.float16)
+
+
 def main() -> None:
     """Read the command line, join, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path, help="folder with the checkpoints of both encoders")
     parser.add_argument("target", type=Path, help="the file to write")
     parser.add_argument("--texts", default="texts", help="name of the text encoder's checkpoint")
+    parser.add_argument("--bits", type=int, default=5, help="of a matrix's float16 mantissa, 10 at most")
     parser.add_argument("--unfinished", action="store_true", help="take the checkpoints of trainings that still run")
     args = parser.parse_args()
     if args.unfinished:
@@ -50,7 +58,7 @@ def main() -> None:
     text.load_state_dict(saved["model"])
     while text.transformer.layers < LAYERS:
         text = text.grown()
-    arrays = {name: value.half().numpy() for name, value in joined(image, text).items()}
+    arrays = {name: rounded(value, args.bits if value.ndim > 1 else 10) for name, value in joined(image, text).items()}
     scalars = {"input_resolution": SIDE, "context_length": CONTEXT, "vocab_size": VOCABULARY}
     with atomic_write(args.target) as file:
         np.savez_compressed(file, **arrays, **{name: np.array(value) for name, value in scalars.items()})

@@ -14,6 +14,9 @@ several times cheaper for each image. `--grow-at` says when each layer is copied
 `--all-patches-at` when all patches are read. `--start WORK/images.pt` begins a second training at the end of a first:
 
     python -m tools.photo_clip.images PHOTOS WORK --name images2 --start WORK/images.pt --rate 6e-4 --grow-at 0
+
+With `--texts CLIP`, an exported CLIP, its text embeddings of the names stand in for t and for CIFAR's rows: the image
+encoder then learns to meet the text encoder as it is.
 """
 
 from __future__ import annotations
@@ -31,12 +34,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+import clip
 from clip.preprocess import MEAN, STD
 from clip.vision import VisionTransformer
 from safeio.atomic import atomic_write
 from tools.photo_clip.packs import (
     SIDE,
+    cifar_names,
     held_out_of_cifar,
+    imagenet_classes,
     read_training_images,
     read_validation_images,
     tiny_imagenet_rows,
@@ -171,10 +177,21 @@ class Student:
         }
 
 
-class Data:
-    """Training images with the teacher's features, and the validation images; ImageNet's first, CIFAR's behind."""
+def name_classes(clip_file: Path, names: list[str]) -> Tensor:
+    """Return an exported CLIP's text embeddings (C, E) of "a photo of a NAME.", normalised."""
+    model, _ = clip.load(str(clip_file), device="cpu")
+    with torch.no_grad():
+        texts = model.encode_text(clip.tokenize([f"a photo of a {name}." for name in names]))
+    return F.normalize(texts.float(), dim=-1)
 
-    def __init__(self, photos: Path, work: Path):
+
+class Data:
+    """Training images with the teacher's features, and the validation images; ImageNet's first, CIFAR's behind.
+
+    `imagenet_texts` (1000, E) and `cifar_texts` (100, E) classify; the latter is None while CIFAR's rows are learned.
+    """
+
+    def __init__(self, photos: Path, work: Path, texts: Path | None):
         imagenet, cifar = read_training_images(photos)
         held = held_out_of_cifar(len(cifar))
         with np.load(work / "teacher.npz") as file:
@@ -190,9 +207,17 @@ class Data:
         cifar_z = self.space.images(features[1][~held])
         means = torch.stack([cifar_z[cifar.labels[~held] == label].mean(0) for label in range(100)])
         self.cifar_rows = F.normalize(means - cifar_z.mean(0), dim=-1)
+        self.imagenet_texts, self.cifar_texts = self.space.place_texts(self.space.rows), None
+        if texts:
+            self.imagenet_texts = name_classes(texts, imagenet_classes()[1])
+            self.cifar_texts = name_classes(texts, cifar_names(photos))
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def texts_of_cifar(self, rows: Tensor) -> Tensor:
+        """Return the embeddings (100, E) that classify CIFAR's images, given the learned rows."""
+        return self.space.place_texts(F.normalize(rows, dim=-1)) if self.cifar_texts is None else self.cifar_texts
 
 
 def loss_of(
@@ -208,10 +233,9 @@ def loss_of(
     cosine = F.cosine_similarity(embedded[:, 2:], space.images(features), dim=-1)
     teacher = (features[of_imagenet] @ data.weight.T + data.bias).softmax(-1)
     target = 0.5 * F.one_hot(labels[of_imagenet], 1000) + 0.5 * teacher
-    logits = LOGIT_SCALE * embedded @ space.place_texts(space.rows).T
+    logits = LOGIT_SCALE * embedded @ data.imagenet_texts.T
     known = F.cross_entropy(logits[of_imagenet], target, reduction="sum") / len(chosen)
-    rows = space.place_texts(F.normalize(student.cifar_rows, dim=-1))
-    other = LOGIT_SCALE * embedded[~of_imagenet] @ rows.T
+    other = LOGIT_SCALE * embedded[~of_imagenet] @ data.texts_of_cifar(student.cifar_rows).T
     cifar = F.cross_entropy(other, labels[~of_imagenet], reduction="sum") / len(chosen)
     cone = 1 - F.normalize(embedded[:, :2], dim=-1)[:, 0].mean()  # keep to the images' common direction
     loss = known + cifar + args.cosine_weight * (1 - cosine.mean()) + cone
@@ -231,10 +255,9 @@ def embed_all(model: VisionTransformer, pixels: Tensor, batch: int = 250) -> Ten
 
 def validate(student: Student, data: Data, images: int | None = None) -> dict[str, float]:
     """Return top-1 accuracy (%) of the averaged weights: Tiny-ImageNet among 200 classes, CIFAR among 100."""
-    model, space = student.averaged(), data.space
-    tiny = embed_all(model, data.val.pixels[:images]) @ space.place_texts(space.rows[data.tiny_rows]).T
-    rows = space.place_texts(F.normalize(student.cifar_rows.data, dim=-1))
-    cifar = embed_all(model, data.cifar_val.pixels[:images]) @ rows.T
+    model = student.averaged()
+    tiny = embed_all(model, data.val.pixels[:images]) @ data.imagenet_texts[data.tiny_rows].T
+    cifar = embed_all(model, data.cifar_val.pixels[:images]) @ data.texts_of_cifar(student.cifar_rows.data).T
     right = {
         "tiny_imagenet": (tiny.argmax(1) == data.val.labels[:images]).float().mean(),
         "cifar": (cifar.argmax(1) == data.cifar_val.labels[:images]).float().mean(),
@@ -245,7 +268,7 @@ def validate(student: Student, data: Data, images: int | None = None) -> dict[st
 def train(args: argparse.Namespace) -> None:
     """Train until the budget of minutes is used; rate and shares follow the time used, so that it always ends well."""
     torch.manual_seed(args.seed)
-    data = Data(args.photos, args.work)
+    data = Data(args.photos, args.work, args.texts)
     file = args.work / f"{args.name}.pt"
     student = Student(LAYERS // 2, data.cifar_rows)
     step, seconds, seen = 0, 0.0, 0
@@ -300,6 +323,7 @@ def main() -> None:
     parser.add_argument("work", type=Path, help="folder with teacher.npz, for checkpoints and the result")
     parser.add_argument("--name", default="images", help="of the checkpoint in WORK")
     parser.add_argument("--start", type=Path, help="checkpoint of an earlier training, where this one begins")
+    parser.add_argument("--texts", type=Path, help="exported CLIP whose text encoder names the classes")
     parser.add_argument("--minutes", type=float, default=120, help="of training; WORK/minutes, if there, overrides it")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--rate", type=float, default=1e-3)

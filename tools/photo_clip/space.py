@@ -75,6 +75,7 @@ def make_space(teacher: Path, val_labels: Tensor, tiny_rows: Tensor) -> Space:
     mean = imagenet.float().mean(0)
     centred = weight - weight.mean(0)
     basis = torch.linalg.svd(centred, full_matrices=False).Vh[: EMBEDDING - 2].T.contiguous()
+    basis *= basis.gather(0, basis.abs().argmax(0)[None]).sign()  # else the signs depend on the number of threads
     rows = F.normalize(centred @ basis, dim=-1)
     space = Space(mean, basis, rows, 0.0)
     cosines = space.images(val) @ rows[tiny_rows].T

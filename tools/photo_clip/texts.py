@@ -30,19 +30,25 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from clip.tokenizer import tokenize
 from clip.transformer import Transformer
+from clip.vision import VisionTransformer
 from safeio.atomic import atomic_write
+from tools.photo_clip.images import HEADS as IMAGE_HEADS
+from tools.photo_clip.images import PATCH, embed_all
+from tools.photo_clip.images import WIDTH as IMAGE_WIDTH
 from tools.photo_clip.names import PHYSICAL, WORDNET, LanguageModel, Synset, nearest_classes, read_wordnet, ridge
 from tools.photo_clip.packs import (
+    SIDE,
     cifar_names,
     held_out_of_cifar,
     imagenet_classes,
     read_pack,
+    read_training_images,
     read_validation_images,
     tiny_imagenet_rows,
 )
 from tools.photo_clip.space import EMBEDDING, LOGIT_SCALE, Space, make_space
 
-WIDTH, HEADS, LAYERS, CONTEXT = 128, 2, 12, 77
+WIDTH, LAYERS, CONTEXT = 192, 12, 77  # the rank of the class embeddings is at most the width: 128 costs 3 points
 GROUPS = {"imagenet": 0.5, "cifar": 0.06, "wordnet": 0.44}  # share of a batch
 TEMPLATES = Path(__file__).parents[2] / "configs" / "templates.yaml"
 
@@ -131,20 +137,20 @@ def plural(name: str) -> str:
 class TextEncoder(nn.Module):
     """CLIP's text encoder over the tokens that occur; the others' embeddings are zero in the exported file."""
 
-    def __init__(self, tokens: Tensor, layers: int):
+    def __init__(self, tokens: Tensor, layers: int, width: int = WIDTH):
         super().__init__()
         self.tokens = tokens  # (V,) sorted ids
-        self.token_embedding = nn.Embedding(len(tokens), WIDTH)
-        self.positional_embedding = nn.Parameter(0.01 * torch.randn(CONTEXT, WIDTH))
-        self.transformer = Transformer(WIDTH, layers, HEADS, causal=True)
-        self.ln_final = nn.LayerNorm(WIDTH)
-        self.text_projection = nn.Parameter(WIDTH**-0.5 * torch.randn(WIDTH, EMBEDDING))
+        self.token_embedding = nn.Embedding(len(tokens), width)
+        self.positional_embedding = nn.Parameter(0.01 * torch.randn(CONTEXT, width))
+        self.transformer = Transformer(width, layers, width // 64, causal=True)
+        self.ln_final = nn.LayerNorm(width)
+        self.text_projection = nn.Parameter(width**-0.5 * torch.randn(width, EMBEDDING))
         nn.init.normal_(self.token_embedding.weight, std=0.02)
         for block in self.transformer.resblocks:
-            nn.init.normal_(block.attn.in_proj_weight, std=WIDTH**-0.5)
-            nn.init.normal_(block.attn.out_proj.weight, std=WIDTH**-0.5 * (2 * LAYERS) ** -0.5)
-            nn.init.normal_(block.mlp.c_fc.weight, std=(2 * WIDTH) ** -0.5)
-            nn.init.normal_(block.mlp.c_proj.weight, std=WIDTH**-0.5 * (2 * LAYERS) ** -0.5)
+            nn.init.normal_(block.attn.in_proj_weight, std=width**-0.5)
+            nn.init.normal_(block.attn.out_proj.weight, std=width**-0.5 * (2 * LAYERS) ** -0.5)
+            nn.init.normal_(block.mlp.c_fc.weight, std=(2 * width) ** -0.5)
+            nn.init.normal_(block.mlp.c_proj.weight, std=width**-0.5 * (2 * LAYERS) ** -0.5)
 
     def forward(self, texts: list[str], parts: int = 1) -> Tensor:
         """Return (C, E), not normalised; in `parts` groups of like length, so that little is computed on padding."""
@@ -162,7 +168,7 @@ class TextEncoder(nn.Module):
 
     def grown(self) -> TextEncoder:
         """Return an encoder of twice the layers that computes the same."""
-        larger = TextEncoder(self.tokens, 2 * self.transformer.layers)
+        larger = TextEncoder(self.tokens, 2 * self.transformer.layers, self.token_embedding.embedding_dim)
         old = self.state_dict()
         new = {name: value for name, value in old.items() if ".resblocks." not in name}
         for layer in range(2 * self.transformer.layers):
@@ -173,6 +179,33 @@ class TextEncoder(nn.Module):
                 new[f"transformer.resblocks.{layer}.{name[len(source) :]}"] = value
         larger.load_state_dict(new)
         return larger
+
+    @torch.no_grad()
+    def widened(self) -> TextEncoder:
+        """Return an encoder of width WIDTH that computes the same.
+
+        What is added to the tokens' features gets mean zero, which no LayerNorm notices, and zeros in the new
+        dimensions; a LayerNorm over more dimensions then only scales, and its weight takes that back.
+        """
+        old_width = self.token_embedding.embedding_dim
+        wider = TextEncoder(self.tokens, self.transformer.layers, WIDTH)
+        new = wider.state_dict()
+        for name, value in self.state_dict().items():
+            writes = name.endswith(("out_proj.weight", "c_proj.weight", "out_proj.bias", "c_proj.bias"))
+            if name in ("token_embedding.weight", "positional_embedding"):
+                new[name].zero_()[:, :old_width] = value - value.mean(1, keepdim=True)
+            elif writes:
+                new[name].zero_()[tuple(slice(size) for size in value.shape)] = value - value.mean(0)
+            elif ".ln_" in name or name.startswith("ln_final"):
+                factor = (old_width / WIDTH) ** 0.5 if name.endswith("weight") else 1.0
+                new[name][:old_width] = factor * value
+            elif "in_proj" in name:
+                for part, old_part in zip(new[name].chunk(3), value.chunk(3), strict=True):
+                    part[tuple(slice(size) for size in old_part.shape)] = old_part
+            else:
+                new[name][tuple(slice(size) for size in value.shape)] = value
+        wider.load_state_dict(new)
+        return wider
 
 
 def optimisers_of(model: TextEncoder) -> list[torch.optim.Optimizer]:
@@ -243,6 +276,20 @@ def prompts_and_tokens(groups: dict[str, Names]) -> tuple[list[str], Tensor]:
     return templates, torch.cat([part.unique() for part in (tokens, plurals, rest)]).unique()
 
 
+@torch.no_grad()
+def second_moment(args: argparse.Namespace, space: Space) -> Tensor:
+    """Return E[z z'] (D, D) over every fourth training image, of the teacher or of a given image encoder."""
+    if args.image_encoder:
+        model = VisionTransformer(SIDE, PATCH, IMAGE_WIDTH, LAYERS, IMAGE_HEADS, EMBEDDING).eval()
+        model.load_state_dict(torch.load(args.image_encoder, weights_only=True)["encoder"])
+        pixels = read_training_images(args.photos)[0].pixels[::4]
+        z = F.normalize(embed_all(model, pixels)[:, 2:], dim=-1)
+    else:
+        with np.load(args.work / "teacher.npz") as file:
+            z = space.images(torch.from_numpy(file["imagenet"][::4]))
+    return z.T @ z / len(z)
+
+
 class Run:
     """Model, optimisers and the number of steps: all that a checkpoint holds."""
 
@@ -250,14 +297,17 @@ class Run:
         self.file, self.tokens, self.step = file, tokens, 0
         state = torch.load(file, weights_only=True) if file.exists() else None
         first = torch.load(start, weights_only=True) if start and not state else None
-        self.model = TextEncoder(tokens, (state or first or {"layers": 3})["layers"])
-        self.optimisers = optimisers_of(self.model)
+        width = (first or state or {"model": {}})["model"].get("ln_final.weight", torch.empty(WIDTH)).numel()
+        self.model = TextEncoder(tokens, (state or first or {"layers": 3})["layers"], width)
         if first:
             known = torch.isin(tokens, first["tokens"])
             embedding = self.model.token_embedding.weight.data.clone()
             rows = torch.searchsorted(first["tokens"], tokens[known])
             embedding[known] = first["model"]["token_embedding.weight"][rows]
             self.model.load_state_dict({**first["model"], "token_embedding.weight": embedding})
+            if width < WIDTH:
+                self.model = self.model.widened()
+        self.optimisers = optimisers_of(self.model)
         if state:
             self.step = state["step"]
             self.model.load_state_dict(state["model"])
@@ -298,9 +348,7 @@ def train(args: argparse.Namespace) -> None:
     groups = names_of(args, space)
     templates, tokens = prompts_and_tokens(groups)
     run, placed = Run(args.work / f"{args.name}.pt", tokens, args.start), space.place_images(space.rows)
-    with np.load(teacher) as file:
-        z = space.images(torch.from_numpy(file["imagenet"][::4]))
-    seen = space.scale**2 * z.T @ z / len(z)  # (D, D), second moment of the images
+    seen = space.scale**2 * second_moment(args, space)
     began, sums = time.time(), torch.zeros(3)
     while run.step < args.steps:
         if run.step in (args.steps // 2, args.steps * 4 // 5) and run.model.transformer.layers < LAYERS:
@@ -335,6 +383,7 @@ def main() -> None:
     parser.add_argument("work", type=Path, help="folder with teacher.npz, for checkpoints and the result")
     parser.add_argument("--name", default="texts", help="of the checkpoint in WORK")
     parser.add_argument("--start", type=Path, help="checkpoint of an earlier training, where this one begins")
+    parser.add_argument("--image-encoder", type=Path, help="WORK/image_encoder.pt: weigh errors by what it sees")
     parser.add_argument("--steps", type=int, default=8000)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--rate", type=float, default=2e-3)

@@ -1,0 +1,101 @@
+"""The tools that made the embedded CLIP: the common space, and encoders that grow without computing anything else."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from clip.vision import VisionTransformer
+from tools.photo_clip import export, images, space, texts
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A space from a random teacher of the real sizes: 1,000 classes, 1,280 features."""
+    file = tmp_path_factory.mktemp("teacher") / "teacher.npz"
+    random = np.random.default_rng(1)
+    weight = random.normal(size=(1000, 1280)).astype("f4")
+    val = random.normal(size=(200, 1280)).astype("f2")
+    np.savez(file, weight=weight, val=val, imagenet=random.normal(size=(300, 1280)).astype("f2"))
+    return space.make_space(file, torch.arange(200), torch.arange(200))
+
+
+def test_the_basis_has_fixed_signs(made):
+    """Singular vectors are defined up to sign, and which sign comes out depends on the number of threads."""
+    largest = made.basis.gather(0, made.basis.abs().argmax(0)[None])
+    assert made.basis.shape == (1280, space.EMBEDDING - 2)
+    assert (largest > 0).all()
+
+
+def test_logits_of_placed_features_are_the_scaled_cosines(made):
+    z = F.normalize(torch.randn(5, space.EMBEDDING - 2), dim=-1)
+    logits = space.LOGIT_SCALE * made.place_images(z) @ made.place_texts(made.rows).T
+    assert torch.allclose(logits, made.scale * z @ made.rows.T, atol=1e-4)
+
+
+def text_encoder(layers: int, width: int) -> texts.TextEncoder:
+    """Return a random encoder over the tokens of PROMPTS, whose LayerNorms are not the identity."""
+    torch.manual_seed(1)
+    model = texts.TextEncoder(texts.tokenize(PROMPTS).unique(), layers, width)
+    for name, value in model.named_parameters():
+        if "ln_" in name:
+            value.data += 0.3 * torch.randn_like(value)
+    model.token_embedding.weight.data *= 50  # beside it LayerNorm's eps, which does not scale, is nothing
+    return model
+
+
+PROMPTS = ["a photo of a grand piano.", "kangaroo", "a drawing of two yellow taxis."]
+
+
+@torch.no_grad()
+def test_a_grown_text_encoder_computes_the_same():
+    model = text_encoder(2, 64)
+    assert model.grown().transformer.layers == 4
+    assert torch.allclose(model.grown()(PROMPTS), model(PROMPTS), atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_widened_text_encoder_computes_the_same():
+    model = text_encoder(2, 128)
+    wider = model.widened()
+    assert wider.token_embedding.embedding_dim == texts.WIDTH
+    assert torch.allclose(wider(PROMPTS), model(PROMPTS), atol=1e-4)
+
+
+@torch.no_grad()
+def test_packing_by_length_changes_nothing():
+    model = text_encoder(1, 64)
+    assert torch.allclose(model(PROMPTS, parts=3), model(PROMPTS), atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_grown_image_encoder_computes_the_same():
+    torch.manual_seed(1)
+    model = VisionTransformer(images.SIDE, images.PATCH, images.WIDTH, 2, images.HEADS, space.EMBEDDING)
+    pixels = torch.randn(2, 3, images.SIDE, images.SIDE)
+    assert torch.allclose(images.encode(images.grow(model), pixels), images.encode(model, pixels), atol=1e-5)
+
+
+def test_one_batch_is_the_same_for_the_same_seed():
+    group = texts.Names(["fox", "box"], torch.eye(2), torch.ones(2), torch.arange(2))
+    groups = {"imagenet": group, "cifar": group, "wordnet": group}
+    first, again, other = (texts.draw(groups, ["a photo of a {}.", "{}"], 32, seed) for seed in (1, 1, 2))
+    assert first[0] == again[0] and torch.equal(first[1], again[1])
+    assert first[0] != other[0]
+
+
+@pytest.mark.parametrize(
+    "name, expected", [("fox", "foxes"), ("leaf", "leaves"), ("cuff", "cuffs"), ("city", "cities"), ("key", "keys")]
+)
+def test_plurals(name, expected):
+    assert texts.plural(name) == expected
+
+
+def test_rounding_keeps_the_nearest_value_of_fewer_bits():
+    values = torch.tensor([1.0, 1.0 + 2**-7, 1.0 + 3 * 2**-7, -3.14159, 0.0, 1e-7])
+    kept = export.rounded(values, 6)
+    assert kept.dtype == np.float16
+    assert kept[0] == 1 and kept[4] == 0
+    assert np.all(np.abs(kept[:4] - values[:4].numpy()) <= 2**-7 * np.abs(values[:4].numpy()))
+    assert not np.any(kept.view(np.uint16) & 0b1111)
+    assert np.array_equal(export.rounded(values, 10), values.half().numpy())
