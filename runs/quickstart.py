@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -16,10 +17,12 @@ from safeio import threads
 OUTPUT = CONFIGS.parent / "output" / "quickstart"
 METHODS = ("ZeroshotCLIP", "CoOp", "MaPLe", "MMRL", "MMRLpp")
 DATASET, SEED = "caltech101_64", 1
+OWN, ACTIVATE = PROJECT / ".venv", "source .venv/bin/activate"
+"""The environment that scripts/quickstart.sh makes, and what brings its commands into the user's shell."""
 NEXT = """
-What next?
+What next?{activate}
   your own images      mmrl train MMRL folder --root path/to/images --shots 16    docs/your-data.md
-  the paper's datasets python -m datasets.prepare dtd --root data                 docs/datasets.md
+  the paper's datasets mmrl data prepare dtd --root data                          docs/datasets.md
   tables and figures   python report.py output/quickstart --format html           docs/reports.md"""
 
 
@@ -32,13 +35,14 @@ def words(output: Path) -> list[str]:
 
 def main(output: Path = OUTPUT) -> int:
     """Run what is not complete, print the table, write results.json; returns the exit status of the sweep."""
-    print(f"{', '.join(METHODS)} on {DATASET}: about four minutes on two cores", flush=True)
+    print(f"{', '.join(METHODS)} on {DATASET}: about four and a half minutes on two cores", flush=True)
     print("$", shlex.join(["python", "sweep.py", *words(output)]), flush=True)
     status = wait_for(subprocess.Popen([sys.executable, str(PROJECT / "sweep.py"), *words(output)]))
     if status not in (0, 1):  # it was stopped, or has said why it could not start
         return status if status > 0 else 128 - status
     show(METHODS, DATASET, SEED, output, output / "results.json")
-    print(NEXT)
+    unheard = Path(sys.prefix) == OWN and os.environ.get("VIRTUAL_ENV") != sys.prefix  # the user's shell knows no mmrl
+    print(NEXT.format(activate=f" First: {ACTIVATE}" if unheard else ""))
     return status
 
 

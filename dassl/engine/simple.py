@@ -241,12 +241,15 @@ class SimpleTrainer(TrainerBase):
         print(f"Evaluate on the *{split}* set")
         start, images = time.perf_counter(), 0
         broadcast_models(self._models.values())
+        tested = getattr(loader, "dataset", None)  # a plugin's loader may have none
         with phase("images"):
+            if hasattr(tested, "prepare"):
+                tested.prepare()
             for output, label in progress(outcomes_of_all(loader, self._scores), split, total=len(loader)):
                 with phase("evaluation"):
                     self.evaluator.process(output, label)
                 images += len(label)
-        if not getattr(getattr(loader, "dataset", None), "read", False):  # what is only read says nothing of the speed
+        if not getattr(tested, "read", False):  # what is only read says nothing of the speed
             self.measures.add("test", images, time.perf_counter() - start)
         results = self.evaluator.evaluate()
         with phase("writing"):

@@ -10,6 +10,7 @@ This process computes nothing: OpenMP's threads do not outlive a fork. `runs.swe
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import json
@@ -20,9 +21,9 @@ import select
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Sequence
-from threading import Thread
-from typing import Any
+from typing import Any, NoReturn
 
 from runs.sweep.exit_with_parent import end_with_parent
 from runs.sweep.process import PACKAGE, TRAIN, open_console
@@ -30,6 +31,10 @@ from runs.sweep.process import PACKAGE, TRAIN, open_console
 Job = dict[str, Any]
 """A run that is asked for: `id`; `command`, behind `python`; `folder` of the run; `env`, variables; `cwd`; `hold`,
 whether its weights are to be read here, ahead, which is of no use where it takes them to a GPU."""
+
+
+UNFLUSHED = 120
+"""Exit status of Python where its last output cannot be written."""
 
 
 class Server:
@@ -103,13 +108,13 @@ def prepare(command: Sequence[str], hold: bool) -> None:
     except Exception:
         return
     if hold:  # in a thread of its own: OpenMP's threads end with the one that they worked for
-        reading = Thread(target=train.hold_weights, args=[command[len(TRAIN) :]])
+        reading = threading.Thread(target=train.hold_weights, args=[command[len(TRAIN) :]])
         reading.start()
         reading.join()
 
 
 def run(job: Job, parent: int) -> None:
-    """Be the process that a job asks for; ends as Python ends behind a script.
+    """Be the process that a job asks for, up to its end.
 
     Args:
         parent: the server; the run saves and ends when it is gone.
@@ -133,11 +138,39 @@ def run(job: Job, parent: int) -> None:
         runpy.run_path(first, run_name="__main__")
 
 
+def status_of(error: BaseException) -> int:
+    """Return the exit status of a script that ended with this error, said where Python says it."""
+    if not isinstance(error, SystemExit):
+        sys.excepthook(type(error), error, error.__traceback__)
+        return 128 + signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
+    if error.code is None or isinstance(error.code, int):
+        return (error.code or 0) & 0xFF
+    print(error.code, file=sys.stderr)
+    return 1
+
+
+def leave(status: int) -> NoReturn:
+    """End as Python does behind a script, but leave memory and modules to the system: a third of a second less."""
+    threading._shutdown()  # type: ignore[attr-defined]  (waits for threads)
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # the disk is full
+            status = status or UNFLUSHED
+    os._exit(status)
+
+
 def main() -> None:
     """Serve until the driver has gone; in a fork, do its job."""
     server = Server(socket.socket(fileno=int(sys.argv[1])))
     if job := server.serve():
-        run(job, server.pid)
+        status = 0
+        try:
+            run(job, server.pid)
+        except BaseException as error:
+            status = status_of(error)
+        leave(status)
 
 
 if __name__ == "__main__":

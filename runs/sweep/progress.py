@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
+from types import MappingProxyType
 
 from tqdm import tqdm
 
@@ -47,10 +48,20 @@ class Estimate:
         """Expected seconds of one run, None while nothing has ended."""
         return next((fmean(self._seconds[kind]) for kind in self._kinds(run) if kind in self._seconds), None)
 
-    def left(self, runs: Sequence[PlannedRun], width: int) -> float | None:
-        """Seconds for these runs, `width` at a time."""
+    def left(
+        self, runs: Sequence[PlannedRun], width: int, spent: Mapping[str, float] = MappingProxyType({})
+    ) -> float | None:
+        """Seconds for these runs, `width` at a time; None where that cannot be said.
+
+        Args:
+            spent: seconds that those under way have had, by folder. One that takes longer than expected shortens no
+                other; where all do, nothing is known.
+        """
         expected = [seconds + self.start for seconds in map(self.of, runs) if seconds is not None]
-        return None if len(expected) < len(runs) else sum(expected) / max(1, min(width, len(runs)))
+        if len(expected) < len(runs):
+            return None
+        rest = sum(max(0.0, seconds - spent.get(run.folder, 0.0)) for run, seconds in zip(runs, expected, strict=True))
+        return None if runs and not rest else rest / max(1, min(width, len(runs)))
 
     @staticmethod
     def _kinds(run: PlannedRun) -> list[tuple[str, ...]]:
@@ -132,10 +143,7 @@ class Progress:
         self.left = {k: other for k, other in self.left.items() if run.folder not in (k, other.model_folder)}
 
     def _ahead(self) -> str:
-        seconds = self.estimate.left(list(self.left.values()), self.width)
-        return f"about {'?' if seconds is None else tqdm.format_interval(max(0, seconds - self._spent()))} left"
-
-    def _spent(self) -> float:
-        """Seconds that the running ones have already had, as shared by the workers."""
-        now = time.monotonic()
-        return sum(now - began for began in list(self.running.values())[: self.width]) / self.width
+        now, under_way = time.monotonic(), list(self.running.items())[: self.width]
+        spent = {folder: now - began for folder, began in under_way}
+        seconds = self.estimate.left(list(self.left.values()), self.width, spent)
+        return f"about {'?' if seconds is None else tqdm.format_interval(seconds)} left"

@@ -137,6 +137,14 @@ def test_the_quickstart_is_a_sweep_of_five_methods(swept, tmp_path, capsys):
     assert said.index("$ python sweep.py base2new") < said.index("| MMRLpp ") < said.index("What next?")
 
 
+def test_the_ending_says_how_to_reach_the_commands(swept, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(quickstart.sys, "prefix", str(quickstart.OWN))
+    for active, said in (("", f" First: {quickstart.ACTIVATE}\n"), (quickstart.sys.prefix, "What next?\n")):
+        monkeypatch.setenv("VIRTUAL_ENV", active)
+        quickstart.main(tmp_path)
+        assert said in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("cores", "workers"), [(1, "1"), (2, "2"), (64, "5")])
 def test_the_quickstart_has_a_run_on_each_core(monkeypatch, tmp_path, cores, workers):
     monkeypatch.setattr(quickstart.threads, "allowed_cores", lambda: cores)

@@ -166,9 +166,13 @@ class CachedRows(Dataset):
         return len(self.images)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
+        return {**self.images.about(index), "img": self.prepare()[index]}
+
+    def prepare(self) -> Tensor:
+        """Read or compute the rows (N, D) now, while no other bar shows progress, unless it is done."""
         if self._rows is None:
             self._rows, self.read = self.cache.rows(self.images)[0].cpu(), self.cache.read
-        return {**self.images.about(index), "img": self._rows[index]}
+        return self._rows
 
 
 def loader_of_rows(cache: FeatureCache, loader: DataLoader | None) -> DataLoader | None:

@@ -48,6 +48,17 @@ def test_a_run_is_expected_to_take_what_the_nearest_ones_took(tmp_path, finish):
     assert estimate.left([run_of("new")], 3) == pytest.approx(200)
 
 
+def test_a_run_that_takes_longer_shortens_no_other(tmp_path, finish):
+    estimate = Estimate(tmp_path)
+    finish(run_of("a"), 100)
+    estimate.learn(run_of("a"))
+    two = [run_of("long"), run_of("next")]
+    assert estimate.left(two, 2, {"long": 30}) == pytest.approx(85)
+    assert estimate.left(two, 2, {"long": 500}) == pytest.approx(50)
+    assert estimate.left(two[:1], 2, {"long": 500}) is None, "not `about 00:00 left` for as long as it takes"
+    assert estimate.left([], 2) == 0
+
+
 def test_starting_a_process_counts_waiting_for_a_place_does_not(tmp_path, finish):
     estimate = Estimate(tmp_path)
     for folder, waited in (("a", 16.0), ("b", 14.0), ("queued", 90.0)):

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from runs.record import read_record
+from benchmarks.warm import done, forked, make_images, started
 from runs.sweep import warm
 from runs.sweep.local import LocalExecutor
-from runs.sweep.process import PROJECT, TRAIN, last_line, start
+from runs.sweep.process import TRAIN, last_line
 
 pytestmark = pytest.mark.skipif(not warm.POSSIBLE, reason="runs are forked on Linux only")
 
 SCRIPT = """
-import json, os, random, signal, sys, time
+import atexit, json, os, random, signal, sys, threading, time
 from pathlib import Path
 
 word, folder = sys.argv[1], Path(sys.argv[2])
@@ -34,6 +34,11 @@ if word == "aborts":
     os.abort()
 if word == "raises":
     raise ValueError("nothing there")
+if word == "leaves":
+    atexit.register(lambda: (folder / "ended").write_text("in order"))
+    threading.Timer(0.3, lambda: (folder / "thread").write_text("waited for")).start()
+if word.startswith("exits"):
+    sys.exit({"exits": None, "exits 3": 3, "exits with a word": "no such thing", "exits 256": 256}[word])
 while word == "waits":
     time.sleep(0.02)
 """
@@ -75,6 +80,15 @@ def test_a_run_finds_nothing_of_those_before_it(ask, tmp_path):
     assert last_line(tmp_path / "raises") == "ValueError: nothing there"
 
 
+def test_a_run_ends_as_python_does(ask, tmp_path):
+    assert ask("leaves", "leaves").result() == 0
+    assert [(tmp_path / "leaves" / name).read_text() for name in ("ended", "thread")] == ["in order", "waited for"]
+    assert last_line(tmp_path / "leaves") == "said by leaves", "what was printed is written"
+    exits = {"exits": 0, "exits 3": 3, "exits with a word": 1, "exits 256": 0}
+    assert {word: ask(word, word).result() for word in exits} == exits
+    assert last_line(tmp_path / "exits with a word") == "no such thing"
+
+
 def test_a_server_that_is_killed_costs_its_run_and_is_replaced(ask, tmp_path):
     lost = ask("waits", "lost")
     server = about(tmp_path / "lost")["server"]
@@ -100,26 +114,12 @@ def test_a_run_is_asked_to_stop(ask, executor, tmp_path):
     assert run.result(timeout=60) == 7
 
 
-METHODS = ("MMRL", "CoOp", "TipAdapter", "MMRL")
-SAME = ("status", "metrics", "parameters_sha256", "calibration", "classes", "config", "origins", "trainable_params")
-
-
-def words(method: str, seed: int, folder: Path) -> list[str]:
-    files = {"--config-file": f"trainers/{method}/photo.yaml", "--dataset-config-file": "datasets/caltech101_64.yaml"}
-    given = [word for flag, file in files.items() for word in (flag, str(PROJECT / "configs" / file))]
-    given += ["--root", "none", "--trainer", method, "--seed", str(seed), "--output-dir", str(folder)]
-    return [*TRAIN, *given, "--train-epoch", "1", "DATASET.NUM_SHOTS=1", "DATASET.SUBSAMPLE_CLASSES=new"]
-
-
-def test_methods_and_seeds_learn_the_same_numbers_as_in_processes_of_their_own(executor, tmp_path):
-    folder = tmp_path / "runs"  # the same for both: a record names it
-    found: dict[str, list[dict]] = {}
-    for how in ("warm", "own"):
-        for number, method in enumerate(METHODS):
-            command, place = words(method, number + 1, folder / str(number)), folder / str(number)
-            status = executor.submit(command, place).result() if how == "warm" else start(command, place).wait()
-            assert status == 0, (place / "console.txt").read_text()
-            found.setdefault(how, []).append(read_record(place))
-        folder.rename(tmp_path / how)
-    for warm_record, own in zip(found["warm"], found["own"], strict=True):
-        assert {key: warm_record[key] for key in SAME} == {key: own[key] for key in SAME}
+def test_methods_and_seeds_learn_the_same_numbers_as_in_processes_of_their_own(tmp_path):
+    """Four runs; `benchmarks/warm.py` compares as many as one likes."""
+    make_images(tmp_path / "images")
+    found = []
+    for way, do in {"forked": forked(), "started": started()}.items():
+        with do as each:
+            found.append(done(4, tmp_path / "images", tmp_path / "runs", each))  # a record names its folder
+        (tmp_path / "runs").rename(tmp_path / way)
+    assert found[0] == found[1] and len({record["parameters_sha256"] for record in found[0]}) == 4

@@ -197,6 +197,14 @@ def test_a_method_of_its_own_features_gets_images():
     assert (Inherits.on_frozen_features, Encodes.on_frozen_features, Says.on_frozen_features) == (True, False, True)
 
 
+def test_rows_are_ready_before_the_first_batch(images, frozen, monkeypatch):
+    data, cfg = images(training=False)
+    loader = loader_of_rows(cache_of(cfg, frozen), torch.utils.data.DataLoader(data, batch_size=2))
+    rows = loader.dataset.prepare()
+    forbid_encoding(frozen, monkeypatch)
+    assert torch.equal(torch.cat([batch["img"] for batch in loader]), rows) and loader.dataset.prepare() is rows
+
+
 def test_the_speed_of_what_another_run_computed_is_not_measured(images, frozen):
     data, cfg = images(training=False)
     for read in (False, True):
