@@ -229,6 +229,7 @@ def plan(
     shots = shots or (data if embedded_config(dataset) else {**data, **settings})["shots"]
     chosen = {k: choose(f"config of {trainer}", _for_shots(given, k), files) for k in shots}
     source = data.get("source", {}).get(dataset, data.get("source", {}).get("default", dataset))
+    trains = "evaluates" not in step or step["recorded"] in settings.get("learns_on_targets", ())
 
     def folder(template: str, name: str, k: int, seed: int) -> str:
         name = own_name if name == OWN_DATA and own_name else name
@@ -241,7 +242,7 @@ def plan(
             seed=seed,
             cfg=chosen[k],
             folder=folder(step["folder"], dataset, k, seed),
-            model_folder=folder(stages[step["evaluates"]]["folder"], source, k, seed) if "evaluates" in step else None,
+            model_folder=None if trains else folder(stages[step["evaluates"]]["folder"], source, k, seed),
             options={
                 "DATASET.NUM_SHOTS": k,
                 "TASK": data["task"],

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from yacs.config import CfgNode
@@ -129,6 +129,30 @@ def import_whole(name: str, replace: bool = False) -> str:
     except (Exception, SystemExit) as error:
         return f"{type(error).__name__}: {error}"
     return ""
+
+
+def first_claim(file: Path) -> tuple[bool, bool, str]:
+    """Return a key that sorts method files by their claim to the names that they register.
+
+    A file that builds on `trainers.base` comes before one of another repository; of two that do, the one that is named
+    after something it defines (`coop.py`: CoOp) comes before a copy of it under another name.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+        body = ast.parse(text).body
+    except (SyntaxError, ValueError):
+        return True, True, file.name
+    defined = [node.name for node in body if isinstance(node, ast.ClassDef)]
+    defined += [
+        target.id
+        for node in body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    ]
+    word = file.stem.replace("_", "")
+    named_after = any(name.lower().startswith(word) for name in defined)
+    return "trainers.base" not in text, not named_after, file.name
 
 
 def is_plugin(trainer: type) -> bool:
@@ -257,14 +281,34 @@ def _read_extend(file: Path) -> Extend | None:
         loader.exec_module(module)
     except (SyntaxError, ValueError, ImportError):
         return None
+    module.__dict__.setdefault("args", loader.flags)
     return getattr(module, "extend_cfg", None)
 
 
+def _flags(tree: ast.Module) -> Iterator[tuple[str, Any]]:
+    """Yield name and default of the flags that a file declares; None for a default that is computed."""
+    for call in ast.walk(tree):
+        if not (isinstance(call, ast.Call) and getattr(call.func, "attr", "") == "add_argument"):
+            continue
+        given = {word.arg: word.value.value for word in call.keywords if isinstance(word.value, ast.Constant)}
+        names = [str(word.value).lstrip("-").replace("-", "_") for word in call.args if isinstance(word, ast.Constant)]
+        if names:
+            switch = {"store_true": False, "store_false": True}.get(given.get("action"))
+            yield given.get("dest", max(names, key=len)), given.get("default", switch)
+
+
 class OnlyExtend(SourceFileLoader):
-    """Reads `extend_cfg` of a file, with what that imports of yacs, and runs nothing else of it."""
+    """Reads `extend_cfg` of a file, with what that imports of yacs, and runs nothing else of it.
+
+    Attributes:
+        flags: the defaults of the file's own flags, which some functions read from a global `args`.
+    """
+
+    flags = SimpleNamespace()
 
     def get_code(self, fullname: str) -> Any:
         tree = ast.parse(self.get_data(self.path), self.path)
+        self.flags = SimpleNamespace(**dict(_flags(tree)))
         tree.body = [
             node
             for node in tree.body
