@@ -143,6 +143,11 @@ def _settings(protocol: str, trainer: str) -> dict[str, Any]:
     return of_method[protocol]
 
 
+def _tested(step: dict[str, Any], settings: dict[str, Any]) -> str | None:
+    """Return the stage whose model is tested in a stage; None where the stage trains, for this method or for all."""
+    return None if step["recorded"] in settings.get("learns_on_targets", ()) else step.get("evaluates")
+
+
 def published_options(protocol: str, trainer: str) -> dict[str, Any]:
     """Return what a method's published scripts give by key in a protocol; nothing for a run outside of one."""
     return protocols_of(trainer).get(protocol, {}).get("options", {}) if trainer in methods() else {}
@@ -229,7 +234,6 @@ def plan(
     shots = shots or (data if embedded_config(dataset) else {**data, **settings})["shots"]
     chosen = {k: choose(f"config of {trainer}", _for_shots(given, k), files) for k in shots}
     source = data.get("source", {}).get(dataset, data.get("source", {}).get("default", dataset))
-    trains = "evaluates" not in step or step["recorded"] in settings.get("learns_on_targets", ())
 
     def folder(template: str, name: str, k: int, seed: int) -> str:
         name = own_name if name == OWN_DATA and own_name else name
@@ -242,7 +246,7 @@ def plan(
             seed=seed,
             cfg=chosen[k],
             folder=folder(step["folder"], dataset, k, seed),
-            model_folder=None if trains else folder(stages[step["evaluates"]]["folder"], source, k, seed),
+            model_folder=(tested := _tested(step, settings)) and folder(stages[tested]["folder"], source, k, seed),
             options={
                 "DATASET.NUM_SHOTS": k,
                 "TASK": data["task"],
