@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -30,7 +31,7 @@ REGISTRIES = (
     *(BACKBONE_REGISTRY, HEAD_REGISTRY, NETWORK_REGISTRY),
 )
 PREFIX = "plugins_"
-Extend = Callable[[CfgNode], Any]
+Extend = Callable[..., Any]
 
 
 class Plugins:
@@ -80,7 +81,7 @@ class Plugins:
         if extend is None:
             return False
         try:
-            extend(cfg)
+            _declare(extend, cfg, trainer.__name__)
         except Exception as error:  # a function of others
             raise ConfigError(
                 f"extend_cfg of {trainer.__name__}'s plugin fails: {type(error).__name__}: {error}"
@@ -263,6 +264,15 @@ class OwnNames(ast.NodeTransformer):
 
     def _there(self, name: str) -> bool:
         return (self.folder / f"{name}.py").is_file() or (self.folder / name / "__init__.py").is_file()
+
+
+def _declare(extend: Extend, cfg: CfgNode, trainer: str) -> None:
+    """Call extend_cfg(cfg), or extend_cfg(cfg, args); `args` has the flags' defaults and the trainer's name."""
+    flags = extend.__globals__.get("args") or SimpleNamespace()
+    if isinstance(flags, SimpleNamespace):
+        flags.trainer = trainer
+    needed = [one for one in inspect.signature(extend).parameters.values() if one.default is one.empty]
+    extend(cfg, *[flags][: len(needed) - 1])
 
 
 def _extend_of_repository(folder: Path) -> Extend | None:

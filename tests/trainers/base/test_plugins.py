@@ -155,10 +155,11 @@ def test_settings_by_extend_cfg_of_the_repository(run, tmp_path, capsys):
 
 
 def test_settings_by_extend_cfg_of_the_file(run, tmp_path, capsys):
-    extend = "\ndef extend_cfg(cfg):\n    from yacs.config import CfgNode as CN\n    cfg.TRAINER.OWN = CN({'A': 1})\n"
-    theirs = write(
-        tmp_path / "x", own=HEAD + TRAINER.format(name="Own", check="assert cfg.TRAINER.OWN.A == 3") + extend
-    )
+    """Some take the flags too: what is in them is the trainer's name, and the defaults of a train.py."""
+    extend = "\ndef extend_cfg(cfg, args):\n    from yacs.config import CfgNode as CN\n"
+    extend += "    cfg.TRAINER.OWN = CN({'A': 1, 'FOR': args.trainer})\n"
+    check = "assert (cfg.TRAINER.OWN.A, cfg.TRAINER.OWN.FOR) == (3, 'Own')"
+    theirs = write(tmp_path / "x", own=HEAD + TRAINER.format(name="Own", check=check) + extend)
     assert run(theirs, "Own", "TRAINER.OWN.A", "3") == 0
     assert run(theirs, "Own", "TRAINER.OWN.B", "3") == 2 and "TRAINER.OWN.A" in capsys.readouterr().err
 
