@@ -85,6 +85,9 @@ class Method(nn.Module):
         conditional: whether class features depend on the image, so that nothing is known of the classes without it.
         rules: names of the prediction rules for classes it was trained on and for others.
         inside_vit: whether it works inside a vision transformer alone.
+        on_frozen_features: whether `logits` reads frozen CLIP's image features and nothing else of an image, and takes
+            as well the rows (B, D) that the encoder's projection reads. An evaluation then computes the rows once for
+            all runs. A subclass that computes features or logits its own way says it anew.
     """
 
     published_names: tuple[tuple[str, str], ...] = ()
@@ -96,6 +99,12 @@ class Method(nn.Module):
     conditional: bool = False
     rules: tuple[str, str] = ("one rule", "one rule")
     inside_vit: bool = False
+    on_frozen_features: bool = False
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if cls.__dict__.keys() & {"logits", "image_output", "image_features"}:
+            cls.on_frozen_features = cls.__dict__.get("on_frozen_features", False)
 
     @classmethod
     def tied_to_classes(cls, settings: CfgNode) -> bool:
