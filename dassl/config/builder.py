@@ -25,6 +25,7 @@ from dassl.config.defaults import get_cfg_default
 from dassl.config.yaml_files import ConfigError, read_layers
 from dassl.utils.names import get_most_similar_str_to_a_from_b
 from safeio.old_spellings import present_setting
+from safeio.trees import leaves
 
 PROJECT = Path(__file__).parents[2]
 
@@ -82,7 +83,7 @@ class ConfigBuilder:
 
     def merge_dict(self, tree: Mapping[str, Any], origin: str) -> None:
         """Take over a nested dictionary."""
-        for key, value in _flatten(tree):
+        for key, value in leaves(tree):
             self.set(key, value, origin)
 
     def set(self, key: str, value: Any, origin: str) -> None:
@@ -168,10 +169,11 @@ class ConfigBuilder:
         return any(key.startswith(section + ".") for section in self._open)
 
     def _unknown(self, key: str, origin: str) -> ConfigError:
-        nearest = get_most_similar_str_to_a_from_b(key, [known for known, _ in _flatten(self.cfg)])
+        nearest = get_most_similar_str_to_a_from_b(key, [known for known, _ in leaves(self.cfg)])
         return ConfigError(f"Unknown key {key!r} in {origin}; the nearest valid key is {nearest!r}")
 
 
+<<<<<<< HEAD
 def _shown(file: Path) -> str:
     """Return a file's path in this project, or its name where it is elsewhere."""
     file = file.absolute()
@@ -187,6 +189,8 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield f"{prefix}{name}", value
 
 
+=======
+>>>>>>> main
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _plain(item) for name, item in value.items()}

@@ -9,6 +9,7 @@ from mmrl.commands.names import add_dataset, add_method
 from mmrl.commands.train import add_run_options, config_of, options_of
 from runs.command_line import CommandParser, fail, settings_apart
 from runs.protocol import plan
+from safeio.trees import leaves
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -35,7 +36,6 @@ def main(arguments: Sequence[str]) -> int:
     run = plan(*asked)[0]
     import train
     from dassl.config import ConfigError
-    from dassl.config.validators import leaves
 
     try:
         builder = train.resolve(train.parse(run.arguments(args.output, args.root, [*options_of(args), *settings])))
