@@ -173,24 +173,12 @@ class ConfigBuilder:
         return ConfigError(f"Unknown key {key!r} in {origin}; the nearest valid key is {nearest!r}")
 
 
-<<<<<<< HEAD
 def _shown(file: Path) -> str:
     """Return a file's path in this project, or its name where it is elsewhere."""
     file = file.absolute()
     return file.relative_to(PROJECT).as_posix() if file.is_relative_to(PROJECT) else file.name
 
 
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys and values of the leaves."""
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
-
-
-=======
->>>>>>> main
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _plain(item) for name, item in value.items()}
