@@ -63,6 +63,15 @@ def find(name: str) -> tuple[Path, Architecture]:
     return _of_tag(architecture, source, config)
 
 
+def is_resnet(name: str) -> bool:
+    """Return True where a model is a ResNet by its open_clip name; of a folder only reading it tells."""
+    given = name.removeprefix(PREFIX)
+    if Path(given).expanduser().is_dir():
+        return False
+    vision = _config_of(given.partition("/")[0]).get("vision_cfg", {})
+    return isinstance(vision.get("layers"), list | tuple)
+
+
 def as_architecture(
     config: Mapping[str, Any], name: str, about_images: Mapping[str, Any] | None = None, quick_gelu: bool = False
 ) -> Architecture:

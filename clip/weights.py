@@ -18,9 +18,10 @@ from clip.hugging_face import is_hugging_face, weights_files
 from clip.layouts import LayoutError, named_tensors, openai_layout
 from clip.model import CLIP, convert_weights, from_state_dict
 from clip.open_clip_models import find, is_open_clip
+from clip.open_clip_models import is_resnet as is_open_clip_resnet
 from clip.pos_embed import resize_positions
 from clip.preprocess import MEAN, STD, evaluation_transform
-from clip.pretrained import available_models, weights_file
+from clip.pretrained import available_models, releases, weights_file
 from safeio.archive_limits import refuse_bomb
 from safeio.arrays import read_arrays
 from safeio.errors import MissingFile
@@ -72,6 +73,11 @@ def load(
         convert_weights(model)
     mean, std = architecture.mean or MEAN, architecture.std or STD
     return model.to(device), evaluation_transform(model.visual.input_resolution, mean, std)
+
+
+def known_resnet(name: str) -> bool:
+    """Return True where a name alone tells that the image encoder is a ResNet, so that nothing need be fetched."""
+    return is_open_clip_resnet(name) if is_open_clip(name) else name in releases() and name.startswith("RN")
 
 
 def _locate(name: str, root: str | os.PathLike | None) -> tuple[Path, Architecture]:

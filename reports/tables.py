@@ -14,6 +14,7 @@ from reports.reference_results import Reference
 from reports.scores import Score, average, harmonic, mean_of_harmonics, score
 from reports.table_types import Cell, Table
 from runs.names import dataset_name, method_name
+from runs.sources import published_note
 
 AVERAGE = "Average"
 MEAN_H = "mean H"
@@ -191,7 +192,8 @@ def _filled(
                 continue
             metrics = [key(column, dataset) for column in table.columns]
             printed = [_reference(table.name, line, dataset, *metric, over) for metric in metrics]
-            cells_of_row = [_cell(one, other) for one, other in zip(scores, printed, strict=True)]
+            saw = published_note(line.method)
+            cells_of_row = [_cell(one, other, saw) for one, other in zip(scores, printed, strict=True)]
             rows.append(((dataset_name(dataset),), line, cells_of_row))
     return with_rows(table, rows)
 
@@ -206,10 +208,12 @@ def _reference(table: str, line: Line, dataset: str, metric: str, shots: int, av
     return reference_results.reference(table, line.method, dataset, metric, shots, line.backbone)
 
 
-def _cell(score: Score, printed: Reference) -> Cell:
+def _cell(score: Score, printed: Reference, saw: str) -> Cell:
+    """Return a score beside its published figure; `saw` is the note on what the published method learned from."""
     notes = (printed.note,) if printed.note else ()
     if printed.published is None:
         return Cell(score, notes=notes, reruns=printed.reruns)
+    notes += (saw,) if saw else ()
     return Cell(score, printed.published.value, printed.published.source, notes, printed.reruns)
 
 

@@ -143,6 +143,11 @@ def _settings(protocol: str, trainer: str) -> dict[str, Any]:
     return of_method[protocol]
 
 
+def _tested(step: dict[str, Any], settings: dict[str, Any]) -> str | None:
+    """Return the stage whose model is tested in a stage; None where the stage trains, for this method or for all."""
+    return None if step["recorded"] in settings.get("learns_on_targets", ()) else step.get("evaluates")
+
+
 def published_options(protocol: str, trainer: str) -> dict[str, Any]:
     """Return what a method's published scripts give by key in a protocol; nothing for a run outside of one."""
     return protocols_of(trainer).get(protocol, {}).get("options", {}) if trainer in methods() else {}
@@ -241,7 +246,7 @@ def plan(
             seed=seed,
             cfg=chosen[k],
             folder=folder(step["folder"], dataset, k, seed),
-            model_folder=folder(stages[step["evaluates"]]["folder"], source, k, seed) if "evaluates" in step else None,
+            model_folder=(tested := _tested(step, settings)) and folder(stages[tested]["folder"], source, k, seed),
             options={
                 "DATASET.NUM_SHOTS": k,
                 "TASK": data["task"],

@@ -53,6 +53,12 @@ MARKS = {
 """Explanations of the marks of a record below a table (`trainers.base.method.Method.marks`)."""
 
 
+def published_note(trainer: str) -> str:
+    """Return a footnote for a method's published figures: what it saw there besides images and names; or empty."""
+    saw = [MARKS.get(mark, mark) for mark in sources_of(trainer).get("marks", ())]
+    return f"{method_name(trainer)}, published: {'; '.join(saw)}." if saw else ""
+
+
 def note(records: Iterable[Mapping[str, Any]]) -> str:
     """Return a footnote for results of these runs: what a method saw besides images and names, unverified settings."""
     found: dict[str, str] = {}

@@ -40,6 +40,10 @@ class CLIPLoRAMethod(CosineMethod):
         self.draws = settings.DROPOUT > 0
         self.adapts_images = settings.ENCODER != "text"
 
+    @classmethod
+    def needs_vit(cls, settings) -> str:
+        return "" if settings.ENCODER == "text" else f"CLIPLoRA with ENCODER {settings.ENCODER}"
+
     def published_name(self, name: str) -> str:
         return self.low_rank.published_name(name)
 

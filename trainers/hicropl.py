@@ -72,6 +72,7 @@ class HiCroPLMethod(CosineMethod):
     """Prompts (N, D) of each layer of both encoders, a proxy for each layer, and a mapper for each direction."""
 
     adapts_images = True
+    inside_vit = True
 
     @classmethod
     def marks(cls, settings, data) -> tuple[str, ...]:
@@ -79,7 +80,7 @@ class HiCroPLMethod(CosineMethod):
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
-        image_encoder, text_encoder = clip.require_vit("HiCroPL").transformer, clip.model.transformer
+        image_encoder, text_encoder = clip.visual.transformer, clip.model.transformer
         deepest = min(image_encoder.layers, text_encoder.layers)
         depth = check_depth("PROMPT_DEPTH", by_depth(settings.PROMPT_DEPTH, deepest), deepest, least=2)
         self.cross = by_depth(settings.CROSS_LAYER, depth // 2)

@@ -26,10 +26,11 @@ class MaPLeMethod(CosineMethod):
         ("deeper_to_image.", "prompt_learner.compound_prompt_projections."),
     )
     adapts_images = True
+    inside_vit = True
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
-        image_encoder, text_encoder = clip.require_vit("MaPLe").transformer, clip.model.transformer
+        image_encoder, text_encoder = clip.visual.transformer, clip.model.transformer
         deepest = min(image_encoder.layers, text_encoder.layers)
         depth = check_depth("PROMPT_DEPTH", settings.PROMPT_DEPTH, deepest, least=1)
         start, words = start_context(clip, settings.CTX_INIT, settings.N_CTX)

@@ -79,10 +79,11 @@ class MMAMethod(CosineMethod):
         ("shared.", "adapter_learner.shared_adapter."),
     )
     adapts_images = True
+    inside_vit = True
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
-        image, text = clip.require_vit("MMA").transformer, clip.model.transformer
+        image, text = clip.visual.transformer, clip.model.transformer
         self.layers = adapted_layers(settings.ADAPTER_START, settings.ADAPTER_END, min(image.layers, text.layers))
         narrow = settings.ADAPTER_DIM
         self.text_adapters = nn.ModuleDict({str(i): BlockAdapter(text.width, narrow) for i in self.layers})

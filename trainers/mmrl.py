@@ -62,10 +62,11 @@ class MMRLMethod(Method):
     )
     former_names = (("image_maps.", "image_aligner."), ("text_maps.", "text_aligner."))
     rules = ("fused", "class token")
+    inside_vit = True
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
-        visual, width = clip.require_vit("MMRL"), clip.model.transformer.width
+        visual, width = clip.visual, clip.model.transformer.width
         self.image_layers = rep_layers(settings.REP_LAYERS, visual.transformer.layers)
         self.text_layers = rep_layers(settings.REP_LAYERS, clip.model.transformer.layers)
         self.space = nn.Parameter(torch.empty(settings.N_REP_TOKENS, settings.REP_DIM).normal_(std=0.02))

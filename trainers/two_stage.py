@@ -61,6 +61,10 @@ class TwoStageMethod(Method):
         self.register_buffer("second", torch.tensor(False))
         self.prompts = clip.prompts(task.classnames, TEMPLATE)
 
+    @classmethod
+    def needs_vit(cls, settings) -> str:
+        return "TwoStage with PEFT lora" if settings.PEFT == "lora" else ""
+
     def published_name(self, name: str) -> str:
         if name.startswith("low_rank."):
             return self.low_rank.published_name(name)

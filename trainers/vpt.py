@@ -24,11 +24,12 @@ class VPTMethod(CosineMethod):
     """Image prompts (K, D), one set per layer up to the depth."""
 
     published_names = (("image_prompts.0", "image_encoder.VPT"),)
+    inside_vit = True
     least_depth = 1  # of the image prompts: nothing else is learned
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
-        encoder = clip.require_vit(type(self).__name__.removesuffix("Method")).transformer
+        encoder = clip.visual.transformer
         depth = check_depth("PROMPT_DEPTH_VISION", settings.PROMPT_DEPTH_VISION, encoder.layers, self.least_depth)
         if depth and not settings.N_CTX_VISION:
             raise ConfigError(

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -25,6 +26,8 @@ from dassl.config.yaml_files import ConfigError, read_layers
 from dassl.utils.names import get_most_similar_str_to_a_from_b
 from safeio.old_spellings import present_setting
 from safeio.trees import leaves
+
+PROJECT = Path(__file__).parents[2]
 
 
 class ConfigBuilder:
@@ -57,14 +60,19 @@ class ConfigBuilder:
         self._open.add(section)
 
     def merge_file(self, path: str | os.PathLike, origin: str | None = None) -> None:
-        """Take over a yaml file and, before it, the files it names under ``BASE``. ``origin`` defaults to its path.
+        """Take over a yaml file and, before it, the files it names under ``BASE``.
+
+        Args:
+            origin: what its values are said to come from; its path when not given. Files under ``BASE`` go by their
+                path in this project or, elsewhere, by their name: a run's record holds no paths of a machine.
 
         Raises:
             FileNotFoundError: there is no such file.
             ConfigError: it is not yaml, not a mapping, or has an unknown key or a value of the wrong type.
         """
         for file, tree in read_layers(path):
-            self.merge_dict(tree, origin if origin and os.fspath(file) == os.fspath(path) else os.fspath(file))
+            named = os.fspath(file) == os.fspath(path)
+            self.merge_dict(tree, (origin or os.fspath(path)) if named else _shown(file))
 
     def merge_opts(self, opts: Sequence[Any], origin: str) -> None:
         """Take over ``[KEY, VALUE, KEY, VALUE, ...]``, keys dotted."""
@@ -163,6 +171,12 @@ class ConfigBuilder:
     def _unknown(self, key: str, origin: str) -> ConfigError:
         nearest = get_most_similar_str_to_a_from_b(key, [known for known, _ in leaves(self.cfg)])
         return ConfigError(f"Unknown key {key!r} in {origin}; the nearest valid key is {nearest!r}")
+
+
+def _shown(file: Path) -> str:
+    """Return a file's path in this project, or its name where it is elsewhere."""
+    file = file.absolute()
+    return file.relative_to(PROJECT).as_posix() if file.is_relative_to(PROJECT) else file.name
 
 
 def _plain(value: Any) -> Any:

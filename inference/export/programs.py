@@ -38,7 +38,6 @@ class AdaptedEncoder(nn.Module):
         self.register_buffer("class_features", predictor.class_features)
         self.register_buffer("columns", predictor.columns.to(predictor.own_seen.device))
         self.seen = predictor.own_seen.tolist()
-        _ = predictor.clip.logit_scale  # computed now: within the graph it must be a number
 
     def forward(self, images: Tensor) -> Tensor:
         seen = torch.tensor(self.seen, device=images.device)  # made here, it is a constant that methods may branch on
@@ -58,7 +57,10 @@ def encoder(predictor: Predictor) -> AdaptedEncoder:
         )
     if predictor.precision.name != "fp32":
         raise ExportError(f"A program is exported in float32, not in {predictor.precision.name}")
-    return AdaptedEncoder(predictor).eval()
+    made = AdaptedEncoder(predictor).eval()
+    with torch.no_grad():
+        made(*example(predictor))  # what is computed once, such as merged weights, is no part of the program
+    return made
 
 
 def example(predictor: Predictor) -> tuple[Tensor]:

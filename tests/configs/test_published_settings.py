@@ -69,6 +69,8 @@ def test_prograd_starts_from_the_words_of_its_template():
         ("ProGrad", "base2new", [4]),
         ("ProGrad", "cross_dataset", [4]),
         ("KgCoOp", "cross_dataset", [4]),
+        ("ProLIP", "cross_dataset", [4]),
+        ("ProLIP", "base2new", [16]),
         ("KgCoOp", "base2new", [16]),
         ("ProGrad", "few_shot", [1, 2, 4, 8, 16]),
         ("CoOp", "base2new", [16]),
@@ -121,3 +123,22 @@ def test_tip_adapter_f(dataset, alpha, scale, epochs):
     node = cfg.TRAINER.TIPADAPTERF
     assert (node.INIT_BETA, node.INIT_ALPHA, tuple(node.SEARCH_SCALE)) == (1.0, alpha, scale)
     assert (1e-4, epochs) == (cfg.OPTIM.ADAM_EPS, cfg.OPTIM.MAX_EPOCH)
+
+
+def test_promptkd_learns_on_each_target():
+    """A student for each target; domain generalization tests the one of the source, as every other method does."""
+    runs = expand(Request("cross_dataset", ["PromptKD", "CoOp"], ["dtd", "eurosat"], [1]))
+    tests = {run.trainer: run for run in runs if run.dataset == "dtd"}
+    assert tests["PromptKD"].model_folder is None and tests["PromptKD"].options["STAGE"] == "test"
+    assert tests["CoOp"].model_folder == "cross_datasets/train/imagenet/shots_16/CoOp/vit_b16_ep50_ctxv1/seed1"
+    cfg = resolve(train.parse(tests["PromptKD"].arguments(train.Path("output"), "data", []))).cfg
+    assert (cfg.DATASET.UNLABELLED, cfg.DATASET.SUBSAMPLE_CLASSES, cfg.TEST.CLASSES) == (True, "all", "unseen")
+    assert cfg.TRAINER.PROMPTKD.PROMPT_DEPTH_VISION == 3 and cfg.TRAINER.PROMPTKD.KD_WEIGHT == 1000
+    run = plan("domain_generalization", "test", "PromptKD", "imagenetv2", [1])[0]
+    assert run.model_folder is not None
+
+
+def test_prolip_searches_where_it_is_asked_to():
+    assert not merged("ProLIP", "few_shot", "dtd")[0].TRAINER.PROLIP.SEARCH
+    searched = merged("ProLIP", "few_shot", "dtd", cfg="rn50_search")[0]
+    assert searched.TRAINER.PROLIP.SEARCH and searched.MODEL.BACKBONE.NAME == "RN50"

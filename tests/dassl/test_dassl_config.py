@@ -1,9 +1,12 @@
 """Defaults, layers and their origins."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 from yacs.config import CfgNode
 
+import dassl
 from dassl.config import ConfigBuilder, ConfigError, clean_cfg, get_cfg_default
 
 
@@ -152,3 +155,16 @@ def test_description_is_yaml_that_gives_the_same_again(tmp_path):
     assert yaml.safe_load(text) == builder.plain()
     short = builder.describe(without=("OPTIM", "TEST")).splitlines()
     assert "OPTIM:" in short and "TEST:" not in short, "a section is left out only where all of it is default"
+
+
+def test_origins_of_what_a_file_builds_on_hold_no_path_of_a_machine(tmp_path):
+    """In the project by their path there, elsewhere by their name; the file itself by what the caller says."""
+    project = Path(dassl.__file__).parents[1]
+    (tmp_path / "common.yaml").write_text("SEED: 1\n")
+    file = tmp_path / "method.yaml"
+    file.write_text(f"BASE: [{project}/configs/clip.yaml, common.yaml]\nOPTIM:\n  LR: 0.1\n")
+    builder = ConfigBuilder()
+    builder.merge_file(file, "method yaml")
+    assert builder.origins["SEED"] == "common.yaml" and builder.origins["OPTIM.LR"] == "method yaml"
+    assert "configs/clip.yaml" in builder.origins.values()
+    assert not any(str(folder) in builder.describe() for folder in (tmp_path, project))

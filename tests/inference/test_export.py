@@ -45,6 +45,16 @@ def test_a_program_gives_the_runs_logits(name, form, runs, tmp_path, capsys):
         torch.testing.assert_close(compute(images(count)), predictor.scores(images(count)), rtol=0, atol=1e-4)
 
 
+def test_an_exported_update_costs_nothing(runs, tmp_path, capsys):
+    """Low-rank updates are part of the weights: a program has the products of matrices that plain CLIP has."""
+    products = []
+    for name in ("CLIPLoRA", "ZeroshotCLIP"):
+        path, _ = exported(runs, name, "torch", tmp_path, capsys)
+        targets = [str(node.target) for node in torch.export.load(path).graph.nodes]
+        products.append([name for name in targets if any(word in name for word in ("linear", "mm", "matmul"))])
+    assert products[0] and products[0] == products[1]
+
+
 @pytest.mark.parametrize("name", ["MMRL", "TipAdapter", "TwoStage", "GDACLIP", "DePTCoOp"])
 def test_trained_and_new_classes_in_one_program(name, names, runs, tmp_path, capsys):
     path, _ = exported(runs, name, "torch", tmp_path, capsys, "--classes", names)

@@ -22,6 +22,9 @@ from dassl.engine.batch_loop import _BatchTrainer
 from dassl.utils import Logger
 from inference.export.programs import ExportError, load_file, write_program
 from inference.predictor import Predictor
+from reports.efficiency import efficiency
+from reports.records import find_runs
+from runs.names import method_name
 from trainers.base.settings import resolve
 from trainers.base.trainer import ClipTrainer
 from trainers.base.training_free import TrainingFreeTrainer
@@ -79,6 +82,8 @@ def arguments(workshop: Path, name: str, kind: str, *options, output: Path | Non
         "MODEL.BACKBONE.NAME": workshop / "clip.pt",
         "DATASET.NAME": TinyImages.__name__,
         "TASK": "FS",
+        "PROTOCOL": "few_shot",
+        "STAGE": "train",
         "USE_CUDA": False,
         "INPUT.SIZE": (SIDE, SIDE),
         "INPUT.TRANSFORMS": ("random_flip", "normalize"),
@@ -175,6 +180,13 @@ def test_record_and_log(run):
     assert f"* accuracy: {record['metrics']['accuracy']:.1f}%" in log
     if run.trainer.learns:
         assert re.search(r"epoch \[(\d+)/\1\] batch \[(\d+)/\2\].* loss ", log)  # the last step of the last epoch
+
+
+def test_row_of_the_efficiency_table(run):
+    ((labels, cells),) = efficiency(find_runs(run.output)).rows
+    parameters, seconds, *_ = (cell.score.mean for cell in cells)
+    assert labels[0] == "few-shot" and labels[-1] == method_name(run.name)
+    assert parameters == sum(p.numel() for p in run.trainer.method.parameters()) and seconds > 0
 
 
 def test_a_fresh_trainer_predicts_the_same_after_loading(run, workshop):

@@ -7,9 +7,10 @@ import train
 import trainers  # noqa: F401  (registers the methods)
 from reports.records import find_runs
 from reports.scores import score
-from runs.protocol import CONFIGS, plan
+from reports.tables import accuracy_tables
+from runs.protocol import CONFIGS, methods, plan
 from runs.record import RunRecord
-from runs.sources import in_words, note, unverified
+from runs.sources import in_words, note, published_note, sources_of, unverified
 from trainers.base.settings import resolve
 
 FILES = sorted(CONFIGS.glob("trainers/*/sources.yaml"))
@@ -18,7 +19,7 @@ FILES = sorted(CONFIGS.glob("trainers/*/sources.yaml"))
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
 def test_sources_name_files_and_settings_that_exist(file):
     data, configs = yaml.safe_load(file.read_text(encoding="utf-8")), {f.stem for f in file.parent.glob("*.yaml")}
-    assert set(data) == {"repository", "commit", "licence", "read", "unverified"}
+    assert set(data) - {"marks"} == {"repository", "commit", "licence", "read", "unverified"}
     assert set(data["read"]) <= configs | {"templates"}
     assert data["repository"].count("/") == 1 and len(data["commit"]) >= 7
     known = resolve(train.parse(["--trainer", file.parent.name])).cfg
@@ -112,3 +113,21 @@ def test_the_report_says_what_a_method_saw(tmp_path):
     RunRecord(tmp_path / "run", fields).complete({"accuracy": 70.0})
     (said,) = score(find_runs(tmp_path), [1]).notes
     assert "PromptKD: transductive" in said and "unlabelled images" in said
+
+
+@pytest.mark.parametrize("method", methods())
+def test_marks_of_published_figures_are_those_of_published_settings(method):
+    arguments = plan("base2new", "train", method, "dtd", [1])[0].arguments(train.Path("output"), "data", [])
+    args = train.parse(arguments)
+    assert train.record_fields(resolve(args), args)["marks"] == sources_of(method).get("marks", [])
+
+
+def test_the_report_says_what_a_published_method_saw(tmp_path):
+    """Beside a run that saw nothing of the kind."""
+    fields = {"method": "PromptKD", "dataset": "DescribableTextures", "protocol": "base2new", "task": "B2N"}
+    fields |= {"shots": 16, "seed": 1, "subsample_classes": "base", "test_classes": "seen", "backbone": "ViT-B/16"}
+    RunRecord(tmp_path / "run", fields).complete({"accuracy": 70.0})
+    (table,) = [table for table in accuracy_tables(find_runs(tmp_path)) if table.name == "base2new"]
+    (notes,) = {note for _, cells in table.rows for cell in cells for note in cell.notes if "published" in note}
+    assert notes.startswith("PromptKD, published: transductive")
+    assert published_note("MMRL") == ""

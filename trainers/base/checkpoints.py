@@ -16,7 +16,7 @@ from yacs.config import CfgNode
 from safeio.errors import UserError
 from trainers.base.frozen_clip import FrozenCLIP
 
-ASIDE = {"PREC", "SELECT_ON", "TEXTS"}
+ASIDE = {"PREC", "SEARCH", "SELECT_ON", "TEXTS"}
 """Settings of methods that may differ between training and testing, besides fractions: those say how strongly something
 counts, published protocols change them from dataset to dataset. All others say what was learned."""
 COURSE = ("SEED", "INPUT.SIZE", "INPUT.TRANSFORMS", "DATALOADER.TRAIN_X", "DATASET.NUM_SHOTS", "OPTIM")

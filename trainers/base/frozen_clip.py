@@ -51,6 +51,11 @@ def unknown_note(backbone: str, unknown: Sequence[str], count: int) -> str:
     )
 
 
+def vit_wanted(what: str) -> str:
+    """Return what to say where a backbone is a ResNet."""
+    return f"{what} works inside a vision transformer: choose a ViT in MODEL.BACKBONE.NAME, no ResNet"
+
+
 def load_once(key: str, load: Callable[[], CLIP]) -> CLIP:
     """Return the result of `load`; within `shared_weights` only the first call of a key loads."""
     if _shared is None:
@@ -147,14 +152,12 @@ class FrozenCLIP:
         features = [F.normalize(self.prompt_features(classnames, t), dim=-1) for t in templates]
         return F.normalize(torch.stack(features).mean(dim=0), dim=-1)
 
-    def require_vit(self, method: str) -> VisionTransformer:
-        """The image encoder, where `method` works inside a vision transformer.
+    def require_vit(self, what: str) -> VisionTransformer:
+        """The image encoder, where something works inside a vision transformer.
 
         Raises:
             dassl.config.ConfigError: the backbone is a ResNet.
         """
         if not isinstance(self.visual, VisionTransformer):
-            raise ConfigError(
-                f"{method} works inside a vision transformer: choose a ViT in MODEL.BACKBONE.NAME, no ResNet"
-            )
+            raise ConfigError(vit_wanted(what))
         return self.visual

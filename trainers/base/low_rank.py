@@ -18,8 +18,6 @@ from clip.block import Attention, Update
 from clip.model import CLIP
 from clip.prompt_batch import PromptBatch
 from clip.substitute import with_updates, with_weights
-from clip.transformer import Transformer
-from clip.vision import VisionTransformer
 from dassl.config import ConfigError
 from trainers.base.frozen_clip import FrozenCLIP
 
@@ -78,7 +76,7 @@ class LowRankUpdates(nn.Module):
         self.places: dict[str, tuple[str, Attention]] = {}  # place -> the attention's name in CLIP, and it
         self.updates = nn.ModuleDict()
         for prefix in ENCODERS[encoder]:
-            blocks = transformer_of(clip, prefix).resblocks
+            blocks = (clip.visual if prefix else clip).transformer.resblocks
             for layer in blocks_at(position, len(blocks)):
                 attention = blocks[layer - 1].attn
                 place = f"{'image' if prefix else 'text'}-{layer - 1}"
@@ -168,19 +166,3 @@ class LowRankUpdates(nn.Module):
     def drop(self, key: str, x: Tensor) -> Tensor:
         """Dropout on the rows that the update `key` reads."""
         return F.dropout(x, self.dropout, self.training)
-
-
-def transformer_of(clip: CLIP, prefix: str) -> Transformer:
-    """An encoder's blocks, by what stands before their names.
-
-    Raises:
-        dassl.config.ConfigError: the image encoder is a ResNet.
-    """
-    if not prefix:
-        return clip.transformer
-    if not isinstance(clip.visual, VisionTransformer):
-        raise ConfigError(
-            "Low-rank updates of the image encoder work inside a vision transformer: choose a ViT in "
-            "MODEL.BACKBONE.NAME, or ENCODER text"
-        )
-    return clip.visual.transformer

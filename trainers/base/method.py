@@ -84,6 +84,7 @@ class Method(nn.Module):
         draws: whether losses draw random numbers (besides those of the data).
         conditional: whether class features depend on the image, so that nothing is known of the classes without it.
         rules: names of the prediction rules for classes it was trained on and for others.
+        inside_vit: whether it works inside a vision transformer alone.
         on_frozen_features: whether `logits` reads frozen CLIP's image features and nothing else of an image, and takes
             as well the rows (B, D) that the encoder's projection reads. An evaluation then computes the rows once for
             all runs. A subclass that computes features or logits its own way says it anew.
@@ -97,6 +98,7 @@ class Method(nn.Module):
     draws: bool = False
     conditional: bool = False
     rules: tuple[str, str] = ("one rule", "one rule")
+    inside_vit: bool = False
     on_frozen_features: bool = False
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -122,6 +124,11 @@ class Method(nn.Module):
         return ()
 
     @classmethod
+    def needs_vit(cls, settings: CfgNode) -> str:
+        """Return what needs a vision transformer, the method or a setting of it by name; empty: a ResNet will do."""
+        return cls.__name__.removesuffix("Method") if cls.inside_vit else ""
+
+    @classmethod
     def unread(cls, settings: CfgNode) -> dict[str, str]:
         """Settings that change nothing beside the others' values: name -> why."""
         return {}
@@ -129,6 +136,8 @@ class Method(nn.Module):
     def __init__(self, settings: CfgNode, clip: FrozenCLIP, task: Task):
         super().__init__()
         self.settings, self.clip, self.task = settings, clip, task
+        if what := self.needs_vit(settings):
+            clip.require_vit(what)
 
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         """Return the optimiser's parameter groups, which may have rates of their own; `lr` is the run's (OPTIM.LR)."""

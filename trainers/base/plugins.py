@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from yacs.config import CfgNode
@@ -30,7 +31,7 @@ REGISTRIES = (
     *(BACKBONE_REGISTRY, HEAD_REGISTRY, NETWORK_REGISTRY),
 )
 PREFIX = "plugins_"
-Extend = Callable[[CfgNode], Any]
+Extend = Callable[..., Any]
 
 
 class Plugins:
@@ -80,7 +81,7 @@ class Plugins:
         if extend is None:
             return False
         try:
-            extend(cfg)
+            _declare(extend, cfg, trainer.__name__)
         except Exception as error:  # a function of others
             raise ConfigError(
                 f"extend_cfg of {trainer.__name__}'s plugin fails: {type(error).__name__}: {error}"
@@ -141,6 +142,30 @@ def import_whole(name: str, replace: bool = False) -> str:
     except (Exception, SystemExit) as error:
         return f"{type(error).__name__}: {error}"
     return ""
+
+
+def first_claim(file: Path) -> tuple[bool, bool, str]:
+    """Return a key that sorts method files by their claim to the names that they register.
+
+    A file that builds on `trainers.base` comes before one of another repository; of two that do, the one that is named
+    after something it defines (`coop.py`: CoOp) comes before a copy of it under another name.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+        body = ast.parse(text).body
+    except (SyntaxError, ValueError):
+        return True, True, file.name
+    defined = [node.name for node in body if isinstance(node, ast.ClassDef)]
+    defined += [
+        target.id
+        for node in body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    ]
+    word = file.stem.replace("_", "")
+    named_after = any(name.lower().startswith(word) for name in defined)
+    return "trainers.base" not in text, not named_after, file.name
 
 
 def is_plugin(trainer: type) -> bool:
@@ -253,6 +278,15 @@ class OwnNames(ast.NodeTransformer):
         return (self.folder / f"{name}.py").is_file() or (self.folder / name / "__init__.py").is_file()
 
 
+def _declare(extend: Extend, cfg: CfgNode, trainer: str) -> None:
+    """Call extend_cfg(cfg), or extend_cfg(cfg, args); `args` has the flags' defaults and the trainer's name."""
+    flags = extend.__globals__.get("args") or SimpleNamespace()
+    if isinstance(flags, SimpleNamespace):
+        flags.trainer = trainer
+    needed = [one for one in inspect.signature(extend).parameters.values() if one.default is one.empty]
+    extend(cfg, *[flags][: len(needed) - 1])
+
+
 def _extend_of_repository(folder: Path) -> Extend | None:
     """Return `extend_cfg` of a train.py in the folder or above it; nothing else of that file is run."""
     for place in (folder, folder.parent):
@@ -269,14 +303,34 @@ def _read_extend(file: Path) -> Extend | None:
         loader.exec_module(module)
     except (SyntaxError, ValueError, ImportError):
         return None
+    module.__dict__.setdefault("args", loader.flags)
     return getattr(module, "extend_cfg", None)
 
 
+def _flags(tree: ast.Module) -> Iterator[tuple[str, Any]]:
+    """Yield name and default of the flags that a file declares; None for a default that is computed."""
+    for call in ast.walk(tree):
+        if not (isinstance(call, ast.Call) and getattr(call.func, "attr", "") == "add_argument"):
+            continue
+        given = {word.arg: word.value.value for word in call.keywords if isinstance(word.value, ast.Constant)}
+        names = [str(word.value).lstrip("-").replace("-", "_") for word in call.args if isinstance(word, ast.Constant)]
+        if names:
+            switch = {"store_true": False, "store_false": True}.get(given.get("action"))
+            yield given.get("dest", max(names, key=len)), given.get("default", switch)
+
+
 class OnlyExtend(SourceFileLoader):
-    """Reads `extend_cfg` of a file, with what that imports of yacs, and runs nothing else of it."""
+    """Reads `extend_cfg` of a file, with what that imports of yacs, and runs nothing else of it.
+
+    Attributes:
+        flags: the defaults of the file's own flags, which some functions read from a global `args`.
+    """
+
+    flags = SimpleNamespace()
 
     def get_code(self, fullname: str) -> Any:
         tree = ast.parse(self.get_data(self.path), self.path)
+        self.flags = SimpleNamespace(**dict(_flags(tree)))
         tree.body = [
             node
             for node in tree.body

@@ -5,9 +5,12 @@ Checked before any data is read.
 
 from __future__ import annotations
 
+from yacs.config import CfgNode
+
 from clip.hugging_face import is_hugging_face
 from clip.open_clip_models import is_open_clip
 from clip.pretrained import unknown
+from clip.weights import known_resnet
 from dassl.config import ConfigBuilder
 from dassl.config.validators import (
     Rule,
@@ -24,6 +27,7 @@ from dassl.engine.config_rules import DEPENDENCIES
 from dassl.engine.config_rules import RULES as OF_THE_ENGINE
 from dassl.evaluation import EVALUATOR_REGISTRY
 from dassl.utils.names import unknown_name_message
+from trainers.base.frozen_clip import vit_wanted
 from trainers.base.templates import TEMPLATE
 from trainers.base.trainer import TEST_CLASSES
 
@@ -47,6 +51,15 @@ def _backbone(values: Values) -> str | None:
     return None if not name or is_open_clip(name) or is_hugging_face(name) else unknown(name)
 
 
+def _vit(values: Values) -> str | None:
+    """Refuse a ResNet before its weights are fetched."""
+    trainer = TRAINER_REGISTRY.get(values["TRAINER.NAME"])
+    node = f"TRAINER.{trainer.settings_node}."
+    own = CfgNode({key.removeprefix(node): value for key, value in values.items() if key.startswith(node)})
+    what = trainer.method_class.needs_vit(own)
+    return vit_wanted(what) if what and known_resnet(values["MODEL.BACKBONE.NAME"]) else None
+
+
 def check_settings(builder: ConfigBuilder) -> None:
     """Hold all settings to their ranges; of methods only those of the one that runs.
 
@@ -61,4 +74,6 @@ def check_settings(builder: ConfigBuilder) -> None:
     dependencies = [*DEPENDENCIES, *getattr(trainer, "dependencies", ()), _dataset]
     if node or not name:  # a plugin may have backbones of its own
         dependencies.append(_backbone)
+    if hasattr(trainer, "method_class"):
+        dependencies.append(_vit)
     check_ranges(builder, OF_THE_ENGINE | OF_THE_HARNESS | registered | of_method, dependencies)

@@ -60,8 +60,14 @@ def extend_cfg(cfg):
     cfg.LOSS.NAME = ""
     cfg.OPTIM_VNET = CN()
     cfg.OPTIM_VNET.LR = 0.1
+    cfg.LOSS.BASE, cfg.LOSS.PLAIN = args.enhanced_base, args.plain
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("-e", "--enhanced-base", type=str, default="none")
+    parser.add_argument("--plain", action="store_true")
+    parser.add_argument("opts", default=None, nargs=argparse.REMAINDER)
+    args = parser.parse_args()
     raise SystemExit(1)
 '''
 
@@ -122,8 +128,12 @@ def test_siblings_come_first_and_names_that_we_have_are_theirs(run, tmp_path):
 
 
 def test_settings_by_extend_cfg_of_the_repository(run, tmp_path, capsys):
-    """LOSS and OPTIM_VNET are new; COOP.CTX_INIT is a switch there and a text here; other keys stay errors."""
+    """LOSS and OPTIM_VNET are new; COOP.CTX_INIT is a switch there and a text here; other keys stay errors.
+
+    `args`, which some functions read, has the defaults of that train.py's own flags.
+    """
     check = 'assert (cfg.TRAINER.COOP.CTX_INIT, cfg.LOSS.NAME, cfg.OPTIM_VNET.LR) == (True, "prograd", 0.5)'
+    check += '; assert (cfg.LOSS.BASE, cfg.LOSS.PLAIN) == ("none", False)'
     theirs = write(tmp_path / "repo" / "trainers", prograd=HEAD + TRAINER.format(name="ProGrad", check=check))
     (tmp_path / "repo" / "train.py").write_text(TRAIN_PY)
     config = tmp_path / "theirs.yaml"
@@ -137,10 +147,11 @@ def test_settings_by_extend_cfg_of_the_repository(run, tmp_path, capsys):
 
 
 def test_settings_by_extend_cfg_of_the_file(run, tmp_path, capsys):
-    extend = "\ndef extend_cfg(cfg):\n    from yacs.config import CfgNode as CN\n    cfg.TRAINER.OWN = CN({'A': 1})\n"
-    theirs = write(
-        tmp_path / "x", own=HEAD + TRAINER.format(name="Own", check="assert cfg.TRAINER.OWN.A == 3") + extend
-    )
+    """Some take the flags too: what is in them is the trainer's name, and the defaults of a train.py."""
+    extend = "\ndef extend_cfg(cfg, args):\n    from yacs.config import CfgNode as CN\n"
+    extend += "    cfg.TRAINER.OWN = CN({'A': 1, 'FOR': args.trainer})\n"
+    check = "assert (cfg.TRAINER.OWN.A, cfg.TRAINER.OWN.FOR) == (3, 'Own')"
+    theirs = write(tmp_path / "x", own=HEAD + TRAINER.format(name="Own", check=check) + extend)
     assert run(theirs, "Own", "TRAINER.OWN.A", "3") == 0
     assert run(theirs, "Own", "TRAINER.OWN.B", "3") == 2 and "TRAINER.OWN.A" in capsys.readouterr().err
 
@@ -157,7 +168,7 @@ def test_one_broken_plugin_is_reported_and_leaves_all_else_alone(run, tmp_path, 
 
 
 def test_a_broken_file_in_trainers_is_reported_once_and_leaves_all_else_alone(tmp_path):
-    """In a copy of the project: files of others that fail, exit, and take a name that we have."""
+    """In a copy of the project: files of others that fail, exit, and take a name that we have; a copy of ours."""
     project = Path(train.__file__).parent
     shutil.copytree(project / "trainers", tmp_path / "trainers", ignore=shutil.ignore_patterns("__pycache__"))
     for path in project.iterdir():
@@ -166,17 +177,18 @@ def test_a_broken_file_in_trainers_is_reported_once_and_leaves_all_else_alone(tm
     whole = {name: HEAD + TRAINER.format(name=name, check="pass") for name in ("CoOp", "Good", "Half")}
     write(tmp_path / "trainers", their_half=whole["Half"] + "import a_package_that_is_not_here\n")
     write(tmp_path / "trainers", their_exit="raise SystemExit('--gpu is missing')\n", their_syntax="def\n")
-    write(tmp_path / "trainers", their_coop=whole["CoOp"], their_good=whole["Good"])
+    write(tmp_path / "trainers", a_coop=whole["CoOp"], their_good=whole["Good"])
+    shutil.copy(tmp_path / "trainers" / "coop.py", tmp_path / "trainers" / "better_prompts.py")
     shown = "from trainers.base.plugins import TRAINER_REGISTRY as R; print(*(R.get(n) for n in R.registered_names()))"
     done = subprocess.run(
         [sys.executable, "-c", f"import trainers; {shown}"], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     reports = [line.partition(" is left out, all else works: ")[::2] for line in done.stderr.splitlines()]
-    names = ("coop", "exit", "half", "syntax")
-    assert [file for file, error in reports if error] == [f"trainers/their_{name}.py" for name in names]
+    names = ("a_coop", "better_prompts", "their_exit", "their_half", "their_syntax")
+    assert sorted(file for file, error in reports if error) == [f"trainers/{name}.py" for name in names]
     assert all(word in done.stderr for word in ("trainers.coop", "--gpu is missing", "a_package_that_is_not_here"))
-    assert ".Half'" not in done.stdout and "their_coop" not in done.stdout
+    assert not any(word in done.stdout for word in (".Half'", "a_coop", "better_prompts"))
     assert all(name in done.stdout for name in ("trainers.coop.CoOp", "trainers.mmrl.MMRL", "their_good.Good"))
 
 
