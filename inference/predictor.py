@@ -21,6 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from dassl.data.transforms.transforms import build_transform
+from dassl.utils.environment import device_of
 from inference.classes import ClassesError, check_classes, positions
 from inference.evaluation import Evaluation
 from inference.images import NoImagesError, Unreadable, batches
@@ -126,7 +127,7 @@ class Predictor:
             inference.run_folder.RunError: not a run's folder, or one without a checkpoint.
             inference.classes.ClassesError: no or doubled names, or new ones for a method that knows only its own.
         """
-        device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        device = device_of(device)
         run = open_run(run_dir, backbone)
         name = precision or ("fp32" if run.precision == "fp16" and device.type == "cpu" else run.precision)
         held = Precision(name, device)

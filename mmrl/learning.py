@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from yacs.config import CfgNode
 
 import train
@@ -21,6 +20,7 @@ from dassl.data.datasets import DATASET_REGISTRY, DatasetBase, Datum
 from dassl.data.few_shot import sample_few_shot
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import Logger
+from dassl.utils.environment import device_of
 from inference.classes import check_classes
 from inference.evaluation import Evaluation
 from inference.inputs import sources
@@ -114,6 +114,7 @@ def fit(
     extra = {**fitting, **extra}
     words = [*run.arguments(folder, root, []), "--output-dir", str(folder)]
     words += ["--backbone", backbone] if backbone else []
+    words += ["--device", device] if device else []
     words += ["--train-epoch", str(epochs)] if epochs else []
     for key, value in {**extra, **(settings or {})}.items():
         words += [key, str(value)]
@@ -126,9 +127,9 @@ def _run_of(
 ) -> tuple[PlannedRun, dict[str, Any]]:
     """Return the few-shot run whose configs fit the backbone, and settings for images of the user's own."""
     (run,) = plan("few_shot", "train", method, "folder", [seed], [shots or -1], config_for(backbone))
-    on_cpu = (device or ("cuda" if torch.cuda.is_available() else "cpu")) == "cpu"
+    on_cpu = device_of(device).type == "cpu"
     settings = {"DATASET.NAME": "Folder", "DATASET.NUM_SHOTS": shots or -1, "DATASET.SUBSAMPLE_CLASSES": "all"}
-    settings |= {"USE_CUDA": not on_cpu, "PROTOCOL": "", "STAGE": ""}
+    settings |= {"PROTOCOL": "", "STAGE": ""}
     trainer = TRAINER_REGISTRY.get(method)
     if on_cpu and "PREC" in getattr(trainer, "defaults", {}):
         settings[f"TRAINER.{trainer.settings_node}.PREC"] = "fp32"

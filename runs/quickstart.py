@@ -13,8 +13,8 @@ DATASET, SEED = "caltech101_64", 1
 NEXT = """
 What next?
   your own images      mmrl train MMRL folder --root path/to/images --shots 16    docs/your-data.md
-  the paper's datasets python -m datasets.prepare dtd --root data                 docs/datasets.md
-  tables and figures   python report.py output/quickstart --format html           docs/reports.md"""
+  the paper's datasets mmrl data prepare dtd --root data                    docs/datasets.md
+  tables and figures   mmrl report output/quickstart --format html          docs/reports.md"""
 
 
 def main(output: Path = OUTPUT) -> int:

@@ -41,4 +41,4 @@ def refuse_missing(items: Iterable[Datum]) -> None:
     missing = [path for path in paths if not os.path.isfile(path)]
     if missing:
         told = missing_message(missing, [""] * len(missing), len(paths))
-        raise MissingFile(f"{told} Is DATASET.ROOT right, and is the data complete?")
+        raise MissingFile(f"{told} Is DATASET.ROOT (--root) right, and is the data complete?")
