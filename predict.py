@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from runs.command_line import CommandParser, add_backbone, add_device, at_least_one
+from runs.command_line import CommandParser, add_backbone, add_device, add_plugins, at_least_one
 from safeio.entry import command
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch-size", type=at_least_one, default=32, metavar="N", help="images computed at once")
     add_device(parser)
     add_backbone(parser)
+    add_plugins(parser)
     return parser
 
 
@@ -56,7 +57,7 @@ def model_of(args: argparse.Namespace) -> Predictor:
     if args.zero_shot:
         return zero_shot_model(named_classes(args.zero_shot), args.backbone, args.device)
     classes = named_classes(args.classes) if args.classes else None
-    return Predictor.load(args.places[0], classes, args.device, args.backbone)
+    return Predictor.load(args.places[0], classes, args.device, args.backbone, plugins=args.plugins)
 
 
 @command

@@ -55,7 +55,7 @@ from safeio.lock import FolderInUse, sole_use
 from trainers.base.build import hold_weights as hold_backbone
 from trainers.base.frozen_clip import shared_weights, unknown_note
 from trainers.base.outcome import calibration_of, marks_of, metrics_of, prediction_rule
-from trainers.base.plugins import PLUGINS
+from trainers.base.plugins import load_plugins
 from trainers.base.preflight import problems
 from trainers.base.settings import CONFIGS, config_path, keys_like, nodes_of_others, resolve, without_effect
 from trainers.base.trainer import ClipTrainer
@@ -344,13 +344,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     args = parse(arguments)
     try:
-        for path in args.plugins:
-            PLUGINS.load(path)
+        load_plugins(args.plugins)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    if told := PLUGINS.report():
-        print(told, file=sys.stderr)
     prepare_cpu_memory()
     phase.begin()
     if started() > 1:

@@ -34,6 +34,7 @@ from safeio.atomic import atomic_write_json
 from safeio.progress import progress
 from trainers.base.build import build_clip, build_method, method_settings
 from trainers.base.frozen_clip import FrozenCLIP
+from trainers.base.plugins import load_plugins
 from trainers.base.precision import Precision
 
 FROZEN = "frozen CLIP"
@@ -114,6 +115,7 @@ class Predictor:
         device: str | torch.device | None = None,
         backbone: str | None = None,
         precision: str | None = None,
+        plugins: Sequence[str | os.PathLike] = (),
     ) -> Predictor:
         """Read a run's folder.
 
@@ -122,11 +124,13 @@ class Predictor:
             device: a GPU if there is one by default. A run in float16 is computed in float32 on a CPU.
             backbone: name or weights file of the CLIP, if it is not where the run found it.
             precision: PREC, if it is not to be the run's.
+            plugins: files and folders of the run's trainer, if it is a plugin (`train.py --plugins`).
 
         Raises:
             inference.run_folder.RunError: not a run's folder, or one without a checkpoint.
             inference.classes.ClassesError: no or doubled names, or new ones for a method that knows only its own.
         """
+        load_plugins(plugins)
         device = device_of(device)
         run = open_run(run_dir, backbone)
         name = precision or ("fp32" if run.precision == "fp16" and device.type == "cpu" else run.precision)

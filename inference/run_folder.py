@@ -115,11 +115,17 @@ def open_run(folder: str | os.PathLike, backbone: str | None = None) -> TrainedR
         raise RunError(_not_a_run(folder))
     if wrong := [key for key, kind in FIELDS.items() if not isinstance(record.get(key), kind)]:
         raise RunError(f"{folder / FILE_NAME} is not the record of a run that can be read here: see {', '.join(wrong)}")
+    plugins = record.get("plugins")
+    if plugins and isinstance(plugins, list) and record["method"] not in TRAINER_REGISTRY.registered_names():
+        raise RunError(
+            f"{folder} was trained by {record['method']}, a plugin: give its file again, --plugins {plugins[0]}"
+        )
     try:
         trainer = TRAINER_REGISTRY.get(record["method"])
         if not issubclass(trainer, ClipTrainer):
             raise RunError(
-                f"{folder} was trained by {record['method']}, a plugin: only methods of trainers/ predict here"
+                f"{folder} was trained by {record['method']}, a plugin: only trainers made "
+                "from ClipTrainer predict here"
             )
         builder = declared()
         builder.merge_dict(record["config"], str(folder / FILE_NAME))

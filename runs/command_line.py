@@ -173,6 +173,12 @@ def at_least_one(word: str) -> int:
     return int(word)
 
 
+def add_plugins(parser: argparse._ActionsContainer) -> None:
+    """Add --plugins, which a trainer of a file outside this project needs wherever its runs are used."""
+    text = "the trainer's file, or its folder, if the run was trained with --plugins; may be repeated"
+    parser.add_argument("--plugins", action="append", default=[], metavar="PATH", help=text)
+
+
 def settings_apart(words: Sequence[str], owners: Collection[str] = ()) -> tuple[list[str], list[str]]:
     """Split a command line into words for the parser and settings, so that no option takes a setting for its value.
 

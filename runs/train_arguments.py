@@ -37,7 +37,12 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--dataset-config-file", default="", help="yaml of the dataset")
     parser.add_argument("--trainer", default="", help="registry name of the method")
     parser.add_argument(
-        "--plugins", nargs="+", default=[], metavar="PATH", help="trainer files of others: a folder or a file"
+        "--plugins",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="PATH",
+        help="trainer files of others: folders or files",
     )
     add_backbone(parser)
     add_device(parser)

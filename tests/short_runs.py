@@ -6,6 +6,8 @@ import contextlib
 import io
 from pathlib import Path
 
+from PIL import Image
+
 import train
 import trainers  # noqa: F401  (registers the methods)
 from dassl.engine import TRAINER_REGISTRY
@@ -62,3 +64,27 @@ class Runs:
     def files(self) -> list[Path]:
         """All images."""
         return sorted(self.images.rglob("*.png"))
+
+
+class PluginRuns:
+    """Command lines of train.py for trainers of others, on eight images of 8 x 8 in two colours.
+
+    Args:
+        folder: for images (`data/`), settings (`method.yaml`) and the run (`out/`).
+    """
+
+    def __init__(self, folder: Path, epochs: int):
+        self.folder, self.yaml = folder, folder / "method.yaml"
+        for name, colour in (("amber", (230, 170, 20)), ("blue", (20, 40, 220))):
+            for part in ("train", "test"):
+                (images := folder / "data" / part / name).mkdir(parents=True)
+                for i in range(2):
+                    Image.new("RGB", (8, 8), tuple(v + 5 * i for v in colour)).save(images / f"{i}.png")
+        optim = f"OPTIM: {{LR: 0.01, MAX_EPOCH: {epochs}}}"
+        self.yaml.write_text(f"INPUT: {{SIZE: '(8, 8)'}}\nDATALOADER: {{NUM_WORKERS: 0}}\nUSE_CUDA: False\n{optim}\n")
+
+    def __call__(self, trainer: str, *words: str, config: Path | None = None) -> int:
+        """Train; return the exit status."""
+        flags = {"root": self.folder / "data", "trainer": trainer, "config-file": config or self.yaml}
+        flags |= {"output-dir": self.folder / "out", "seed": 1, "dataset-config-file": "configs/datasets/folder.yaml"}
+        return train.main([text for name, value in flags.items() for text in (f"--{name}", str(value))] + [*words])

@@ -1,4 +1,7 @@
-"""Read yaml files that build on others: ``BASE: ../other.yaml``, or a list of files, each relative to this one."""
+"""Read yaml files that build on others: ``BASE: ../other.yaml``, or a list of files.
+
+Each is relative to the file that names it; ``configs/...`` that is not there is the project's own.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from yacs.config import CfgNode as YacsNode
 from safeio.errors import MissingFile, UserError
 
 BASE = "BASE"
+PROJECT = Path(__file__).parents[2]
 MOST = 10_000
 """Values and sections of one file; the longest here has some fifty."""
 
@@ -40,7 +44,10 @@ def read_layers(path: str | os.PathLike, above: tuple[Path, ...] = ()) -> list[t
         raise ConfigError(f"{BASE} in {path} is {bases!r}, expected the name of a yaml file or a list of them")
     layers = []
     for base in bases:
-        layers += read_layers(Path(os.path.normpath(path.parent / base)), (*above, path))
+        file = Path(os.path.normpath(path.parent / base))
+        if base.startswith("configs/") and not file.exists():
+            file = PROJECT / base
+        layers += read_layers(file, (*above, path))
     return [*layers, (path, tree)]
 
 

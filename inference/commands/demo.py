@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from runs.command_line import CommandParser, add_backbone, add_device
+from runs.command_line import CommandParser, add_backbone, add_device, add_plugins
 from safeio.entry import command
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, help="port of the page (the first free one from 7860 on)")
     add_device(parser)
     add_backbone(parser)
+    add_plugins(parser)
     return parser
 
 
@@ -59,7 +60,7 @@ def trial_of(args: argparse.Namespace) -> Trial:
 
     classes = named_classes(args.classes) if args.classes else None
     if args.runs:
-        runs = [Predictor.load(run, classes, args.device, args.backbone) for run in args.runs]
+        runs = [Predictor.load(run, classes, args.device, args.backbone, plugins=args.plugins) for run in args.runs]
         return Trial(runs, examples_of(runs[0]))
     model = zero_shot_model(classes or ("cat", "dog"), args.backbone, args.device)
     if classes is None:

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from runs.command_line import CommandParser, add_backbone
+from runs.command_line import CommandParser, add_backbone, add_plugins
 from safeio.entry import command
 
 SUFFIXES = {"onnx": ".onnx", "torch": ".pt2", "torchscript": ".pt", "safetensors": ".safetensors", "hub-folder": ""}
@@ -33,6 +33,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--classes", metavar="NAMES", help="classes of a program: a file, one per line, or 'cat, dog'")
     parser.add_argument("--push", metavar="USER/NAME", help="with hub-folder: upload it there (HF_TOKEN, HF_ENDPOINT)")
     add_backbone(parser)
+    add_plugins(parser)
     return parser
 
 
@@ -51,7 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from inference.predictor import Predictor
 
         classes = named_classes(args.classes) if args.classes else None
-        predictor = Predictor.load(args.run, classes, device="cpu", backbone=args.backbone, precision="fp32")
+        predictor = Predictor.load(
+            args.run, classes, device="cpu", backbone=args.backbone, precision="fp32", plugins=args.plugins
+        )
         suffix = SUFFIXES[args.format]
         name = f"{predictor.run.record['method']}{suffix or '-hub'}"
         path = args.output or Path(args.run) / "export" / name

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from runs.command_line import CommandParser, add_backbone, add_device, at_least_one, folder_name
+from runs.command_line import CommandParser, add_backbone, add_device, add_plugins, at_least_one, folder_name
 from safeio.entry import command
 
 MISSING = "mmrl visualize draws with matplotlib, which is not installed: pip install -e '.[figures]'"
@@ -39,6 +39,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=folder_name, metavar="DIR", help="folder of the figures (RUN_DIR/figures)")
     add_device(parser)
     add_backbone(parser)
+    add_plugins(parser)
     return parser
 
 
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {MISSING} ({error})", file=sys.stderr)
         return 2
     try:
-        predictor = Predictor.load(args.run, device=args.device, backbone=args.backbone)
+        predictor = Predictor.load(args.run, device=args.device, backbone=args.backbone, plugins=args.plugins)
         output = args.output or Path(args.run) / "figures"
         written, unreadable = [], []
         if args.images:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
@@ -110,6 +110,18 @@ class Plugins:
 
 
 PLUGINS = Plugins()
+
+
+def load_plugins(paths: Sequence[str | Path]) -> None:
+    """Import what --plugins names into this process; files that cannot be imported are named on stderr.
+
+    Raises:
+        ConfigError: there is neither a file nor a folder, or nothing in it to import.
+    """
+    for path in paths:
+        PLUGINS.load(path)
+    if report := PLUGINS.report():
+        sys.stderr.write(f"{report}\n")
 
 
 def import_whole(name: str, replace: bool = False) -> str:

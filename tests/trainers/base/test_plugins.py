@@ -8,11 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from short_runs import PluginRuns
 
 import train
 from dassl.engine import TRAINER_REGISTRY
 from runs.record import read_record
+from trainers.base.plugins import Plugins
 
 HEAD = """
 from torch import nn
@@ -69,22 +70,13 @@ if __name__ == "__main__":
 def run(tmp_path, monkeypatch):
     """Runs train.py with a plugin on eight small images of two colours; returns the exit status."""
     monkeypatch.setattr(TRAINER_REGISTRY, "_objects", dict(TRAINER_REGISTRY._objects))
-    monkeypatch.setattr(train, "PLUGINS", type(train.PLUGINS)())
-    monkeypatch.setattr("trainers.base.settings.PLUGINS", train.PLUGINS)
-    for name, colour in (("amber", (230, 170, 20)), ("blue", (20, 40, 220))):
-        for part in ("train", "test"):
-            folder = tmp_path / "data" / part / name
-            folder.mkdir(parents=True)
-            for i in range(2):
-                Image.new("RGB", (8, 8), tuple(v + 5 * i for v in colour)).save(folder / f"{i}.png")
-    (tmp_path / "method.yaml").write_text(
-        "INPUT: {SIZE: '(8, 8)'}\nDATALOADER: {NUM_WORKERS: 0}\nUSE_CUDA: False\nOPTIM: {LR: 0.01, MAX_EPOCH: 2}\n"
-    )
+    own = Plugins()
+    monkeypatch.setattr("trainers.base.plugins.PLUGINS", own)
+    monkeypatch.setattr("trainers.base.settings.PLUGINS", own)
+    train_with = PluginRuns(tmp_path, epochs=2)
 
-    def run(plugins: Path, trainer: str, *words: str, config: Path = tmp_path / "method.yaml") -> int:
-        flags = {"root": tmp_path / "data", "trainer": trainer, "config-file": config, "plugins": plugins}
-        flags |= {"output-dir": tmp_path / "out", "seed": 1, "dataset-config-file": "configs/datasets/folder.yaml"}
-        return train.main([text for name, value in flags.items() for text in (f"--{name}", str(value))] + [*words])
+    def run(plugins: Path, trainer: str, *words: str, config: Path | None = None) -> int:
+        return train_with(trainer, "--plugins", str(plugins), *words, config=config)
 
     yield run
     for name in [name for name in sys.modules if name.startswith("plugins_")]:

@@ -16,7 +16,7 @@ from runs import protocol
 from runs.presets import presets
 from trainers.base.settings import resolve
 
-PROJECT = Path(__file__).parent.parent
+PROJECT = Path(__file__).parents[2]
 CONFIGS = PROJECT / "configs"
 OTHER_DATA = ("embedded", "names", "per_dataset", "presets", "protocols", "sources", "templates")
 OVERRIDES = json.loads((PROJECT / "tests/golden/mmrl_dataset_overrides.json").read_text(encoding="utf-8"))["overrides"]

@@ -12,7 +12,7 @@ import torch
 
 import train
 
-PROJECT = Path(__file__).parent.parent
+PROJECT = Path(__file__).parents[2]
 SETTINGS = [
     "--root", "data", "--trainer", "MMRL", "--train-epoch", "1",
     "--dataset-config-file", "configs/datasets/clothing_64.yaml", "--config-file", "configs/trainers/MMRL/photo.yaml",

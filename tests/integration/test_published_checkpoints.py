@@ -20,7 +20,7 @@ from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import Logger
 from runs.record import read_record
 
-CONFIGS = Path(__file__).parent.parent / "configs"
+CONFIGS = Path(__file__).parents[2] / "configs"
 WHOLE = {"CoOp": False, "MaPLe": True, "MMRL": True, "MMRLpp": True}
 """Method -> whether its code saves the whole model, or the learner alone."""
 

@@ -12,7 +12,7 @@ import train
 from dassl.utils import Logger
 from safeio.lock import sole_use
 
-CONFIGS = Path(__file__).parent.parent / "configs"
+CONFIGS = Path(__file__).parents[2] / "configs"
 SMALL = ["--train-epoch", "1", "DATASET.NUM_SHOTS", "1", "DATASET.SUBSAMPLE_CLASSES", "base", "TEST.NO_TEST", "True"]
 
 

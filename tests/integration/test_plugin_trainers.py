@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
+from short_runs import PluginRuns
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-import train
 from dassl.engine import TRAINER_REGISTRY, TrainerX
 from dassl.evaluation import EVALUATOR_REGISTRY, EvaluatorBase
 from dassl.optim import build_lr_scheduler, build_optimizer
@@ -89,21 +88,10 @@ def run(tmp_path, monkeypatch):
     """Runs train.py with one of these classes on eight small images of two colours; returns the record."""
     for registry, *classes in ((TRAINER_REGISTRY, *TRAINERS), (EVALUATOR_REGISTRY, OwnEvaluator)):
         monkeypatch.setattr(registry, "_objects", {**registry._objects, **{c.__name__: c for c in classes}})
-    for name, colour in (("amber", (230, 170, 20)), ("blue", (20, 40, 220))):
-        for part in ("train", "test"):
-            folder = tmp_path / "data" / part / name
-            folder.mkdir(parents=True)
-            for i in range(2):
-                Image.new("RGB", (8, 8), tuple(v + 5 * i for v in colour)).save(folder / f"{i}.png")
-    (tmp_path / "method.yaml").write_text(
-        "INPUT: {SIZE: '(8, 8)'}\nDATALOADER: {NUM_WORKERS: 0}\nUSE_CUDA: False\nOPTIM: {LR: 0.01, MAX_EPOCH: 9}\n"
-    )
+    train_with = PluginRuns(tmp_path, epochs=9)
 
     def run(trainer: str, *words: str) -> dict:
-        flags = {"root": tmp_path / "data", "trainer": trainer, "config-file": tmp_path / "method.yaml"}
-        flags |= {"output-dir": tmp_path / "out", "seed": 1, "dataset-config-file": "configs/datasets/folder.yaml"}
-        arguments = [text for name, value in flags.items() for text in (f"--{name}", str(value))]
-        assert train.main([*arguments, *words]) == 0
+        assert train_with(trainer, *words) == 0
         return read_record(tmp_path / "out")
 
     return run

@@ -11,7 +11,7 @@ import trainers  # noqa: F401  (registers the methods)
 from runs.protocol import plan
 from trainers.base.settings import resolve
 
-PROJECT = Path(__file__).parent.parent
+PROJECT = Path(__file__).parents[2]
 KEYS = ("NAME", "LR", "WEIGHT_DECAY", "LR_SCHEDULER", "MAX_EPOCH", "WARMUP_EPOCH", "WARMUP_TYPE", "WARMUP_CONS_LR")
 SHORTENED = {"PromptSRC": 20}  # epochs of the published file, of which the golden case runs fewer
 FILES = {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SLOW = {"IPython", "gdown", "matplotlib", "mlflow", "onnx", "open_clip", "optuna", "pandas", "pyarrow", "ray", "scipy",
         "sklearn", "tensorboard", "transformers", "wandb"}  # fmt: skip
 """Packages that take long to import, each needed by few runs only."""

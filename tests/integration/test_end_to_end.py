@@ -10,7 +10,7 @@ import pytest
 import report
 from runs.table import as_text, base2new_row
 
-PROJECT = Path(__file__).parent.parent
+PROJECT = Path(__file__).parents[2]
 
 
 def script(name: str, output: Path, *arguments: str) -> subprocess.CompletedProcess:

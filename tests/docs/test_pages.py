@@ -1,12 +1,15 @@
-"""Scripts, entry points, flags, keys, paths and links in README.md and docs/ exist."""
+"""Scripts, entry points, flags, keys, paths and links of every page exist."""
 
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from functools import cache
+from io import StringIO
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
@@ -22,8 +25,9 @@ from mmrl.commands import COMMANDS
 from runs import train_arguments
 from trainers.base.settings import resolve
 
-PROJECT = Path(__file__).parent.parent
-PAGES = [PROJECT / "README.md", PROJECT / "README.zh-CN.md", *sorted((PROJECT / "docs").rglob("*.md"))]
+PROJECT = Path(__file__).parents[2]
+PAGES = [PROJECT / name for name in ("README.md", "README.zh-CN.md", "CONTRIBUTING.md")]
+PAGES += sorted((PROJECT / "docs").rglob("*.md"))
 NOT_OURS = ("output", "data", ".venv")  # made by running, or brought by the user
 EXAMPLE = re.compile(r"feature_?scale", re.I)  # what docs/add-a-method.md tells to write; a test of its own runs it
 KEY = re.compile(r"\b[A-Z][A-Z0-9]+(?:\.[A-Z]\w*)+")
@@ -95,30 +99,42 @@ def commands(page: Path) -> list[Command]:
     return found
 
 
-ALL = list(dict.fromkeys(command for page in PAGES for command in commands(page)))
-SCRIPTS = [c for c in ALL if c.words[0] in ("bash", "sh")]
-PYTHON = [c for c in ALL if c not in SCRIPTS and c.program != "pip" and not c.program.startswith("-")]
+SHELLS = ("bash", "sh")
+
+
+def entry_point(program: str) -> Path | None:
+    """Return the file of one of our scripts or modules; None for programs of the environment, such as pytest."""
+    file = PROJECT / (program if program.endswith(".py") else f"{program.replace('.', '/')}.py")
+    ours = program.endswith(".py") or program.split(".")[0] in {path.name for path in PROJECT.iterdir()}
+    assert file.is_file() or not ours, f"there is no {program}"
+    return file if ours else None
 
 
 @cache
 def help_of(program: str) -> str:
-    """Return the output of `--help`; empty for a program without flags."""
+    """Return the output of `--help`, run in this process; empty for a program without flags."""
     if program.split()[0] == "mmrl":
         command = program[5:]
         if command not in COMMANDS:
+            assert re.match("( help| -.*)?$", program[4:]), f"no command {program}"
             return "--version"
         also = train_arguments.make_parser().format_help() if command == "train" else ""  # it takes CoOp's options too
         return parser_of(command).format_help() + also
-    module = None if program.endswith(".py") else program
-    file = PROJECT / (program if module is None else f"{program.replace('.', '/')}.py")
-    if not file.is_file():  # a package of the environment, such as pytest
+    file = entry_point(program)
+    if file is None:
         return "--anything"
     if "argparse" not in file.read_text(encoding="utf-8"):
         return ""
-    command = [sys.executable, *(["-m", program] if module else [program]), "--help"]
-    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
-    assert done.returncode == 0, f"{' '.join(command[1:])}: {done.stderr[-2000:]}"
-    return done.stdout
+    shown = StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(shown), pytest.raises(SystemExit) as end:
+        patch.setattr(sys, "argv", [program, "--help"])
+        if program.endswith(".py"):
+            patch.syspath_prepend(str(file.parent))
+            runpy.run_path(str(file), run_name="__main__")
+        else:
+            runpy.run_module(program, run_name="__main__")
+    assert not end.value.code, shown.getvalue()[-2000:]
+    return shown.getvalue()
 
 
 @cache
@@ -135,36 +151,27 @@ def exists(path: str) -> bool:
 
 
 def test_there_are_commands():
-    assert len(SCRIPTS) > 5 and len(PYTHON) > 1
+    found = {command.words[0] in SHELLS for page in PAGES for command in commands(page)}
+    assert found == {True, False}
 
 
-@pytest.mark.parametrize("command", SCRIPTS, ids=str)
-def test_scripts_exist_and_parse(command):
-    files = list(PROJECT.glob(PLACEHOLDER.sub("*", command.program)))
-    assert files, f"there is no {command.program}"
-    for file in files:
-        done = subprocess.run(["bash", "-n", str(file)], capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.parametrize("command", PYTHON, ids=str)
-def test_python_entry_points_exist_and_explain_themselves(command):
-    program = command.program
-    if program.endswith(".py"):
-        assert (PROJECT / program).is_file()
-    elif program.split()[0] == "mmrl":
-        assert re.match("mmrl( help| -.*)?$", program) or split_command(program.split()[1:])[0], f"no command {program}"
-    elif program.split(".")[0] in {path.name for path in PROJECT.iterdir()}:
-        assert (PROJECT / f"{program.replace('.', '/')}.py").is_file()
-    help_of(program)
-
-
-@pytest.mark.parametrize("command", [c for c in ALL if any(w.startswith("--") for w in c.words)], ids=str)
-def test_flags_exist(command):
-    programs = ENTRY_FLAGS.get(command.words[0], (command.program,))
-    known = " ".join(help_of(program) for program in programs)
-    for flag in (word.split("=")[0] for word in command.words[2:] if re.match(r"--\w", word)):
-        assert "--anything" in known or re.search(rf"(?<![\w-]){flag}(?![\w-])", known), f"there is no {flag}"
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_and_their_flags_exist(page):
+    """Scripts parse, Python programs explain themselves, and each has the flags that the page gives it."""
+    for command in dict.fromkeys(commands(page)):
+        programs = ENTRY_FLAGS.get(command.words[0], (command.program,))
+        if command.words[0] in SHELLS:
+            files = list(PROJECT.glob(PLACEHOLDER.sub("*", command.program)))
+            assert files, f"there is no {command.program}"
+            parse = ["bash", "-c", 'for file; do bash -n "$file"; done', "-", *files]
+            broken = subprocess.run(parse, capture_output=True, text=True).stderr
+            assert not broken, broken
+        elif command.program == "pip" or command.program.startswith("-"):
+            continue
+        known = " ".join(map(help_of, programs))
+        for flag in (word.split("=")[0] for word in command.words[2:] if re.match(r"--\w", word)):
+            there = "--anything" in known or re.search(rf"(?<![\w-]){flag}(?![\w-])", known)
+            assert there, f"there is no {flag}: {command}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -19,7 +19,7 @@ from trainers.base.trainer import ClipTrainer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
-PROJECT = Path(__file__).parent.parent
+PROJECT = Path(__file__).parents[2]
 CONFIGS = PROJECT / "configs"
 IMAGES = PROJECT / "datasets/embedded/clothing_64/images"
 EVERY = [name for name in TRAINER_REGISTRY.registered_names() if issubclass(TRAINER_REGISTRY.get(name), ClipTrainer)]

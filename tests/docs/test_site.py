@@ -16,7 +16,7 @@ import yaml
 pytest.importorskip("mkdocs")
 pytest.importorskip("material")
 
-PROJECT = Path(__file__).parent.parent
+PROJECT = Path(__file__).parents[2]
 DOCS = PROJECT / "docs"
 LOADS = {"script": "src", "img": "src", "link": "href", "iframe": "src", "source": "src"}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-PROJECT = Path(__file__).parent.parent
+PROJECT = Path(__file__).parents[2]
 RUN = [
     *("--trainer", "MMRL", "--seed", "1", "--dataset-config-file", "configs/datasets/clothing_64.yaml"),
     *("--config-file", "configs/trainers/MMRL/photo.yaml", "DATASET.NUM_SHOTS", "1"),

@@ -14,7 +14,7 @@ from benchmarks.table import summed
 from dassl.config import get_cfg_default
 from dassl.data.datasets import build_dataset
 
-PROJECT = Path(__file__).parent.parent
+PROJECT = Path(__file__).parents[2]
 SMALL = ["--classes", "2", "--batch", "1", "--backbone", "ViT-B/32", "--device", "cpu"]
 
 

@@ -12,7 +12,7 @@ import torch
 import train
 from dassl.utils import Logger
 
-CONFIGS = Path(__file__).parent.parent / "configs"
+CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 @pytest.fixture(autouse=True)

@@ -13,10 +13,10 @@ import pytest
 from datasets.base.embedded import unpack
 from runs.record import read_record
 
-PROJECT = Path(__file__).parent.parent
+PROJECT = Path(__file__).parents[2]
 PAGE = (PROJECT / "docs" / "add-a-method.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"^## [^\n`]*`([\w/.]+)`\n.*?^```(?:python|yaml)\n(.*?)^```", PAGE, re.M | re.S))
-COMMANDS = re.findall(r"^    python (.+)$", PAGE, re.M)
+COMMANDS = re.findall(r"^    python (-m runs.+)$", PAGE, re.M)
 PATHS = {"package": "trainers/feature_scale.py", "folder": "configs/trainers/FeatureScale"}
 
 

@@ -9,7 +9,7 @@ import trainers  # noqa: F401  (registers the methods)
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.trainer import ClipTrainer
 
-PROJECT = Path(__file__).parent.parent
+PROJECT = Path(__file__).parents[2]
 PAGE = (PROJECT / "docs" / "methods.md").read_text(encoding="utf-8")
 ROWS = {
     cells[0].strip("`"): cells

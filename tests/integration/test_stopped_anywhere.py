@@ -20,7 +20,7 @@ from dassl.utils import Logger
 from runs.record import RunRecord, read_record
 from trainers.base.trainer import ClipTrainer
 
-CONFIGS = Path(__file__).parent.parent / "configs"
+CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 def run(folder: Path, *words: str) -> int:
