@@ -70,13 +70,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--zero-shot names the classes: leave --classes out")
     if not images:
         parser.error(f"name images to predict with {args.places[0]}; without a run: --zero-shot 'cat, dog'")
+    from inference.images import find_images
     from inference.output import as_data, as_text, notes, write_csv  # these load torch
 
     try:
         predictor = model_of(args)
         for note in notes(predictor):
             print(note, file=sys.stderr)
-        found = predictor.predict(images, args.topk, args.batch_size)
+        found = predictor.predict(find_images(images), args.topk, args.batch_size)
         if args.csv:
             write_csv(found, args.csv)
     except (ValueError, OSError, RuntimeError) as error:

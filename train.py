@@ -260,7 +260,7 @@ def one(args: argparse.Namespace, prepare: Prepare = lambda trainer: None, stop:
         except FolderInUse as error:
             print(f"error: {error}", file=sys.stderr)
             return IN_USE
-        except (UserError, KeyError, OSError, PlanError) as error:
+        except (UserError, KeyError, OSError) as error:
             print(f"error: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
             return 2
         return recorded(args, builder, record, prepare, stop or StopRequest())
