@@ -11,7 +11,7 @@ import re
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -110,7 +110,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return WRONG
     if executor:
-        return execute(args, runs, executor) if args.executor != "local" or ready(args, runs) else WRONG
+        if args.executor == "local" and not ready(args, runs, executor.warm_up):
+            executor.close()
+            return WRONG
+        return execute(args, runs, executor)
     states = {run.folder: state_of(args.output / run.folder) for run in runs}
     if args.print_commands:
         for run in runs:
@@ -225,11 +228,16 @@ def resolved(args: argparse.Namespace, run: PlannedRun, option: str) -> Any:
         raise PlanError(f"{option}: {error.args[0]}") from error
 
 
-def ready(args: argparse.Namespace, runs: Sequence[PlannedRun]) -> bool:
-    """Look at the settings, data and weights of all runs that are not complete; say what is wrong, once a cause."""
+def ready(args: argparse.Namespace, runs: Sequence[PlannedRun], warm_up: Callable[[Sequence[str]], None]) -> bool:
+    """Look at the settings, data and weights of all runs that are not complete; say each cause of trouble once.
+
+    Args:
+        warm_up: called with the first run's command, to get ready for it meanwhile.
+    """
     waiting = [run for run in runs if state_of(args.output / run.folder).status != COMPLETE]
     if not waiting:
         return True
+    warm_up(command_of(waiting[0], args))
     import train  # loads torch
     from dassl.config import ConfigError
 

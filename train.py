@@ -282,9 +282,9 @@ def recorded(
         except BaseException as error:
             with stop.held():  # torchrun, for example, asks a process to end whose partner is gone
                 record.failed(error)
-            if (told := for_people(error)) is None:
+            if (message := for_people(error)) is None:
                 raise
-            print(f"error: {told}", file=sys.stderr)
+            print(f"error: {message}", file=sys.stderr)
             return 1
     return 0
 

@@ -67,7 +67,7 @@ def run(parser: argparse.ArgumentParser, measure: Measure, status: Status = lamb
     """Read the command line, measure, print and store.
 
     Returns:
-        The exit status; 1 for a mistake in the command, which is told.
+        The exit status; 1 for a mistake in the command, printed for people.
     """
     args = parser.parse_args()
     if args.json and not args.json.parent.is_dir():
@@ -75,9 +75,9 @@ def run(parser: argparse.ArgumentParser, measure: Measure, status: Status = lamb
     try:
         result = measure(args)
     except Exception as error:
-        if (told := for_people(error)) is None:
+        if (message := for_people(error)) is None:
             raise
-        print(f"error: {told}", file=sys.stderr)
+        print(f"error: {message}", file=sys.stderr)
         return 1
     for name, value in result.items():
         print(f"{name:>30}: {value:.4g}" if isinstance(value, float) else f"{name:>30}: {value}")

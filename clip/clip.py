@@ -41,7 +41,7 @@ _MODELS.update({name: release.url for name, release in releases().items()})
 def _download(url: str, root: str | os.PathLike | None = None) -> str:
     """Path of a local file with the weights, one that `torch.jit.load` or else `torch.load` reads.
 
-    Only OpenAI's own archives, told by their checksums, go to `torch.jit.load`: it runs what is in them.
+    Only OpenAI's own archives, which their checksums identify, go to `torch.jit.load`: it runs what is in them.
     """
     by_url = {release.url: name for name, release in releases().items()}
     path = weights_file(by_url.get(url, url), root)

@@ -33,12 +33,12 @@ def notes(predictor: Predictor) -> list[str]:
     run, backbone = predictor.run, predictor.run.cfg.MODEL.BACKBONE.NAME
     seen = sum(predictor.seen)
     groups = [(seen, "trained on"), (len(predictor.seen) - seen, "new to it")]
-    told = [
+    settings = [
         f"{count} {kind} ({rule})" for (count, kind), rule in zip(groups, predictor.method.rules, strict=True) if count
     ]
     if not predictor.method.state_dict():
-        told = [f"zero-shot with {backbone}"]
-    found = [f"{run.record['method']}, {len(predictor.classes)} classes: {', '.join(told)}"]
+        settings = [f"zero-shot with {backbone}"]
+    found = [f"{run.record['method']}, {len(predictor.classes)} classes: {', '.join(settings)}"]
     if run.record["method"] == METHOD and backbone in embedded():
         found.append(f"{backbone} is small and knows few names; --backbone ViT-B/16 knows far more.")
     if unknown := predictor.clip.unknown_names(predictor.classes):

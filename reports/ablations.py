@@ -38,8 +38,8 @@ def topic_of(key: str) -> str:
 @cache
 def _names() -> dict[str, str]:
     """Topic -> what it is called, from the protocols that vary it."""
-    told = [data for data in map(load_protocol, protocols()) if "axis" in data]
-    return {topic_of(key): data["axis"] for data in told for key in data["set"]}
+    with_axis = [data for data in map(load_protocol, protocols()) if "axis" in data]
+    return {topic_of(key): data["axis"] for data in with_axis for key in data["set"]}
 
 
 def _ablation(topic: str, runs: Sequence[Run], seeds: Sequence[int] | None) -> list[Chart]:

@@ -9,7 +9,8 @@ from itertools import groupby
 from reports.ablations import ablations
 from reports.calibration import coverage_charts
 from reports.chart_types import Chart, Point, Series, points
-from reports.records import USUAL_PRESET, Run
+from reports.paper_layout import row_name
+from reports.records import Run
 from reports.scores import Score
 from reports.table_types import Table
 from reports.tables import base2new, few_shot
@@ -95,13 +96,8 @@ def _point(base: Score, new: Score) -> Point | None:
 
 def _by_dataset(table: Table) -> list[tuple[str, list[tuple[str, list[Score]]]]]:
     """(dataset, [(what tells the row apart, its scores)]); the usual preset needs no word."""
-    rows = [(labels[0], _label(table, labels), [cell.score for cell in cells]) for labels, cells in table.rows]
+    rows = [(labels[0], row_name(table, labels), [cell.score for cell in cells]) for labels, cells in table.rows]
     return [(name, [row[1:] for row in of]) for name, of in groupby(rows, key=lambda row: row[0])]
-
-
-def _label(table: Table, labels: Sequence[str]) -> str:
-    told = zip(table.labels[1:], labels[1:], strict=True)
-    return " ".join(word for head, word in told if word and (head, word) != ("Preset", USUAL_PRESET))
 
 
 def _any(scores: Iterable[Score]) -> bool:

@@ -67,8 +67,8 @@ def efficiency(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table
         higher_is_better=False,
         differences=False,
     )
-    if told := time_taken(runs):
-        table = replace(table, caption=f"{table.caption} {told}")
+    if taken := time_taken(runs):
+        table = replace(table, caption=f"{table.caption} {taken}")
     if any(cell.beside is not None for *_, cells in rows for cell in cells):
         table = replace(table, caption=f"{table.caption} {OTHER_MACHINES}")
     return with_rows(table, rows)
@@ -148,8 +148,8 @@ def time_taken(runs: Sequence[Run]) -> str:
             topics = dict.fromkeys(topic_of(key) for key, _ in run.line.swept)
             name = f"{', '.join(topics)} swept" if topics else run.protocol.replace("_", " ") or "no protocol"
             seconds[name].append(took)
-    told = [f"{name} {len(each)} runs in {_hours(sum(each))}" for name, each in seconds.items()]
-    return f"Complete runs took, seconds added up: {'; '.join(told)}." if told else ""
+    sums = [f"{name} {len(each)} runs in {_hours(sum(each))}" for name, each in seconds.items()]
+    return f"Complete runs took, seconds added up: {'; '.join(sums)}." if sums else ""
 
 
 def _hours(seconds: float) -> str:

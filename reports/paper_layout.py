@@ -66,8 +66,8 @@ def as_paper(table: Table) -> PaperTable:
 
 def row_name(table: Table, labels: Sequence[str]) -> str:
     """Return the method with what tells its row apart; the usual preset needs no word."""
-    told = zip(table.labels[1:], labels[1:], strict=True)
-    return " ".join(word for head, word in told if word and (head, word) != ("Preset", USUAL_PRESET))
+    columns = zip(table.labels[1:], labels[1:], strict=True)
+    return " ".join(word for head, word in columns if word and (head, word) != ("Preset", USUAL_PRESET))
 
 
 def _block(table: Table, name: str, rows: list[tuple[tuple[str, ...], list[PaperCell]]]) -> Block:

@@ -123,13 +123,13 @@ def setup(runs: Sequence[Run]) -> str:
     shots, seeds = sorted({run.shots for run in runs}), sorted({run.seed for run in runs})
     backbones = sorted({run.line.backbone for run in runs} - {""})
     fixed = sorted({f"{key}={value}" for run in runs for key, value in run.line.fixed})
-    told = [
+    parts = [
         f"{', '.join(map(str, shots))} shots",
         f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}",
         *([", ".join(backbones)] if backbones else []),
     ]
     changed = f" Settings changed for all runs: {', '.join(fixed)}." if fixed else ""
-    return f"Setup: {'; '.join(told)}.{changed}{_prediction_rule(runs)}"
+    return f"Setup: {'; '.join(parts)}.{changed}{_prediction_rule(runs)}"
 
 
 def _prediction_rule(runs: Sequence[Run]) -> str:
@@ -138,11 +138,11 @@ def _prediction_rule(runs: Sequence[Run]) -> str:
     for run in runs:
         if why := run.record.get("test_classes_reason"):
             parts[why][run.record.get("test_classes", "")].add(run.part)
-    told = []
+    rules = []
     for why, kinds in sorted(parts.items()):
         named = [f"{kind} for {' and '.join(sorted(names))}" for kind, names in sorted(kinds.items())]
-        told.append(f"{', '.join(named)} ({why})")
-    return f" Prediction rule: {'; '.join(told)}." if told else ""
+        rules.append(f"{', '.join(named)} ({why})")
+    return f" Prediction rule: {'; '.join(rules)}." if rules else ""
 
 
 class _Cells:

@@ -97,13 +97,18 @@ def compare(
         m: [plan(PROTOCOL, stage, m, dataset, [seed], cfg=cfg)[0] for stage in stages_of(PROTOCOL, m)] for m in chosen
     }
     complete = [run_method(of_one, output, root or "./data", extra) for of_one in runs.values()]
+    show(chosen, dataset, seed, output, results, cfg)
+    return all(complete)
+
+
+def show(chosen: Sequence[str], dataset: str, seed: int, output: Path, results: Path, cfg: str | None = None) -> None:
+    """Print the table of these methods, whatever of it is complete, and write it as data."""
     rows = [base2new_row(output, method, dataset, seed, cfg) for method in chosen]
     atomic_write_json(results, {"dataset": dataset, "seed": seed, "results": rows})
     (shots,) = load_protocol(PROTOCOL)["shots"]
     print(f"\nBase-to-new on {dataset}, {shots} shots, seed {seed} (accuracy in %)\n")
     print(as_text(rows))
     print(f"\nThe same as data: {results}")
-    return all(complete)
 
 
 def run_method(runs: Sequence[PlannedRun], output: Path, root: str, extra: Sequence[str]) -> bool:

@@ -1,4 +1,4 @@
-"""One process at a time in a folder: the second is told who is there.
+"""One process at a time in a folder: the second gets a message that names the first.
 
 The lock is the operating system's (flock, or what `filelock` has for the platform), on a file in the folder: it ends
 with the process, however that ends, so nothing needs cleaning up after a kill. A file beside it says who holds it.

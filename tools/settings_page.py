@@ -145,14 +145,14 @@ def _per_dataset(method: str) -> Iterator[str]:
     if not file.is_file():
         return
     data = yaml.safe_load(file.read_text(encoding="utf-8"))
-    told: dict[tuple[str, str], list[str]] = {}
+    tasks_of: dict[tuple[str, str], list[str]] = {}
     for task, table in data.items():
         for dataset, values in table.items():
             words = "; ".join(f"{key} {_by_shots(value)}" for key, value in values.items())
-            told.setdefault((dataset, words), []).append(task)
+            tasks_of.setdefault((dataset, words), []).append(task)
     yield "| dataset | task | values of its own |"
     yield "|---|---|---|"
-    for (dataset, words), tasks in told.items():
+    for (dataset, words), tasks in tasks_of.items():
         yield f"| {dataset} | {', '.join(tasks)} | {words} |"
     yield ""
 

@@ -27,6 +27,7 @@ class CoCoOpMethod(Method):
 
     published_names = (("ctx", "prompt_learner.ctx"), ("meta_net.", "prompt_learner.meta_net."))
     conditional = True
+    on_frozen_features = True
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)

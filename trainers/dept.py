@@ -83,7 +83,9 @@ class Decoupled(CosineMethod):
 def dept(host: type[ClipTrainer], **changed: Any) -> type[ClipTrainer]:
     """A trainer of DePT around `host`; `changed` are settings of the host that have another default here."""
     name = f"DePT{host.__name__}"
-    method = type(f"{name}Method", (Decoupled, host.method_class), {"__doc__": f"{host.__name__} with a linear head."})
+    about = {"__doc__": f"{host.__name__} with a linear head."}
+    about |= {"on_frozen_features": host.method_class.on_frozen_features}
+    method = type(f"{name}Method", (Decoupled, host.method_class), about)
     content = {
         "__doc__": f"Trains {host.__name__} with a linear head beside it.",
         "__module__": __name__,

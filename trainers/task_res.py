@@ -31,6 +31,7 @@ class TaskResMethod(CosineMethod):
     transfers = False
     published_names = (("residuals", "prompt_learner.text_feature_residuals"),)
     tied = True
+    on_frozen_features = True
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)

@@ -131,7 +131,7 @@ class _BatchTrainer(SimpleTrainer):
             raise
 
     def _step(self, batch: tuple, so_far: MetricMeter) -> dict[str, Any] | None:
-        """One training step; a loss that is no number is told with what is needed to look into it."""
+        """One training step; a loss that is no number is an error with what is needed to look into it."""
         try:
             with phase("steps"):
                 return self.forward_backward(*batch)

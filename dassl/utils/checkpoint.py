@@ -144,7 +144,7 @@ def find_checkpoint(folder: Path, epoch: int | None) -> Path:
 def newest_epoch(folders: Sequence[str | os.PathLike]) -> int | None:
     """Completed epochs of the newest checkpoint in all of these folders, where none holds a best one.
 
-    For plugins: a `load_model` of their own looks for the best model unless it is told an epoch, and training that
+    For plugins: a `load_model` of their own looks for the best model unless it is given an epoch, and training that
     ends with the last step writes none.
     """
     if any((Path(folder) / BEST).is_file() for folder in folders):

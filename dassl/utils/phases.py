@@ -23,7 +23,7 @@ PHASES = (
 class PhaseClock:
     """Counts seconds by phase; outside of every block they are `other`.
 
-    It follows one run. Several that take turns in a process (`--seeds`) cannot be told apart: see `stop`.
+    It follows one run. Several that take turns in a process (`--seeds`) cannot be kept apart: see `stop`.
     """
 
     def __init__(self) -> None:

@@ -34,7 +34,7 @@ def unpack(archive: Path, folder: Path, take: Mapping[str, str]) -> None:
     """Write the files of a zip or tar archive whose names begin with a key of `take`, with its value in place of it.
 
     They appear in `folder` together, at the end: an interrupted or refused archive leaves nothing behind. The format
-    is told by the content, not the name.
+    is known by the content, not by the name.
 
     Raises:
         ArchiveError: a member is a link or a device, has an absolute path or a `..`; the archive is damaged or holds

@@ -19,7 +19,7 @@ def few(items: Sequence[str], count: int = 5) -> str:
 
 def missing_message(missing: list[str], places: list[str], total: int) -> str:
     """Say how many images are not there, where the first are named, and under which other ending they are."""
-    told = [f"{place}: {path}" if place else path for path, place in zip(missing, places, strict=True)]
+    named = [f"{place}: {path}" if place else path for path, place in zip(missing, places, strict=True)]
     others = Counter()
     for path in missing[:1000]:
         stem = os.path.splitext(path)[0]
@@ -28,7 +28,7 @@ def missing_message(missing: list[str], places: list[str], total: int) -> str:
     if others:
         (end, count), *_ = others.most_common(1)
         hint = f" {count:,} of them are there under the ending {end}: was the data converted?"
-    return f"{len(missing):,} of {total:,} images are missing, there is no image at: {few(told, 3)}.{hint}"
+    return f"{len(missing):,} of {total:,} images are missing, there is no image at: {few(named, 3)}.{hint}"
 
 
 def refuse_missing(items: Iterable[Datum]) -> None:
@@ -40,5 +40,5 @@ def refuse_missing(items: Iterable[Datum]) -> None:
     paths = list(dict.fromkeys(item.impath for item in items))
     missing = [path for path in paths if not os.path.isfile(path)]
     if missing:
-        told = missing_message(missing, [""] * len(missing), len(paths))
-        raise MissingFile(f"{told} Is DATASET.ROOT (--root) right, and is the data complete?")
+        message = missing_message(missing, [""] * len(missing), len(paths))
+        raise MissingFile(f"{message} Is DATASET.ROOT (--root) right, and is the data complete?")

@@ -48,12 +48,12 @@ def rule_of(table: Table, val_share: float = -1) -> str:
     if not {"val", "test"} & given:
         share = f"{TRAIN_SHARE:.0%} of each class for training, {val} for validation, the rest for testing"
         return f"division: drawn, the same for every seed: {share}"
-    told = f"division: as given ({', '.join(table.parts)})"
+    rule = f"division: as given ({', '.join(table.parts)})"
     if "test" not in given:
-        return told + "; tested on the validation images"
+        return rule + "; tested on the validation images"
     if "val" not in given and val_share > 0:
-        return told + f"; {val} of the training images are set aside for validation (DATASET.VAL_SHARE)"
-    return told
+        return rule + f"; {val} of the training images are set aside for validation (DATASET.VAL_SHARE)"
+    return rule
 
 
 def _parts(

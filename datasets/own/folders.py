@@ -104,8 +104,8 @@ def _refuse_parts_in_parts(top: Tree, parts: Collection[str]) -> None:
 
 
 def _read_parts(top: Tree, parts: dict[str, str], table: Table, allow: Collection[str]) -> None:
-    told = ", ".join(f"{name}/ is {part}" for name, part in parts.items())
-    table.rules.append(f"parts: the folders in {top.path}: {told}")
+    named = ", ".join(f"{name}/ is {part}" for name, part in parts.items())
+    table.rules.append(f"parts: the folders in {top.path}: {named}")
     unlabelled = []
     train = [
         _descend(top.folders[name], Table(top.path, []), in_part=True)

@@ -153,8 +153,8 @@ def contact_sheet(split: Split, file: Path) -> Path:
         for row, label in enumerate(labels):
             top = title + row * line
             items = group.get(label, [])
-            told = f"{label} {names[label]} ({len(items)})".encode("ascii", "replace").decode()
-            draw.text((left + 2, top), told, "black")
+            caption = f"{label} {names[label]} ({len(items)})".encode("ascii", "replace").decode()
+            draw.text((left + 2, top), caption, "black")
             for place, item in enumerate(items[:PER_CLASS]):
                 sheet.paste(_thumbnail(item), (left + place * CELL, top + 14))
     content = io.BytesIO()

@@ -75,8 +75,8 @@ def read_manifest(files: list[Path], root: Path, allow: Collection[str] = ()) ->
                 f"{file}: expected the headings path (or file_name, image, ...) and label (or class, classname, "
                 f"category, ...), and perhaps split; found {few(_headings(entries), 12)}."
             )
-        told = {"path": heads.path, "label": heads.label, "name": heads.name, "part": heads.part}
-        used = ", ".join(f"{kind} from {head!r}" for kind, head in told.items() if head)
+        columns = {"path": heads.path, "label": heads.label, "name": heads.name, "part": heads.part}
+        used = ", ".join(f"{kind} from {head!r}" for kind, head in columns.items() if head)
         table.rules.append(f"list: {file.name}, {len(entries):,} lines; {used}")
         words = parts_of({_text(entry.cells.get(heads.part)).strip() for entry in entries} if heads.part else ())
         lines = [_line(entry, heads, file, by_file.get(file.stem, ""), words) for entry in entries]
@@ -218,9 +218,9 @@ def _line(entry: Entry, heads: Heads, file: Path, part: str, words: Mapping[str,
         part = words.get(given, "")
     label = cells["label"] or cells["name"]
     if not cells["path"].strip() or not label.strip() or (given and not part):
-        told = "split nothing or one of train, val, test" if given and not part else "path and label"
+        expected = "split nothing or one of train, val, test" if given and not part else "path and label"
         raise OwnDataError(
-            f"{file.parent / entry.place}: expected {told}; found {dict(entry.cells)}. "
+            f"{file.parent / entry.place}: expected {expected}; found {dict(entry.cells)}. "
             f"Fill in what is missing, or remove the line."
         )
     return Line(cells["path"].strip(), label, cells["name"] or label, part, entry.place)
@@ -240,8 +240,8 @@ def _one_name_each(names: Mapping[str, Mapping[str, str]], file: Path) -> dict[s
     """
     for label, given in names.items():
         if len(given) > 1:
-            told = "; ".join(f"{name!r} ({place})" for name, place in list(given.items())[:3])
-            raise OwnDataError(f"{file}: label {label!r} has {len(given)} names: {told}. Give it one.")
+            several = "; ".join(f"{name!r} ({place})" for name, place in list(given.items())[:3])
+            raise OwnDataError(f"{file}: label {label!r} has {len(given)} names: {several}. Give it one.")
     single = {label: next(iter(given.items())) for label, given in names.items()}
     check_names([name for name, _ in single.values()], str(file), [place for _, place in single.values()])
     outer = [(name, place) for name, place in single.values() if name != name.strip()]

@@ -142,7 +142,7 @@ def _from_words_file(keys: list[str], file: Path) -> dict[str, str] | None:
     if not set(keys) <= set(synonyms):
         return None
     first = {key: synonyms[key].split(",")[0].strip() for key in keys}
-    told = [spoken(name) for name in first.values()]
-    names = {key: name if told.count(spoken(name)) == 1 else synonyms[key] for key, name in first.items()}
+    in_words = [spoken(name) for name in first.values()]
+    names = {key: name if in_words.count(spoken(name)) == 1 else synonyms[key] for key, name in first.items()}
     check_names(list(names.values()), str(file), [f"folder {key}" for key in keys])
     return names

@@ -163,9 +163,9 @@ def _refuse_contradiction(table: Table, file: Path, root: Path) -> None:
         folder, label = folder_of.get(row.path), row.label
         if folder and label_of.setdefault(folder, label) == label and name_of.setdefault(label, folder) == folder:
             continue
-        told = f"{folder!r} by its folder" if folder else "in no class folder"
+        place = f"{folder!r} by its folder" if folder else "in no class folder"
         raise OwnDataError(
-            f"{root}: the folders and {file.name} put the images into different classes: {row.path} is {told} and "
+            f"{root}: the folders and {file.name} put the images into different classes: {row.path} is {place} and "
             f"{label!r} by the list. For the list: --root {file}. For the folders: move the list away."
         )
 

@@ -43,8 +43,8 @@ def read_shards(files: list[Path], root: Path) -> Table:
             if given.setdefault(label, name) != name:
                 raise OwnDataError(f"{place}: label {label!r} has two names: {given[label]!r} and {name!r}.")
     if parts:
-        told = ", ".join(f"{group} is {part}" for group, part in parts.items())
-        table.rules.append(f"parts: by the shards' names or folders, {told}")
+        groups = ", ".join(f"{group} is {part}" for group, part in parts.items())
+        table.rules.append(f"parts: by the shards' names or folders, {groups}")
     named = all(given.values()) and any(name != label for label, name in given.items())
     table.names, rule = name_classes(given, root if root.is_dir() else root.parent, given if named else None)
     table.rules.append(rule)

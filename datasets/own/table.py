@@ -104,8 +104,8 @@ def _check_doubles(table: Table, allow: Collection[str]) -> None:
     for row in table.rows:
         other = first.setdefault(row.path, row)
         if other is not row:
-            told = f"{row.path} ({_place(other)}; {_place(row)})"
-            (leaks if other.part != row.part else doubles).append(told)
+            pair = f"{row.path} ({_place(other)}; {_place(row)})"
+            (leaks if other.part != row.part else doubles).append(pair)
     for found, word, what in (
         (leaks, "leaks", "in two parts, which makes a test worthless"),
         (doubles, "duplicates", "listed twice"),

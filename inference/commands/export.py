@@ -66,8 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if path.suffix != suffix:
             raise ValueError(f"--output is {path}; a file of --format {args.format} ends in {suffix}")
         path.parent.mkdir(parents=True, exist_ok=True)
-        told = (write_learned if suffix == ".safetensors" else write_program)(predictor, path)
-        print(f"{path} ({path.stat().st_size / 2**20:.1f} MiB)\n{told}")
+        note = (write_learned if suffix == ".safetensors" else write_program)(predictor, path)
+        print(f"{path} ({path.stat().st_size / 2**20:.1f} MiB)\n{note}")
     except ModuleNotFoundError as error:
         print(f"error: {MISSING} ({error})", file=sys.stderr)
         return 2

@@ -63,11 +63,11 @@ class Trial:
         Raises:
             UserError: the image cannot be read, or the names cannot be used.
         """
-        picture = read_image(image, upright=True)
+        opened = read_image(image, upright=True)
         chosen = check_classes(names, "the box of class names")
         with self._one_at_a_time:
             return [
-                {"problem": one} if isinstance(one, str) else _answer(one, picture, topk)
+                {"problem": one} if isinstance(one, str) else _answer(one, opened, topk)
                 for one in self._for_names(chosen)
             ]
 

@@ -66,19 +66,19 @@ def facts(predictor: Predictor) -> dict[str, Any]:
 
 def card(predictor: Predictor, file: str) -> str:
     """The card as Markdown."""
-    told, run = facts(predictor), predictor.run
+    about, run = facts(predictor), predictor.run
     count = sum(value.numel() for value in run.state_dict.values())
-    metrics = [f"| {name} | {value:.2f} |" for name, value in told["metrics"].items()]
+    metrics = [f"| {name} | {value:.2f} |" for name, value in about["metrics"].items()]
     lines = [
-        f"# {told['method']} on {told['dataset']}",
+        f"# {about['method']} on {about['dataset']}",
         "",
         f"`{file}`: {count:,} learned numbers in {len(run.state_dict)} tensors, read with `safetensors`.",
         "",
-        f"- Method: {told['method']} with {_listed(told['settings'])}",
-        f"- Backbone: {told['backbone']}, frozen, not included",
-        f"- Data: {told['dataset']}, {told['shots']} shots, classes: {run.record.get('subsample_classes', 'all')}, "
-        f"seed {told['seed']}",
-        f"- Class prompts: `{told['template']}`",
+        f"- Method: {about['method']} with {_listed(about['settings'])}",
+        f"- Backbone: {about['backbone']}, frozen, not included",
+        f"- Data: {about['dataset']}, {about['shots']} shots, classes: {run.record.get('subsample_classes', 'all')}, "
+        f"seed {about['seed']}",
+        f"- Class prompts: `{about['template']}`",
         "",
         "## Metrics",
         "",

@@ -77,7 +77,7 @@ def program(predictor: Predictor) -> ExportedProgram:
 def about(predictor: Predictor) -> dict[str, str]:
     """Return the facts that a user of the file needs, as JSON: names in the order of the logits, preprocessing."""
     settings = predictor.run.cfg.INPUT
-    told = {
+    metadata = {
         "method": predictor.run.record["method"],
         "classes": list(predictor.classes),
         "rules": list(predictor.rules),
@@ -87,7 +87,7 @@ def about(predictor: Predictor) -> dict[str, str]:
         "mean": list(settings.PIXEL_MEAN),
         "std": list(settings.PIXEL_STD),
     }
-    return {key: json.dumps(value) for key, value in told.items()}
+    return {key: json.dumps(value) for key, value in metadata.items()}
 
 
 def write_torch(predictor: Predictor, path: Path) -> None:

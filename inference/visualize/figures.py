@@ -105,12 +105,12 @@ def _mark(trained: bool) -> dict[str, str]:
 
 
 def _separations(features: np.ndarray, labels: np.ndarray, trained: np.ndarray) -> str:
-    told = []
+    parts = []
     for kind, of_kind in (("trained", True), ("new", False)):
         chosen = trained[labels] == of_kind
         value = separation(features[chosen], labels[chosen])
-        told += [f"{kind} {value:.2f}"] if value is not None else []
-    return f"silhouette: {', '.join(told)}" if told else ""
+        parts += [f"{kind} {value:.2f}"] if value is not None else []
+    return f"silhouette: {', '.join(parts)}" if parts else ""
 
 
 def save(figure: Figure, path: Path) -> None:

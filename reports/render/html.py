@@ -89,14 +89,14 @@ def _latex(table: Table, shown: Collection[str]) -> str:
 def _origin(runs: Sequence[Run], command: str) -> str:
     """Return when, by which command and commit, and from runs on which machines the page was made."""
     devices = sorted({run.device for run in runs} - {""})
-    told = {
+    facts = {
         "Made": time.strftime("%Y-%m-%d %H:%M %z"),
         "command": command,
         "commit": _commit(),
         "machine": platform.platform(),
         "runs measured on": ", ".join(devices),
     }
-    return "; ".join(f"{name} {value}" for name, value in told.items() if value)
+    return "; ".join(f"{name} {value}" for name, value in facts.items() if value)
 
 
 def _commit() -> str:
@@ -121,14 +121,14 @@ def _summary(runs: Sequence[Run]) -> str:
         "dataset": {run.dataset for run in runs},
         "seed": {run.seed for run in runs},
     }
-    told = [f"{len(names)} {name}{'' if len(names) == 1 else 's'}" for name, names in counted.items()]
+    counts = [f"{len(names)} {name}{'' if len(names) == 1 else 's'}" for name, names in counted.items()]
     rules = {
         f"{run.record.get('test_classes', '')} ({why})"
         for run in runs
         if (why := run.record.get("test_classes_reason"))
     }
-    rules_told = [f"prediction rule: {'; '.join(sorted(rules))}"] if rules else []
-    return ", ".join([*told, *sorted({run.line.backbone for run in runs} - {""}), *rules_told])
+    rule = [f"prediction rule: {'; '.join(sorted(rules))}"] if rules else []
+    return ", ".join([*counts, *sorted({run.line.backbone for run in runs} - {""}), *rule])
 
 
 def _for_template(table: Table) -> dict[str, Any]:
@@ -164,11 +164,11 @@ def _cells(
         text, rest = own_number(cell, places, footnotes.marks(cell)), ""
         if cell.score.mean is not None:
             text, _, rest = text.partition(" ")
-        told = "; ".join(filter(None, (cell.score.incomplete, *cell.score.notes, *cell.notes)))
+        hint = "; ".join(filter(None, (cell.score.incomplete, *cell.score.notes, *cell.notes)))
         kind = "own incomplete" if cell.score.incomplete else "own"
-        own = {"text": text, "rest": rest, "value": cell.score.mean, "told": told, "kind": kind, "best": i in best}
+        own = {"text": text, "rest": rest, "value": cell.score.mean, "hint": hint, "kind": kind, "best": i in best}
         found += [own, *(_beside(cell, part, beside, places) for part in _shown(beside))]
-    return [{"rest": "", "best": False, "told": "", "below": "", **cell} for cell in found]
+    return [{"rest": "", "best": False, "hint": "", "below": "", **cell} for cell in found]
 
 
 def _shown(beside: Sequence[str]) -> list[str]:
@@ -188,11 +188,11 @@ def _beside(cell: Cell, part: str, beside: Sequence[str], digits: int) -> dict[s
     each = ", ".join(f"{value:.{digits}f}" for value in cell.reruns)
     again = f"reported by others: {each}" if each else ""
     if part == "reported":
-        return {"text": text, "value": cell.reruns[0] if cell.reruns else None, "told": again, "kind": part}
+        return {"text": text, "value": cell.reruns[0] if cell.reruns else None, "hint": again, "kind": part}
     if part == "difference":
         way = {"+": "up", "-": "down"}.get(text[:1], "")
         return {"text": text, "value": cell.difference, "kind": f"{part} {way}"}
     if "reported" not in beside:
-        return {"text": text, "value": cell.beside, "told": cell.source, "kind": part}
-    told = "; ".join(filter(None, (cell.source, again)))
-    return {"text": text, "below": reruns, "value": cell.beside, "told": told, "kind": "beside"}
+        return {"text": text, "value": cell.beside, "hint": cell.source, "kind": part}
+    hint = "; ".join(filter(None, (cell.source, again)))
+    return {"text": text, "below": reruns, "value": cell.beside, "hint": hint, "kind": "beside"}

@@ -292,11 +292,11 @@ def _float(table: Table, lines: list[str], columns: str, size: str, i: int, coun
 
 def _notes(table: Table, footnotes: Footnotes, style: Style) -> list[str]:
     """Return the notes as paragraphs behind the tables."""
-    told = below(table, footnotes, style.shown)[1:]  # the first is the caption
-    told += [BEST, SECOND] if ranked_cells(table) and "accuracy" in style.shown else []
-    if not told:
+    notes = below(table, footnotes, style.shown)[1:]  # the first is the caption
+    notes += [BEST, SECOND] if ranked_cells(table) and "accuracy" in style.shown else []
+    if not notes:
         return []
-    paragraphs = [rf"\noindent {_breakable(for_latex(note))}\par" for note in told]
+    paragraphs = [rf"\noindent {_breakable(for_latex(note))}\par" for note in notes]
     begin = rf"\begingroup\footnotesize\raggedright\noindent Notes to Table~\ref{{tab:{table.name}}}.\par"
     return [begin, *paragraphs, r"\endgroup", ""]
 

@@ -173,8 +173,8 @@ def _table(table: Table, look: Look, layout: str, shown: Collection[str]) -> str
         rows, head = lines(table, footnotes, look.escape, look.best, shown), heads(table, shown)
         align = ["left"] * len(table.labels) + ["right"] * (len(head) - len(table.labels))
         grids = [tabulate(rows, head, tablefmt=look.grid, colalign=align, disable_numparse=True)]
-    told = [*below(table, footnotes, shown), *([BEST] if look.best is not str and best_cells(table) else [])]
-    notes = "\n\n".join(map(look.escape, told))
+    paragraphs = [*below(table, footnotes, shown), *([BEST] if look.best is not str and best_cells(table) else [])]
+    notes = "\n\n".join(map(look.escape, paragraphs))
     title = look.title.format(look.escape(table.title))
     return "\n\n".join([title, *grids, notes]) + "\n"
 

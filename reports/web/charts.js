@@ -186,7 +186,7 @@ function draw(chart, width) {
   image.append(...lines);
   if (chart.kind === "scatter") addNames(chart, frame, lines, x, y);
   const caption = chart.name ? [html("figcaption", {}, chart.name)] : [];
-  const figure = html("figure", {}, ...caption, image, told());
+  const figure = html("figure", {}, ...caption, image, hoverLine());
   return { figure, lines: new Map(chart.series.map((series, i) => [series.label, lines[i]])) };
 }
 

@@ -60,7 +60,7 @@ function heatmap(run) {
     image.append(square);
   }
   if (named) image.append(...classNames(run, letters, room - 8));
-  return html("figure", {}, image, told());
+  return html("figure", {}, image, hoverLine());
 }
 
 function pairTable(run) {

@@ -25,13 +25,13 @@ function grouped(items, key) {
 }
 
 // A line below an image for what a finger, which cannot hover, points at.
-function told() {
-  return html("p", { class: "note told", "aria-live": "polite" });
+function hoverLine() {
+  return html("p", { class: "note hover-line", "aria-live": "polite" });
 }
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
 
 document.addEventListener("click", ({ target }) => {
   const title = target.querySelector?.(":scope > title");
-  if (title) target.closest("figure").querySelector(".told").textContent = title.textContent;
+  if (title) target.closest("figure").querySelector(".hover-line").textContent = title.textContent;
 });

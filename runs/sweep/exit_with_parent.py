@@ -22,7 +22,7 @@ def end_with_parent(parent: int) -> None:
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
-        if os.getppid() != parent:  # it was gone before the kernel was told
+        if os.getppid() != parent:  # it was gone before prctl was called
             raise SystemExit(128 + signal.SIGTERM)
 
 

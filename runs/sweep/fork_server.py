@@ -61,13 +61,14 @@ class Server:
                 for asked in map(json.loads, messages):
                     if "stop" in asked:
                         self.stop(asked["stop"])
+                    elif "prepare" in asked:
+                        prepare(asked["prepare"], asked["hold"])
                     elif self.fork(asked) == 0:
                         return asked
 
     def fork(self, job: Job) -> int:
         """Make ready what the job shares with others, then fork; returns the process id, 0 in the fork."""
-        if tuple(job["command"][: len(TRAIN)]) == TRAIN:
-            prepare(job["command"][len(TRAIN) :], job["hold"])
+        prepare(job["command"], job["hold"])
         gc.freeze()  # what is here now is not looked through, and thereby copied, in every run
         pid = os.fork()
         if pid:
@@ -93,14 +94,16 @@ class Server:
                 os.kill(pid, signal.SIGTERM)
 
 
-def prepare(words: Sequence[str], hold: bool) -> None:
-    """Import train.py and read the weights of the run that these words ask for; what is wrong with them it will say."""
+def prepare(command: Sequence[str], hold: bool) -> None:
+    """Import train.py and read the weights of the run that is asked for; what is wrong with its words it will say."""
+    if tuple(command[: len(TRAIN)]) != TRAIN:
+        return
     try:
         train = importlib.import_module(f"{PACKAGE}train")
     except Exception:
         return
     if hold:  # in a thread of its own: OpenMP's threads end with the one that they worked for
-        reading = Thread(target=train.hold_weights, args=[words])
+        reading = Thread(target=train.hold_weights, args=[command[len(TRAIN) :]])
         reading.start()
         reading.join()
 

@@ -45,6 +45,12 @@ class LocalExecutor:
         """Run it when a worker is free; the result is its exit status, None if it was not started."""
         return self._pool.submit(self._run, list(command), folder)
 
+    def warm_up(self, command: Sequence[str]) -> None:
+        """Start the process that forks runs; it gets ready for this one while the caller goes on."""
+        if warm.POSSIBLE:
+            with self._lock:
+                self._warm().prepare(command)
+
     def stop(self) -> None:
         """Start nothing more and ask what runs to save and end; a second time, to end at once."""
         with self._lock:

@@ -28,7 +28,7 @@ OF_THE_ENGINE = {
 """Ranges of settings that every method has; a method's own are declared with its settings."""
 NO_VALIDATION = "There are no validation images"
 """train.py's words where it falls back to the test images, which a search must not see."""
-RANGE = re.compile(r"(?P<key>[A-Z][\w.]*)=(?P<low>[^.]+(?:\.\d+)?(?:e-?\d+)?)\.\.(?P<high>[^:]+)(?P<log>:log)?")
+RANGE = re.compile(r"(?P<key>[A-Za-z][\w.]*)=(?P<low>[^.]+(?:\.\d+)?(?:e-?\d+)?)\.\.(?P<high>[^:]+)(?P<log>:log)?")
 
 Carry = Callable[[Sequence[PlannedRun], Path, str, Sequence[str]], list[PlannedRun]]
 

@@ -79,6 +79,10 @@ class WarmServer:
             self._give_up()
         return run
 
+    def prepare(self, command: Sequence[str]) -> None:
+        """Have it import, and read the weights of, what this run needs."""
+        self.send({"prepare": list(command), "hold": self.hold})
+
     def send(self, message: Mapping[str, object]) -> None:
         """Send a message; one that finds nobody is answered by `_listen`."""
         try:
@@ -106,7 +110,7 @@ class WarmServer:
         self._give_up()
 
     def _give_up(self) -> None:
-        """The server is gone. The kernel has told its runs, which save and end."""
+        """The server is gone. The kernel has sent its runs the signal by which they save and end."""
         with self._lock:
             lost, self.runs = list(self.runs.values()), {}
         for run in lost:

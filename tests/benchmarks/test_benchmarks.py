@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from benchmarks import identical, step
+from benchmarks import cost, identical, step, warm
 from benchmarks._synthetic_benchmarks import SIZES, benchmark, class_names, make
 from benchmarks.table import summed
 from dassl.config import get_cfg_default
 from dassl.data.datasets import build_dataset
+from runs.record import RunRecord
+from runs.sweep.plan import Request, expand
 
 PROJECT = Path(__file__).parents[2]
 SMALL = ["--classes", "2", "--batch", "1", "--backbone", "ViT-B/32", "--device", "cpu"]
@@ -102,3 +104,35 @@ def test_a_table_s_sums_hold_every_second(capsys):
     found = summed(runs, clock=12.0, processor=15.0)
     assert found["steps s"] == 12.0 and found["between runs s"] == 2.0 and found["all s"] == 15.0
     assert "train DTD 1" in capsys.readouterr().out
+
+
+def test_cost_of_a_table():
+    parts = {"images_per_second": [100, 200], "step_ms": {"MMRL": [[4, 100, 10.0], [4, 300, 20.0], [32, 500, 40.0]]}}
+    found = cost.cost(expand(Request("base2new", ["MMRL"], ["stanford_cars", "imagenet"], seeds=[1, 2])), parts)
+    steps = 10 * 16 * 98 // 4, 5 * 16 * 500 // 32  # of each seed: published epochs and batches, 16 images of a class
+    images = 4002 + 4039 + 50000
+    assert (found["runs"], found["steps"], found["tested images"]) == (8, 2 * sum(steps), 2 * images)
+    assert found["training, s"] == pytest.approx(2 * (steps[0] * 0.01 + steps[1] * 0.04))
+    assert found["testing, s"] == pytest.approx(images / 100 + images / 200)
+    assert found["a dataset and seed, s"] == pytest.approx((found["training, s"] + found["testing, s"]) / 4)
+    assert cost.step_ms(parts["step_ms"]["MMRL"], 4, 200) == 15.0
+    without = cost.cost(expand(Request("base2new", ["MMRL"], ["imagenet"], seeds=[1])), parts | {"step_ms": {}})
+    assert without["training, s"] is None and without["table, h"] is None and without["testing, s"] > 0
+
+
+def test_runs_of_a_warm_process_are_compared(tmp_path):
+    warm.make_images(tmp_path / "images")
+    done = {}
+
+    def do(arguments, folder):
+        done[folder] = arguments
+        content = {"config": {}, "origins": {}, "classes": [], "trainable_params": 0, "calibration": {}}
+        seed = arguments[arguments.index("--seed") + 1]
+        RunRecord(folder, {}).complete({}, parameters_sha256=seed, **content)
+        return 0
+
+    found = warm.done(12, tmp_path / "images", tmp_path / "runs", do)
+    assert [record["parameters_sha256"] for record in found] == ["1"] * 10 + ["2"] * 2
+    assert [words[words.index("--trainer") + 1] for words in done.values()] == [*warm.METHODS, *warm.METHODS[:2]]
+    with pytest.raises(FileNotFoundError, match=r"console.txt"):  # it failed, and said nothing
+        warm.done(1, tmp_path / "images", tmp_path / "none", lambda arguments, folder: 1)

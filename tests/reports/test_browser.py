@@ -94,7 +94,8 @@ def test_a_tapped_point_is_told(shown):
     tab = shown()
     tap = "document.querySelector('#charts .point').dispatchEvent(new MouseEvent('click', { bubbles: true }))"
     tab.run(tap)
-    assert "images per class 1, accuracy in % 51" in tab.run("document.querySelector('#charts .told').textContent")
+    line = tab.run("document.querySelector('#charts .hover-line').textContent")
+    assert "images per class 1, accuracy in % 51" in line
 
 
 def test_a_name_hides_its_line_and_names_are_in_the_image(shown):

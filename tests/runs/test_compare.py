@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+import sweep
 from runs import compare, quickstart
 from runs.launch import USAGE
 from runs.protocol import PlanError, methods, plan, stages_of
@@ -99,11 +100,59 @@ def test_mistakes_get_a_message_before_anything_runs(started, tmp_path, capsys, 
     assert message in capsys.readouterr().err and not started
 
 
-def test_the_quickstart_is_a_comparison(started, tmp_path, capsys):
+@pytest.fixture
+def swept(monkeypatch):
+    """Commands of the quickstart, which are not started: their runs are complete but those of `swept.stops`."""
+
+    class Swept(list):
+        stops, status = "", 0
+
+    calls = Swept()
+
+    def start(command):
+        calls.append(command)
+        runs = sweep.planned(sweep.make_parser().parse_args(command[2:]))
+        for run in runs:
+            if run.trainer != calls.stops:
+                accuracy = 40.0 if run.model_folder else 60.0
+                record = RunRecord(quickstart.Path(command[command.index("--output") + 1]) / run.folder, {})
+                record.complete({"accuracy": accuracy}, trainable_params=1234)
+        return runs
+
+    monkeypatch.setattr(quickstart.subprocess, "Popen", start)
+    monkeypatch.setattr(quickstart, "wait_for", lambda runs: calls.status)
+    return calls
+
+
+def test_the_quickstart_is_a_sweep_of_five_methods(swept, tmp_path, capsys):
     assert quickstart.main(tmp_path) == 0
-    assert [name for name, evaluates, _ in started if evaluates] == list(quickstart.METHODS)
+    (command,) = swept
+    runs = sweep.planned(sweep.make_parser().parse_args(command[2:]))
+    both = [run for name in quickstart.METHODS for stage in ("train", "test")
+            for run in plan("base2new", stage, name, "caltech101_64", [1])]  # fmt: skip
+    assert {run.folder for run in runs} == {run.folder for run in both}
     assert {"CoOp", "MaPLe", "MMRL"} <= set(quickstart.METHODS)
-    assert len(json.loads((tmp_path / "results.json").read_text())["results"]) == len(quickstart.METHODS)
+    rows = json.loads((tmp_path / "results.json").read_text())["results"]
+    assert [(row["method"], row["base"], row["new"]) for row in rows] == [(n, 60.0, 40.0) for n in quickstart.METHODS]
+    said = capsys.readouterr().out
+    assert said.index("$ python sweep.py base2new") < said.index("| MMRLpp ") < said.index("What next?")
+
+
+@pytest.mark.parametrize(("cores", "workers"), [(1, "1"), (2, "2"), (64, "5")])
+def test_the_quickstart_has_a_run_on_each_core(monkeypatch, tmp_path, cores, workers):
+    monkeypatch.setattr(quickstart.threads, "allowed_cores", lambda: cores)
+    words = quickstart.words(tmp_path)
+    assert words[words.index("--workers") + 1] == workers
+
+
+def test_the_quickstart_shows_what_is_there(swept, tmp_path, capsys):
+    swept.stops, swept.status = "CoOp", 1
+    assert quickstart.main(tmp_path) == 1
+    (row,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("| CoOp "))
+    assert {cell.strip() for cell in row.split("|")[2:-1]} == {"-"}
+    swept.status = 130  # Ctrl-C
+    assert quickstart.main(tmp_path) == 130
+    assert "What next?" not in capsys.readouterr().out
 
 
 def test_a_method_without_a_stage_says_so():

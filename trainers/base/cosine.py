@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -17,6 +16,7 @@ class CosineMethod(Method):
     """
 
     adapts_images: bool = False
+    on_frozen_features = True
 
     def adapted_features(self, images: Tensor) -> dict[str, Tensor]:
         return {"adapted": self.image_features(images)} if self.adapts_images else {}
@@ -31,8 +31,7 @@ class CosineMethod(Method):
 
     def image_output(self, images: Tensor) -> Tensor:
         """Return the image encoder's output (B, E), of any length; the frozen one unless a method changes it."""
-        with torch.no_grad():
-            return self.clip.visual(self.clip.images(images))
+        return self.clip.image_output(images)
 
     def class_output(self) -> Tensor:
         """Return the text encoder's output (C, E), of any length, in methods that change it."""

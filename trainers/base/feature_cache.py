@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from yacs.config import CfgNode
 from dassl.data.data_manager import leave_signals_to_the_run
 from dassl.data.row_pack import GIB, RowPack, cache_folder, digest, open_pack
 from dassl.data.wrapper import DatasetWrapper
+from dassl.utils.phases import phase
 from safeio.progress import print_line, progress
 from trainers.base.frozen_clip import FrozenCLIP
 from trainers.base.precision import Precision
@@ -37,25 +39,38 @@ class FeatureCache:
     Args:
         cfg: of the run: seed, loader settings, whether and how much is kept on disk (DATALOADER.CACHE, CACHE_DISK_GIB).
         clip, precision: what encodes, and in which number type.
+
+    Attributes:
+        read: whether the newest rows, or some of them, were read from disk.
     """
+
+    read: bool = False
 
     def __init__(self, cfg: CfgNode, clip: FrozenCLIP, precision: Precision):
         self.cfg, self.clip, self.precision = cfg, clip, precision
         self.seed = cfg.SEED if cfg.SEED >= 0 else torch.initial_seed()
 
     def rows(self, images: DatasetWrapper, views: Sequence[View] = (None,)) -> Tensor:
-        """Return rows (V, N, D), float32, of some views of all images of a list, in its order."""
+        """Return rows (V, N, D), float32, of some views of all images of a list, in its order.
+
+        Where one is missing, its whole batch is encoded: a row's last bits may depend on those beside it.
+        """
         packs = [self._pack(images, view) for view in views]
         found = {
             (v, i): None if pack is None else pack.read(i) for v, pack in enumerate(packs) for i in range(len(images))
         }
-        missing = [key for key, row in found.items() if row is None]
-        for (v, i), row in zip(missing, self._encoded(images, [(i, views[v]) for v, i in missing]), strict=True):
+        self.read = any(row is not None for row in found.values())
+        size, count = self.cfg.DATALOADER.TEST.BATCH_SIZE, len(images)
+        parts = [range(count)[first : first + size] for first in range(0, count, size)]
+        batches = [[(v, i) for i in part] for v in range(len(views)) for part in parts]
+        wanted = [batch for batch in batches if any(found[key] is None for key in batch)]
+        encoded = self._encoded(images, [[(i, views[v]) for v, i in batch] for batch in wanted])
+        for (v, i), row in zip(chain.from_iterable(wanted), encoded, strict=True):
             found[v, i] = row
             if packs[v] is not None:
                 packs[v].write(i, row)
         stacked = torch.from_numpy(np.stack(list(found.values())))
-        return stacked.unflatten(0, (len(views), len(images))).to(self.clip.device)
+        return stacked.unflatten(0, (len(views), count)).to(self.clip.device)
 
     def _pack(self, images: DatasetWrapper, view: View) -> RowPack | None:
         """The file of a view's rows; None where nothing is kept, with a line that says why if it should be."""
@@ -64,6 +79,7 @@ class FeatureCache:
         transform, folder = images.transform, cache_folder()
         about = [repr(transform), PIL.__version__, torchvision.__version__, torch.__version__]
         about += [self.clip.fingerprint, self.precision.name, self.clip.device.type]
+        about += [self.cfg.DATALOADER.TEST.BATCH_SIZE, torch.get_num_threads()]  # sums are rounded by their order
         about += ["upright"] if images.upright else []
         about += [] if view is None else [view, self.seed]
         try:
@@ -75,22 +91,25 @@ class FeatureCache:
             return None
 
     @torch.no_grad()
-    def _encoded(self, images: DatasetWrapper, wanted: Sequence[tuple[int, View]]) -> Iterator[np.ndarray]:
-        """Rows (D,) of these images under these views."""
+    def _encoded(self, images: DatasetWrapper, batches: Sequence[Sequence[tuple[int, View]]]) -> Iterator[np.ndarray]:
+        """Rows (D,) of the images in these batches, each under its view."""
+        wanted = [*chain.from_iterable(batches)]
         if not wanted:
             return
         if len({view for _, view in wanted}) > 1:
             images.keep_decoded(self.cfg.DATALOADER.CACHE_MEMORY_GIB)
+        places = iter(range(len(wanted)))
         loader = DataLoader(
             Views(images, wanted, self.seed),
-            batch_size=self.cfg.DATALOADER.TEST.BATCH_SIZE,
+            batch_sampler=[[next(places) for _ in batch] for batch in batches],
             num_workers=self.cfg.DATALOADER.NUM_WORKERS,
             worker_init_fn=leave_signals_to_the_run,
             generator=torch.Generator(),  # the loader itself draws a number, which must not be the run's
         )
-        with self.precision.context():
-            for batch in progress(loader, "features"):
-                yield from self.clip.pool(batch.to(self.clip.device)).float().cpu().numpy()
+        for batch in progress(loader, "features"):
+            with self.precision.context(), phase("evaluation"):
+                rows = self.clip.pool(batch.to(self.clip.device)).float().cpu().numpy()
+            yield from rows
 
 
 class Views(Dataset):
@@ -132,7 +151,13 @@ def generators_from(*numbers: int) -> Iterator[None]:
 
 
 class CachedRows(Dataset):
-    """A list of images whose items hold their cached row (D,) in place of the image; read when first asked for."""
+    """A list of images whose items hold their cached row (D,) in place of the image; read when first asked for.
+
+    Attributes:
+        read: whether rows were read that another run has computed.
+    """
+
+    read = False
 
     def __init__(self, cache: FeatureCache, images: DatasetWrapper):
         self.cache, self.images, self._rows = cache, images, None
@@ -142,7 +167,7 @@ class CachedRows(Dataset):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         if self._rows is None:
-            self._rows = self.cache.rows(self.images)[0].cpu()
+            self._rows, self.read = self.cache.rows(self.images)[0].cpu(), self.cache.read
         return {**self.images.about(index), "img": self._rows[index]}
 
 

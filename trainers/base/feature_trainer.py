@@ -13,7 +13,7 @@ from yacs.config import CfgNode
 from dassl.config import ConfigError
 from dassl.data.crop_cache import evaluation_wrapper
 from dassl.data.transforms.transforms import build_transform
-from trainers.base.feature_cache import FeatureCache, View, loader_of_rows
+from trainers.base.feature_cache import View
 from trainers.base.method import Method, l2_normalize
 from trainers.base.templates import ensemble
 from trainers.base.trainer import ClipTrainer
@@ -31,7 +31,7 @@ class FeatureMethod(Method):
 
     def features(self, images: Tensor) -> Tensor:
         """Image features (B, E) as CLIP gives them, of any length."""
-        return self.clip.project(self.pooled(images))
+        return self.clip.image_output(images)
 
     def unit_features(self, images: Tensor) -> Tensor:
         """The same, of length one."""
@@ -55,20 +55,12 @@ class FeatureTrainer(ClipTrainer):
     """
 
     chooses: str = ""
+    tests_rows = True
 
     def check_cfg(self, cfg: CfgNode) -> None:
         super().check_cfg(cfg)
         if self.chooses and cfg.TEST.FINAL_MODEL != "last_step":
             raise ConfigError(f"{cfg.TRAINER.NAME} chooses {self.chooses} itself: leave TEST.FINAL_MODEL at last_step")
-
-    def build_data_loader(self) -> None:
-        super().build_data_loader()
-        self.val_loader = loader_of_rows(self.cache, self.val_loader)
-        self.test_loader = loader_of_rows(self.cache, self.test_loader)
-
-    @cached_property
-    def cache(self) -> FeatureCache:
-        return FeatureCache(self.cfg, self.frozen, self.precision)
 
     @cached_property
     def training_labels(self) -> Tensor:

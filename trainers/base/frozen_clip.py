@@ -94,9 +94,14 @@ class FrozenCLIP:
 
     @torch.no_grad()
     def image_features(self, images: Tensor) -> Tensor:
-        """f_0, normalized features (B, E) of images (B, 3, S, S), as CLIP sees them."""
-        features = self.visual(self.images(images))
+        """f_0, normalized features (B, E) of images (B, 3, S, S), or of their rows (B, D), as CLIP sees them."""
+        features = self.image_output(images)
         return features / features.norm(dim=-1, keepdim=True)
+
+    @torch.no_grad()
+    def image_output(self, images: Tensor) -> Tensor:
+        """Image features (B, E), of any length, of images (B, 3, S, S) or of their rows (B, D)."""
+        return self.project(images if images.ndim == 2 else self.pool(images))
 
     @torch.no_grad()
     def pool(self, images: Tensor) -> Tensor:

@@ -84,6 +84,9 @@ class Method(nn.Module):
         draws: whether losses draw random numbers (besides those of the data).
         conditional: whether class features depend on the image, so that nothing is known of the classes without it.
         rules: names of the prediction rules for classes it was trained on and for others.
+        on_frozen_features: whether `logits` reads frozen CLIP's image features and nothing else of an image, and takes
+            as well the rows (B, D) that the encoder's projection reads. An evaluation then computes the rows once for
+            all runs. A subclass that computes features or logits its own way says it anew.
     """
 
     published_names: tuple[tuple[str, str], ...] = ()
@@ -94,6 +97,12 @@ class Method(nn.Module):
     draws: bool = False
     conditional: bool = False
     rules: tuple[str, str] = ("one rule", "one rule")
+    on_frozen_features: bool = False
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if cls.__dict__.keys() & {"logits", "image_output", "image_features"}:
+            cls.on_frozen_features = cls.__dict__.get("on_frozen_features", False)
 
     @classmethod
     def tied_to_classes(cls, settings: CfgNode) -> bool:

@@ -15,6 +15,7 @@ from yacs.config import CfgNode
 from dassl.config import ConfigError
 from dassl.config.validators import Dependency
 from dassl.engine import TrainerX
+from dassl.engine.distributed import processes
 from dassl.optim import build_lr_scheduler, build_optimizer
 from dassl.optim.lr_schedule import EpochScheduler
 from dassl.utils import load_pretrained_weights
@@ -22,6 +23,7 @@ from dassl.utils.checkpoint import BEST, NUMBERED
 from dassl.utils.phases import phase
 from trainers.base.build import build_clip, build_method, method_settings
 from trainers.base.checkpoints import check_loaded, check_resumed, identity
+from trainers.base.feature_cache import FeatureCache, loader_of_rows
 from trainers.base.frozen_clip import FrozenCLIP
 from trainers.base.method import Losses, Method, accuracy
 from trainers.base.precision import PRECISIONS, Precision
@@ -88,10 +90,23 @@ class ClipTrainer(TrainerX):
         check_template(cfg.DATASET.TEMPLATE or dataset_template(cfg.DATASET.NAME, cfg.TRAINER.NAME))
 
     def build_data_loader(self) -> None:
-        """The backbone before the data: what it and the settings cannot do together is told without reading any."""
+        """Build the backbone before the data: what does not go together is an error before any is read."""
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             self.of_classes(["thing"])
         super().build_data_loader()
+        if self.tests_rows:
+            self.val_loader = loader_of_rows(self.cache, self.val_loader)
+            self.test_loader = loader_of_rows(self.cache, self.test_loader)
+
+    @property
+    def tests_rows(self) -> bool:
+        """Return whether test images are encoded once for all runs; processes that share a run share images instead."""
+        return self.method_class.on_frozen_features and processes() == 1
+
+    @cached_property
+    def cache(self) -> FeatureCache:
+        """The rows of images that frozen CLIP has encoded."""
+        return FeatureCache(self.cfg, self.frozen, self.precision)
 
     def of_classes(self, names: Sequence[str]) -> Method:
         """The method at its start values."""

@@ -85,6 +85,13 @@ def test_a_server_that_is_killed_costs_its_run_and_is_replaced(ask, tmp_path):
     assert about(tmp_path / "next")["server"] != server
 
 
+def test_it_gets_ready_before_the_first_run(ask, executor, tmp_path):
+    executor.warm_up([*TRAIN, "--trainer", "nobody's"])
+    server = executor._server
+    assert ask("first", "first").result(timeout=60) == 0
+    assert executor._server is server and about(tmp_path / "first")["server"] == server.process.pid
+
+
 def test_a_run_is_asked_to_stop(ask, executor, tmp_path):
     run = ask("waits", "stopped")
     about(tmp_path / "stopped")

@@ -14,10 +14,13 @@ from clip.model import CLIP
 from dassl.data.datasets.base_dataset import Datum
 from dassl.data.transforms.transforms import build_transform
 from dassl.data.wrapper import DatasetWrapper
+from dassl.engine import TRAINER_REGISTRY
+from trainers.base.build import build_method
 from trainers.base.feature_cache import FeatureCache, loader_of_rows
 from trainers.base.frozen_clip import FrozenCLIP
 from trainers.base.precision import Precision
 from trainers.base.settings import resolve
+from trainers.coop import CoOpMethod
 
 CPU = torch.device("cpu")
 
@@ -117,7 +120,18 @@ def test_a_damaged_row_is_computed_again(images, frozen, tmp_path):
     content = bytearray(pack.read_bytes())
     content[-3:] = b"xyz"
     pack.write_bytes(content)
-    assert torch.allclose(cache_of(cfg, frozen).rows(data), first, atol=1e-5)
+    assert torch.equal(cache_of(cfg, frozen).rows(data), first)
+
+
+@pytest.mark.parametrize("options", [("DATALOADER.TEST.BATCH_SIZE", 2), ()], ids=["batch", "threads"])
+def test_what_may_round_otherwise_is_kept_apart(images, frozen, tmp_path, options, monkeypatch):
+    data, cfg = images(training=False)
+    cache_of(cfg, frozen).rows(data)
+    data, cfg = images(*options, training=False)
+    if not options:
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
+    cache_of(cfg, frozen).rows(data)
+    assert len(list((tmp_path / "cache").glob("*.features"))) == 2
 
 
 def test_packs_stay_within_the_limit(images, frozen, tmp_path, capsys):
@@ -135,3 +149,56 @@ def test_a_loader_of_rows_has_the_same_batches(images, frozen):
     assert [batch["impath"] for batch in found] == [batch["impath"] for batch in loader]
     assert found[0]["img"].shape == (2, frozen.visual.pooled_width)
     assert loader_of_rows(cache_of(cfg, frozen), None) is None
+
+
+ON_FEATURES = [
+    name
+    for name in TRAINER_REGISTRY.registered_names()
+    if getattr(getattr(TRAINER_REGISTRY.get(name), "method_class", None), "on_frozen_features", False)
+]
+
+
+def test_the_methods_on_frozen_features():
+    """Those that leave the image encoder as it is, and no other."""
+    assert {"CLIPAdapter", "CoCoOp", "CoOp", "DePTCoOp", "KgCoOp", "ProGrad", "TaskRes", "TCP", "ZeroshotCLIP"} <= {
+        *ON_FEATURES
+    }
+    assert not {"CLIPLoRA", "DePTMaPLe", "HiCroPL", "IVLP", "MaPLe", "MMA", "MMRL", "PromptSRC", "TwoStage", "VPT"} & {
+        *ON_FEATURES
+    }
+
+
+@pytest.mark.parametrize("number_type", ["fp32", "amp"])
+@pytest.mark.parametrize("name", ON_FEATURES)
+def test_logits_of_rows_are_those_of_images(name, number_type, frozen):
+    trainer, precision = TRAINER_REGISTRY.get(name), Precision(number_type, CPU)
+    cfg = resolve(train.parse(["--trainer", name, "INPUT.SIZE", "(32,32)"])).cfg
+    method = build_method(cfg, trainer.method_class, trainer.settings_node, frozen, precision, ["cat", "dog", "sun"])
+    batch, seen = torch.randn(4, 3, 32, 32), torch.ones((), dtype=torch.bool)
+    with torch.no_grad(), precision.context():
+        w, rows = method.class_features(), frozen.pool(batch).float()
+        assert torch.equal(method.logits(rows, w, seen), method.logits(batch, w, seen))
+
+
+def test_a_method_of_its_own_features_gets_images():
+    class Inherits(CoOpMethod):
+        pass
+
+    class Encodes(CoOpMethod):
+        def image_output(self, images):
+            return self.clip.visual(images)
+
+    class Says(Encodes):
+        on_frozen_features = True
+
+        def logits(self, images, class_features, seen):
+            return images
+
+    assert (Inherits.on_frozen_features, Encodes.on_frozen_features, Says.on_frozen_features) == (True, False, True)
+
+
+def test_the_speed_of_what_another_run_computed_is_not_measured(images, frozen):
+    data, cfg = images(training=False)
+    for read in (False, True):
+        loader = loader_of_rows(cache_of(cfg, frozen), torch.utils.data.DataLoader(data, batch_size=2))
+        assert len(list(loader)) == 3 and loader.dataset.read is read
