@@ -43,7 +43,7 @@ from datasets.base.metadata import lists_of, read_sources
 from datasets.base.splits import dataset_folder, existing_folder
 from datasets.own.read import existing
 from runs.protocol import PlanError, published_options
-from runs.record import RunRecord, close_abandoned, set_aside_log
+from runs.record import RunRecord, close_abandoned, read_record, set_aside_log
 from runs.repeat import OUTCOME, SURROUNDINGS, RecordError, code_version, read_to_repeat, say_differences
 from runs.request import check_same_data, data_of
 from runs.sources import in_words, unverified
@@ -52,6 +52,7 @@ from runs.sweep.grid import apart, parse_grid
 from safeio.entry import WRONG, command
 from safeio.errors import UserError, for_people
 from safeio.lock import FolderInUse, sole_use
+from safeio.read_back import number
 from trainers.base.build import hold_weights as hold_backbone
 from trainers.base.frozen_clip import shared_weights, unknown_note
 from trainers.base.outcome import calibration_of, marks_of, metrics_of, prediction_rule
@@ -218,9 +219,17 @@ def work(trainer: TrainerBase, args: argparse.Namespace) -> None:
         if epoch is None and args.model_dir:
             epoch = newest_epoch([Path(args.model_dir, name) for name in trainer.get_model_names()])
         trainer.load_model(args.model_dir, epoch=epoch)
+        trainer.trained_temperature = temperature_of(args.model_dir)
         trainer.tested = trainer.test()
     elif not args.no_train:
         trainer.train()
+
+
+def temperature_of(folder: str) -> float | None:
+    """Return the temperature on record of the run that trained what is tested; None where there is none."""
+    record = (read_record(folder) if folder else None) or {}
+    found = (record.get("calibration") or {}).get("temperature")
+    return found if number(found) and found > 0 else None
 
 
 def print_settings(args: argparse.Namespace, builder: ConfigBuilder) -> None:

@@ -89,7 +89,7 @@ def _valued(runs: Sequence[Run], topic: str, keys: dict[Line, str]) -> Iterator[
 
 
 def _results(runs: Sequence[Run], seeds: Sequence[int] | None) -> list[tuple[str, str, Score]]:
-    """(dataset, with the protocol unless that is base-to-new; column of the table; score) of runs of one line that may
+    """(dataset, with any protocol but base-to-novel; column of the table; score) of runs of one line that may
     differ in what they swept."""
     alike = [replace(run, line=replace(run.line, swept=())) for run in runs]
     return [

@@ -23,14 +23,13 @@ ZERO_SHOT = {method_name(method) for method in ("ZeroshotCLIP", "ZeroshotCLIP2")
 def charts(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> list[Chart]:
     """All that these runs give: few-shot curves, base against new, ablations. A method looks the same in all."""
     plain = [run for run in runs if not run.line.swept]
-    return _styled(
-        [
-            *few_shot_curves(plain, seeds),
-            *base_against_new(plain, seeds),
-            *coverage_charts(plain),
-            *ablations(runs, seeds),
-        ]
-    )
+    made = [
+        *few_shot_curves(plain, seeds),
+        *base_against_new(plain, seeds),
+        *coverage_charts(plain),
+        *ablations(runs, seeds),
+    ]
+    return _styled([chart for chart in made if chart.series])  # an average of methods on different datasets has none
 
 
 def _styled(charts: Sequence[Chart]) -> list[Chart]:

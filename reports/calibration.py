@@ -1,4 +1,4 @@
-"""Calibration of base-to-new runs, base and new apart: a table, and accuracy over coverage as a chart."""
+"""Calibration of base-to-novel runs, base and new apart: a table, and accuracy over coverage as a chart."""
 
 from __future__ import annotations
 
@@ -14,13 +14,19 @@ from reports.table_types import Cell, Table
 from reports.tables import AVERAGE, dataset_order, method_order, setup, with_rows
 from runs.names import dataset_name, method_name
 
-METRICS = {"ECE": ("ece", 2), "NLL": ("nll", 3), "Brier": ("brier", 3)}
-"""Head -> name in the record, digits."""
+METRICS = {"ECE": (("ece",), 2), "NLL": (("nll",), 3), "Brier": (("brier",), 3)}
+"""Head -> path in the record's calibration, digits."""
+SCALED = {"T": (("temperature",), 2), "ECE at T": (("scaled", "ece"), 2), "NLL at T": (("scaled", "nll"), 3)}
+"""The same of runs with TEST.FIT_TEMPERATURE."""
 PARTS = ("base", "new")
 CAPTION = (
     "How far probabilities can be trusted, on base and new classes; lower is better. ECE: expected calibration "
     "error in %, 15 bins of equal width; NLL: negative log-likelihood in nats; Brier: squared error of the "
     "probabilities, 0 to 2."
+)
+OF_SCALED = (
+    " T: temperature fitted on validation images of the training classes; ECE and NLL at T: of the logits divided "
+    "by it."
 )
 
 
@@ -31,21 +37,23 @@ def calibration(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Tabl
     for run in measured:
         cells[run.line, run.dataset, run.part].append(run)
     datasets = sorted({run.dataset for run in measured}, key=dataset_order)
-    columns = [(part, *METRICS[head]) for part in PARTS for head in METRICS]
+    scaled = any(_read("temperature")(run) is not None for run in measured)
+    metrics = METRICS | (SCALED if scaled else {})
+    columns = [(part, head, *metrics[head]) for part in PARTS for head in metrics]
 
-    def of(line: Line, dataset: str, part: str, metric: str) -> Score:
+    def of(line: Line, dataset: str, part: str, path: tuple[str, ...]) -> Score:
         if dataset == AVERAGE:
-            return average([of(line, name, part, metric) for name in datasets])
-        return score(cells.get((line, dataset, part), ()), seeds or seeds_of("base2new"), _read(metric))
+            return average([of(line, name, part, path) for name in datasets])
+        return score(cells.get((line, dataset, part), ()), seeds or seeds_of("base2new"), _read(*path))
 
     rows = [
-        ((dataset_name(dataset),), line, [Cell(of(line, dataset, part, metric)) for part, metric, _ in columns])
+        ((dataset_name(dataset),), line, [Cell(of(line, dataset, part, path)) for part, _, path, _ in columns])
         for dataset in ([AVERAGE, *datasets] if len(datasets) > 1 else datasets)
         for line in sorted({run.line for run in measured}, key=method_order)
     ]
-    heads = tuple(f"{part} {head}" for part in PARTS for head in METRICS)
+    heads = tuple(f"{part} {head}" for part, head, *_ in columns)
     digits = tuple(digits for *_, digits in columns)
-    caption = f"{CAPTION} {setup(measured)}" if measured else CAPTION
+    caption = CAPTION + (OF_SCALED if scaled else "") + (f" {setup(measured)}" if measured else "")
     table = Table("calibration", "Calibration", caption, ("Dataset", "Method"), heads, digits, higher_is_better=False)
     return with_rows(table, [row for row in rows if any(cell.score.mean is not None for cell in row[2])])
 
@@ -56,7 +64,7 @@ def coverage_charts(runs: Sequence[Run]) -> list[Chart]:
     datasets = {run.dataset for run in measured}
     group = AVERAGE if len(datasets) > 1 else "".join(map(dataset_name, datasets))
     return [
-        Chart("coverage", group, part, "share of images kept, most confident first", "accuracy in %", series)
+        Chart("coverage", group, part, "coverage", "accuracy in %", series)
         for part in PARTS
         if (series := _curves([run for run in measured if run.part == part], datasets))
     ]
@@ -91,5 +99,5 @@ def _measured(runs: Sequence[Run]) -> list[Run]:
     return [run for run in own if run.record.get("calibration") and not run.line.swept]
 
 
-def _read(metric: str) -> Callable[[Run], Any]:
-    return lambda run: run.number("calibration", metric)
+def _read(*path: str) -> Callable[[Run], Any]:
+    return lambda run: run.number("calibration", *path)

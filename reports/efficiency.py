@@ -12,7 +12,7 @@ from typing import Any
 from reports import reference_results
 from reports.ablations import topic_of
 from reports.records import Line, Run, in_no_table, seeds_of
-from reports.reference_results import Figure
+from reports.reference_results import PublishedValue
 from reports.scores import Score, score
 from reports.table_types import Cell, Table
 from reports.tables import AVERAGE, dataset_order, method_order, with_rows
@@ -44,7 +44,7 @@ COLUMNS: dict[str, tuple[str, int, Read]] = {
 """Head -> name of the published metric, digits, how to read it."""
 OTHER_MACHINES = "Published times and memory are of other machines (see the sources), so no difference is taken."
 RATES = ("train_images_per_second", "test_images_per_second", "peak_memory_mib")
-PROTOCOLS = {"base2new": "base-to-new", "few_shot": "few-shot", "cross_dataset": "cross-dataset"}
+PROTOCOLS = {"base2new": "base-to-novel", "few_shot": "few-shot", "cross_dataset": "cross-dataset"}
 
 
 def efficiency(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table:
@@ -118,8 +118,8 @@ def cost(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table:
     return with_rows(replace(table, higher_is_better=False, differences=False), rows)
 
 
-def _published(line: Line, protocol: str, metric: str) -> Figure | None:
-    """Return the published cost over a protocol's datasets; what no protocol changes is that of base-to-new."""
+def _published(line: Line, protocol: str, metric: str) -> PublishedValue | None:
+    """Return the published cost over a protocol's datasets; what no protocol changes is that of base-to-novel."""
     if not _comparable(line):
         return None
     where = {"cross_dataset": "ImageNet"}.get(protocol, AVERAGE)

@@ -1,6 +1,6 @@
 """The tables in the form that papers print: blocks of methods, side by side.
 
-Base-to-new and few-shot are a block for each dataset, the average first. Cross-dataset and domain generalization are
+Base-to-novel and few-shot are a block for each dataset, the average first. Cross-dataset and domain generalization are
 one block with a column for each dataset, the average last.
 """
 
@@ -46,6 +46,11 @@ class PaperTable:
 
     table: Table
     blocks: list[Block]
+
+
+def has_paper_form(table: Table) -> bool:
+    """Return whether papers print such a table as blocks of methods; others keep their rows in every layout."""
+    return table.labels[0] in ("Dataset", "Method")
 
 
 def as_paper(table: Table) -> PaperTable:

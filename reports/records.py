@@ -26,6 +26,8 @@ TABLES = {
     "few_shot": ("all",),
 }
 """Protocols with a table, and the parts that are its cells."""
+MEASURES = ("TEST.FIT_TEMPERATURE",)
+"""Swept keys that add a measure and leave all others as they are: no ablation, and no other setting."""
 USUAL_PRESET = "paper"
 """Charts name only the others."""
 
@@ -168,7 +170,8 @@ def _read(root: Path, folder: Path) -> Run | None:
     if not all(isinstance(record.get(key, kind()), kind) for key, kind in FIELDS.items()):
         return None
     protocol = record.get("protocol") or PROTOCOL_OF_TASK.get(record.get("task", ""), "")
-    swept, shots = dict(record.get("swept") or {}), int(record.get("shots") or 0)
+    swept = {key: value for key, value in (record.get("swept") or {}).items() if key not in MEASURES}
+    shots = int(record.get("shots") or 0)
     if protocol in TABLES and shots not in load_once(protocol)["shots"]:
         swept.setdefault("DATASET.NUM_SHOTS", shots)  # not the protocol's: not to be averaged with those
     return Run(

@@ -33,7 +33,7 @@ DISAGREEMENT = 2.0
 
 
 @dataclass(frozen=True)
-class Figure:
+class PublishedValue:
     """A number that somebody printed.
 
     Attributes:
@@ -69,7 +69,7 @@ class Reference:
         note: a footnote where the figure is in doubt, with sources; else "".
     """
 
-    published: Figure | None = None
+    published: PublishedValue | None = None
     reruns: tuple[float, ...] = ()
     note: str = ""
 
@@ -104,16 +104,16 @@ def methods_of(table: str) -> list[str]:
     return list(dict.fromkeys(key.method for key in _table(table)))
 
 
-def _reruns(table: str, key: CellKey) -> dict[str, list[Figure]]:
+def _reruns(table: str, key: CellKey) -> dict[str, list[PublishedValue]]:
     """Return the reruns of a cell: who ran it -> their figures."""
-    found: dict[str, list[Figure]] = defaultdict(list)
+    found: dict[str, list[PublishedValue]] = defaultdict(list)
     for one in _table(table).get(key, ()):
         if one.reported_by:
             found[one.reported_by].append(one)
     return found
 
 
-def _disagreement(key: CellKey, published: Figure | None, groups: dict[str, list[Figure]]) -> str:
+def _disagreement(key: CellKey, published: PublishedValue | None, groups: dict[str, list[PublishedValue]]) -> str:
     """Return a footnote that lists all reruns where one is DISAGREEMENT points or more off the published figure.
 
     H follows from base and new, which have their own.
@@ -139,14 +139,14 @@ def _name(key: CellKey) -> str:
     return f"{key.method} {where}, {word}" if where != "average" else f"{key.method}, average {word}"
 
 
-def _span(group: list[Figure]) -> str:
+def _span(group: list[PublishedValue]) -> str:
     numbers = sorted(one.value for one in group)
     if len(numbers) == 1:
         return f"{numbers[0]:.2f}"
     return f"{numbers[0]:.2f} to {numbers[-1]:.2f} in {len(numbers)} reruns"
 
 
-def _wrong_average(table: str, key: CellKey, published: Figure | None) -> str:
+def _wrong_average(table: str, key: CellKey, published: PublishedValue | None) -> str:
     """Return a footnote where the published average is not the mean of the published datasets."""
     if key.dataset != AVERAGE or published is None or key.metric in ("H", MEAN_H):
         return ""
@@ -162,20 +162,20 @@ def _wrong_average(table: str, key: CellKey, published: Figure | None) -> str:
 
 
 @cache
-def _table(table: str) -> dict[CellKey, list[Figure]]:
+def _table(table: str) -> dict[CellKey, list[PublishedValue]]:
     """Every row of a table by its cell, in the file's order."""
-    found: dict[CellKey, list[Figure]] = {}
+    found: dict[CellKey, list[PublishedValue]] = {}
     for row in _rows(table):
         key = CellKey(row["method"], row["dataset"], row["metric"], int(row["shots"]), row["backbone"])
         deviation = float(row["deviation"]) if row["deviation"] else None
-        figure = Figure(float(row["value"]), row["source"], deviation, row["reported_by"], row["run"])
+        figure = PublishedValue(float(row["value"]), row["source"], deviation, row["reported_by"], row["run"])
         if key.dataset == AVERAGE and key.metric == "H" and not _is_h_of_averages(found, key, figure):
             key = replace(key, metric=MEAN_H)
         found.setdefault(key, []).append(figure)
     return {**found, **_missing_averages(table, found)}
 
 
-def _is_h_of_averages(found: dict[CellKey, list[Figure]], key: CellKey, h: Figure) -> bool:
+def _is_h_of_averages(found: dict[CellKey, list[PublishedValue]], key: CellKey, h: PublishedValue) -> bool:
     """Return whether a printed average H is that of the average base and new, not the mean of the datasets' H."""
     halves = [
         one.value
@@ -186,7 +186,7 @@ def _is_h_of_averages(found: dict[CellKey, list[Figure]], key: CellKey, h: Figur
     return len(halves) != 2 or abs(harmonic_mean(*halves) - h.value) <= ROUNDING
 
 
-def _missing_averages(table: str, found: dict[CellKey, list[Figure]]) -> dict[CellKey, list[Figure]]:
+def _missing_averages(table: str, found: dict[CellKey, list[PublishedValue]]) -> dict[CellKey, list[PublishedValue]]:
     """Return means over the datasets where all are printed and their average is not."""
     names = [name for name in dict.fromkeys(key.dataset for key in found) if name not in (AVERAGE, SOURCES.get(table))]
     made = {}
@@ -195,7 +195,7 @@ def _missing_averages(table: str, found: dict[CellKey, list[Figure]]) -> dict[Ce
         first = [group[0] for group in each if group and not group[0].reported_by]
         if key not in found and len(first) == len(names):
             mean = fmean(one.value for one in first)
-            made[key] = [Figure(mean, f"{first[0].source}: mean of the {len(first)} datasets")]
+            made[key] = [PublishedValue(mean, f"{first[0].source}: mean of the {len(first)} datasets")]
     return made
 
 
@@ -216,7 +216,7 @@ UNITS = {
 """Published costs in our units: metric of ours -> metric of the file -> conversion."""
 
 
-def published_cost(method: str, protocol: str, dataset: str, metric: str, shots: int = 16) -> Figure | None:
+def published_cost(method: str, protocol: str, dataset: str, metric: str, shots: int = 16) -> PublishedValue | None:
     """Return a published cost of training or testing in this project's units (see UNITS), None where there is none.
 
     Args:
@@ -227,10 +227,10 @@ def published_cost(method: str, protocol: str, dataset: str, metric: str, shots:
         rows = [row for row in _rows(COST) if (row["method"], row["metric"]) == (name, unit)]
         rows = [row for row in rows if (row["protocol"], int(row["shots"])) == (protocol, shots)]
         if own := [row for row in rows if row["dataset"] == dataset]:
-            return Figure(convert(float(own[0]["value"])), _origin(own[0]))
+            return PublishedValue(convert(float(own[0]["value"])), _origin(own[0]))
         if dataset == AVERAGE and {row["dataset"] for row in rows} >= set(datasets_of("base2new")):
             mean = fmean(float(row["value"]) for row in rows)
-            return Figure(convert(mean), f"{_origin(rows[0])}, mean of the datasets")
+            return PublishedValue(convert(mean), f"{_origin(rows[0])}, mean of the datasets")
     return None
 
 
@@ -242,7 +242,7 @@ def cost_note(method: str) -> str:
         if row["method"] == name:
             place = row["dataset"].lower() if row["dataset"] == AVERAGE else row["dataset"]
             shots = f" at {row['shots']} shots" if row["shots"] != "16" else ""
-            where = f"{row['protocol'].replace('_', '-').replace('base2new', 'base-to-new')}, {place}{shots}"
+            where = f"{row['protocol'].replace('_', '-').replace('base2new', 'base-to-novel')}, {place}{shots}"
             by_source[_origin(row)][row["metric"]].append((where, row["value"]))
     listed = [
         f"{'; '.join(f'{metric} {_places(values)}' for metric, values in metrics.items())} from {source}"

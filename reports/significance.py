@@ -20,6 +20,8 @@ Pairs = dict[tuple[str, int, int], float]
 """(dataset, shots, seed) -> accuracy in percent."""
 LEVEL = 0.05
 RESAMPLES = 9999
+SAME = 1e-9
+"""Points by which differences that are all the same may differ by rounding; they have no interval."""
 CAPTION = (
     "Each method against the one with the highest mean over the pairs of dataset and seed that both have. difference: "
     "the best's mean minus this one's, in points; low and high: its 95 % confidence interval (Student's t over the "
@@ -97,7 +99,7 @@ def compare(ours: Sequence[float], other: Sequence[float]) -> dict[str, Any]:
 
     differences = np.subtract(ours, other)
     low = high = None
-    if len(differences) > 1 and np.ptp(differences) > 0:
+    if len(differences) > 1 and np.ptp(differences) > SAME:
         low, high = stats.ttest_1samp(differences, 0).confidence_interval(1 - LEVEL)
     p = 1.0
     if len(differences) > 1 and np.any(differences):

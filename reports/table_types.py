@@ -64,11 +64,10 @@ class Table:
     def parts_beside(self, cells: Iterable[Cell], shown: Collection[str] = ALL_COLUMNS) -> list[str]:
         """Return those of BESIDE that are shown of a column with these cells: none that is empty in all."""
         column = list(cells)
-        published = any(cell.beside is not None for cell in column)
         there = {
-            "published": published,
+            "published": any(cell.beside is not None for cell in column),
             "reported": any(cell.reruns for cell in column),
-            "difference": published and self.differences,
+            "difference": self.differences and any(cell.difference is not None for cell in column),
         }
         return [part for part in BESIDE if part in shown and there[part]]
 

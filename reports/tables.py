@@ -29,7 +29,7 @@ Of = Callable[[str, str], Score]
 
 
 def accuracy_tables(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> list[Table]:
-    """Base-to-new, cross-dataset, domain generalization, few-shot, then their ablations: those with runs.
+    """Base-to-novel, cross-dataset, domain generalization, few-shot, then their ablations: those with runs.
 
     Args:
         seeds: that a cell needs to be complete; None: those of the protocol.
@@ -69,7 +69,7 @@ def base2new(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table:
         caption += f". {MEAN_H} is the other average in use: the mean of the datasets' H"
     table = Table(
         "base2new",
-        "Base-to-new generalization",
+        "Base-to-novel generalization",
         f"{caption}. {setup(cells.runs)}",
         ("Dataset", "Method"),
         columns,

@@ -1,6 +1,6 @@
-"""Methods side by side, base-to-new: `python -m runs.compare DATASET [SEED] [--methods ...] [train.py arguments]`.
+"""Methods side by side, base-to-novel: `python -m runs.compare DATASET [SEED] [--methods ...] [train.py arguments]`.
 
-All methods that have a base-to-new protocol, or the named ones. A run whose record says complete is not repeated.
+All methods that have a base-to-novel protocol, or the named ones. A run whose record says complete is not repeated.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def show(chosen: Sequence[str], dataset: str, seed: int, output: Path, results: 
     rows = [base2new_row(output, method, dataset, seed, cfg) for method in chosen]
     atomic_write_json(results, {"dataset": dataset, "seed": seed, "results": rows})
     (shots,) = load_protocol(PROTOCOL)["shots"]
-    print(f"\nBase-to-new on {dataset}, {shots} shots, seed {seed} (accuracy in %)\n")
+    print(f"\nBase-to-novel on {dataset}, {shots} shots, seed {seed} (accuracy in %)\n")
     print(as_text(rows))
     print(f"\nThe same as data: {results}")
 

@@ -1,4 +1,4 @@
-"""Five methods on the embedded photographs and CLIP, base-to-new, one table: what a newcomer runs first."""
+"""Five methods on the embedded photographs and CLIP, base-to-novel, one table: what a newcomer runs first."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from runs.record import RunRecord, is_complete, read_record
 from runs.train_arguments import parse_words
 from safeio.fingerprint import folder_fingerprint
 from safeio.old_spellings import present_setting
+from safeio.trees import leaves
 
 FLAGS = {
     "backbone": "MODEL.BACKBONE.NAME",
@@ -80,15 +81,6 @@ def differences(run: PlannedRun, record: Mapping[str, Any], root: str, extra: Se
 
 def _found(file: str) -> Path:
     return Path(file) if Path(file).is_file() else CONFIGS.parent / file
-
-
-def leaves(node: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the (KEY, value) pairs of a yaml file's content."""
-    for key, value in node.items():
-        if isinstance(value, dict):
-            yield from leaves(value, f"{above}{key}.")
-        else:
-            yield f"{above}{key}", value
 
 
 def _value(config: Mapping[str, Any], key: str) -> Any:

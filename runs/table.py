@@ -1,4 +1,4 @@
-"""From run records to the base-to-new table."""
+"""From run records to the base-to-novel table."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up .venv, runs zero-shot CLIP, CoOp, MaPLe, MMRL and MMRL++ base-to-new on the embedded images and CLIP, a run on
+# Sets up .venv, runs zero-shot CLIP, CoOp, MaPLe, MMRL and MMRL++ base-to-novel on the embedded images and CLIP, a run on
 # each core, prints a table.
 source "$(dirname "$0")/common.sh"
 make_venv

@@ -1,6 +1,6 @@
 """Records of a study of a paper's size, with made-up numbers: 1,649 runs.
 
-11 datasets, 10 methods, 3 seeds of base-to-new; cross-dataset and domain generalization; few-shot of three methods;
+11 datasets, 10 methods, 3 seeds of base-to-novel; cross-dataset and domain generalization; few-shot of three methods;
 an ablation; one run that failed.
 """
 

@@ -16,11 +16,11 @@ from yacs.config import CfgNode
 
 import datasets  # noqa: F401  (registers the datasets)
 import trainers  # noqa: F401  (registers the methods)
-from dassl.config.validators import leaves
 from dassl.engine import TRAINER_REGISTRY
 from runs.protocol import CONFIGS, PlannedRun, load_protocol, methods, plan, protocols_of, stages_of
 from runs.sources import sources_of, unverified
 from runs.train_arguments import parse_words
+from safeio.trees import leaves
 from trainers.base.setting import rows
 from trainers.base.settings import resolve
 

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from dassl.config.validators import at_least
 from dassl.engine import TRAINER_REGISTRY
 from safeio.progress import print_line
-from trainers.base.feature_trainer import FeatureMethod, FeatureTrainer
-from trainers.base.method import Losses, Term, accuracy
+from trainers.base.epoch_choice import EpochChoice
+from trainers.base.feature_trainer import FeatureMethod
+from trainers.base.method import Losses, accuracy
 from trainers.base.setting import Setting, precision
 
 START_FACTOR = 250.0
@@ -69,16 +70,12 @@ class LPppMethod(FeatureMethod):
         return self.classifier.weight + self.alpha_vec.t() * self.t
 
     def logits(self, images: Tensor, class_features: Tensor, seen: Tensor) -> Tensor:
+        """f W^T + b + alpha (f t), with no temperature."""
         return F.linear(self.unit_features(images).to(class_features.dtype), class_features, self.classifier.bias)
-
-    def losses(self, images: Tensor, labels: Tensor) -> Losses:
-        """Cross-entropy; f W^T + b + alpha (f t), with no temperature."""
-        logits = self.logits(images, self.class_features(), torch.tensor(True))
-        return Losses({"xe": Term(F.cross_entropy(logits, labels))}, logits)
 
 
 @TRAINER_REGISTRY.register()
-class LPpp(FeatureTrainer):
+class LPpp(EpochChoice):
     """Full-batch epochs on one augmented view of each image."""
 
     method_class = LPppMethod
@@ -86,6 +83,7 @@ class LPpp(FeatureTrainer):
     settings_source = "FereshteShakeri/FewShot-CLIP-Strong-Baseline configs/base.yaml"
     checkpoint_folder = "lp_pp"
     chooses = "its epoch"
+    last_of_equals = True
     defaults = {
         "ALPHA_EVERY": Setting(10, at_least(1), "epochs between steps of the class factors"),
         "PREC": precision("fp32"),
@@ -99,7 +97,6 @@ class LPpp(FeatureTrainer):
         self.optim.param_groups[0]["lr"] = lr
         self.sched.base_lrs = [lr, 0.0]
         self.judge = self.val_loader and self.encoded(self.val_loader)
-        self.best = {"result": -1.0, "epoch": -1, "state": {}}
         super().before_train()  # last: what an earlier run had reached replaces the start
 
     def epoch_batches(self) -> tuple[int, Iterator[dict[str, Any]]]:
@@ -117,30 +114,11 @@ class LPpp(FeatureTrainer):
         if (self.epoch + 1) % self.settings.ALPHA_EVERY == 0:
             method.alpha_vec -= self.alpha_lr * method.alpha_gradient
 
-    def after_epoch(self) -> None:
-        self.keep_best()
-        if self.epoch + 1 == self.max_epoch:
-            self.method.load_state_dict(self.best["state"])
-            print_line(f"Kept: epoch {self.best['epoch'] + 1}")
-        super().after_epoch()
-
-    @torch.no_grad()
-    def keep_best(self) -> None:
-        """Remember the last epoch that none before it beats on validation images; without any the last."""
-        result = 0.0
-        if self.judge is not None:
-            rows, labels = self.judge
-            with self.precision.context():
-                logits = self.method.logits(rows, self.method.class_features(), torch.tensor(True))
-            result = accuracy(logits, labels).item()
-        if result >= self.best["result"]:
-            state = {name: value.clone() for name, value in self.method.state_dict().items()}
-            self.best = {"result": result, "epoch": self.epoch, "state": state}
-
-    def checkpoint_state(self, name: str, epoch: int, val_result: float | None = None) -> dict[str, Any]:
-        return super().checkpoint_state(name, epoch, val_result) | {"best": self.best}
-
-    def restore_state(self, name: str, state: dict[str, Any]) -> int:
-        kept = {key: value.to(self.device) for key, value in state["best"]["state"].items()}
-        self.best = state["best"] | {"state": kept}
-        return super().restore_state(name, state)
+    def judged(self) -> float | None:
+        """Return the accuracy on the validation images."""
+        if self.judge is None:
+            return None
+        rows, labels = self.judge
+        with self.precision.context():
+            logits = self.method.logits(rows, self.method.class_features(), torch.tensor(True))
+        return accuracy(logits, labels).item()

@@ -11,12 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import torch
-
 from dassl.engine import TRAINER_REGISTRY
 from dassl.optim import build_lr_scheduler
-from dassl.optim.lr_schedule import EpochScheduler
-from safeio.progress import print_line
+from dassl.optim.schedules import EpochScheduler
+from trainers.base.epoch_choice import EpochChoice
 from trainers.base.method import accuracy
 from trainers.tip_adapter import CacheTrainer, TipAdapterMethod
 
@@ -28,7 +26,7 @@ class TipAdapterFMethod(TipAdapterMethod):
 
 
 @TRAINER_REGISTRY.register()
-class TipAdapterF(CacheTrainer):
+class TipAdapterF(CacheTrainer, EpochChoice):
     """Fills the cache, trains its keys with a rate that falls at every step, keeps the best epoch, then searches."""
 
     method_class = TipAdapterFMethod
@@ -44,10 +42,6 @@ class TipAdapterF(CacheTrainer):
         steps.SCHEDULE_UNIT = "epoch"
         return build_lr_scheduler(self.optim, steps)
 
-    def build_model(self) -> None:
-        super().build_model()
-        self.best = {"result": -1.0, "epoch": -1, "keys": self.method.keys.detach()}
-
     def before_train(self) -> None:
         loader = self.val_loader if self.settings.SELECT_ON == "val" else self.test_loader
         self.judge = loader and self.judged_by(loader)
@@ -59,27 +53,17 @@ class TipAdapterF(CacheTrainer):
         """Every image once in random order, each epoch under a view of its own, as if augmented anew."""
         return self.shuffled_batches(self.settings.AUGMENT_EPOCH + self.epoch)
 
-    def after_epoch(self) -> None:
-        self.keep_best()
-        if self.epoch + 1 == self.max_epoch:
-            self.method.keys.data = self.best["keys"].clone()
-            print_line(f"Kept: epoch {self.best['epoch'] + 1}")
-            self.search()
-        super().after_epoch()
+    def judged(self) -> float | None:
+        """Return the accuracy at the start values of beta and alpha."""
+        if self.judge is None:
+            return None
+        features, labels = self.judge
+        return accuracy(self.method.cached_logits(features, self.method.class_features()), labels).item()
 
-    @torch.no_grad()
-    def keep_best(self) -> None:
-        """Remember the keys of the first epoch that is best at the start values; without judging images the last."""
-        result = -1.0
-        if self.judge is not None:
-            features, labels = self.judge
-            result = accuracy(self.method.cached_logits(features, self.method.class_features()), labels).item()
-        if self.judge is None or result > self.best["result"]:
-            self.best = {"result": result, "epoch": self.epoch, "keys": self.method.keys.detach().clone()}
-
-    def checkpoint_state(self, name: str, epoch: int, val_result: float | None = None) -> dict[str, Any]:
-        return super().checkpoint_state(name, epoch, val_result) | {"best": self.best}
+    def after_choice(self) -> None:
+        self.search()
 
     def restore_state(self, name: str, state: dict[str, Any]) -> int:
-        self.best = state["best"] | {"keys": state["best"]["keys"].to(self.device)}
+        if "keys" in state["best"]:  # a checkpoint of an older version
+            state["best"]["state"] = self.method.state_dict() | {"keys": state["best"].pop("keys")}
         return super().restore_state(name, state)

@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dassl.config.validators import at_least
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.feature_trainer import FeatureMethod, FeatureTrainer
-from trainers.base.method import Losses, Term, l2_normalize
+from trainers.base.method import l2_normalize
 from trainers.base.setting import Setting, precision
 
 
@@ -41,11 +40,6 @@ class ZSLPMethod(FeatureMethod):
         """exp(logit_scale) * cosine of image and prototype."""
         f = self.unit_features(images).to(class_features.dtype)
         return self.clip.logit_scale * f @ class_features.t()
-
-    def losses(self, images: Tensor, labels: Tensor) -> Losses:
-        """Cross-entropy."""
-        logits = self.logits(images, self.class_features(), torch.tensor(True))
-        return Losses({"xe": Term(F.cross_entropy(logits, labels))}, logits)
 
 
 @TRAINER_REGISTRY.register()

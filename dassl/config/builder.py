@@ -24,6 +24,7 @@ from dassl.config.defaults import get_cfg_default
 from dassl.config.yaml_files import ConfigError, read_layers
 from safeio.names import folded, nearest_name
 from safeio.old_spellings import present_setting
+from safeio.trees import leaves
 
 
 class ConfigBuilder:
@@ -74,7 +75,7 @@ class ConfigBuilder:
 
     def merge_dict(self, tree: Mapping[str, Any], origin: str) -> None:
         """Take over a nested dictionary."""
-        for key, value in _flatten(tree):
+        for key, value in leaves(tree):
             self.set(key, value, origin)
 
     def set(self, key: str, value: Any, origin: str) -> None:
@@ -160,7 +161,7 @@ class ConfigBuilder:
         return any(key.startswith(section + ".") for section in self._open)
 
     def _unknown(self, key: str, origin: str) -> ConfigError:
-        known = [each for each, _ in _flatten(self.cfg)]
+        known = [each for each, _ in leaves(self.cfg)]
         near = " or ".join(map(repr, nearest_keys(key, known, self.cfg.TRAINER.NAME)))
         hint = f"the nearest valid key is {near}" if near else "`mmrl config METHOD DATASET --all` shows all keys"
         return ConfigError(f"Unknown key {key!r} in {origin}; {hint}")
@@ -189,15 +190,6 @@ def nearest_keys(key: str, known: Sequence[str], method: str = "") -> list[str]:
 
 def _singular(word: str) -> str:
     return word.lower().removesuffix("s")
-
-
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys and values of the leaves."""
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _plain(value: Any) -> Any:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from dassl.config.builder import ConfigBuilder
 from dassl.config.coercion import AUTO
 from dassl.config.yaml_files import ConfigError
 from dassl.utils.names import get_most_similar_str_to_a_from_b
+from safeio.trees import leaves
 
 Values = Mapping[str, Any]
 Dependency = Callable[[Values], str | None]
@@ -93,15 +94,6 @@ def check_ranges(builder: ConfigBuilder, rules: Mapping[str, Rule], dependencies
         wrong = [message for dependency in dependencies if (message := dependency(values))]
     if wrong:
         raise ConfigError("\n".join(wrong))
-
-
-def leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys and values of a configuration tree."""
-    for name, value in node.items():
-        if isinstance(value, Mapping):
-            yield from leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _nearest(value: Any, choices: Collection[str]) -> str:

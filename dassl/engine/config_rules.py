@@ -23,8 +23,8 @@ from dassl.data.transforms.transforms import AVAI_CHOICES, INTERPOLATION_MODES
 from dassl.engine.batch_loop import COUNT_ITER
 from dassl.engine.simple import FINAL_MODELS
 from dassl.engine.trackers import TRACKER_NAMES
-from dassl.optim.lr_schedule import AVAI_SCHEDS, UNITS, WARMUP_TYPES
 from dassl.optim.optimizer import AVAI_OPTIMS
+from dassl.optim.schedules import AVAI_SCHEDS, UNITS, WARMUP_TYPES
 
 ODD = Rule("an odd number of at least 1", lambda value: is_number(value) and value >= 1 and value % 2 == 1)
 SHARES = Rule(

@@ -28,8 +28,8 @@ from dassl.engine.resume import Position, remove_positions, restore_position
 from dassl.engine.stop import StopRequest
 from dassl.evaluation.build import build_evaluator
 from dassl.modeling.parts import build_backbone, build_head
-from dassl.optim.lr_schedule import build_lr_scheduler
 from dassl.optim.optimizer import build_optimizer
+from dassl.optim.schedules import build_lr_scheduler
 from dassl.utils.checkpoint import BEST, load_checkpoint, load_pretrained_weights
 from dassl.utils.layers import count_num_param
 from dassl.utils.names import check_availability
@@ -244,7 +244,7 @@ class SimpleTrainer(TrainerBase):
                 with phase("evaluation"):
                     self.evaluator.process(output, label)
                 images += len(label)
-        if not getattr(loader.dataset, "read", False):  # what others have computed says nothing of the speed
+        if not getattr(getattr(loader, "dataset", None), "read", False):  # what is only read says nothing of the speed
             self.measures.add("test", images, time.perf_counter() - start)
         results = self.evaluator.evaluate()
         with phase("writing"):

@@ -12,10 +12,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from dassl.config.validators import leaves
 from dassl.engine.callbacks import Callback
 from safeio.errors import UserError
 from safeio.read_back import read_json
+from safeio.trees import leaves
 
 PROJECT = "mmrl"
 CONFUSION = "confusion.json"

@@ -27,10 +27,12 @@ class EvaluatorBase:
 
     Attributes:
         last_results: what :meth:`evaluate` returned last; None before.
+        temperature: that logits are divided by for a second calibration; None for none. Takes effect by :meth:`reset`.
     """
 
     def __init__(self, cfg: CfgNode):
         self.cfg = cfg
+        self.temperature: float | None = None
         self.last_results: OrderedDict[str, float] | None = None
 
     def reset(self) -> None:
@@ -70,7 +72,8 @@ class Classification(EvaluatorBase):
         self._y_true: list[int] = []
         self._y_pred: list[int] = []
         self._without_numbers = 0
-        self._calibration = Calibration()
+        self._calibration, self._scaled = Calibration(), Calibration()
+        self._divisor = self.temperature
 
     def process(self, mo: Tensor, gt: Tensor) -> None:
         """Take in scores (B, C) and labels (B,)."""
@@ -78,6 +81,8 @@ class Classification(EvaluatorBase):
         self._without_numbers += int(mo.isnan().any(dim=1).sum())
         self._y_true += gt.tolist()
         self._calibration.process(mo, gt)
+        if self._divisor:
+            self._scaled.process(mo.float() / self._divisor, gt)
 
     def evaluate(self) -> OrderedDict[str, float]:
         """Print the result block and return ``accuracy``, ``error_rate``, ``macro_f1`` (labels that occur).
@@ -114,8 +119,12 @@ class Classification(EvaluatorBase):
         return results
 
     def calibration(self) -> dict[str, Any] | None:
-        """Return expected calibration error, likelihood, Brier score and accuracy over coverage (`Calibration`)."""
-        return self._calibration.result()
+        """Return expected calibration error, likelihood, Brier score and accuracy over coverage (`Calibration`).
+
+        With a temperature there are ``temperature`` and ``scaled`` besides: the same of the logits divided by it.
+        """
+        found, scaled = self._calibration.result(), self._scaled.result()
+        return found and (found | {"temperature": self._divisor, "scaled": scaled} if scaled else found)
 
     def save_confusion(self, folder: str | os.PathLike) -> None:
         """``confusion.json``: class names by label, and ``[true, predicted, count]`` for every pair that occurs."""

@@ -1,6 +1,6 @@
 """Optimisers and learning rate schedules."""
 
-from dassl.optim.lr_schedule import build_lr_scheduler
 from dassl.optim.optimizer import build_optimizer
+from dassl.optim.schedules import build_lr_scheduler
 
 __all__ = ["build_lr_scheduler", "build_optimizer"]

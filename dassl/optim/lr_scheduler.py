@@ -7,7 +7,7 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from dassl.optim.lr_schedule import AVAI_SCHEDS, build_lr_scheduler
+from dassl.optim.schedules import AVAI_SCHEDS, build_lr_scheduler
 
 __all__ = ["AVAI_SCHEDS", "ConstantWarmupScheduler", "LinearWarmupScheduler", "build_lr_scheduler"]
 

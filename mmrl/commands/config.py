@@ -10,6 +10,7 @@ from mmrl.commands.train import add_run_options, config_of
 from runs.command_line import CommandParser, add_output, fail, settings_apart
 from runs.protocol import plan
 from runs.train_arguments import words_of
+from safeio.trees import leaves
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -37,7 +38,6 @@ def main(arguments: Sequence[str]) -> int:
     run = plan(*asked)[0]
     import train
     from dassl.config import ConfigError
-    from dassl.config.validators import leaves
 
     try:
         builder = train.resolve(train.parse(run.arguments(args.output, args.root, [*words_of(args), *settings])))

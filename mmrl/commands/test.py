@@ -15,9 +15,9 @@ from mmrl.commands.train import add_run_options, carry_out, config_of
 from runs.command_line import CommandParser, fail, folder_name, output_folder, settings_apart
 from runs.protocol import CONFIGS, PlanError, choose, datasets, load_protocol, plan, read
 from runs.record import FILE_NAME, read_record
-from runs.request import leaves
 from runs.train_arguments import words_of
 from safeio.file_names import own_data_name
+from safeio.trees import leaves
 
 
 def make_parser() -> argparse.ArgumentParser:

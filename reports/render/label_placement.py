@@ -56,7 +56,8 @@ def name_points(figure: Figure, axes: Axes, named: Sequence[tuple[str, Point]]) 
         extent = probe.get_window_extent()
         probe.remove()
         sizes.append((extent.width, extent.height))
-    boxes = place(centres, sizes, frame, GAP * scale)
+    bars = [bar for _, point in named for bar in _bars(axes, point, GAP * scale / 4)]
+    boxes = place(centres, sizes, frame, GAP * scale, bars)
     for (name, point), (x, y), box in zip(named, centres, boxes, strict=True):
         by = ((box.left - x) / scale, (box.low - y) / scale)
         tie = {"arrowstyle": "-", "color": "#9da7b1", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 2}
@@ -73,14 +74,29 @@ def name_points(figure: Figure, axes: Axes, named: Sequence[tuple[str, Point]]) 
         note.set_in_layout(False)
 
 
+def _bars(axes: Axes, point: Point, half: float) -> list[Box]:
+    """Return the rectangles of the bars of deviation through a point, `half` as wide to each side."""
+    across, up = point.x_deviation or 0.0, point.deviation or 0.0
+    corners = [(point.x - across, point.y - up), (point.x + across, point.y + up)]
+    (left, low), (right, high) = axes.transData.transform(corners)
+    x, y = (left + right) / 2, (low + high) / 2
+    found = [Box(left, y - half, right, y + half)] if across else []
+    return [*found, Box(x - half, low, x + half, high)] if up else found
+
+
 def place(
-    centres: Sequence[tuple[float, float]], sizes: Sequence[tuple[float, float]], frame: Box, gap: float
+    centres: Sequence[tuple[float, float]],
+    sizes: Sequence[tuple[float, float]],
+    frame: Box,
+    gap: float,
+    bars: Sequence[Box] = (),
 ) -> list[Box]:
     """A rectangle for the name of each point that meets no point and no other name, as near as there is room.
 
     Args:
         centres, sizes: of points, and of names as (width, height), in pixels.
         frame: in which names must lie. Where it has no room at all, a name covers something.
+        bars: what else names keep off where they can.
     """
     dots = [Box(x - gap, y - gap, x + gap, y + gap) for x, y in centres]
     found: list[Box] = []
@@ -88,7 +104,9 @@ def place(
         others = [dot for j, dot in enumerate(dots) if j != i] + found
         tried = [_at(x + dx, y + dy, width, height) for dx, dy in _sides(width, height, gap)]
         inside = [box for box in tried if frame.holds(box)]
-        found.append(next((box for box in inside if not any(map(box.meets, others))), (inside or tried)[0]))
+        free = [box for box in inside if not any(map(box.meets, others))]
+        clear = [box for box in free if not any(map(box.meets, bars))]
+        found.append((clear or free or inside or tried)[0])
     return found
 
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from reports.paper_layout import Block, PaperCell, as_paper
+from reports.paper_layout import Block, PaperCell, as_paper, has_paper_form
 from reports.render.text import BEST, RANGE, Footnotes, below, head_beside, number, text_beside
 from reports.table_types import ALL_COLUMNS, OWN, Cell, Table, ranked_cells
 from runs.names import citation, registry_name
@@ -28,6 +28,8 @@ LETTER, GAP, BETWEEN = 4.3, 6.0, 14.0
 """Points of a letter in \\footnotesize, between columns, between blocks."""
 LINES = {r"\footnotesize": 44, r"\scriptsize": 54}
 """Lines of a table that a page has room for beside the caption, by size of letters."""
+BORDER, RULE = 3, 0.65
+"""Lines that a block has beside its rows (title, heads, rules), and lines of height of a rule."""
 MOST_BESIDE = 3
 SECOND = "Underlined: the second highest."
 
@@ -53,8 +55,8 @@ class Style:
 def as_latex(tables: Sequence[Table], layout: str = "records", style: Style | None = None) -> str:
     """Return a table environment for each table, or several for one that is longer than a page."""
     style = style or Style()
-    make = _paper if layout == "paper" else _records
-    return HEAD + "\n".join(make(table, style) for table in tables)
+    makers = {table.name: _paper if layout == "paper" and has_paper_form(table) else _records for table in tables}
+    return HEAD + "\n".join(makers[table.name](table, style) for table in tables)
 
 
 def _paper(table: Table, style: Style) -> str:
@@ -63,7 +65,7 @@ def _paper(table: Table, style: Style) -> str:
     width = max(_block_width(table, block, style) for block in blocks)
     beside = max(1, min(MOST_BESIDE, int((WIDTH + BETWEEN) // (width + BETWEEN)), len(blocks)))
     bands = [blocks[i : i + beside] for i in range(0, len(blocks), beside)]
-    heights = [max(len(block.rows) for block in band) + 3 for band in bands]
+    heights = [max(len(block.rows) for block in band) + BORDER for band in bands]
     size = next((size for size, lines in LINES.items() if sum(heights) <= lines), r"\footnotesize")
     widths = [max(1 + len(_heads_of(table, block, style)) for block in blocks[at::beside]) for at in range(beside)]
     grids = []
@@ -75,12 +77,14 @@ def _paper(table: Table, style: Style) -> str:
 
 
 def _parts_of(table: Table, block: Block, style: Style) -> list[Block]:
-    """Return a block in as many parts, with the same rows, as keep it legible when it is scaled to the page."""
-    width, count = _block_width(table, block, style), len(block.columns)
+    """Return a block in as many parts as keep it legible when it is scaled to the page, and no higher than one."""
+    width, count, most = _block_width(table, block, style), len(block.columns), LINES[r"\footnotesize"] - BORDER
     size = math.ceil(count / math.ceil(width / WIDEST))
+    rows = math.ceil(len(block.rows) / math.ceil(len(block.rows) / most))
     return [
-        Block(block.title, block.columns[i : i + size], [(name, cells[i : i + size]) for name, cells in block.rows])
-        for i in range(0, count, size)
+        Block(block.title, block.columns[j : j + size], [(name, cells[j : j + size]) for name, cells in of])
+        for of in (block.rows[i : i + rows] for i in range(0, len(block.rows), rows))
+        for j in range(0, count, size)
     ]
 
 
@@ -206,14 +210,14 @@ def _records(table: Table, style: Style) -> str:
     bodies = []
     for columns in _column_groups(table, style):
         rows = [
-            (labels[0], _record_row(table, i, columns, tops, footnotes, style))
+            ("" if table.labels[0] == "Method" else labels[0], _record_row(table, i, columns, tops, footnotes, style))
             for i, (labels, _) in enumerate(table.rows)
         ]
         heads = [
             *map(for_latex, table.labels),
             *(head for j in columns for head in _heads(table, table.columns[j], table.column(j), style)),
         ]
-        for chunk in _chunks(rows, LINES[r"\footnotesize"] - 3):
+        for chunk in _chunks(rows, LINES[r"\footnotesize"] - 2):
             bodies.append((heads, chunk))
     floats = []
     for i, (heads, chunk) in enumerate(bodies):
@@ -226,14 +230,24 @@ def _records(table: Table, style: Style) -> str:
     return "\n".join([*floats, *_notes(table, footnotes, style)])
 
 
-def _chunks(rows: list, most: int) -> Iterator[list]:
-    """Yield rows in pages, a page ending where a dataset ends if it is not less than half full then."""
+def _chunks(rows: list, room: float) -> Iterator[list]:
+    """Yield rows in pages, a page ending where a dataset ends if it is not less than half full then.
+
+    A rule between two datasets takes a part of a line too.
+    """
     start = 0
     while start < len(rows):
-        end = min(start + most, len(rows))
+        end, used, last = start, 0.0, start
+        while end < len(rows):
+            between = end > start and rows[end][0] != rows[end - 1][0]
+            used += 1 + RULE * between
+            if used > room:
+                break
+            last = end if between and used > room / 2 else last
+            end += 1
         if end < len(rows):
-            breaks = [i for i in range(start + most // 2, end + 1) if rows[i][0] != rows[i - 1][0]]
-            end = breaks[-1] if breaks else end
+            ends_there = rows[end][0] != rows[end - 1][0]
+            end = end if ends_there or last == start else last
         yield rows[start:end]
         start = end
 

@@ -28,10 +28,15 @@ COLUMN_WIDTHS = {"single": 3.25, "double": 6.875}
 """Inches of a column and of a page in two-column conference papers."""
 PANELS_BESIDE = {"single": 2, "double": 4}
 """Panels of a grid beside one another."""
-ENTRY, LETTER = 0.15, 0.062
-"""Inches of height of a line of the legend, and of width of a letter."""
+MOST_NAMED = {"single": 14, "double": 40}
+"""Points of a scatter plot that have room for names beside them; more have a legend."""
+MOST_OF_A_TITLE, MOST_OF_A_PANEL = 80, 20
+"""Letters of a figure's title, and of a panel's."""
+ENTRY, LETTER, TITLE = 0.15, 0.062, 0.2
+"""Inches of height of a line of the legend, of width of a letter, and of height of a title."""
 ZERO = 0.5
 """Position of 0 shots on a logarithmic axis."""
+HOLLOW = "hollow: not all seeds of the protocol"
 RESOLUTION = 300
 """Dots per inch of PNG files."""
 STYLE: dict[Any, Any] = {
@@ -72,7 +77,7 @@ def draw(
     drawn = charts(runs, seeds)
     if not drawn:
         raise ValueError(
-            "There is nothing to draw: no base-to-new pairs, no several shots, no ablation among the runs."
+            "There is nothing to draw: no base-to-novel pairs, no several shots, no ablation among the runs."
         )
     figures = {file_name(group[0]): group for group in (list(of) for _, of in groupby(drawn, key=file_name))}
     if len(curves := [chart for chart in drawn if chart.kind == "few_shot"]) > 1:
@@ -110,15 +115,21 @@ def figure_of(panels: Sequence[Chart], column_width: str | None = None) -> Figur
     from matplotlib.figure import Figure  # without pyplot: no display, no global state
 
     width = column_width or ("single" if len(panels) == 1 and panels[0].kind != "scatter" else "double")
-    labels = list(dict.fromkeys(series.label for chart in panels for series in chart.series))
+    labels = list(dict.fromkeys(_plain(series.label) for chart in panels for series in chart.series))
+    named = panels[0].kind == "scatter" and len(labels) <= MOST_NAMED[width]
     with rc_context(STYLE):
         beside = min(len(panels), PANELS_BESIDE[width])
         rows, inches = math.ceil(len(panels) / beside), COLUMN_WIDTHS[width]
         entries = max(1, min(len(labels), int(inches / (LETTER * max(map(len, labels)) + 0.42))))
         height = rows * (0.72 if panels[0].kind == "scatter" else 0.85) * inches / beside
-        height += 0 if panels[0].kind == "scatter" else 1.25 * ENTRY * (math.ceil(len(labels) / entries) + 1)
+        lines = math.ceil(len(labels) / entries) + 1 + _any_hollow(panels)
+        height += (0 if named else 1.25 * ENTRY * lines) + (TITLE if panels[0].group else 0)
         figure = Figure(figsize=(inches, height), layout="constrained", dpi=RESOLUTION)
-        _fill(figure, panels, rows, beside, entries)
+        _fill(figure, panels, rows, beside)
+        if named:
+            _name_points(figure, panels[0])
+        else:
+            _add_legend(figure, entries, HOLLOW if _any_hollow(panels) else None)
     return figure
 
 
@@ -142,33 +153,42 @@ def _save(figure: Figure, path: Path) -> list[Path]:
     return paths
 
 
-def _fill(figure: Figure, panels: Sequence[Chart], rows: int, beside: int, entries: int) -> None:
-    """Panels, title and legend of a figure; `entries` names beside one another in the legend."""
+def _fill(figure: Figure, panels: Sequence[Chart], rows: int, beside: int) -> None:
+    """Panels and title of a figure."""
     if panels[0].group:
-        figure.suptitle(_plain(panels[0].group), fontsize=9, wrap=True)
-    grid = figure.subplots(rows, beside, squeeze=False, sharex=len(panels) > 3)
+        figure.suptitle(_plain(panels[0].group, MOST_OF_A_TITLE), fontsize=9, wrap=True)
+    grid = figure.subplots(rows, beside, squeeze=False, sharex=len(panels) > 3, sharey=panels[0].kind == "coverage")
     for spare in grid.flat[len(panels) :]:
         spare.set_axis_off()
     for i, (chart, axes) in enumerate(zip(panels, grid.flat, strict=False)):
         _plot(chart, axes)
         below = i + beside < len(panels)  # a panel under it has the axis's name
         axes.set(xlabel="" if below else _plain(chart.x), ylabel="" if i % beside else _plain(chart.y))
-        axes.set_title(_plain(chart.name))
+        axes.set_title(_plain(chart.name, MOST_OF_A_PANEL))
         axes.tick_params(labelbottom=True)
     if panels[0].doubling:  # shared by all panels: those without a star have the place for one too
         xs = sorted({_at(chart, point.x) for chart in panels for one in chart.series for point in one.points})
         for axes in grid.flat[: len(panels)]:
             axes.set_xticks(xs, ["0" if x == ZERO else f"{x:g}" for x in xs])
-    if any(point.incomplete for chart in panels for series in chart.series for point in series.points):
-        figure.supxlabel("hollow: not all seeds of the protocol", fontsize=6, color="#59636e", x=0.98, ha="right")
-    if panels[0].kind == "scatter":
-        name_points(figure, figure.axes[0], [(_plain(s.label), s.points[0]) for s in panels[0].series])
-        return
+
+
+def _name_points(figure: Figure, chart: Chart) -> None:
+    figure.supxlabel(HOLLOW if _any_hollow([chart]) else "", fontsize=6, color="#59636e", x=0.98, ha="right")
+    name_points(figure, figure.axes[0], [(_plain(series.label), series.points[0]) for series in chart.series])
+
+
+def _add_legend(figure: Figure, entries: int, hollow: str | None) -> None:
+    """Draw one legend for all panels, with `entries` names beside one another."""
     found: dict[str, Any] = {}
     for axes in figure.axes:
         handles, labels = axes.get_legend_handles_labels()
         found |= dict(zip(labels, handles, strict=True))
-    figure.legend(found.values(), found.keys(), loc="outside lower center", ncols=entries, columnspacing=1.2)
+    look = {"title": hollow, "title_fontsize": 6, "loc": "outside lower center", "ncols": entries, "columnspacing": 1.2}
+    figure.legend(found.values(), found.keys(), **look).get_title().set_color("#59636e")
+
+
+def _any_hollow(panels: Sequence[Chart]) -> bool:
+    return any(point.incomplete for chart in panels for series in chart.series for point in series.points)
 
 
 def _plot(chart: Chart, axes: Axes) -> None:
@@ -183,6 +203,8 @@ def _plot(chart: Chart, axes: Axes) -> None:
     if chart.ticks:
         turned: dict[str, Any] = {"rotation": 30, "ha": "right"} if max(map(len, chart.ticks)) > 8 else {}
         axes.set_xticks(range(len(chart.ticks)), [_plain(name) for name in chart.ticks], **turned)
+    elif chart.kind == "coverage":
+        axes.set_xticks([0.2, 0.4, 0.6, 0.8, 1])
     elif chart.kind != "scatter" and len(xs) <= 10:
         axes.set_xticks(xs, ["0" if chart.doubling and x == ZERO else f"{x:g}" for x in xs])
         axes.minorticks_off()
@@ -200,7 +222,7 @@ def _at(chart: Chart, x: float) -> float:
 def _name_rows(chart: Chart, axes: Axes) -> None:
     """Datasets as rows of a dot plot, and the difference of its two methods at the right."""
     ours, other = ({point.y: point.x for point in series.points} for series in chart.series)
-    axes.set_yticks([-i for i in range(len(chart.ticks))], [_plain(name) for name in chart.ticks])
+    axes.set_yticks([-i for i in range(len(chart.ticks))], [_plain(name, MOST_OF_A_PANEL) for name in chart.ticks])
     for row in sorted(set(ours) & set(other)):
         axes.plot([other[row], ours[row]], [row, row], color="#9da7b1", linewidth=1, zorder=1)
         gain = f"{ours[row] - other[row]:+.2f}"
@@ -211,8 +233,8 @@ def _name_rows(chart: Chart, axes: Axes) -> None:
 def _add(axes: Axes, chart: Chart, series: Series) -> None:
     points = sorted(series.points, key=lambda point: point.x)
     xs, ys = [_at(chart, point.x) for point in points], [point.y for point in points]
-    spread = [point.deviation or 0.0 for point in points]
-    sideways = [point.x_deviation or 0.0 for point in points] if chart.kind == "scatter" else None
+    spread = [point.deviation or 0.0 for point in points] if any(point.deviation for point in points) else None
+    sideways = [point.x_deviation or 0.0 for point in points] if any(point.x_deviation for point in points) else None
     round_ = series.style // len(COLOURS)
     look: dict[str, Any] = {"color": COLOURS[series.style % len(COLOURS)], "marker": MARKERS[round_ % len(MARKERS)]}
     if series.star:
@@ -249,6 +271,9 @@ def means_to_show(left: float, right: float, low: float, high: float) -> list[fl
     return [i * step for i in range(math.ceil(first / step), math.floor(last / step) + 1) if i > 0]
 
 
-def _plain(text: str) -> str:
-    """Dollar signs are text, not the start of a formula."""
+def _plain(text: str, most: int = 30) -> str:
+    """Return text with at most so many letters, the middle left out; dollar signs do not begin a formula."""
+    text = " ".join(text.split())
+    if len(text) > most:
+        text = f"{text[: most * 2 // 3 - 1]}…{text[-(most // 3) :]}"
     return text.replace("$", r"\$")

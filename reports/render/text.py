@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from reports.paper_layout import Block, PaperCell, as_paper
+from reports.paper_layout import Block, PaperCell, as_paper, has_paper_form
 from reports.table_types import ALL_COLUMNS, OWN, Cell, Table, best_cells
 from safeio.escape import for_csv, for_markdown, for_terminal
 
@@ -122,7 +122,9 @@ def texts(cell: Cell, digits: int, parts: Sequence[str], footnotes: Footnotes, s
 
 def below(table: Table, footnotes: Footnotes, shown: Collection[str] = ALL_COLUMNS) -> list[str]:
     """Return the notes under a table: how to read it, what is incomplete, footnotes, sources."""
-    found = [f"{table.caption} Mean ± standard deviation (population) over n seeds."]
+    found = [table.caption]
+    if any(cell.score.deviation is not None for _, cells in table.rows for cell in cells):
+        found[0] += " Mean ± standard deviation (population) over n seeds."
     reasons = {cell.score.incomplete for _, cells in table.rows for cell in cells}
     if reasons - {""}:
         found.append(f"{INCOMPLETE} or (...) incomplete: {', '.join(sorted(reasons - {''}))}.")
@@ -167,7 +169,7 @@ def _table(table: Table, look: Look, layout: str, shown: Collection[str]) -> str
     from tabulate import tabulate
 
     footnotes = Footnotes()
-    if layout == "paper":
+    if layout == "paper" and has_paper_form(table):
         grids = [_block(table, block, look, shown, footnotes) for block in as_paper(table).blocks]
     else:
         rows, head = lines(table, footnotes, look.escape, look.best, shown), heads(table, shown)

@@ -35,6 +35,14 @@ function markGroups(table) {
   }
 }
 
+// A table wider than the window has deviations below the means and heads of several lines.
+function fitWidths() {
+  for (const box of document.querySelectorAll(".wide")) {
+    box.classList.remove("dense");
+    box.classList.toggle("dense", box.scrollWidth > box.clientWidth);
+  }
+}
+
 // Names that are switched off, by the head of their column.
 const off = { Dataset: new Set(), Method: new Set() };
 
@@ -78,6 +86,7 @@ function filterRows() {
   }
   document.querySelectorAll("table.data").forEach(markGroups);
   document.getElementById("shown").textContent = shown < rows.length ? `${shown} of ${rows.length} rows` : "";
+  fitWidths();
 }
 
 for (const table of document.querySelectorAll("table.data")) {
@@ -88,3 +97,6 @@ for (const table of document.querySelectorAll("table.data")) {
 }
 document.getElementById("filter").addEventListener("input", filterRows);
 document.getElementById("complete-only").addEventListener("change", filterRows);
+window.addEventListener("resize", fitWidths);
+document.addEventListener("toggle", fitWidths, true);
+fitWidths();

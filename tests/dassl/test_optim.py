@@ -6,10 +6,10 @@ from torch import nn
 
 from dassl.config import ConfigError, get_cfg_default
 from dassl.optim import build_lr_scheduler, build_optimizer
-from dassl.optim.lr_schedule import Schedule
 from dassl.optim.lr_scheduler import ConstantWarmupScheduler, LinearWarmupScheduler
 from dassl.optim.optimizer import AVAI_OPTIMS
 from dassl.optim.radam import RAdam
+from dassl.optim.schedules import Schedule
 
 
 @pytest.fixture

@@ -18,11 +18,11 @@ import pytest
 
 import train
 import trainers  # noqa: F401  (registers the methods)
-from dassl.config.builder import _flatten
 from mmrl.__main__ import parser_of
 from mmrl.__main__ import split as split_command
 from mmrl.commands import COMMANDS
 from runs import train_arguments
+from safeio.trees import leaves
 from trainers.base.settings import resolve
 
 PROJECT = Path(__file__).parents[2]
@@ -140,8 +140,8 @@ def help_of(program: str) -> str:
 @cache
 def known_keys() -> set[str]:
     """Every configuration key there is when all methods are registered, sections included."""
-    leaves = [key for key, _ in _flatten(resolve(train.parse([])).cfg)]
-    return {".".join(key.split(".")[:n]) for key in leaves for n in range(1, len(key.split(".")) + 1)}
+    keys = [key for key, _ in leaves(resolve(train.parse([])).cfg)]
+    return {".".join(key.split(".")[:n]) for key in keys for n in range(1, len(key.split(".")) + 1)}
 
 
 def exists(path: str) -> bool:

@@ -186,3 +186,20 @@ def test_a_table_is_downloaded_and_no_name_of_a_scatter_is_missing_on_a_phone(sh
     assert csv.startswith("table,dataset,method") and r"\begin{tabular}" in latex
     drawn = "document.querySelectorAll('#charts .name').length"
     assert tab.run(drawn) == tab.run("DATA.charts.find((chart) => chart.kind === 'scatter').series.length")
+
+
+FITS = "[...document.querySelectorAll('.wide')].every((box) => box.scrollWidth <= box.clientWidth)"
+DENSE = "document.querySelectorAll('#few_shot .dense, #efficiency .dense').length"
+
+
+def test_wide_tables_fit_a_window_of_1280(make, tab):
+    measured = dict.fromkeys(("train_images_per_second", "test_images_per_second", "peak_memory_mib"), 12345.6)
+    for method in ("CoOp", "MMRL", "MMRLpp"):
+        make.base2new(method, "EuroSAT", [95.0] * 3, [70.0] * 3, efficiency=measured)
+        for seed, shots in itertools.product((1, 2, 3), (1, 2, 4, 8, 16)):
+            make(method, "Caltech101", 90.0, seed, "all", protocol="few_shot", shots=shots, backbone="RN50")
+    assert report.main([str(make.root), "--format", "html"]) == 0
+    tab.open(make.root / "report.html", width=1280)
+    assert tab.run(FITS) and tab.run(DENSE) >= 1
+    tab.run("document.querySelectorAll('.chips [data-part]').forEach((chip) => chip.click())")
+    assert tab.run(DENSE) == 0, "what is not shown takes no room"

@@ -37,3 +37,17 @@ def test_base_and_new_are_apart_and_averaged_over_datasets(make):
 def test_records_without_it_give_no_table(make):
     make.base2new("MMRL", "EuroSAT", [90.0], [70.0])
     assert calibration(find_runs(make.root)).rows == [] and coverage_charts(find_runs(make.root)) == []
+
+
+def test_a_fitted_temperature_has_columns_and_is_no_other_setting(make):
+    for part, ece in (("base", 6.0), ("new", 9.0)):
+        file = make("MMRL", "DTD", part=part, swept={"TEST.FIT_TEMPERATURE": True}) / "run.json"
+        record = json.loads(file.read_text())
+        record["calibration"] = {"ece": ece, "nll": 0.5, "brier": 0.2, "temperature": 1.5, "scaled": {"ece": ece / 3}}
+        file.write_text(json.dumps(record))
+    (run, *_), table = find_runs(make.root), calibration(find_runs(make.root))
+    assert not run.line.swept and not run.line.fixed
+    ((_, cells),) = table.rows
+    found = {head: cell.score.mean for head, cell in zip(table.columns, cells, strict=True)}
+    assert found["base T"] == 1.5 and found["base ECE at T"] == 2.0 and found["new ECE at T"] == 3.0
+    assert found["base NLL at T"] is None and "fitted on validation images" in table.caption

@@ -118,7 +118,7 @@ def test_costs_come_in_our_units():
 def test_one_note_has_all_costs_of_a_method():
     note = cost_note("CoOp")
     assert all(
-        part in note for part in ("1186 (base-to-new, average)", "31632 (cross-dataset, ImageNet)", "SkipTuning")
+        part in note for part in ("1186 (base-to-novel, average)", "31632 (cross-dataset, ImageNet)", "SkipTuning")
     )
     assert cost_note("GDACLIP") == ""
 

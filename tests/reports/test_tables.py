@@ -125,10 +125,10 @@ def test_efficiency_beside_the_published_and_old_records_empty(make):
         make("MMRL", "ImageNet", seed=seed, efficiency=measured)
         make("CoOp", "ImageNet", seed=seed)
     found = rows(efficiency(find_runs(make.root)))
-    mine = found["base-to-new", "16", "X", "ImageNet", "MMRL"]
+    mine = found["base-to-novel", "16", "X", "ImageNet", "MMRL"]
     assert mine["training seconds"].score.mean == 100.0 and mine["training seconds"].beside == 9360.0
     assert mine["trainable parameters"].difference == pytest.approx(4_992_256 - 4.99e6)
-    old = found["base-to-new", "16", "", "ImageNet", "CoOp"]
+    old = found["base-to-novel", "16", "", "ImageNet", "CoOp"]
     assert old["training seconds"].score.mean is None and not old["training seconds"].score.incomplete
     assert old["trainable parameters"].score.mean == 4_992_256
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+import trainers  # noqa: F401  (registers the methods)
+from dassl.engine import TRAINER_REGISTRY
 from runs import names
 from runs.protocol import datasets, methods
 
@@ -14,6 +16,12 @@ def test_spellings_are_not_shared():
         assert all(
             names.registry_name(kind, name) == registered for name, registered in zip(shown, entries, strict=True)
         )
+
+
+@pytest.mark.parametrize("method", TRAINER_REGISTRY.registered_names())
+def test_every_registered_method_has_a_name_and_a_paper(method):
+    entry = names._entries("methods").get(method, {})
+    assert entry.get("name") and f"{{{entry['cite']}," in names.BIBLIOGRAPHY.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("method", methods())

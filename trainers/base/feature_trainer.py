@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from yacs.config import CfgNode
 
@@ -14,7 +15,7 @@ from dassl.config import ConfigError
 from dassl.data.crop_cache import evaluation_wrapper
 from dassl.data.transforms.transforms import build_transform
 from trainers.base.feature_cache import View
-from trainers.base.method import Method, l2_normalize
+from trainers.base.method import Losses, Method, Term, l2_normalize
 from trainers.base.templates import ensemble
 from trainers.base.trainer import ClipTrainer
 
@@ -45,6 +46,11 @@ class FeatureMethod(Method):
         task = self.task
         templates = list(templates) or (ensemble("seven") if task.dataset == "ImageNet" else [task.template])
         return self.clip.zero_shot_weights(task.classnames, templates).float()
+
+    def losses(self, images: Tensor, labels: Tensor) -> Losses:
+        """Cross-entropy of the logits alone."""
+        logits = self.logits(images, self.class_features(), torch.tensor(True))
+        return Losses({"xe": Term(F.cross_entropy(logits, labels))}, logits)
 
 
 class FeatureTrainer(ClipTrainer):

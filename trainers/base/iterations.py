@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from dassl.engine.batch_loop import zip_lazily
-from dassl.optim.lr_schedule import EpochScheduler
+from dassl.optim.schedules import EpochScheduler
 from trainers.base.trainer import ClipTrainer
 
 LAST_RATE = 1e-6

@@ -16,11 +16,11 @@ import yaml
 from dassl.config import ConfigBuilder, ConfigError
 from dassl.config.builder import nearest_keys
 from dassl.config.coercion import decode
-from dassl.config.validators import leaves
 from dassl.engine import TRAINER_REGISTRY
 from safeio.file_names import own_data_name
 from safeio.names import find_name
 from safeio.old_spellings import present_protocol
+from safeio.trees import leaves
 from trainers.base.plugins import PLUGINS, is_plugin
 from trainers.base.settings_ranges import check_settings
 
@@ -29,7 +29,7 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 HARNESS_DEFAULTS = {
     "DETERMINISTIC": False,  # on a GPU: the same numbers in every run, slower; a CPU gives them anyway
     "TRAIN.CUDA_GRAPHS": True,  # on a GPU: steps and predictions of one shape are recorded and replayed
-    "TASK": "B2N",  # the kind of protocol: base-to-new (B2N), few-shot (FS), cross-dataset (CD)
+    "TASK": "B2N",  # the kind of protocol: base-to-novel (B2N), few-shot (FS), cross-dataset (CD)
     "PROTOCOL": "",  # for the record: the protocol that the run belongs to, and its stage
     "STAGE": "",
     "PRESET": "paper",  # of configs/presets.yaml: published values per dataset, or one value for all
@@ -43,6 +43,7 @@ HARNESS_DEFAULTS = {
     "DATASET.SUBSAMPLE_CLASSES": "all",  # all, base or new
     "MODEL.BACKBONE.RESIZE_POSITIONS": False,  # whether INPUT.SIZE may be another than the backbone's
     "DATASET.TEMPLATE": "",  # a {} for the class name; empty: configs/templates.yaml
+    "TEST.FIT_TEMPERATURE": False,  # calibration of logits over a temperature fitted on validation images, too
     "TEST.CLASSES": "",  # seen or unseen; empty: by the protocol, or by the classes where there is none
 }
 OWN_CLASSES = "no protocol: a run that trains is tested on the classes it trained on"

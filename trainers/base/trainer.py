@@ -16,8 +16,9 @@ from dassl.config import ConfigError
 from dassl.config.validators import Dependency
 from dassl.engine import TrainerX
 from dassl.engine.distributed import processes
+from dassl.engine.temperature import fitted_temperature
 from dassl.optim import build_lr_scheduler, build_optimizer
-from dassl.optim.lr_schedule import EpochScheduler
+from dassl.optim.schedules import EpochScheduler
 from dassl.utils import load_pretrained_weights
 from dassl.utils.checkpoint import BEST, NUMBERED
 from dassl.utils.phases import phase
@@ -48,6 +49,7 @@ class ClipTrainer(TrainerX):
         dependencies: what several settings must be together.
         checkpoint_folder: folder of the checkpoints inside the run's, as the published code names it.
         computer: computes the steps.
+        trained_temperature: that of the run whose checkpoint is tested, for TEST.FIT_TEMPERATURE; None: it has none.
     """
 
     method_class: type[Method]
@@ -58,6 +60,7 @@ class ClipTrainer(TrainerX):
     dependencies: tuple[Dependency, ...] = ()
     checkpoint_folder: str = "method"
     computer: StepComputer = PlainStep()
+    trained_temperature: float | None = None
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -279,6 +282,8 @@ class ClipTrainer(TrainerX):
 
     def test(self, split: str | None = None) -> float:
         with self.fixed_classes():
+            if self.cfg.TEST.FIT_TEMPERATURE and (split or self.cfg.TEST.SPLIT) == "test":
+                self.evaluator.temperature = self.trained_temperature or fitted_temperature(self, self.test_classes)
             return super().test(split)
 
     @contextmanager

@@ -52,7 +52,7 @@ def study(tmp_path_factory):
 @pytest.mark.parametrize(
     "words",
     [
-        ("--layout", "paper"),
+        ("--layout", "paper", "--significance", "--cost-by-dataset"),
         ("--layout", "paper", "--columns", "accuracy,deviation,n,published,reported,difference", "--cite"),
         ("--layout", "records", "--cost-by-dataset"),
     ],
@@ -72,6 +72,22 @@ def test_names_and_notes_that_look_like_commands_compile(make, tmp_path):
         words = ["--format", "latex", "--layout", layout, "--output", str(tmp_path / "t.tex")]
         assert report.main([str(make.root), *words]) == 0
         compiled((tmp_path / "t.tex").read_text(), DOCUMENTS["plain article"], tmp_path)
+
+
+@needs_latex
+@pytest.mark.parametrize("layout", ["paper", "records"])
+def test_more_methods_than_a_page_has_lines_and_names_as_wide_as_one_fit(make, tmp_path, layout):
+    long = "photos_of_all_the_things_that_were_ever_put_into_one_folder_with_a_name_as_long_as_this_" * 2
+    for i in range(60):
+        for dataset in ("EuroSAT", long):
+            make.base2new(f"Method{i:02}", dataset, [20.0 + i], [20.0 + i])
+        for dataset in (long, "DTD"):
+            make(f"Method{i:02}", dataset, 50.0, part="target", protocol="cross_dataset")
+    words = ["--format", "latex", "--layout", layout, "--significance", "--output", str(tmp_path / "t.tex")]
+    assert report.main([str(make.root), *words]) == 0
+    tex = (tmp_path / "t.tex").read_text()
+    assert all(tex.count(f"Method{i:02} ") + tex.count(f"Method{i:02}\n") >= 4 for i in range(60))
+    assert too_large(compiled(tex, DOCUMENTS["two columns"], tmp_path)) == []
 
 
 def test_the_papers_layout_is_blocks_with_the_average_first(study, capsys):
@@ -116,7 +132,7 @@ def test_a_setting_changed_for_all_runs_stays_in_the_main_table(make, capsys):
     for value in (0.1, 0.2):
         make.base2new("CoOp", "DTD", [90.0] * 3, [60.0] * 3, swept={"OPTIM.MAX_EPOCH": 2, "OPTIM.LR": value})
     assert report.main([str(make.root)]) == 0
-    main, ablations = capsys.readouterr().out.split("Base-to-new generalization: ablations")
+    main, ablations = capsys.readouterr().out.split("Base-to-novel generalization: ablations")
     assert "EuroSAT" in main and "Settings changed for all runs: OPTIM.MAX_EPOCH=2" in main and "DTD" not in main
     assert "OPTIM.LR=0.1" in ablations and "OPTIM.MAX_EPOCH=2, OPTIM" not in ablations
     assert "published" not in main, "other settings are not the published ones"

@@ -51,7 +51,7 @@ def test_markdown_shows_what_was_drawn(make, tmp_path, capsys):
     text = page.read_text()
     shown = re.findall(r"!\[[^]]+\]\((\S+)\)", text)
     assert len(shown) == 3 and all((page.parent / path).suffix == ".png" for path in shown)
-    assert all((page.parent / path).is_file() for path in shown) and "## Base-to-new" in text
+    assert all((page.parent / path).is_file() for path in shown) and "## Base-to-novel" in text
 
 
 def test_without_matplotlib_the_message_names_the_file_to_install(make, tmp_path, capsys, monkeypatch):
@@ -256,3 +256,25 @@ def test_gains_are_of_the_two_best_averages(make):
     assert [series.label for series in chart.series] == ["TCP", "MMRL"]
     assert chart.ticks == ["Average", "DTD", "EuroSAT"] and [p.y for p in chart.series[0].points] == [0.0, -1.0, -2.0]
     assert chart.series[0].points[0].x == pytest.approx(2 * 82 * 72 / 154)
+
+
+def test_methods_on_different_datasets_have_no_average_and_are_drawn_all_the_same(make, tmp_path):
+    pytest.importorskip("matplotlib")
+    for method, dataset in (("MMRL", "EuroSAT"), ("CoOp", "DTD")):
+        for shots in (1, 2):
+            make(method, dataset, part="all", protocol="few_shot", shots=shots)
+    charts = build_charts.charts(find_runs(make.root))
+    assert [chart.group for chart in charts if chart.kind == "few_shot"] == ["DTD", "EuroSAT"]
+    assert report.main([str(make.root), "--figures", str(tmp_path / "figures")]) == 0
+
+
+def test_long_names_lose_their_middle_and_many_points_get_a_legend(make):
+    pytest.importorskip("matplotlib")
+    long = "photos_of_everything_" * 10
+    for i in range(15):
+        make.base2new(f"{long}{i:02}", long, [60.0 + i], [50.0 + i])
+    (scatter,) = [chart for chart in build_charts.charts(find_runs(make.root)) if chart.kind == "scatter"]
+    (legend,) = figure_of([scatter], "single").legends
+    names = [text.get_text() for text in legend.get_texts()]
+    assert len(set(names)) == 15 and max(map(len, names)) == 30 and names[0].endswith("00") and "…" in names[0]
+    assert not figure_of([scatter], "double").legends

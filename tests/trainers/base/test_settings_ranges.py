@@ -8,9 +8,9 @@ import pytest
 
 import train
 from dassl.config import ConfigError
-from dassl.config.validators import leaves
 from dassl.engine import TRAINER_REGISTRY
 from dassl.engine.config_rules import RULES
+from safeio.trees import leaves
 from trainers.base.setting import OURS, rows
 from trainers.base.settings import declared, resolve
 from trainers.base.settings_ranges import OF_THE_HARNESS
