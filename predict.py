@@ -1,7 +1,7 @@
 """Predict own images with a trained run, or with CLIP as it is.
 
-python predict.py RUN_DIR image_or_folder ... [--topk 5] [--classes names.txt] [--csv out.csv] [--json]
-python predict.py --zero-shot "cat, dog, grand piano" image_or_folder ... [--backbone ViT-B/16]
+mmrl predict RUN_DIR image_or_folder ... [--topk 5] [--classes names.txt] [--csv out.csv] [--json]
+mmrl predict --zero-shot "cat, dog, grand piano" image_or_folder ... [--backbone ViT-B/16]
 
 Exit status: 0 all images were predicted, 1 some could not be read, 2 nothing could be done. See docs/predict.md.
 """
@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from runs.command_line import CommandParser, add_backbone, add_device, add_plugins
+from runs.command_line import CommandParser, add_backbone, add_device, add_plugins, at_least_one
 from safeio.entry import command
 from safeio.escape import for_line
 
@@ -36,13 +36,13 @@ def make_parser() -> argparse.ArgumentParser:
         help="folder of the run that trained (not with --zero-shot), then image files or folders of images",
     )
     parser.add_argument("--zero-shot", metavar="NAMES", help="no run: CLIP as it is, for these classes, as --classes")
-    parser.add_argument("--topk", type=int, default=5, metavar="N", help="classes named for each image")
+    parser.add_argument("--topk", type=at_least_one, default=5, metavar="N", help="classes named for each image")
     parser.add_argument(
         "--classes", metavar="NAMES", help="classes, trained or new, to choose among: a file or 'cat, dog'"
     )
     parser.add_argument("--csv", metavar="FILE", help="write a table")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
-    parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="images computed at once")
+    parser.add_argument("--batch-size", type=at_least_one, default=32, metavar="N", help="images computed at once")
     add_device(parser)
     add_backbone(parser)
     add_plugins(parser)
@@ -71,13 +71,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--zero-shot names the classes: leave --classes out")
     if not images:
         parser.error(f"name images to predict with {args.places[0]}; without a run: --zero-shot 'cat, dog'")
+    from inference.images import find_images
     from inference.output import as_data, as_text, notes, write_csv  # these load torch
 
     try:
         predictor = model_of(args)
         for note in notes(predictor):
             print(note, file=sys.stderr)
-        found = predictor.predict(images, args.topk, args.batch_size)
+        found = predictor.predict(find_images(images), args.topk, args.batch_size)
         if args.csv:
             write_csv(found, args.csv)
     except (ValueError, OSError, RuntimeError) as error:

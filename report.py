@@ -1,8 +1,8 @@
 """Tables, one HTML page and figures from the records of finished runs, beside published figures.
 
-python report.py output --format markdown
-python report.py output --format html --out report.html
-python report.py output --figures figures/
+mmrl report output --format markdown
+mmrl report output --format html --output report.html
+mmrl report output --figures figures/
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from runs.names import BIBLIOGRAPHY, find_dataset, find_method
 from runs.record import FILE_NAME
 from safeio.atomic import atomic_write_text
 from safeio.entry import command
-from safeio.old_spellings import spellings
 
 FORMATS = ("table", "markdown", "latex", "csv", "html")
 LAYOUTS = {"records": ALL_COLUMNS, "paper": ("accuracy",)}
@@ -36,7 +35,7 @@ LAYOUTS = {"records": ALL_COLUMNS, "paper": ("accuracy",)}
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = CommandParser(description=__doc__, example="python report.py output --format html")
+    parser = CommandParser(description=__doc__, example="mmrl report output --format html")
     default = Path(os.environ.get("OUTPUT") or "output")
     parser.add_argument("output", type=Path, nargs="?", default=default, metavar="OUTPUT_DIR", help="folder of runs")
     parser.add_argument("--format", choices=FORMATS, help="default: table")
@@ -53,14 +52,14 @@ def make_parser() -> argparse.ArgumentParser:
         help=f"parts of a cell (paper: accuracy; records: all): {', '.join(COLUMNS)}",
     )
     parser.add_argument(
-        "--cite", action="store_true", help="latex: \\cite the methods; --out FILE.tex has FILE.bib beside it"
+        "--cite", action="store_true", help="latex: \\cite the methods; --output FILE.tex has FILE.bib beside it"
     )
     parser.add_argument("--cost-by-dataset", action="store_true", help="efficiency by dataset too, not by method alone")
     parser.add_argument(
-        *spellings("--output"),
+        "--output",
         dest="out",
         metavar="FILE",
-        type=Path,
+        type=report_file,
         help="file for the result (html: OUTPUT_DIR/report.html; others: printed)",
     )
     parser.add_argument("--figures", type=Path, metavar="DIR", help="draw plots there; markdown shows them")
@@ -71,6 +70,17 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--preset", help="only this one; without it rows say which they are of")
     add_seeds(parser, "seeds a cell needs to be complete (the protocol's)")
     return parser
+
+
+def report_file(word: str) -> Path:
+    """Return the path of the report.
+
+    Raises:
+        argparse.ArgumentTypeError: a folder has that name.
+    """
+    if Path(word).is_dir():
+        raise argparse.ArgumentTypeError(f"{word} is a folder; runs are named without an option: report {word}")
+    return Path(word)
 
 
 def parts_of_a_cell(text: str) -> list[str]:

@@ -1,7 +1,7 @@
 """Many runs: a protocol for methods, datasets and seeds, or a grid over any setting; only what is not complete is run.
 
-python sweep.py base2new --methods MMRL CoOp --datasets all --seeds 1 2 3
-python sweep.py base2new --methods MMRL --datasets dtd --set TRAINER.MMRL.N_REP_TOKENS=1,3,5,7 --dry-run
+mmrl sweep base2new --methods MMRL CoOp --datasets all --seeds 1 2 3
+mmrl sweep base2new --methods MMRL --datasets dtd --set TRAINER.MMRL.N_REP_TOKENS=1,3,5,7 --dry-run
 """
 
 from __future__ import annotations
@@ -12,13 +12,25 @@ import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from runs.alike import without_effect
-from runs.command_line import CommandParser, add_backbone, add_output, add_own_name, add_root, add_seeds, settings_apart
+from runs.command_line import (
+    CommandParser,
+    add_backbone,
+    add_device,
+    add_output,
+    add_own_name,
+    add_root,
+    add_seeds,
+    add_track,
+    at_least_one,
+    settings_apart,
+)
 from runs.presets import presets
-from runs.protocol import PlanError, PlannedRun, protocols
+from runs.protocol import PlanError, PlannedRun, config_for, protocols
 from runs.record import COMPLETE
 from runs.request import already_done
 from runs.sweep.grid import parse_grid
@@ -26,12 +38,12 @@ from runs.sweep.plan import Request, expand, part_of
 from runs.sweep.process import TRAIN
 from runs.sweep.progress import Progress
 from runs.sweep.scheduler import MISSING, Drive, Executor, State, state_of
-from runs.sweep.search import OF_THE_ENGINE, parse_ranges, search
+from runs.sweep.search import OF_THE_ENGINE, Range, parse_ranges, search
+from runs.train_arguments import words_of
 from safeio.entry import command
 from safeio.file_names import own_data_name
-from safeio.old_spellings import spellings
 
-EXAMPLE = "python sweep.py base2new --methods MMRL MMRL++ --datasets caltech101_64 --seeds 1 2 3"
+EXAMPLE = "mmrl sweep base2new --methods MMRL MMRL++ --datasets caltech101_64 --seeds 1 2 3"
 WRONG = 2
 """Exit status for a wrong command line; nothing has been started."""
 
@@ -47,11 +59,11 @@ def make_parser() -> argparse.ArgumentParser:
     what.add_argument("--shots", nargs="+", type=int, default=[], help="instead of the protocol's")
     what.add_argument("--preset", nargs="+", default=["paper"], help=f"one or more of: {', '.join(presets())}")
     what.add_argument("--set", nargs="+", default=[], action="extend", metavar="KEY=VALUE,VALUE", help="values to try")
-    what.add_argument(
-        *spellings("--shard"), metavar="I/N", help="the I-th of N parts, each with the runs its tests need"
-    )
+    what.add_argument("--shard", metavar="I/N", help="the I-th of N parts, each with the runs its tests need")
     what.add_argument("--retry-failed", action="store_true", help="run again what failed")
-    what.add_argument("--search", type=int, metavar="N", help="search settings in N trials, on validation images")
+    what.add_argument(
+        "--search", type=at_least_one, metavar="N", help="search settings in N trials, on validation images"
+    )
     what.add_argument(
         "--range",
         nargs="+",
@@ -66,9 +78,10 @@ def make_parser() -> argparse.ArgumentParser:
     add_own_name(how)
     add_output(how)
     add_backbone(how)
-    how.add_argument("--track", nargs="+", metavar="NAME", help="report to tensorboard, wandb or mlflow")
+    add_device(how)
+    add_track(how)
     how.add_argument("--executor", choices=["local", "ray"], default="local")
-    how.add_argument("--workers", type=int, default=1, help="local: runs at a time")
+    how.add_argument("--workers", type=at_least_one, default=1, help="local: runs at a time")
     how.add_argument("--gpus", nargs="+", help="local: cards for the workers in turn; all that are visible")
     how.add_argument("--address", help="ray: of the cluster, such as auto; without: this machine")
     how.add_argument("--gpus-per-run", type=float, default=0, help="ray: cards of a run, a fraction to share one")
@@ -85,14 +98,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PlanError as error:
         parser.error(str(error))
     args = parser.parse_args(words)
-    args.set += [f"MODEL.BACKBONE.NAME={args.backbone}"] if args.backbone else []
     args.set += [f"{key}={value}" for key, value in zip(settings[::2], settings[1::2], strict=True)]
-    if args.workers < 1:
-        parser.error("--workers must be at least 1")
     try:
         runs = planned(args)
         for run in runs:
-            already_done(run, args.output, args.root)  # refuses what another request has left in its place
+            already_done(run, args.output, args.root, words_of(args))  # refuses what others left there
         if args.search or args.range:
             return run_search(args, runs)
         executor = None if args.dry_run or args.print_commands else make_executor(args)
@@ -130,13 +140,14 @@ def run_search(args: argparse.Namespace, runs: Sequence[PlannedRun]) -> int:
         raise PlanError(
             f"--search is for one run, and these are {len(trained)}: name one method, dataset, seed and --shots."
         )
-    if (args.search or 0) < 1:
-        raise PlanError("--search takes the number of trials, 1 or more.")
+    if not args.search:
+        raise PlanError("--range says what --search N tries: give it too.")
     ranges = parse_ranges(args.range, declared_ranges(trained[0].trainer))
+    check_ranges(args, trained[0], ranges)
     if not ready(args, trained):
         return WRONG
     print("searched: " + ", ".join(f"{key} {each}" for key, each in ranges.items()))
-    found = search(trained[0], args.search, ranges, args.output, args.root)
+    found = search(trained[0], args.search, ranges, args.output, args.root, extra=words_of(args))
     print(tabulate(found, headers="keys", floatfmt=".4g"))
     chosen = " ".join(f"{key}={value:.4g}" for key, value in found[0].items() if "." in key)
     print(f"\nbest on validation images: {chosen}")
@@ -156,7 +167,7 @@ def declared_ranges(method: str) -> dict[str, str]:
 def command_of(run: PlannedRun, args: argparse.Namespace) -> list[str]:
     """Return the arguments of `python` for one run, valid in any working folder: a cluster's machine has another."""
     root = Path(args.root).expanduser().absolute()
-    return [*TRAIN, *run.arguments(args.output.absolute(), str(root), ["--track", *args.track] if args.track else [])]
+    return [*TRAIN, *run.arguments(args.output.absolute(), str(root), words_of(args))]
 
 
 def planned(args: argparse.Namespace) -> list[PlannedRun]:
@@ -167,8 +178,8 @@ def planned(args: argparse.Namespace) -> list[PlannedRun]:
     """
     grid = parse_grid(args.set)
     own = own_data_name(args.root, args.name or "")
-    request = Request(args.protocol, args.methods, args.datasets, args.seeds, args.shots, args.preset, grid, own)
-    runs = expand(request)
+    asked = (args.protocol, args.methods, args.datasets, args.seeds, args.shots, args.preset, grid, own)
+    runs = expand(Request(*asked, config_for(args.backbone)))
     if grid:
         check_values(args, runs)
     if not args.shard:
@@ -185,19 +196,38 @@ def check_values(args: argparse.Namespace, runs: Sequence[PlannedRun]) -> None:
     Raises:
         PlanError: a key that does not exist or a value that does not fit.
     """
-    import train  # loads torch
-    from dassl.config import ConfigError
-
     distinct = {(run.trainer, run.cfg, str(run.swept)): run for run in runs}
     warnings: dict[str, None] = {}
     for run in distinct.values():
-        try:
-            settings = train.resolve(train.parse(run.arguments(args.output, args.root, []))).cfg
-        except (ConfigError, KeyError) as error:
-            raise PlanError(f"--set: {error.args[0]}") from error
-        warnings |= dict.fromkeys(in_vain(run, settings))
+        warnings |= dict.fromkeys(in_vain(run, resolved(args, run, "--set")))
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
+
+
+def check_ranges(args: argparse.Namespace, run: PlannedRun, ranges: Mapping[str, Range]) -> None:
+    """Resolve the settings of a run at both ends of each range.
+
+    Raises:
+        PlanError: a key that does not exist or a value that does not fit.
+    """
+    for end in ("low", "high"):
+        values = {key: int(getattr(each, end)) if each.whole else getattr(each, end) for key, each in ranges.items()}
+        resolved(args, replace(run, options={**run.options, **values}), "--range")
+
+
+def resolved(args: argparse.Namespace, run: PlannedRun, option: str) -> Any:
+    """Return the settings that a run would have.
+
+    Raises:
+        PlanError: a key that does not exist or a value that does not fit; the message begins with `option`.
+    """
+    import train  # loads torch
+    from dassl.config import ConfigError
+
+    try:
+        return train.resolve(train.parse(run.arguments(args.output, args.root, words_of(args)))).cfg
+    except (ConfigError, KeyError) as error:
+        raise PlanError(f"{option}: {error.args[0]}") from error
 
 
 def ready(
@@ -220,7 +250,7 @@ def ready(
     builders = []
     for run in waiting:
         try:
-            builders.append(train.resolve(train.parse(run.arguments(args.output, args.root, []))))
+            builders.append(train.resolve(train.parse(run.arguments(args.output, args.root, words_of(args)))))
         except (ConfigError, KeyError) as error:
             found[str(error.args[0])] = found.get(str(error.args[0]), 0) + 1
     for message, count in {**found, **train.problems(builders, here=args.executor == "local")}.items():

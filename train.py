@@ -35,9 +35,9 @@ from dassl.engine.distributed import naming_lost_processes, process_group, start
 from dassl.engine.stop import Stopped, StopRequest
 from dassl.utils import collect_env_info, set_random_seed, setup_logger
 from dassl.utils.checkpoint import newest_epoch
-from dassl.utils.environment import compute_as, machine, prepare_cpu_memory, set_deterministic, versions
+from dassl.utils.environment import compute_as, device_of, machine, prepare_cpu_memory, set_deterministic, versions
 from dassl.utils.layers import parameters_sha256
-from dassl.utils.logger import Labelled
+from dassl.utils.logger import Labelled, Logger
 from dassl.utils.phases import phase
 from datasets.base.images_used import images_used
 from datasets.base.metadata import lists_of, read_sources
@@ -235,16 +235,19 @@ def temperature_of(folder: str) -> float | None:
 
 
 def print_settings(args: argparse.Namespace, builder: ConfigBuilder) -> None:
-    """The head of the log: arguments, settings with their origins, environment."""
-    print("***************\n** Arguments **\n***************")
-    for key in sorted(vars(args).keys() - {"record", "grid", "runs"}):
-        print(f"{key}: {getattr(args, key)}")
-    print("************\n** Config **\n************")
-    print(builder.describe(without=nodes_of_others(builder.cfg.TRAINER.NAME)))
+    """Print the head of the log: arguments, settings with their origins, environment; on a terminal, where it is."""
+    lines = ["***************\n** Arguments **\n***************"]
+    lines += [f"{key}: {getattr(args, key)}" for key in sorted(vars(args).keys() - {"record", "grid", "runs"})]
+    lines += ["************\n** Config **\n************"]
+    lines += [builder.describe(without=nodes_of_others(builder.cfg.TRAINER.NAME))]
     if found := unverified_settings(args, builder):
-        print(f"unverified: {in_words(found)}")
-    print("Collecting env info ...")
-    print(f"** System info **\n{collect_env_info()}\n")
+        lines += [f"unverified: {in_words(found)}"]
+    lines += ["Collecting env info ...", f"** System info **\n{collect_env_info()}\n"]
+    if isinstance(sys.stdout, Logger) and sys.stdout.file and sys.stdout.isatty():
+        sys.stdout.write_to_file("\n".join(lines) + "\n")
+        print(f"Settings, each with its origin: {sys.stdout.file.name}")
+    else:
+        print("\n".join(lines))
 
 
 def one(args: argparse.Namespace, prepare: Prepare = lambda trainer: None, stop: StopRequest | None = None) -> int:
@@ -258,6 +261,8 @@ def one(args: argparse.Namespace, prepare: Prepare = lambda trainer: None, stop:
         try:
             builder = resolve(args)
             check_named(builder)
+            if args.device and (device := device_of(args.device)).index is not None:
+                torch.cuda.set_device(device)
             compute_as((args.record or {}).get("machine") or {})
             until_done.enter_context(sole_use(builder.cfg.OUTPUT_DIR))
             record = RunRecord(builder.cfg.OUTPUT_DIR, record_fields(builder, args))
@@ -266,7 +271,7 @@ def one(args: argparse.Namespace, prepare: Prepare = lambda trainer: None, stop:
         except FolderInUse as error:
             print(f"error: {error}", file=sys.stderr)
             return IN_USE
-        except (UserError, KeyError, OSError, PlanError) as error:
+        except (UserError, KeyError, OSError) as error:
             print(f"error: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
             return 2
         return recorded(args, builder, record, prepare, stop or StopRequest())

@@ -89,8 +89,8 @@ def _listed(folder: Path, part: str) -> tuple[dict[str, list[str]], list[str]]:
     images = folder / "images" / part
     if not images.is_dir():
         raise SplitError(
-            f"There is no folder {images}. Is DATASET.ROOT right? `python -m datasets.prepare ImageNet` says what "
-            f"goes where."
+            f"There is no folder {images}. Is DATASET.ROOT (--root) right? `mmrl data prepare imagenet` says "
+            f"what goes where."
         )
     listing = list_classes(images, cache=folder / f".listing_{part}.json")
     return listing, folder_names(read_classnames(folder), listing, images)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from dassl.data.class_names import ClassNamesError as ClassesError
@@ -12,12 +12,17 @@ from dassl.data.class_names import read_names as read_classes
 __all__ = ["ClassesError", "check_classes", "named_classes", "positions", "read_classes"]
 
 
-def check_classes(names: Sequence[str], source: str = "the list of class names") -> tuple[str, ...]:
+def check_classes(names: Iterable[str], source: str = "the list of class names") -> tuple[str, ...]:
     """Return the names without outer spaces; empty ones are left out.
 
     Raises:
-        ClassesError: none is left, one is undecodable, or two are the same in words.
+        ClassesError: it is no list of texts, none is left, one is undecodable, or two are the same in words.
     """
+    if isinstance(names, str | bytes) or not isinstance(names, Iterable):
+        raise ClassesError(f"Class names are a list such as ['cat', 'dog'], not {names!r}.")
+    names = list(names)
+    if strange := [name for name in names if not isinstance(name, str)]:
+        raise ClassesError(f"Class names are texts; {strange[0]!r} is none.")
     return check_names([name for name in names if spoken(name)], source)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from inference.images import NoImagesError, find_images
 from safeio.errors import UserError
+from safeio.images import as_rgb
 
 Source = Path | Image.Image
 """A file, or an image in memory (RGB)."""
@@ -33,25 +34,32 @@ def sources(inputs: Any) -> Iterable[Source]:
         InputError: none of these.
         NoImagesError: a folder without images, or an empty list.
     """
+    if isinstance(inputs, np.ndarray) and inputs.dtype.kind in "OU":  # paths, or images, one by one
+        inputs = inputs.ravel().tolist()
     if isinstance(inputs, Sequence) and not isinstance(inputs, str | bytes):
         found = [source for item in inputs for source in _expand(item)]
         if not found:
             raise NoImagesError("There is nothing to predict: the list is empty")
-        return list(dict.fromkeys(found)) if all(isinstance(source, Path) for source in found) else found
+        return found
     if isinstance(inputs, str | os.PathLike | Image.Image | np.ndarray | Tensor):
         return list(_expand(inputs))
-    if isinstance(inputs, Iterable) and not isinstance(inputs, bytes):
+    if hasattr(inputs, "read"):
+        raise InputError("An open file is no image: give its path, or PIL.Image.open of it")
+    if isinstance(inputs, Iterable) and not isinstance(inputs, bytes | Mapping):
         return (source for item in inputs for source in _expand(item))
     raise InputError(f"{type(inputs).__name__} is no image: give a path, a PIL image, an array, a tensor, or a list")
 
 
 def _expand(item: Any) -> Iterator[Source]:
     if isinstance(item, str | os.PathLike):
+        if not os.fspath(item):
+            raise InputError("A path is empty: name an image or a folder")
         yield from find_images([item])
     elif isinstance(item, Image.Image):
-        yield item.convert("RGB")
+        yield as_rgb(item)
     elif isinstance(item, Tensor):
-        array = item.detach().cpu().numpy()
+        item = item.detach().cpu()
+        array = (item.float() if item.is_floating_point() else item).numpy()  # NumPy has no bfloat16
         if array.ndim not in (3, 4) or array.shape[-3] not in (1, 3):
             raise InputError(f"A tensor is (3, H, W) or (N, 3, H, W), this one is {tuple(array.shape)}")
         yield from _images(np.moveaxis(array, -3, -1))
@@ -59,6 +67,17 @@ def _expand(item: Any) -> Iterator[Source]:
         yield from _images(item)
     else:
         raise InputError(f"{type(item).__name__} is no image: expected a path, a PIL image, an array or a tensor")
+
+
+def check_numbers(**numbers: Any) -> None:
+    """Refuse options that are no whole numbers from 1 on.
+
+    Raises:
+        InputError: one is not; the message has its name.
+    """
+    for name, number in numbers.items():
+        if not isinstance(number, int | np.integer) or number < 1:
+            raise InputError(f"{name} is {number!r}; it must be a whole number of at least 1")
 
 
 def _images(array: np.ndarray) -> Iterator[Image.Image]:
@@ -70,7 +89,8 @@ def _images(array: np.ndarray) -> Iterator[Image.Image]:
     if array.ndim == 3 and array.shape[-1] == 1:
         array = array[..., 0]
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] not in (3, 4)) or 0 in array.shape:
-        raise InputError(f"An array is (H, W), (H, W, 3) or (N, H, W, 3), this one is {array.shape}")
+        hint = "; channels come last, other than in a tensor" if 3 in array.shape[:1] else ""
+        raise InputError(f"An array is (H, W), (H, W, 3) or (N, H, W, 3), this one is {array.shape}{hint}")
     if array.dtype != np.uint8:
         if not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
             raise InputError(f"An array of images has numbers, this one {array.dtype}")

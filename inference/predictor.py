@@ -21,10 +21,11 @@ from PIL import Image
 from torch import Tensor
 
 from dassl.data.transforms.transforms import build_transform
+from dassl.utils.environment import device_of
 from inference.classes import ClassesError, check_classes, positions
 from inference.evaluation import Evaluation
 from inference.images import NoImagesError, Unreadable, batches
-from inference.inputs import Source, sources
+from inference.inputs import InputError, Source, check_numbers, sources
 from inference.labelled_images import class_folders
 from inference.predictions import Prediction, Predictions
 from inference.run_folder import HUB_WEIGHTS, TrainedRun, open_run
@@ -130,7 +131,7 @@ class Predictor:
             inference.classes.ClassesError: no or doubled names, or new ones for a method that knows only its own.
         """
         load_plugins(plugins)
-        device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        device = device_of(device)
         run = open_run(run_dir, backbone)
         name = precision or ("fp32" if run.precision == "fp16" and device.type == "cpu" else run.precision)
         held = Precision(name, device)
@@ -177,8 +178,7 @@ class Predictor:
             UserError: nothing to predict, or nothing of it can be read. What cannot be read beside other images is
                 listed in `unreadable` of what is returned.
         """
-        if topk < 1 or batch_size < 1:
-            raise ValueError(f"topk is {topk} and batch_size {batch_size}; both must be 1 or more")
+        check_numbers(topk=topk)
         found = Predictions()
         for items, scores, unreadable in self._in_batches(inputs, batch_size, self.scores):
             paths = (item if isinstance(item, Path) else None for item in items)
@@ -221,13 +221,18 @@ class Predictor:
             UserError: a class that is not in `classes`, or an image that cannot be read.
         """
         if labels is None:
+            if not isinstance(images, str | os.PathLike):
+                raise InputError("Images in memory need labels: evaluate(images, labels)")
             images, labels = zip(*class_folders(Path(images)), strict=True)
-        known = positions(list(labels), self.classes)
+        labels = [str(label) for label in labels]
+        known = positions(labels, self.classes)
         if strange := sorted({name for name, label in zip(labels, known, strict=True) if label is None}):
             raise ClassesError(
                 f"{', '.join(strange[:5])}: not among the model's classes. Set model.classes, or leave these images out"
             )
-        scores = self.predict_proba(list(images), batch_size)
+        scores = self.predict_proba(images, batch_size)
+        if len(scores) != len(labels):
+            raise InputError(f"There are {len(scores)} images and {len(labels)} labels; each image needs one")
         return Evaluation.of(np.array(known), scores.argmax(axis=1), self.classes)
 
     def save(self, folder: str | os.PathLike) -> Path:
@@ -253,6 +258,7 @@ class Predictor:
         self, inputs: Any, batch_size: int, compute: Callable[[Tensor], Any]
     ) -> Iterator[tuple[list[Source], Any, list[Unreadable]]]:
         """Yield what was read, what was computed of it, and what could not be read."""
+        check_numbers(batch_size=batch_size)
         given = sources(inputs)
         with progress(given, "images", total=len(given) if isinstance(given, Sequence) else None) as bar:
             for items, images, unreadable in batches(given, self.transform, batch_size):

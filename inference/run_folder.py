@@ -107,6 +107,8 @@ def open_run(folder: str | os.PathLike, backbone: str | None = None) -> TrainedR
         safeio.unpickle.CheckpointError: its checkpoint is damaged.
     """
     folder = Path(folder)
+    if not folder.is_dir():
+        raise RunError(_not_a_run(folder))
     record, of_hub = load_record(folder) if (folder / FILE_NAME).is_file() else None, False
     if record is None:
         record = read_hub_config(folder)
@@ -172,7 +174,7 @@ def read_hub_weights(file: Path) -> dict[str, Tensor]:
 
 def _not_a_run(folder: Path) -> str:
     if not folder.is_dir():
-        return f"There is no folder {folder}"
+        return f"{folder} is a file, not a run's folder" if folder.exists() else f"There is no folder {folder}"
     below = sorted(file.parent for file in folder.rglob(FILE_NAME))
     hint = ""
     if below:

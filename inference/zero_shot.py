@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from dassl.config import ConfigError
 from dassl.engine import TRAINER_REGISTRY
+from dassl.utils.environment import device_of
 from inference.classes import check_classes
 from inference.predictor import Predictor
 from inference.run_folder import TrainedRun
@@ -48,7 +47,7 @@ def zero_shot_model(
     if "{}" not in template:
         raise ZeroShotError(f"The template {template!r} has no {{}}, which stands for the class name")
     classes = check_classes(names)
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    place = device_of(device)
     file = config_for(backbone) or protocols_of(METHOD)["few_shot"]["cfg"]["default"]
     words = ["--trainer", METHOD, "--config-file", str(CONFIGS / f"trainers/{METHOD}/{file}.yaml")]
     _, args = parse_words([*words, "--backbone", backbone, "DATASET.TEMPLATE", template])

@@ -32,8 +32,8 @@ def unknown(words: Sequence[str]) -> str:
         hint = f"there is no command {' '.join(words[:2])!r}, did you mean {near!r}? " if near else ""
         return f"{hint}{words[0]!r} is one of: {', '.join(groups)}"
     near = nearest_name(" ".join(words[:2]), COMMANDS) or nearest_name(words[0], COMMANDS)
-    hint = f", did you mean {near!r}?" if near else ""
-    return f"there is no command {words[0]!r}{hint} `mmrl help` lists all commands."
+    hint = f" Did you mean {near!r}?" if near else ""
+    return f"there is no command {words[0]!r}.{hint} `mmrl help` lists all commands."
 
 
 @command

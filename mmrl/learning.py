@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from yacs.config import CfgNode
 
 import train
@@ -21,6 +20,7 @@ from dassl.data.datasets import DATASET_REGISTRY, DatasetBase, Datum
 from dassl.data.few_shot import sample_few_shot
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import Logger
+from dassl.utils.environment import device_of
 from inference.classes import check_classes
 from inference.evaluation import Evaluation
 from inference.inputs import sources
@@ -98,7 +98,9 @@ def fit(
     Raises:
         UserError: no such method, images that cannot be read, settings that do not fit, or the training failed.
     """
-    name = choose("method", method, methods())
+    name = choose("method", str(method), methods())
+    if output is not None and os.path.lexists(output) and not Path(output).is_dir():
+        raise FitError(f"{output} is no folder: the run needs one")
     folder = Path(output or tempfile.mkdtemp(prefix="mmrl-"))
     extra: dict[str, Any] = {}
     if labels is None:
@@ -114,7 +116,8 @@ def fit(
     extra = {**fitting, **extra}
     words = [*run.arguments(folder, root, []), "--output-dir", str(folder)]
     words += ["--backbone", backbone] if backbone else []
-    words += ["--train-epoch", str(epochs)] if epochs else []
+    words += ["--device", device] if device else []
+    words += ["--train-epoch", str(epochs)] if epochs is not None else []
     for key, value in {**extra, **(settings or {})}.items():
         words += [key, str(value)]
     _train(words, verbose)
@@ -125,10 +128,14 @@ def _run_of(
     method: str, backbone: str, shots: int | None, seed: int, device: str | None
 ) -> tuple[PlannedRun, dict[str, Any]]:
     """Return the few-shot run whose configs fit the backbone, and settings for images of the user's own."""
-    (run,) = plan("few_shot", "train", method, "folder", [seed], [shots or -1], config_for(backbone))
-    on_cpu = (device or ("cuda" if torch.cuda.is_available() else "cpu")) == "cpu"
-    settings = {"DATASET.NAME": "Folder", "DATASET.NUM_SHOTS": shots or -1, "DATASET.SUBSAMPLE_CLASSES": "all"}
-    settings |= {"USE_CUDA": not on_cpu, "PROTOCOL": "", "STAGE": ""}
+    (run,) = plan("few_shot", "train", method, "folder", [seed], [-1 if shots is None else shots], config_for(backbone))
+    on_cpu = device_of(device).type == "cpu"
+    settings = {
+        "DATASET.NAME": "Folder",
+        "DATASET.NUM_SHOTS": -1 if shots is None else shots,
+        "DATASET.SUBSAMPLE_CLASSES": "all",
+    }
+    settings |= {"PROTOCOL": "", "STAGE": ""}
     trainer = TRAINER_REGISTRY.get(method)
     if on_cpu and "PREC" in getattr(trainer, "defaults", {}):
         settings[f"TRAINER.{trainer.settings_node}.PREC"] = "fp32"
@@ -137,6 +144,8 @@ def _run_of(
 
 def _written(images: Any, labels: Sequence[str], folder: Path) -> Path:
     """Write images with their labels as files, and return the folder."""
+    if strange := [label for label in labels if label is None or label != label]:  # NaN, of a table with gaps
+        raise FitError(f"Every image needs a label; {len(strange)} of {len(labels)} are missing")
     labels = [str(label) for label in labels]
     found = list(sources(images))
     if len(found) != len(labels):

@@ -15,6 +15,7 @@ from runs.names import method_name
 from runs.protocol import PlanError, load_protocol, stages_of
 from runs.record import COMPLETE, FILE_NAME, read_record
 from runs.sweep.search import STORE, TRIALS
+from safeio.errors import MissingFile
 
 PROTOCOL_OF_TASK = {"B2N": "base2new", "FS": "few_shot", "CD": "cross_dataset"}
 """For records of before there was a field `protocol`."""
@@ -115,10 +116,10 @@ def find_runs(root: Path) -> list[Run]:
         FileNotFoundError: there is no such folder, or no record in it.
     """
     if not root.is_dir():
-        raise FileNotFoundError(f"There is no folder {root}: give the output folder of finished runs.")
+        raise MissingFile(f"There is no folder {root}: give the output folder of finished runs.")
     found = _settled([run for folder in _folders(root) if (run := _read(root, folder)) is not None])
     if not found:
-        raise FileNotFoundError(f"No {FILE_NAME} of a run below {root}: it is not the output folder of runs.")
+        raise MissingFile(f"No {FILE_NAME} of a run below {root}: it is not the output folder of runs.")
     return found
 
 

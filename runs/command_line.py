@@ -12,8 +12,11 @@ from typing import NoReturn
 
 from runs.protocol import PlanError, find_backbone
 from safeio.names import nearest_name
+from safeio.old_spellings import present_option
 
 KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)+")
+LIKE_A_KEY = re.compile(r"[A-Za-z][\w.+]*")
+"""Form of a word before `=` that is meant as a key, though it may be none."""
 TOP_KEYS = {"DETERMINISTIC", "OUTPUT_DIR", "PRESET", "PROTOCOL", "RESUME", "SEED", "STAGE", "SWEPT", "TASK", "USE_CUDA"}
 TOP_KEYS |= {"VERBOSE", "VERSION"}
 """Keys of settings without a section."""
@@ -42,6 +45,12 @@ class CommandParser(argparse.ArgumentParser):
             kwargs["epilog"] = f"example:\n  {example}"
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
 
+    def parse_known_args(self, args=None, namespace=None):
+        words = sys.argv[1:] if args is None else args
+        return super().parse_known_args(
+            [present_option(word, self._option_string_actions) for word in words], namespace
+        )
+
     def parse_args(self, args=None, namespace=None):
         parsed, left = self.parse_known_intermixed_args(args, namespace)
         if left:
@@ -57,6 +66,16 @@ class CommandParser(argparse.ArgumentParser):
         hint = f"did you mean {near}?" if near else f"there are: {', '.join(known)}"
         raise argparse.ArgumentError(action, f"{value} is not known; {hint}")
 
+    def _get_value(self, action: argparse.Action, arg_string: str) -> object:
+        """Return an option's value; where it is no number, say so in words."""
+        try:
+            return super()._get_value(action, arg_string)
+        except argparse.ArgumentError as error:
+            wanted = {int: "a whole number", float: "a number"}.get(action.type)  # type: ignore[arg-type]
+            if wanted is None:
+                raise
+            raise argparse.ArgumentError(action, f"{arg_string!r} is not {wanted}") from error
+
     def error_unknown(self, word: str) -> NoReturn:
         """End with the nearest option to a word that no option takes."""
         options = [option for action in self._actions for option in action.option_strings]
@@ -67,9 +86,13 @@ class CommandParser(argparse.ArgumentParser):
 
 def add_output(parser: argparse._ActionsContainer) -> None:
     """Add --output, the folder below which every run has its own."""
-    default = Path(os.environ.get("OUTPUT") or "output")
     text = "folder of all runs; or set OUTPUT"
-    parser.add_argument("--output", type=folder_name, default=default, metavar="DIR", help=text)
+    parser.add_argument("--output", type=folder_name, default=output_folder(), metavar="DIR", help=text)
+
+
+def output_folder() -> Path:
+    """Return the folder of all runs where none is named."""
+    return Path(os.environ.get("OUTPUT") or "output")
 
 
 def folder_name(word: str) -> Path:
@@ -107,15 +130,47 @@ def add_backbone(parser: argparse._ActionsContainer) -> None:
     """Add --backbone."""
     parser.add_argument(
         "--backbone",
-        type=find_backbone,
+        type=backbone_name,
         metavar="NAME",
         help="a CLIP (`mmrl list backbones`), or the path of its weights",
     )
 
 
+def backbone_name(word: str) -> str:
+    """Return the CLIP that is meant by a name in any spelling; weights as an absolute path, valid in any folder."""
+    return str(Path(word).absolute()) if Path(word).exists() else find_backbone(word)
+
+
 def add_device(parser: argparse._ActionsContainer) -> None:
     """Add --device."""
-    parser.add_argument("--device", help="cpu or cuda; a GPU if there is one")
+    parser.add_argument("--device", type=device_name, metavar="NAME", help="cpu or cuda; a GPU if there is one")
+
+
+def device_name(word: str) -> str:
+    """Return the name of a device as PyTorch takes it.
+
+    Raises:
+        argparse.ArgumentTypeError: it is neither cpu nor cuda.
+    """
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", word.lower()):
+        raise argparse.ArgumentTypeError(f"{word!r} is no device; it must be cpu or cuda")
+    return word.lower()
+
+
+def add_track(parser: argparse._ActionsContainer) -> None:
+    """Add --track."""
+    parser.add_argument("--track", nargs="+", metavar="NAME", help="report to tensorboard, wandb or mlflow")
+
+
+def at_least_one(word: str) -> int:
+    """Return a whole number from 1 on.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    if not (word.isascii() and word.isdecimal() and int(word)):
+        raise argparse.ArgumentTypeError(f"{word!r} is not a whole number of at least 1")
+    return int(word)
 
 
 def add_plugins(parser: argparse._ActionsContainer) -> None:
@@ -126,6 +181,9 @@ def add_plugins(parser: argparse._ActionsContainer) -> None:
 
 def settings_apart(words: Sequence[str], owners: Collection[str] = ()) -> tuple[list[str], list[str]]:
     """Split a command line into words for the parser and settings, so that no option takes a setting for its value.
+
+    A word such as `lr=0.1` counts as a setting too, except right behind an option: whoever resolves the settings knows
+    the nearest key.
 
     Args:
         owners: options whose values look like settings themselves, such as --set; all up to the next option is theirs.
@@ -138,11 +196,13 @@ def settings_apart(words: Sequence[str], owners: Collection[str] = ()) -> tuple[
     """
     others: list[str] = []
     settings: list[str] = []
-    waiting, option = iter(words), ""
+    waiting, option, before = iter(words), "", ""
     for word in waiting:
         option = word.partition("=")[0] if word.startswith("--") else option
         key, equals, value = word.partition("=")
-        if option in owners or not _is_key(key):
+        meant = equals and LIKE_A_KEY.fullmatch(key) and not before.startswith("--")
+        before = word
+        if option in owners or not (meant or _is_key(key)):
             others.append(word)
         elif equals:
             settings += [key, value]

@@ -10,12 +10,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from runs.command_line import CommandParser, add_output, add_root
-from runs.launch import USAGE, check_flags, execute, leading_numbers
+from runs.command_line import CommandParser, add_backbone, add_output, add_root, add_seeds
+from runs.launch import USAGE, execute, options_seeds_rest
 from runs.protocol import (
     PlanError,
     PlannedRun,
     choose,
+    config_for,
     find_dataset,
     load_protocol,
     methods,
@@ -40,6 +41,8 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("dataset", help="a name of configs/datasets")
     parser.add_argument("--methods", nargs="+", help="instead of all")
+    add_seeds(parser, "one seed; or behind the dataset", default=[])
+    add_backbone(parser)
     add_output(parser)
     add_root(parser)
     return parser
@@ -48,18 +51,17 @@ def make_parser() -> argparse.ArgumentParser:
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the command line asks for; the exit status says if a run failed."""
-    options, extra = make_parser().parse_known_args(arguments)
     try:
+        options, seeds, extra = options_seeds_rest(make_parser(), arguments)
         able = [name for name in methods() if PROTOCOL in protocols_of(name)]
         chosen = [choose("method", name, able) for name in options.methods or able]
         options.dataset = find_dataset(options.dataset)
-        seeds, extra = leading_numbers(extra, "the seed")
         if len(seeds) > 1:
             raise PlanError(f"one seed makes a table, not {len(seeds)}: {seeds}")
-        check_flags(extra)
         seed = seeds[0] if seeds else 1
         results = options.output / "compare" / f"{options.dataset}-seed{seed}.json"
-        complete = compare(chosen, options.dataset, seed, options.output, results, options.root, extra)
+        cfg = config_for(options.backbone)
+        complete = compare(chosen, options.dataset, seed, options.output, results, options.root, extra, cfg)
     except PlanError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -74,6 +76,7 @@ def compare(
     results: Path,
     root: str | None = None,
     extra: Sequence[str] = (),
+    cfg: str | None = None,
 ) -> bool:
     """Run what is not complete, print the table, write it as data.
 
@@ -82,6 +85,7 @@ def compare(
         dataset: a name of configs/datasets.
         output: where the runs' folders go; results: the file for the data.
         root: the folder of the datasets, ./data by default; extra: arguments of train.py for every run.
+        cfg: every method's config file, instead of the protocol's.
 
     Returns:
         Whether every run is complete.
@@ -89,15 +93,17 @@ def compare(
     Raises:
         PlanError: there is no such method or dataset; nothing has been run.
     """
-    runs = {m: [plan(PROTOCOL, stage, m, dataset, [seed])[0] for stage in stages_of(PROTOCOL, m)] for m in chosen}
+    runs = {
+        m: [plan(PROTOCOL, stage, m, dataset, [seed], cfg=cfg)[0] for stage in stages_of(PROTOCOL, m)] for m in chosen
+    }
     complete = [run_method(of_one, output, root or "./data", extra) for of_one in runs.values()]
-    show(chosen, dataset, seed, output, results)
+    show(chosen, dataset, seed, output, results, cfg)
     return all(complete)
 
 
-def show(chosen: Sequence[str], dataset: str, seed: int, output: Path, results: Path) -> None:
+def show(chosen: Sequence[str], dataset: str, seed: int, output: Path, results: Path, cfg: str | None = None) -> None:
     """Print the table of these methods, whatever of it is complete, and write it as data."""
-    rows = [base2new_row(output, method, dataset, seed) for method in chosen]
+    rows = [base2new_row(output, method, dataset, seed, cfg) for method in chosen]
     atomic_write_json(results, {"dataset": dataset, "seed": seed, "results": rows})
     (shots,) = load_protocol(PROTOCOL)["shots"]
     print(f"\nBase-to-novel on {dataset}, {shots} shots, seed {seed} (accuracy in %)\n")

@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 
-from runs.command_line import CommandParser, add_output, add_own_name, add_root
+from runs.command_line import CommandParser, add_backbone, add_output, add_own_name, add_root, add_seeds, settings_apart
 from runs.joint import arguments, groups_alike
-from runs.protocol import PlanError, PlannedRun, plan
+from runs.protocol import PlanError, PlannedRun, config_for, plan
 from runs.record import COMPLETE, is_complete, read_record
 from runs.request import already_done
 from runs.sweep.process import PROJECT, TRAIN
@@ -26,7 +26,6 @@ from safeio.entry import command
 from safeio.file_names import own_data_name
 
 DECIDED = {
-    "--seed": "give the seed behind the dataset",
     "--output-dir": "use --output or OUTPUT for another place",
     "DATASET.NUM_SHOTS": "use --shots N",
 }
@@ -50,6 +49,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("dataset", help="a name of configs/datasets")
     parser.add_argument("--cfg", default=os.environ.get("CFG") or None, help="a file of configs/trainers/TRAINER")
     parser.add_argument("--shots", nargs="+", default=[], metavar="N", help="instead of the protocol's")
+    add_seeds(parser, "one or more seeds; or behind the dataset", default=[])
+    add_backbone(parser)
     parser.add_argument("--together", action="store_true", help="train the seeds in one process, in one pass")
     add_output(parser)
     add_root(parser)
@@ -60,16 +61,15 @@ def make_parser() -> argparse.ArgumentParser:
 @command
 def main(words: Sequence[str] | None = None) -> int:
     """Run what the command line asks for; returns the exit status."""
-    options, extra = make_parser().parse_known_args(words)
-    root = options.root
     try:
-        shots, pairs = leading_numbers(options.shots, "--shots")
-        seed, extra = leading_numbers(extra, "the seed")
-        check_flags([*extra, *pairs])
+        options, seeds, extra = options_seeds_rest(make_parser(), words)
+        root = options.root
+        shots, rest = leading_numbers(options.shots, "--shots")
         own = own_data_name(root, options.name or "")
-        runs = plan(options.protocol, options.stage, options.trainer, options.dataset, seed, shots, options.cfg, own)
+        cfg = options.cfg or config_for(options.backbone)
+        runs = plan(options.protocol, options.stage, options.trainer, options.dataset, seeds, shots, cfg, own)
         groups = groups_alike(runs) if options.together else [[run] for run in runs]
-        failed = [run for group in groups for run in execute(group, options.output, root, [*extra, *pairs])]
+        failed = [run for group in groups for run in execute(group, options.output, root, [*extra, *rest])]
     except PlanError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -79,6 +79,24 @@ def main(words: Sequence[str] | None = None) -> int:
         record = read_record(options.output / run.folder) or {}
         print(f"FAILED {options.output / run.folder}: {record.get('failure', 'see its log.txt')}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def options_seeds_rest(
+    parser: argparse.ArgumentParser, words: Sequence[str] | None
+) -> tuple[argparse.Namespace, list[int], list[str]]:
+    """Return what a parser reads, the seeds behind the dataset or of --seed, and train.py's words.
+
+    Raises:
+        PlanError: seeds in both places, something else in the place of a seed, or a flag that is decided here.
+    """
+    others, settings = settings_apart(sys.argv[1:] if words is None else words)
+    options, rest = parser.parse_known_args(others)
+    seeds, rest = leading_numbers(rest, "the seed")
+    if seeds and options.seeds:
+        raise PlanError("The seeds are given twice, behind the dataset and with --seed: give them once.")
+    check_flags([*rest, *settings])
+    backbone = ["--backbone", options.backbone] if options.backbone else []
+    return options, seeds or options.seeds, [*backbone, *rest, *settings]
 
 
 def leading_numbers(words: Sequence[str], what: str) -> tuple[list[int], list[str]]:

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from runs import names as display_names
+from safeio.errors import UserError
 from safeio.names import find_name, nearest_name
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -23,7 +24,7 @@ NO_CONFIGS = {"protocols", "per_dataset", "sources"}
 """Files of a method's folder that are no config of a run."""
 
 
-class PlanError(ValueError):
+class PlanError(UserError, ValueError):
     """A protocol, method or dataset that does not exist; the message lists what does."""
 
 

@@ -23,7 +23,7 @@ NEXT = """
 What next?{activate}
   your own images      mmrl train MMRL folder --root path/to/images --shots 16    docs/your-data.md
   the paper's datasets mmrl data prepare dtd --root data                          docs/datasets.md
-  tables and figures   python report.py output/quickstart --format html           docs/reports.md"""
+  tables and figures   mmrl report output/quickstart --format html                docs/reports.md"""
 
 
 def words(output: Path) -> list[str]:

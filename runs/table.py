@@ -15,11 +15,11 @@ def harmonic_mean(base: float, new: float) -> float:
     return 2 * base * new / (base + new) if base and new else 0.0
 
 
-def base2new_row(output: Path, trainer: str, dataset: str, seed: int) -> dict[str, Any]:
-    """One method's results for one seed; None where a run is missing or not complete."""
+def base2new_row(output: Path, trainer: str, dataset: str, seed: int, cfg: str | None = None) -> dict[str, Any]:
+    """One method's results for one seed and config file; None where a run is missing or not complete."""
     found: dict[str, dict[str, Any] | None] = {}
     for stage in stages_of("base2new", trainer):
-        (run,) = plan("base2new", stage, trainer, dataset, [seed])
+        (run,) = plan("base2new", stage, trainer, dataset, [seed], cfg=cfg)
         record = read_record(output / run.folder)
         found[stage] = record if record and record["status"] == COMPLETE else None
     train, test, runs = found["train"], found.get("test"), [record for record in found.values() if record]

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from runs.command_line import CommandParser, add_backbone, settings_apart
+from runs.command_line import CommandParser, add_backbone, add_device, add_track, settings_apart
 from runs.protocol import PlanError
 
 EXAMPLE = (
@@ -45,17 +45,25 @@ def make_parser() -> argparse.ArgumentParser:
         help="trainer files of others: folders or files",
     )
     add_backbone(parser)
+    add_device(parser)
     parser.add_argument("--head")
     parser.add_argument("--eval-only", action="store_true", help="test the checkpoint in --model-dir")
     parser.add_argument("--model-dir", default="", help="run whose checkpoint is tested")
     parser.add_argument("--load-epoch", type=int, help="epoch of that checkpoint")
     parser.add_argument("--no-cache", action="store_true", help="no evaluation crops on disk, no images in memory")
     parser.add_argument("--from-record", help="repeat the run that left this run.json, by default into FOLDER-again")
-    parser.add_argument("--track", nargs="+", metavar="NAME", help="report to tensorboard, wandb or mlflow")
+    add_track(parser)
     parser.add_argument("--deterministic", action="store_true", help="on a GPU the same numbers in every run; slower")
     parser.add_argument("--no-train", action="store_true", help="build everything, train nothing")
     parser.add_argument("--train-epoch", type=int, help="number of epochs")
     return parser
+
+
+def words_of(args: argparse.Namespace) -> list[str]:
+    """Return train.py's words for what other commands take under the same names: --backbone, --device and --track."""
+    words = ["--backbone", args.backbone] if args.backbone else []
+    words += ["--device", args.device] if args.device else []
+    return words + (["--track", *args.track] if args.track else [])
 
 
 def parse_words(arguments: Sequence[str] | None = None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:

@@ -93,15 +93,20 @@ def read_image(source: str | os.PathLike | bytes, upright: bool = False) -> Imag
     try:
         with open_image(source) as opened:
             image = opened
-            if image.mode.startswith("I;16"):  # which Pillow would clip at 255: all white
-                image = image.point(lambda value: value / 256, "L")
-            rgb = image.convert("RGB")
+            rgb = as_rgb(image)
             return _upright(opened, rgb) if upright else rgb
     except UserError:
         raise
     except Exception as error:  # decoders answer damaged data with almost any exception
         name = "the image" if isinstance(source, bytes) else os.fspath(source)
         raise UnreadableImage(f"Cannot read the image {name}: {_reason(error, name)}") from error
+
+
+def as_rgb(image: Image.Image) -> Image.Image:
+    """Return an image in memory as RGB; transparency is dropped, of 16 bits the upper 8 are taken."""
+    if image.mode.startswith("I;16"):  # which Pillow would clip at 255: all white
+        image = image.point(lambda value: value / 256, "L")
+    return image.convert("RGB")
 
 
 def _upright(opened: Image.Image, rgb: Image.Image) -> Image.Image:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any, NamedTuple
 
 TEST_CLASSES = {"trained": "seen", "transferred": "unseen"}
@@ -23,13 +23,14 @@ SETTINGS = {
 FIELDS = {"role": "test_classes", "role_reason": "test_classes_reason"}
 """Fields of a run's record: former name -> present name."""
 
-OPTIONS = {"--shard": "--only", "--output": "--out"}
-"""Options of command lines: present spelling -> former spelling."""
+OPTIONS = {"--only": "--shard", "--out": "--output", "--into": "--output"}
+"""Options of command lines: former spelling -> present spelling."""
 
 
-def spellings(option: str) -> tuple[str, ...]:
-    """Return an option with its former spelling, as `add_argument` takes them."""
-    return (option, OPTIONS[option])
+def present_option(word: str, known: Container[str]) -> str:
+    """Return a word of a command line in the spelling of now, where it is a former option that is not `known`."""
+    option, equals, value = word.partition("=")
+    return OPTIONS[option] + equals + value if option in OPTIONS and option not in known else word
 
 
 def present_setting(key: str, value: Any) -> tuple[str, Any]:

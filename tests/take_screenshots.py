@@ -1,6 +1,7 @@
-"""The images of docs/reports.md from a report, with a Chromium.
+"""The images of docs/reports.md from a report, and of docs/predict.md from trained runs, with a Chromium.
 
 python tests/take_screenshots.py output/demo/report.html docs/images
+python tests/take_screenshots.py RUN_DIR [RUN_DIR ...] docs/images
 """
 
 import io
@@ -19,6 +20,8 @@ SHOW_RUN = """(() => {
 })()"""
 SETTLED = "new Promise((done) => setTimeout(done, 300))"
 PHONE = (390, 844)
+EXAMPLE = 3
+"""Number of the example that the demonstration's images show."""
 COLOURS = 128
 """Enough for flat areas and the edges of letters; a third of the bytes."""
 
@@ -50,5 +53,40 @@ def main(report: Path, folder: Path, method: str = "MMRL,") -> None:
             page.close()
 
 
+def demo(runs: list[str], folder: Path) -> None:
+    """Answers and attention on the page of `mmrl demo`, in a wide window and on a phone in dark mode."""
+    from inference.commands.demo import make_parser, trial_of
+    from inference.demo.server import serve_beside
+
+    server = serve_beside(trial_of(make_parser().parse_args(runs)))
+    with tempfile.TemporaryDirectory() as profile:
+        page = chromium.Page(profile)
+        try:
+            page.open(server.address, width=1280, height=1500)
+            page.wait_for(f"document.querySelectorAll('#examples button').length > {EXAMPLE}")
+            page.run(f"document.querySelectorAll('#examples button')[{EXAMPLE}].click()")
+            page.wait_for("document.querySelectorAll('.columns:not(.old) .class').length > 0")
+            page.run("document.querySelector('.class').click()")
+            page.wait_for("document.querySelectorAll('.attention canvas').length > 2")
+            page.run(SETTLED)
+            save(page.screenshot("body"), folder / "demo.png")
+            page.open(server.address, width=PHONE[0], dark=True, height=PHONE[1])
+            page.wait_for(f"document.querySelectorAll('#examples button').length > {EXAMPLE}")
+            page.run(f"document.querySelectorAll('#examples button')[{EXAMPLE}].click()")
+            page.wait_for("document.querySelectorAll('.columns:not(.old) .class').length > 0")
+            page.run("document.getElementById('answers').scrollIntoView({ behavior: 'instant' })")
+            page.run(SETTLED)
+            save(page.screenshot(), folder / "demo-phone.png")
+            if complaints := page.complaints():
+                raise SystemExit(f"the browser complains: {complaints}")
+        finally:
+            page.close()
+            server.shutdown()
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    *sources, images = sys.argv[1:]
+    if Path(sources[0]).is_dir():
+        demo(sources, Path(images))
+    else:
+        main(Path(sources[0]), Path(images))

@@ -23,7 +23,7 @@ from yacs.config import CfgNode
 from dassl.config.coercion import ConfigValueError, coerce, decode
 from dassl.config.defaults import get_cfg_default
 from dassl.config.yaml_files import ConfigError, read_layers
-from dassl.utils.names import get_most_similar_str_to_a_from_b
+from safeio.names import folded, nearest_name
 from safeio.old_spellings import present_setting
 from safeio.trees import leaves
 
@@ -169,8 +169,35 @@ class ConfigBuilder:
         return any(key.startswith(section + ".") for section in self._open)
 
     def _unknown(self, key: str, origin: str) -> ConfigError:
-        nearest = get_most_similar_str_to_a_from_b(key, [known for known, _ in leaves(self.cfg)])
-        return ConfigError(f"Unknown key {key!r} in {origin}; the nearest valid key is {nearest!r}")
+        known = [each for each, _ in leaves(self.cfg)]
+        near = " or ".join(map(repr, nearest_keys(key, known, self.cfg.TRAINER.NAME)))
+        hint = f"the nearest valid key is {near}" if near else "`mmrl config METHOD DATASET --all` shows all keys"
+        return ConfigError(f"Unknown key {key!r} in {origin}; {hint}")
+
+
+def nearest_keys(key: str, known: Sequence[str], method: str = "") -> list[str]:
+    """Return the keys that a wrong one may mean, three at most; none where nothing is alike.
+
+    `optim.lr` and `LR` are OPTIM.LR, `TRAINER.MMRL.ALPAH` is TRAINER.MMRL.ALPHA, `shots` is DATASET.NUM_SHOTS.
+
+    Args:
+        method: name of the run's method, whose own settings come before those of others.
+    """
+    section, _, name = key.rpartition(".")
+    word = folded(name)
+    near = nearest_name(key, [each for each in known if bool(section) == ("." in each)], cutoff=0.75)
+    found = [each for each in known if folded(each.rpartition(".")[2]) == word]
+    if near is not None and (not found or near in found):
+        return [near]
+    word = word.removesuffix("s")
+    found = found or [each for each in known if word in map(_singular, each.rpartition(".")[2].split("_"))]
+    own = [each for each in found if section and each.startswith(f"{section}.")]
+    own = own or [each for each in found if method and folded(each).startswith(folded(f"TRAINER.{method}."))]
+    return (own or found)[:3]
+
+
+def _singular(word: str) -> str:
+    return word.lower().removesuffix("s")
 
 
 def _shown(file: Path) -> str:

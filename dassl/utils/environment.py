@@ -14,11 +14,32 @@ from typing import Any
 import numpy as np
 import torch
 
+from safeio.errors import UserError
+
 MOST_THREADS = 1024
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 LARGEST_MMAP_THRESHOLD = 32 * 2**20  # larger ones glibc refuses: such tensors do go back, hence the large pages
 KEPT_WHEN_FREED = 2**30
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn", "yacs")
+
+
+class DeviceError(UserError, ValueError):
+    """A device that does not exist here."""
+
+
+def device_of(name: str | torch.device | None) -> torch.device:
+    """Return a device by name; where None, a GPU if there is one.
+
+    Raises:
+        DeviceError: no such device, or PyTorch finds none here.
+    """
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+    except (RuntimeError, TypeError):
+        raise DeviceError(f"There is no device {name!r}; it must be cpu or cuda.") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise DeviceError(f"The device is to be {device}, but PyTorch finds {torch.cuda.device_count()} GPUs here.")
+    return device
 
 
 def prepare_cpu_memory() -> None:

@@ -43,7 +43,7 @@ class Logger:
     def write_to_file(self, text: str) -> None:
         """Write to the file alone."""
         if self.file is not None:
-            self.file.write(text)
+            self.file.write(for_terminal(text))
 
     def flush(self) -> None:
         self.console.flush()

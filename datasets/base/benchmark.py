@@ -72,7 +72,7 @@ class SplitBenchmark(DatasetBase):
             wanted = f"There is no {cls.split_file} in {folder}, and it" if cls.split_file else f"The split in {folder}"
             raise SplitError(
                 f"{wanted} cannot be made from the original annotations: {error}. "
-                "`python -m datasets.prepare` says what is missing."
+                "`mmrl data prepare` says what is missing."
             ) from error
         refuse_missing([*split.train, *split.val, *split.test])
         return split

@@ -41,4 +41,4 @@ def refuse_missing(items: Iterable[Datum]) -> None:
     missing = [path for path in paths if not os.path.isfile(path)]
     if missing:
         message = missing_message(missing, [""] * len(missing), len(paths))
-        raise MissingFile(f"{message} Is DATASET.ROOT right, and is the data complete?")
+        raise MissingFile(f"{message} Is DATASET.ROOT (--root) right, and is the data complete?")

@@ -63,7 +63,7 @@ def existing_folder(folder: Path) -> Path:
     """
     if not folder.is_dir():
         raise SplitError(
-            f"There is no folder {folder}. Is DATASET.ROOT right? `python -m datasets.prepare` says how to get it."
+            f"There is no folder {folder}. Is DATASET.ROOT (--root) right? `mmrl data prepare` says how to get it."
         )
     return folder
 
@@ -83,7 +83,7 @@ def read_split(path: str | os.PathLike, images: str | os.PathLike) -> Split:
     """
     path, images = Path(path), os.fspath(images)
     if not path.is_file():
-        raise SplitError(f"There is no split file {path}. Is DATASET.ROOT right, and is the data complete?")
+        raise SplitError(f"There is no split file {path}. Is DATASET.ROOT (--root) right, and is the data complete?")
     rows = read_back(path, _rows, "Fetch it again.", SPLIT_FILE, SplitError)
     split = Split(**{part: _data(entries, images) for part, entries in rows.items()})
     refuse_missing([*split.train, *split.val, *split.test])

@@ -28,8 +28,8 @@ def make_parser() -> argparse.ArgumentParser:
     example = "mmrl export output/few_shot/caltech101_64/shots_16/MMRL/photo/seed1 --format onnx"
     parser = CommandParser(prog="mmrl export", description=__doc__, example=example)
     parser.add_argument("run", metavar="RUN_DIR", help="folder of the run that trained")
-    parser.add_argument("--format", required=True, choices=SUFFIXES)
-    parser.add_argument("--output", type=Path, help="the file (RUN_DIR/export/METHOD.SUFFIX)")
+    parser.add_argument("--format", required=True, choices=SUFFIXES, help="see above")
+    parser.add_argument("--output", type=Path, metavar="PATH", help="the file or folder (RUN_DIR/export/METHOD.SUFFIX)")
     parser.add_argument("--classes", metavar="NAMES", help="classes of a program: a file, one per line, or 'cat, dog'")
     parser.add_argument("--push", metavar="USER/NAME", help="with hub-folder: upload it there (HF_TOKEN, HF_ENDPOINT)")
     add_backbone(parser)

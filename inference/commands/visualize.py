@@ -1,7 +1,7 @@
 """See what a method learned: where its tokens look, and how its features lie.
 
-python -m mmrl visualize RUN_DIR image_or_folder ...         attention of class token and learned tokens, layer by layer
-python -m mmrl visualize RUN_DIR --features [CLASS_FOLDERS]    image features before and after, on a plane
+mmrl visualize RUN_DIR image_or_folder ...          attention of class token and learned tokens, layer by layer
+mmrl visualize RUN_DIR --features [CLASS_FOLDERS]   image features before and after, on a plane
 
 Writes PNGs into RUN_DIR/figures or --output. See docs/predict.md.
 """
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from runs.command_line import CommandParser, add_backbone, add_device, add_plugins
+from runs.command_line import CommandParser, add_backbone, add_device, add_plugins, at_least_one, folder_name
 from safeio.entry import command
 from safeio.escape import for_line
 
@@ -33,9 +33,11 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="CLASS_FOLDERS",
         help="map of features; of the run's own test images",
     )
-    parser.add_argument("--projection", default="tsne", help="tsne (default) or pca")
-    parser.add_argument("--per-class", type=int, default=15, help="images of each class on the map (15)")
-    parser.add_argument("--output", type=Path, help="folder of the figures (RUN_DIR/figures)")
+    parser.add_argument("--projection", default="tsne", choices=("tsne", "pca"), help="of the map")
+    parser.add_argument(
+        "--per-class", type=at_least_one, default=15, metavar="N", help="images of each class on the map"
+    )
+    parser.add_argument("--output", type=folder_name, metavar="DIR", help="folder of the figures (RUN_DIR/figures)")
     add_device(parser)
     add_backbone(parser)
     add_plugins(parser)

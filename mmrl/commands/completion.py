@@ -1,4 +1,4 @@
-"""Shell completion: `eval "$(register-python-argcomplete mmrl)"` (package argcomplete)."""
+"""Shell completion in bash, zsh and fish: docs/packaging.md says how (package argcomplete)."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ def whole_parser() -> argparse.ArgumentParser:
     for name, command in COMMANDS.items():
         group, _, inner = name.partition(" ")
         if inner and group not in groups:
-            groups[group] = below.add_parser(group).add_subparsers()
+            groups[group] = below.add_parser(group, help="commands on data").add_subparsers()
         own = command.load().make_parser()
         place = groups[group] if inner else below
-        place.add_parser(inner or group, parents=[own], add_help=False, conflict_handler="resolve")
+        word = inner or group
+        place.add_parser(word, help=command.summary, parents=[own], add_help=False, conflict_handler="resolve")
     return parser

@@ -6,9 +6,10 @@ import argparse
 from collections.abc import Sequence
 
 from mmrl.commands.names import add_dataset, add_method
-from mmrl.commands.train import add_run_options, config_of, options_of
-from runs.command_line import CommandParser, fail, settings_apart
+from mmrl.commands.train import add_run_options, config_of
+from runs.command_line import CommandParser, add_output, fail, settings_apart
 from runs.protocol import plan
+from runs.train_arguments import words_of
 from safeio.trees import leaves
 
 
@@ -25,6 +26,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--stage", default="train", help="stage of the protocol")
     parser.add_argument("--all", action="store_true", help="show settings at their defaults too")
     add_run_options(parser)
+    add_output(parser)
     return parser
 
 
@@ -38,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     from dassl.config import ConfigError
 
     try:
-        builder = train.resolve(train.parse(run.arguments(args.output, args.root, [*options_of(args), *settings])))
+        builder = train.resolve(train.parse(run.arguments(args.output, args.root, [*words_of(args), *settings])))
     except (ConfigError, KeyError) as error:
         return fail(error.args[0])
     if args.all:

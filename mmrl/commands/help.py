@@ -48,4 +48,5 @@ def explain(words: Sequence[str], split: Split) -> int:
         print(*(f"  {name:14}  {COMMANDS[name].summary}" for name in group), sep="\n")
         return 0
     near = nearest_name(" ".join(words), [*COMMANDS, *methods()])
-    return fail(f"there is no command or method {' '.join(words)!r}" + (f", did you mean {near}?" if near else ""))
+    hint = f" Did you mean {near}?" if near else " `mmrl help` lists the commands, `mmrl list methods` the methods."
+    return fail(f"there is no command or method {' '.join(words)!r}.{hint}")

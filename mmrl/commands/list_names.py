@@ -6,6 +6,7 @@ import argparse
 import ast
 import csv
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from runs import protocol
 from runs.command_line import CommandParser
@@ -27,14 +28,16 @@ def methods() -> Iterator[tuple[str, str]]:
 
 
 def datasets() -> Iterator[tuple[str, str]]:
-    """Yield each dataset with its numbers of classes and images."""
+    """Yield each dataset with the first line of its file, or a benchmark's numbers of classes and images."""
     with open(ROOT / "datasets" / "facts.csv", newline="", encoding="utf-8") as table:
         facts = {row["config"]: row for row in csv.DictReader(table)}
     for name in protocol.datasets():
-        registered = protocol.read(protocol.CONFIGS / "datasets" / f"{name}.yaml").get("DATASET", {}).get("NAME", name)
-        row = facts.get(name)
-        parts = [f"{int(row[key] or 0):,} {key}" for key in ("classes", "train", "test")] if row else []
-        yield name, ", ".join([registered, *parts])
+        file = protocol.CONFIGS / "datasets" / f"{name}.yaml"
+        if row := facts.get(name):
+            parts = [f"{int(row[key] or 0):,} {key}" for key in ("classes", "train", "test")]
+            yield name, ", ".join([row["registry_name"], *parts])
+        else:
+            yield name, _first_comment(file) or protocol.read(file).get("DATASET", {}).get("NAME", name)
 
 
 def backbones() -> Iterator[tuple[str, str]]:
@@ -48,8 +51,12 @@ def backbones() -> Iterator[tuple[str, str]]:
 def protocols() -> Iterator[tuple[str, str]]:
     """Yield each protocol with the first line of its file."""
     for name in protocol.protocols():
-        first = (protocol.CONFIGS / "protocols" / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[0]
-        yield name, first.lstrip("# ")
+        yield name, _first_comment(protocol.CONFIGS / "protocols" / f"{name}.yaml")
+
+
+def _first_comment(file: Path) -> str:
+    line = file.read_text(encoding="utf-8").partition("\n")[0]
+    return line.lstrip("# ") if line.startswith("#") else ""
 
 
 KINDS: dict[str, Callable[[], Iterator[tuple[str, str]]]] = {

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from mmrl.commands.names import add_dataset
 from mmrl.commands.train import add_run_options, carry_out, config_of
-from runs.command_line import CommandParser, fail, settings_apart
+from runs.command_line import CommandParser, fail, folder_name, output_folder, settings_apart
 from runs.protocol import CONFIGS, PlanError, choose, datasets, load_protocol, plan, read
 from runs.record import FILE_NAME, read_record
+from runs.train_arguments import words_of
 from safeio.file_names import own_data_name
 from safeio.trees import leaves
 
@@ -24,15 +25,16 @@ def make_parser() -> argparse.ArgumentParser:
     parser = CommandParser(
         prog="mmrl test",
         description=__doc__,
-        usage="mmrl test METHOD DATASET [options] [KEY=VALUE ...]\n       mmrl test RUN_DIR [--on DATASET]",
+        usage="mmrl test METHOD DATASET [options] [KEY=VALUE ...]\n       mmrl test RUN_DIR [--on DATASET] [options]",
         example="mmrl test MMRL caltech101_64 --protocol base2new --seed 1",
     )
     parser.add_argument("method", metavar="METHOD|RUN_DIR", help="a method, or the folder of a run that trained")
     add_dataset(parser, nargs="?")
+    text = "folder of all runs, output; or set OUTPUT. With RUN_DIR: of this test, RUN_DIR-on-DATASET"
+    parser.add_argument("--output", type=folder_name, metavar="DIR", help=text)
     parser.add_argument("--on", metavar="DATASET", help="with RUN_DIR: another dataset to test on")
-    parser.add_argument("--into", type=Path, metavar="DIR", help="with RUN_DIR: folder of the test, RUN_DIR-on-DATASET")
     add_run_options(parser)
-    parser.set_defaults(protocol="base2new")
+    parser.set_defaults(protocol="base2new", output=None)
     return parser
 
 
@@ -43,6 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     args = parser.parse_args(words)
     if (Path(args.method) / FILE_NAME).is_file():
         return test_run(Path(args.method), args.on or args.dataset, args, settings)
+    args.output = args.output or output_folder()
     if args.dataset is None:
         return fail(f"{args.method} is no folder of a run; to test a method, name a dataset: mmrl test METHOD DATASET")
     if "test" not in load_protocol(args.protocol)["stages"]:
@@ -63,7 +66,7 @@ def test_run(folder: Path, dataset: str | None, args: argparse.Namespace, settin
     import train
 
     record = read_record(folder) or {}
-    into = args.into or folder.with_name(f"{folder.name}-on-{dataset or 'own'}")
+    into = args.output or folder.with_name(f"{folder.name}-on-{dataset or 'own'}")
     words = ["--from-record", str(folder), "--output-dir", str(into)]
     if dataset:
         chosen = choose("dataset", dataset, datasets())
@@ -72,9 +75,7 @@ def test_run(folder: Path, dataset: str | None, args: argparse.Namespace, settin
         if pairs["DATASET.NAME"] != record.get("config", {}).get("DATASET", {}).get("NAME"):
             pairs["TEST.CLASSES"] = "unseen"
         words += [str(word) for pair in pairs.items() for word in pair]
-    if args.backbone:
-        words += ["--backbone", args.backbone]
-    parsed = train.parse([*words, *settings])
+    parsed = train.parse([*words, *words_of(args), *settings])
     parsed.eval_only, parsed.model_dir, parsed.load_epoch = True, str(folder), None
     status = train.one(parsed)
     if status == 0:

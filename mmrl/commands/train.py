@@ -20,12 +20,14 @@ from runs.command_line import (
     add_own_name,
     add_root,
     add_seeds,
+    add_track,
     settings_apart,
 )
 from runs.names import method_name
-from runs.protocol import PlanError, PlannedRun, config_for, plan
+from runs.protocol import PlannedRun, config_for, plan
 from runs.record import COMPLETE, read_record
 from runs.request import already_done
+from runs.train_arguments import words_of
 from safeio.file_names import own_data_name
 
 COOP = ("--trainer", "--config-file", "--dataset-config-file", "--from-record")
@@ -43,6 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_method(parser)
     add_dataset(parser)
     add_run_options(parser)
+    add_output(parser)
     return parser
 
 
@@ -53,10 +56,9 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     add_seeds(parser, "one or more seeds", default=[1])
     add_root(parser)
     add_own_name(parser)
-    add_output(parser)
     add_backbone(parser)
     add_device(parser)
-    parser.add_argument("--track", nargs="+", metavar="NAME", help="report to tensorboard, wandb or mlflow")
+    add_track(parser)
     parser.add_argument("--cfg", default=os.environ.get("CFG") or None, help="another config of the method; or set CFG")
 
 
@@ -76,7 +78,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def carry_out(runs: Sequence[PlannedRun], args: argparse.Namespace, settings: Sequence[str]) -> int:
     """Run what is not complete, each in this process if it is the only one; return the exit status."""
-    extra = [*options_of(args), *settings]
+    extra = [*words_of(args), *settings]
     waiting = []
     for run in runs:
         if already_done(run, args.output, args.root, extra):
@@ -102,17 +104,6 @@ def carry_out(runs: Sequence[PlannedRun], args: argparse.Namespace, settings: Se
 def config_of(args: argparse.Namespace) -> str | None:
     """Return the method's config file: --cfg, or the one for a CLIP inside the package; None for the protocol's."""
     return args.cfg or config_for(args.backbone)
-
-
-def options_of(args: argparse.Namespace) -> list[str]:
-    """Return train.py's words for --backbone, --track and --device."""
-    words = ["--backbone", args.backbone] if args.backbone else []
-    words += ["--track", *args.track] if args.track else []
-    if args.device:
-        if args.device.split(":")[0] not in ("cpu", "cuda"):
-            raise PlanError(f"--device is {args.device!r}; it must be cpu or cuda")
-        words += ["USE_CUDA", str(args.device.startswith("cuda"))]
-    return words
 
 
 def _say(run: PlannedRun, args: argparse.Namespace) -> None:

@@ -44,6 +44,7 @@ class Request:
         datasets: names of configs/datasets, or `all`: the protocol's.
         grid: key -> values to try, on top of an ablation's own; every combination is run.
         own_name: what own images (dataset `folder`) are called.
+        cfg: every method's config file, instead of the presets' and the protocol's.
     """
 
     protocol: str
@@ -54,6 +55,7 @@ class Request:
     presets: Sequence[str] = ("paper",)
     grid: Grid = field(default_factory=dict)
     own_name: str = ""
+    cfg: str | None = None
 
 
 def expand(request: Request) -> list[PlannedRun]:
@@ -108,7 +110,7 @@ def _runs_of(
     for stage in stages_of(request.protocol, trainer):
         for dataset in _of_stage(data, stage, wanted):
             for shots in request.shots or own.get("shots", data["shots"]):
-                cfg = file_under(preset, data["name"], trainer, _source(data, dataset), shots)
+                cfg = request.cfg or file_under(preset, data["name"], trainer, _source(data, dataset), shots)
                 yield from plan(
                     request.protocol, stage, trainer, dataset, request.seeds, [shots], cfg, request.own_name
                 )

@@ -1,7 +1,7 @@
 """Search of settings with Optuna: trials are runs, judged on validation images only, kept in a sqlite file.
 
-python sweep.py base2new --methods MMRL --datasets dtd --seed 1 --search 20
-python sweep.py base2new --methods MMRL --datasets dtd --seed 1 --search 20 --range OPTIM.LR=1e-4..1e-1:log
+mmrl sweep base2new --methods MMRL --datasets dtd --seed 1 --search 20
+mmrl sweep base2new --methods MMRL --datasets dtd --seed 1 --search 20 --range OPTIM.LR=1e-4..1e-1:log
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ OF_THE_ENGINE = {
 """Ranges of settings that every method has; a method's own are declared with its settings."""
 NO_VALIDATION = "There are no validation images"
 """train.py's words where it falls back to the test images, which a search must not see."""
-RANGE = re.compile(r"(?P<key>[A-Z][\w.]*)=(?P<low>[^.]+(?:\.\d+)?(?:e-?\d+)?)\.\.(?P<high>[^:]+)(?P<log>:log)?")
+RANGE = re.compile(r"(?P<key>[A-Za-z][\w.]*)=(?P<low>[^.]+(?:\.\d+)?(?:e-?\d+)?)\.\.(?P<high>[^:]+)(?P<log>:log)?")
 
 Carry = Callable[[Sequence[PlannedRun], Path, str, Sequence[str]], list[PlannedRun]]
 
@@ -83,12 +83,19 @@ def _parse(word: str) -> tuple[str, Range]:
 
 
 def search(
-    base: PlannedRun, count: int, ranges: Mapping[str, Range], output: Path, root: str, carry: Carry = execute
+    base: PlannedRun,
+    count: int,
+    ranges: Mapping[str, Range],
+    output: Path,
+    root: str,
+    carry: Carry = execute,
+    extra: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """Run trials until `count` are complete; a search that was stopped goes on where it was.
 
     Args:
-        base: the run that trials are made of, one that trains; output: folder of all runs; carry: runs them.
+        base: the run that trials are made of, one that trains; output: folder of all runs.
+        carry: runs the trials; extra: arguments of train.py for each.
 
     Returns:
         The complete trials, best first: number, accuracy on validation images, values.
@@ -119,7 +126,7 @@ def search(
             folder=str(folder / f"trial-{trial.number}"),
             options={**base.options, **values, "TEST.SPLIT": "val", "SWEPT": list(values)},
         )
-        if carry([run], output, root, []):
+        if carry([run], output, root, extra):
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
             record = read_record(output / run.folder) or {}
             raise PlanError(f"trial {trial.number} failed: {record.get('failure', 'see its log.txt')}")

@@ -80,7 +80,7 @@ def test_unreadable_images_are_skipped_and_told(runs, tmp_path, capsys):
         (["{run}", "{image}", "--classes", "{folder}/twice.txt"], ["'a cat' and 'A_cat'", "twice.txt"]),
         (["{run}", "{image}", "--classes", "{folder}/nowhere.txt"], ["Cannot read class names", "nowhere.txt"]),
         (["{run}", "{image}", "--classes", "{folder}/long.txt"], ["77"]),
-        (["{run}", "{image}", "--device", "tpu"], ["tpu"]),
+        (["{run}", "{image}", "--device", "cuda:99"], ["cuda:99", "GPUs here"]),
         (["{run}", "{image}", "--csv", "{folder}"], ["{folder}"]),
     ],
 )

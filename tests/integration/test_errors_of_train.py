@@ -67,7 +67,7 @@ DATA = [
     UserError("DATASET.NAME Clothinf", 2, ("'Clothinf'", "Did you mean 'Clothing'?")),
     UserError("DATASET.NAME Caltech101 DATASET.ROOT TMP", 2, ("no folder TMP/caltech-101", "DATASET.ROOT")),
     UserError("DATASET.NAME Folder DATASET.ROOT TMP/nowhere", 2, ("TMP/nowhere",)),
-    UserError("DATASET.NAME ImageNet DATASET.ROOT TMP --backbone RN101", 2, ("TMP/imagenet", "datasets.prepare")),
+    UserError("DATASET.NAME ImageNet DATASET.ROOT TMP --backbone RN101", 2, ("TMP/imagenet", "mmrl data prepare")),
     UserError("DATASET.NAME Folder DATASET.ROOT TMP/lacking", 1, ("manifest.csv, line 2", "no image", "lost.png")),
     UserError(
         "DATASET.NAME Folder DATASET.ROOT TMP/damaged DATASET.SUBSAMPLE_CLASSES all",

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import mmrl
+import train
 from clip.pretrained import available_models
 from mmrl.__main__ import main
 from mmrl.commands import COMMANDS, list_names
@@ -17,6 +18,7 @@ from mmrl.commands.completion import whole_parser
 from runs import protocol
 from runs.command_line import settings_apart
 from runs.protocol import PlanError, choose, find_dataset
+from runs.record import RunRecord
 from safeio.names import find_name, nearest_name
 
 PROJECT = Path(__file__).parents[2]
@@ -75,7 +77,7 @@ def test_a_script_explains_itself_without_torch(script):
         (["--help"], 0, "data check"),
         (["--version"], 0, f"mmrl {mmrl.__version__}"),
         (["help"], 0, "mmrl help COMMAND"),
-        (["trian"], 2, "did you mean 'train'?"),
+        (["trian"], 2, "Did you mean 'train'?"),
         (["data"], 2, "data prepare, data check"),
         (["data", "chekc"], 2, "did you mean 'data check'?"),
         (["data", "prepare", "dtdd"], 2, "Did you mean dtd?"),
@@ -87,13 +89,19 @@ def test_a_script_explains_itself_without_torch(script):
         (["help", "data"], 0, "data prepare"),
         (["help", "mmrl++"], 0, "TRAINER.MMRLpp.NAME=VALUE"),
         (["help", "CoOp"], 0, "fp16, bf16, amp)"),
-        (["help", "MMLR"], 2, "did you mean MMRL?"),
+        (["help", "MMLR"], 2, "Did you mean MMRL?"),
+        (["help", "foo"], 2, "`mmrl list methods`"),
         (["list", "method"], 0, "MMRLpp"),
         (["list", "datsets"], 2, "did you mean datasets?"),
         (["train", "MMLR", "clothing_64"], 2, "Did you mean MMRL?"),
         (["train", "MMRL", "clothing_65"], 2, "Did you mean clothing_64?"),
         (["train", "MMRL", "clothing_64", "--sede", "1"], 2, "did you mean --seed?"),
         (["train", "MMRL", "clothing_64", "OPTIM.LR"], 2, "OPTIM.LR has no value"),
+        (["train", "MMRL", "clothing_64", "--seed", "one"], 2, "'one' is not a whole number"),
+        (["predict", "--zero-shot", "cat, dog", "--topk", "0", "image.png"], 2, "at least 1"),
+        (["launch", "base2new", "train", "MMRL", "clothing_64", "1", "--seed", "2"], 2, "The seeds are given twice"),
+        (["list", "datasets"], 0, "folder                 Your own images"),
+        (["report", ".", "--output", "."], 2, "is a folder"),
         (["train", "MMRL", "clothing_64", "--device", "tpu"], 2, "cpu or cuda"),
         (["train", "MMRL", "clothing_64", "--protocol", "base2now"], 2, "Did you mean base2new?"),
         (["test", "MMRL"], 2, "mmrl test METHOD DATASET"),
@@ -107,6 +115,38 @@ def test_what_is_said(words, status, said, capsys):
     found, out, err = call(words, capsys)
     assert found == status and said in out + err, out + err
     assert "Traceback" not in err
+
+
+WRONG_KEYS = {
+    "TRAINER.MMRL.ALPAH=1": "'TRAINER.MMRL.ALPHA'",
+    "OPTIM.LRR 1": "'OPTIM.LR'",
+    "optim.lr=1": "'OPTIM.LR'",
+    "lr=1": "'OPTIM.LR'",
+    "ALPHA=1": "'TRAINER.MMRL.ALPHA'",
+    "shots=4": "'DATASET.NUM_SHOTS'",
+    "BAD.KEY=1": "shows all keys",
+}
+
+
+@pytest.mark.parametrize("pair", WRONG_KEYS)
+@pytest.mark.parametrize("command", ["train", "config", "test RUN", "sweep", "search"])
+def test_a_wrong_key_gets_the_nearest_one_in_every_command(command, pair, capsys, tmp_path):
+    words = {
+        "train": ["train", "MMRL", "clothing_64", *pair.split()],
+        "config": ["config", "MMRL", "clothing_64", *pair.split()],
+        "test RUN": ["test", str(tmp_path / "run"), *pair.split()],
+        "sweep": ["sweep", "few_shot", "--methods", "MMRL", "--datasets", "clothing_64", *pair.split()],
+        "search": ["sweep", "few_shot", "--methods", "MMRL", "--datasets", "clothing_64", "--search", "2"],
+    }[command]
+    key = pair.replace("=", " ").split()[0]
+    if command == "search":
+        words += ["--seeds", "1", "--shots", "4", "--range", f"{key}=1..2"]
+    if command == "test RUN":
+        flags = {"eval_only": False, "model_dir": "", "load_epoch": None, "no_train": False}
+        config = train.resolve(train.parse(["--trainer", "MMRL"])).plain()
+        RunRecord(tmp_path / "run", {"method": "MMRL", "config": config, "flags": flags}).complete({})
+    status, out, err = call([*words, *([] if command == "test RUN" else ["--output", str(tmp_path)])], capsys)
+    assert status == 2 and f"Unknown key {key!r}" in err and WRONG_KEYS[pair] in err, out + err
 
 
 @pytest.mark.parametrize(
@@ -145,6 +185,7 @@ def test_no_two_names_are_spelled_alike():
         ("--set OPTIM.LR=1,2 --seeds 1", "--set OPTIM.LR=1,2 --seeds 1", ""),
         ("--trainer MMRL INPUT.SIZE=(48,48)", "--trainer MMRL", "INPUT.SIZE (48,48)"),
         ("TRAINER.COOP.CTX_INIT=a=b", "", "TRAINER.COOP.CTX_INIT a=b"),
+        ("MMRL dtd optim.lr=0.1 --root a=b", "MMRL dtd --root a=b", "optim.lr 0.1"),
     ],
 )
 def test_settings_are_no_values_of_options(words, others, settings):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -130,11 +131,60 @@ def test_methods_and_results(model):
         (np.zeros((0, 4, 3), np.uint8), r"\(0, 4, 3\)"),
         (torch.zeros(4, 4), r"\(4, 4\)"),
         (iter(()), "nothing"),
+        ("", "empty"),
+        ({"a": "b.png"}, "dict is no image"),
+        (io.BytesIO(b""), "open file"),
+        (np.zeros((3, 8, 8), np.uint8), "channels come last"),
     ],
 )
 def test_what_is_no_image_is_refused(wrong, said, model):
     with pytest.raises(mmrl.UserError, match=said):
         model.predict(wrong)
+
+
+def test_odd_images_are_images(model, images, folder):
+    file = str(folder / "red" / "0.png")
+    tensor = torch.from_numpy(images[:1]).movedim(-1, 1) / 255
+    deep = Image.fromarray(images[0][..., 0].astype(np.uint16) * 256)
+    grey = Image.fromarray(images[0][..., 0])
+    wanted = model.predict_proba(images[:1])
+    assert np.allclose(model.predict_proba(tensor.bfloat16()), wanted, atol=0.05)
+    assert np.allclose(model.predict_proba(tensor.requires_grad_()), wanted, atol=1e-5)
+    assert np.allclose(model.predict_proba(deep), model.predict_proba(grey), atol=1e-5)
+    assert np.allclose(model.predict_proba(np.array([file, file])), np.repeat(wanted, 2, axis=0), atol=1e-5)
+
+
+@pytest.mark.parametrize("options", [{"topk": 0}, {"topk": 1.5}, {"batch_size": 0}, {"batch_size": "8"}])
+def test_numbers_that_count_nothing_are_refused(options, model, images):
+    with pytest.raises(mmrl.UserError, match=f"{next(iter(options))} is .*at least 1"):
+        model.predict(images[:1], **options)
+
+
+@pytest.mark.parametrize("names", ["cat, dog", 3, [1, 2], ["cat", None]])
+def test_class_names_are_a_list_of_texts(names, model, images):
+    with pytest.raises(mmrl.UserError, match="Class names are"):
+        model.classes = names
+    with pytest.raises(mmrl.UserError, match="Class names are"):
+        mmrl.zero_shot(images[:1], names, device="cpu")
+
+
+def test_evaluation_needs_a_label_for_each_image(model, images):
+    with pytest.raises(mmrl.UserError, match="2 images and 1 labels"):
+        model.evaluate(images[:2], ["red"])
+    with pytest.raises(mmrl.UserError, match="need labels"):
+        model.evaluate(images[:2])
+    with pytest.raises(mmrl.UserError, match="0: not among"):
+        model.evaluate(images[:1], [0])
+
+
+def test_devices_and_folders_that_are_not_there(images, tmp_path):
+    with pytest.raises(mmrl.UserError, match="no device 'gpu'"):
+        mmrl.zero_shot_model(["cat", "dog"], device="gpu")
+    with pytest.raises(mmrl.UserError, match="no folder"):
+        mmrl.results(tmp_path / "nowhere")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(mmrl.UserError, match="is a file"):
+        mmrl.load(tmp_path / "file")
 
 
 def test_unreadable_files_are_listed_or_refused(model, folder, tmp_path):
@@ -154,6 +204,10 @@ def test_unreadable_files_are_listed_or_refused(model, folder, tmp_path):
         ({"labels": ["red"]}, "24 images and 1 labels"),
         ({"labels": None}, "need labels"),
         ({"labels": ["red"] * 24}, "two classes"),
+        ({"labels": ["red"] * 23 + [None]}, "1 of 24 are missing"),
+        ({"shots": 0}, "0 images of each class"),
+        ({"epochs": 0}, "at least 1"),
+        ({"output": __file__}, "is no folder"),
         ({"settings": {"OPTIM.LRR": 1}}, r"OPTIM\.LRR"),
         ({"settings": {"OPTIM.LR": -1}}, r"OPTIM\.LR"),
         ({"backbone": "ViT-B/17"}, "ViT-B/16"),

@@ -91,7 +91,8 @@ def test_an_interrupt_stops_everything(started, tmp_path):
         (["clothing_64s"], "Did you mean clothing_64?"),
         (["clothing_64", "1", "2"], "one seed"),
         (["clothing_64", "one"], "'one' stands where the seed is expected"),
-        (["clothing_64", "--seed", "1"], "--seed"),
+        (["clothing_64", "--seeds", "1", "2"], "one seed"),
+        (["clothing_64", "2", "--seed", "1"], "given twice"),
     ],
 )
 def test_mistakes_get_a_message_before_anything_runs(started, tmp_path, capsys, arguments, message):

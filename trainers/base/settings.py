@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from dassl.config import ConfigBuilder, ConfigError
+from dassl.config.builder import nearest_keys
 from dassl.config.coercion import decode
 from dassl.engine import TRAINER_REGISTRY
 from safeio.file_names import own_data_name
@@ -77,11 +78,9 @@ def declared() -> ConfigBuilder:
 
 def keys_like(flag: str) -> str:
     """The settings that an unknown flag may mean: `--lr` OPTIM.LR, `--shots` DATASET.NUM_SHOTS; none: empty."""
-    word = flag.strip("-").partition("=")[0].replace("-", "_").upper()
+    word = flag.strip("-").partition("=")[0].replace("-", "_")
     keys = [key for key, _ in leaves(declared().cfg) if not key.startswith("TRAINER.")]
-    same = [key for key in keys if key.rpartition(".")[2] == word]
-    akin = [key for key in keys if word.removesuffix("S") in key.rpartition(".")[2].removesuffix("S").split("_")]
-    return " or ".join((same or akin)[:3])
+    return " or ".join(nearest_keys(word, keys))
 
 
 def resolve(args: argparse.Namespace) -> ConfigBuilder:
@@ -102,6 +101,8 @@ def resolve(args: argparse.Namespace) -> ConfigBuilder:
     for flag, key in FLAGS.items():
         if getattr(args, flag, None) is not None:
             builder.set(key, getattr(args, flag), "command line")
+    if getattr(args, "device", None):
+        builder.set("USE_CUDA", args.device.startswith("cuda"), "command line")
     if args.no_cache:
         builder.set("DATALOADER.CACHE", False, "command line")
     if args.deterministic:

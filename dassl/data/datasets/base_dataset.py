@@ -29,7 +29,7 @@ class Datum:
         if not os.path.isfile(impath):
             raise MissingFile(
                 f"There is no image {impath!r} (class {classname!r}, label {label}). "
-                f"Is DATASET.ROOT right, and is the data complete?"
+                f"Is DATASET.ROOT (--root) right, and is the data complete?"
             )
         self._impath = impath
         self._label = label

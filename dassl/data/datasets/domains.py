@@ -31,7 +31,7 @@ class DomainFolders(DatasetBase):
         for number, domain in enumerate(domains):
             folder = self.folder_of(domain)
             if not folder.is_dir():
-                raise MissingFile(f"There is no folder {folder}, the domain {domain}. Is DATASET.ROOT right?")
+                raise MissingFile(f"There is no folder {folder}, the domain {domain}. Is DATASET.ROOT (--root) right?")
             for label, name in enumerate(listdir_nohidden(folder, sort=True)):
                 for image in listdir_nohidden(folder / name, sort=True):
                     found.append(Datum(folder / name / image, label, number, name.lower()))

@@ -20,9 +20,12 @@ function make(tag, properties = {}, ...children) {
 }
 
 async function post(path, content) {
-  const answer = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(content) });
-  if (!answer.ok) return { problem: await answer.text() };
-  return answer.json();
+  try {
+    const answer = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(content) });
+    return answer.ok ? await answer.json() : { problem: await answer.text() };
+  } catch (error) {
+    return { problem: `The page's server does not answer: ${error.message}. Is \`mmrl demo\` still running?` };
+  }
 }
 
 const encoded = (file) => new Promise((done, fail) => {
@@ -78,12 +81,7 @@ async function ask() {
   for (let item; (item = items.find((one) => one.old)); ) {
     item.old = false; // set again if the names change meanwhile
     const names = typed();
-    let found;
-    try {
-      found = await post("answers", { image: await encoded(item.file), names, topk: Number(at("topk").value) });
-    } catch (error) {
-      found = { problem: `The page's server does not answer: ${error.message}` };
-    }
+    const found = await post("answers", { image: await encoded(item.file), names, topk: Number(at("topk").value) });
     if (item.old || !items.includes(item)) continue;
     item.answers = found;
     draw(item);

@@ -151,7 +151,7 @@ def test_words_of_a_grid():
         "E": ["a=b"],
         "F": [""],
     }
-    for wrong in (["A"], ["A=,1"], ["=1"], ["a=1"], ["A=1,,2"], ["A=1", "A=2"]):
+    for wrong in (["A"], ["A=,1"], ["=1"], ["1=1"], ["A=1,,2"], ["A=1", "A=2"]):
         with pytest.raises(PlanError, match="--set"):
             parse_grid(wrong)
 

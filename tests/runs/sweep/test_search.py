@@ -107,7 +107,9 @@ def test_a_dataset_without_validation_images_is_refused(tmp_path):
     ("words", "said"),
     [
         (["--search", "2", "--range", "OPTIM.MOMENTUM"], "give KEY=LOW..HIGH"),
-        (["--search", "0", "--range", "OPTIM.LR=0..1"], "1 or more"),
+        (["--range", "OPTIM.LR=0..1"], "give it too"),
+        (["--search", "2", "--range", "OPTIM.LRR=0..1"], "'OPTIM.LR'"),
+        (["--search", "2", "--range", "OPTIM.MAX_EPOCH=-5..2"], "at least 1"),
         (["--search", "2", "--range", "OPTIM.LR=0..1", "--seeds", "1", "2"], "for one run"),
     ],
 )
