@@ -26,7 +26,8 @@ CAPTION = (
     "Each method against the one with the highest mean over the pairs of dataset and seed that both have. difference: "
     "the best's mean minus this one's, in points; low and high: its 95 % confidence interval (Student's t over the "
     "pairs); p: permutation test of the pairs' signs, corrected by Holm. It speaks of these datasets, not of others. "
-    f"noise: p is {LEVEL} or more, so the data do not tell the two apart."
+    f"noise: p is {LEVEL} or more, so the data do not tell the two apart; too few pairs: no difference, however large, "
+    f"could bring p below {LEVEL}."
 )
 
 
@@ -87,7 +88,8 @@ def _against_best(by_line: Mapping[Line, Pairs]) -> list[tuple[Line, str, list[C
     rows: list[tuple[Line, str, list[Cell]]] = [(best, "best", [Cell(Score()) for _ in range(5)])]
     for (line, found), p in zip(compared, corrected, strict=True):
         values = (found["difference"], found["low"], found["high"], found["pairs"], p)
-        verdict = "difference" if p < LEVEL else "noise"
+        least = len(compared) * 2.0 ** (1 - found["pairs"])  # all signs alike, and the first of Holm's steps
+        verdict = "difference" if p < LEVEL else "too few pairs" if least >= LEVEL else "noise"
         rows.append((line, verdict, [Cell(Score({}, None if v is None else float(v))) for v in values]))
     return rows
 

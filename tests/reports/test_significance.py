@@ -43,6 +43,15 @@ def test_a_gain_of_all_pairs_is_a_difference_and_a_scattered_one_is_noise(make):
     assert table.labels == ("Result", "Method", "Verdict")
 
 
+def test_of_three_pairs_no_gain_can_be_told_from_noise(make):
+    """Three signs are alike in a quarter of all cases, however large the gain."""
+    make.base2new("CoOp", "DTD", [10.0, 11.0, 12.0], [60.0, 50.0, 70.0])
+    make.base2new("MMRL", "DTD", [90.0, 91.0, 92.0], [50.0, 60.0, 60.0])
+    labels = [labels for labels, _ in significance(find_runs(make.root)).rows]
+    assert ("base", "CoOp", "too few pairs") in labels
+    assert {verdict for *_, verdict in labels} == {"best", "too few pairs"}
+
+
 def test_one_method_is_compared_with_nothing(make):
     make.base2new("CoOp", "DTD", [70.0], [60.0])
     assert significance(find_runs(make.root)).rows == []
