@@ -54,7 +54,7 @@ def test_the_example_is_whole_and_short():
 
 def test_it_trains_on_half_of_the_classes_and_is_tested_on_the_other(clone):
     for command in COMMANDS:
-        shown = python(clone, "-m", *command.split()[1:], "OPTIM.MAX_EPOCH", 2, "--output", "out")
+        shown = python(clone, "-m", *command.split()[1:], "OPTIM.MAX_EPOCH", 2, "--shots", 4, "--output", "out")
     records = {path.parent: read_record(path.parent) for path in clone.glob("out/**/run.json")}
     stages = {record["subsample_classes"]: record for record in records.values()}
     assert {record["status"] for record in records.values()} == {"complete"} and set(stages) == {"base", "new"}, shown
