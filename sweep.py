@@ -110,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return WRONG
     if executor:
-        if not ready(args, runs, executor.warm_up if args.executor == "local" else None):
+        if not ready(args, runs, getattr(executor, "warm_up", None)):  # the local executor's
             executor.close()
             return WRONG
         return execute(args, runs, executor)

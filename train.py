@@ -68,6 +68,8 @@ from trainers.steps.lockstep import in_lockstep
 __all__ = ["main", "one", "parse", "problems", "resolve"]
 
 Prepare = Callable[[TrainerBase], None]
+SLIP = 0.85
+"""Likeness from which an unknown flag is taken for a slip of the pen; below it, a setting is the better guess."""
 IN_USE = 75
 """Exit status where another process has the output folder: the usual one of a failure that passes by itself."""
 
@@ -78,7 +80,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     for word in args.opts:
         if word.startswith("--"):
             known = [flag for action in parser._actions for flag in action.option_strings]
-            near, keys = difflib.get_close_matches(word, known, 1), keys_like(word)
+            slip = difflib.get_close_matches(word, known, 1, SLIP)
+            keys = "" if slip else keys_like(word)
+            near = slip or difflib.get_close_matches(word, known, 1)
             meant = f", did you mean {near[0]}?" if near else ""
             parser.error(f"unknown flag {word}" + (f": settings are given as {keys} VALUE" if keys else meant))
     if args.seeds and args.seed is not None:

@@ -115,7 +115,7 @@ class Predictor:
         device: str | torch.device | None = None,
         backbone: str | None = None,
         precision: str | None = None,
-        plugins: Sequence[str | os.PathLike] = (),
+        plugins: Sequence[str | Path] = (),
     ) -> Predictor:
         """Read a run's folder.
 

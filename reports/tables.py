@@ -210,7 +210,7 @@ def _reference(table: str, line: Line, dataset: str, metric: str, shots: int, av
 
 def _cell(score: Score, printed: Reference, saw: str) -> Cell:
     """Return a score beside its published figure; `saw` is the note on what the published method learned from."""
-    notes = (printed.note,) if printed.note else ()
+    notes: tuple[str, ...] = (printed.note,) if printed.note else ()
     if printed.published is None:
         return Cell(score, notes=notes, reruns=printed.reruns)
     notes += (saw,) if saw else ()

@@ -71,9 +71,9 @@ class CommandParser(argparse.ArgumentParser):
         try:
             return super()._get_value(action, arg_string)
         except argparse.ArgumentError as error:
-            wanted = {int: "a whole number", float: "a number"}.get(action.type)  # type: ignore[arg-type]
-            if wanted is None:
+            if action.type not in (int, float):
                 raise
+            wanted = "a whole number" if action.type is int else "a number"
             raise argparse.ArgumentError(action, f"{arg_string!r} is not {wanted}") from error
 
     def error_unknown(self, word: str) -> NoReturn:

@@ -151,7 +151,7 @@ def status_of(error: BaseException) -> int:
 
 def leave(status: int) -> NoReturn:
     """End as Python does behind a script, but leave memory and modules to the system: a third of a second less."""
-    threading._shutdown()  # type: ignore[attr-defined]  (waits for threads)
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         try:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from open_clip.tokenizer import SimpleTokenizer as Reference
 
@@ -38,6 +38,8 @@ def test_golden(item):
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.text(max_size=60))
 def test_any_text_as_open_clip(text):
+    """open_clip has other names for OpenAI's start and end token."""
+    assume(not any(token in text.lower() for token in (START, END, "<start_of_text>", "<end_of_text>")))
     ids = reference.encode(text)
     assert default_tokenizer().encode(text) == ids
     assert default_tokenizer().decode(ids) == reference.decode(ids)

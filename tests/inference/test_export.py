@@ -109,7 +109,7 @@ def test_learned_parameters_with_their_card(runs, tmp_path, capsys):
         assert all(torch.equal(file.get_tensor(name), value) for name, value in expected.items())
     assert (about["method"], about["dataset"]) == ("CoCoOp", "Folder")
     card = path.with_suffix(".md").read_text()
-    assert json.loads(about["classes"]) == ["amber", "green_field"] and "amber, green_field" in card
+    assert json.loads(about["classes"]) == ["amber", "green_field"] and r"amber, green\_field" in card
     metrics = json.loads(about["metrics"])
     assert f"| accuracy | {metrics['accuracy']:.2f} |" in card and "## Licence" in card
 

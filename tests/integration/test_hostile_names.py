@@ -362,6 +362,7 @@ def test_the_console_of_a_sweep(short, images, tmp_path, capsys):
 def test_trackers(tracker, short, images, tmp_path, monkeypatch, capsys):
     if importlib.util.find_spec(tracker) is None:
         pytest.skip(f"'.[{tracker}]'")
+    monkeypatch.chdir(tmp_path)  # where MLflow keeps artifacts
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))

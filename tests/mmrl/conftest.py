@@ -44,14 +44,14 @@ def folder(images, labels, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def model(images, labels, tmp_path_factory):
-    """CoOp, ten epochs at a high rate: red and green differ little to this CLIP."""
+    """CoOp, thirty epochs at a high rate: red and green differ little to this CLIP."""
     output = tmp_path_factory.mktemp("fit")
     return mmrl.fit(
         images,
         labels,
         method="coop",
         backbone=BACKBONE,
-        epochs=10,
+        epochs=30,
         shots=8,
         output=output,
         device="cpu",

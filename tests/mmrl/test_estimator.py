@@ -53,7 +53,7 @@ def test_check_estimator_finds_no_fault():
 
 @pytest.fixture(scope="module")
 def fitted(images, labels) -> MMRLClassifier:
-    return classifier(epochs=10, settings={"OPTIM.LR": 0.1, "DATALOADER.NUM_WORKERS": 0}).fit(images, np.array(labels))
+    return classifier(epochs=30, settings={"OPTIM.LR": 0.1, "DATALOADER.NUM_WORKERS": 0}).fit(images, np.array(labels))
 
 
 def test_it_predicts_labels_of_the_kind_it_was_given(fitted, images, labels):
