@@ -184,7 +184,13 @@ def _add_legend(figure: Figure, entries: int, hollow: str | None) -> None:
     for axes in figure.axes:
         handles, labels = axes.get_legend_handles_labels()
         found |= dict(zip(labels, handles, strict=True))
-    look: dict[str, Any] = {"title": hollow, "title_fontsize": 6, "loc": "outside lower center", "ncols": entries, "columnspacing": 1.2}
+    look: dict[str, Any] = {
+        "title": hollow,
+        "title_fontsize": 6,
+        "loc": "outside lower center",
+        "ncols": entries,
+        "columnspacing": 1.2,
+    }
     figure.legend(found.values(), found.keys(), **look).get_title().set_color("#59636e")
 
 

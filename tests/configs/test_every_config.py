@@ -131,7 +131,10 @@ def test_method_protocols_name_what_exists(file):
     cfg = settings(trainer).cfg
     for name, entry in read(file).items():
         assert (CONFIGS / "protocols" / f"{name}.yaml").is_file()
-        assert set(entry) <= {"cfg", "options", "stages", "shots", "learns_on_targets", *presets()} and "default" in entry["cfg"]
+        assert (
+            set(entry) <= {"cfg", "options", "stages", "shots", "learns_on_targets", *presets()}
+            and "default" in entry["cfg"]
+        )
         assert set(entry.get("stages", [])) <= set(protocol.load_protocol(name)["stages"])
         ways = [entry, *(entry[preset] for preset in presets() if preset in entry)]
         assert all(shots > 0 for way in ways for shots in way.get("shots", ()))

@@ -173,7 +173,7 @@ def check_csv(text: str) -> None:
 def check_markdown(text: str) -> str:
     """Return the page that a renderer of Markdown, with HTML and tables, makes of it."""
     assert not controls(text)
-    renderer = pytest.importorskip("markdown_it", reason="'.[demo]' has it").MarkdownIt("commonmark", {"html": True})
+    renderer = pytest.importorskip("markdown_it", reason="markdown-it-py").MarkdownIt("commonmark", {"html": True})
     page = renderer.enable(["table", "strikethrough"]).render(text)
     found = Page(page)
     allowed = {"h1", "h2", "p", "ul", "ol", "li", "code", "pre", "hr", "em"} | {"strong", "u", "img"}

@@ -94,7 +94,7 @@ def test_extras_name_packages_that_scripts_and_messages_name():
         for found in re.findall(r"""['"]\.\[([a-z,-]+)\]['"]|make_venv ([a-z,-]+)$""", path.read_text("utf-8"), re.M)
         for name in "".join(found).split(",")
     }
-    assert "test" in named and not (named | inner) - set(extras)
+    assert {"figures", "test"} <= named and not (named | inner) - set(extras)
 
 
 def _extras_of(line: str) -> list[str]:

@@ -71,7 +71,7 @@ def test_a_markdown_cell_ends_nowhere_early():
 
 
 def test_what_markdown_renders_is_the_text():
-    markdown = pytest.importorskip("markdown_it", reason="'.[demo]' has it").MarkdownIt("commonmark", {"html": True})
+    markdown = pytest.importorskip("markdown_it", reason="markdown-it-py").MarkdownIt("commonmark", {"html": True})
     for text in (EVIL, "1. one", "- two", "+ x", "= y", "---", "===", "# z", "a@b $x$ ~s~ &amp; <i>"):
         page = markdown.enable(["table", "strikethrough"]).render(f"above\n{escape.for_markdown(text)}\n")
         assert html.unescape(re.sub(r"<[^>]*>", "", page)).strip() == f"above\n{text}"
