@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from safeio.download import download
+from safeio.download import DownloadError, download
 from safeio.errors import UserError
 from safeio.user_folders import home_cache
 
@@ -75,7 +75,11 @@ def weights_file(name_or_path: str | os.PathLike, root: str | os.PathLike | None
         return embedded()[name]
     if name in releases():
         release = releases()[name]
-        return download(release.url, cache_folder(root) / release.file_name, release.sha256)
+        try:
+            return download(release.url, cache_folder(root) / release.file_name, release.sha256)
+        except DownloadError as error:
+            inside = ", ".join(embedded())
+            raise DownloadError(f"{error} Or name a file, --backbone PATH; {inside} needs no network.") from error
     if message := unknown(name):
         raise UnknownModelError(message)
     return Path(name).expanduser()

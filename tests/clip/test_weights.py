@@ -187,5 +187,11 @@ def test_cache_then_download(tmp_path, monkeypatch, tensors):
     monkeypatch.setattr(downloads.time, "sleep", lambda _seconds: None)
     with pytest.raises(downloads.DownloadError) as caught:
         clip.load("ViT-B/16", download_root=tmp_path / "empty")
-    for part in (unreachable.url, unreachable.sha256, str(tmp_path / "empty"), "as ViT-B-16.pt"):
+    for part in (
+        unreachable.url,
+        unreachable.sha256,
+        str(tmp_path / "empty"),
+        "as ViT-B-16.pt",
+        "--backbone PATH; photo-ViT-8",
+    ):
         assert part in str(caught.value)

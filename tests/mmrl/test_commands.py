@@ -244,3 +244,6 @@ def test_train_test_and_once_more(tmp_path, monkeypatch, capsys):
     (run,) = [file.parent for file in tmp_path.rglob("train_base/**/run.json")]
     status, out, err = call(["test", str(run), "--on", "caltech101_64_pencil"], capsys)
     assert status == 0 and "on caltech101_64_pencil: accuracy" in out, err
+    assert "not that of the run repeated" not in out
+    status, out, err = call(["test", str(run), "--into", str(tmp_path / "tested")], capsys)  # --output's former name
+    assert status == 0 and f"folder: {tmp_path / 'tested'}" in out and (tmp_path / "tested" / "run.json").is_file(), err
