@@ -35,7 +35,7 @@ def words(output: Path) -> list[str]:
 
 def main(output: Path = OUTPUT) -> int:
     """Run what is not complete, print the table, write results.json; returns the exit status of the sweep."""
-    print(f"{', '.join(METHODS)} on {DATASET}: about four and a half minutes on two cores", flush=True)
+    print(f"{', '.join(METHODS)} on {DATASET}: about five minutes on two cores", flush=True)
     print("$", shlex.join(["python", "sweep.py", *words(output)]), flush=True)
     status = wait_for(subprocess.Popen([sys.executable, str(PROJECT / "sweep.py"), *words(output)]))
     if status not in (0, 1):  # it was stopped, or has said why it could not start
