@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from published_engine import ConstantWarmupScheduler
 
 import clip
 import train
@@ -23,17 +24,6 @@ from runs.record import read_record
 CONFIGS = Path(__file__).parents[2] / "configs"
 WHOLE = {"CoOp": False, "MaPLe": True, "MMRL": True, "MMRLpp": True}
 """Method -> whether its code saves the whole model, or the learner alone."""
-
-
-class ConstantWarmupScheduler(torch.optim.lr_scheduler.LRScheduler):
-    """As in the published engine: holds a second scheduler, and with it the optimiser, and is pickled whole."""
-
-    def __init__(self, optimizer, successor):
-        self.successor = successor
-        super().__init__(optimizer)
-
-    def get_lr(self):
-        return [group["lr"] for group in self.optimizer.param_groups]
 
 
 def run(method: str, output: Path, *words: str) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from published_engine import ConstantWarmupScheduler
 
 from golden_cases import Case
 from golden_outputs import compare_predictions
@@ -29,17 +30,6 @@ LAYOUTS = {  # what each method's code hands to its save function
     "MMRL_a": WHOLE,
     "MMRLpp_a": WHOLE,
 }
-
-
-class ConstantWarmupScheduler(torch.optim.lr_scheduler.LRScheduler):
-    """As in the published engine: holds a second scheduler, and with it the optimiser, and is pickled whole."""
-
-    def __init__(self, optimizer, successor):
-        self.successor = successor
-        super().__init__(optimizer)
-
-    def get_lr(self):
-        return [group["lr"] for group in self.optimizer.param_groups]
 
 
 def published_state(case, layout: str, clip) -> dict[str, torch.Tensor]:
