@@ -19,7 +19,7 @@ from golden_tip_adapter import build as build_tip_adapter
 from trainers.base.templates import ensemble
 
 LIMIT = 2e-4
-"""Of float32 against float64, relative to the largest element."""
+"""Limit of float32 against float64, relative to the largest element."""
 UNEVEN = torch.tensor([0, 1, 1, 1, 2, 3, 4, 4, 5, 6, 6, 6, 6, 7, 8, 8, 8, 8])
 """Labels of the eighteen training images: from one to four of each class."""
 
