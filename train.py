@@ -37,7 +37,7 @@ from dassl.utils import collect_env_info, set_random_seed, setup_logger
 from dassl.utils.checkpoint import newest_epoch
 from dassl.utils.environment import compute_as, device_of, machine, prepare_cpu_memory, set_deterministic, versions
 from dassl.utils.layers import parameters_sha256
-from dassl.utils.logger import Labelled, Logger
+from dassl.utils.logger import Labelled, Logger, log_closed
 from dassl.utils.phases import phase
 from datasets.base.images_used import images_used
 from datasets.base.metadata import lists_of, read_sources
@@ -270,6 +270,7 @@ def one(args: argparse.Namespace, prepare: Prepare = lambda trainer: None, stop:
                 torch.cuda.set_device(device)
             compute_as((args.record or {}).get("machine") or {})
             until_done.enter_context(sole_use(builder.cfg.OUTPUT_DIR))
+            until_done.enter_context(log_closed())
             record = RunRecord(builder.cfg.OUTPUT_DIR, record_fields(builder, args))
             check_same_data(record)
             record.write()

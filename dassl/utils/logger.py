@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 from safeio.atomic import naming
@@ -77,6 +78,18 @@ def setup_logger(output: str | os.PathLike | None = None) -> None:
         sys.stdout.close()
         sys.stdout = sys.stdout.console
     sys.stdout = Logger(path)
+
+
+@contextmanager
+def log_closed() -> Iterator[None]:
+    """Close at the end the log that `setup_logger` opens within; stdout is the console alone again."""
+    before = sys.stdout
+    try:
+        yield
+    finally:
+        if isinstance(sys.stdout, Logger) and sys.stdout is not before:
+            sys.stdout.close()
+            sys.stdout = sys.stdout.console
 
 
 class Labelled:
