@@ -286,7 +286,7 @@ def one(args: argparse.Namespace, prepare: Prepare = lambda trainer: None, stop:
 def recorded(
     args: argparse.Namespace, builder: ConfigBuilder, record: RunRecord, prepare: Prepare, stop: StopRequest
 ) -> int:
-    """As `run`; however it ends goes on record. Returns the exit status."""
+    """Run, and record the end, whatever it is. Returns the exit status."""
     with stop.listening():
         try:
             with naming_lost_processes():

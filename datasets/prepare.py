@@ -1,7 +1,7 @@
 """Fetch benchmarks and lay them out: `python -m datasets.prepare NAME [NAME ...|all] --root DATA`.
 
 What has a public source is downloaded (an interrupted download continues), checked and unpacked. For the rest the
-command says what to fetch and where to put it; run again, it goes on from there.
+command says what to fetch and where to put it; run again, it continues from there.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class FitError(UserError, RuntimeError):
 
 @DATASET_REGISTRY.register()
 class LabelledImages(DatasetBase):
-    """Images that were handed over in memory: files below DATASET.ROOT, listed with their labels."""
+    """Images that were given in memory: files below DATASET.ROOT, listed with their labels."""
 
     def __init__(self, cfg: CfgNode):
         folder = Path(cfg.DATASET.ROOT)

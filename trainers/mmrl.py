@@ -29,7 +29,7 @@ LAYERS = Rule("layers, numbered from 1", lambda value: all(is_number(v) and v >=
 
 
 class RepresentationTokens:
-    """The deep tokens of one encoder: behind the class or start token, from layer J on, R mapped to each layer.
+    """The deep tokens of one encoder: after the class or start token, from layer J on, R mapped to each layer.
 
     Args:
         space: R, (K, d_r).

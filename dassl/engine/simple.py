@@ -109,7 +109,7 @@ class SimpleTrainer(TrainerBase):
         self.best_result = -np.inf
         self.tested: Any = None  # what `test` returned after training
         self.stop = StopRequest()
-        self.position: Position | None = None  # where an interrupted training goes on
+        self.position: Position | None = None  # where an interrupted training continues
         self.unsaved_steps = 0
         self.callbacks = build_callbacks(cfg) if rank() == 0 else []
         self.damaged: set[Path] = set()  # positions on disk that cannot be read

@@ -14,7 +14,7 @@ from safeio.escape import for_terminal
 
 
 class Logger:
-    """A stand-in for ``sys.stdout`` that also writes to a file, line by line, so that a crash loses nothing.
+    """A replacement of ``sys.stdout`` that also writes to a file, line by line, so that a crash loses nothing.
 
     Args:
         fpath: file to append to; its folder is made. None: console only.
@@ -62,7 +62,7 @@ class Logger:
 
 
 def setup_logger(output: str | os.PathLike | None = None) -> None:
-    """From now on copy stdout to ``<output>/log.txt``, or to ``output`` itself if it ends in .txt or .log.
+    """Copy stdout from now on to ``<output>/log.txt``, or to ``output`` itself if it ends in .txt or .log.
 
     An existing log is kept: the new one then has the time in its name (``log.txt-YYYY-MM-DD-HH-MM-SS``). A
     log opened earlier in the same process is closed. None: nothing happens.
@@ -93,7 +93,7 @@ def log_closed() -> Iterator[None]:
 
 
 class Labelled:
-    """A stand-in for a console that puts a label before each line, where several runs print to one.
+    """A wrapper of a console that puts a label before each line, where several runs print to one.
 
     Args:
         console: where the lines go.

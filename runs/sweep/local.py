@@ -17,7 +17,7 @@ from safeio import threads
 
 
 class LocalExecutor:
-    """As many runs at a time as there are workers.
+    """Executor that does as many runs at a time as there are workers.
 
     Args:
         workers: runs at a time.
@@ -46,7 +46,7 @@ class LocalExecutor:
         return self._pool.submit(self._run, list(command), folder)
 
     def warm_up(self, command: Sequence[str]) -> None:
-        """Start the process that forks runs; it gets ready for this one while the caller goes on."""
+        """Start the process that forks runs; it gets ready for this one while the caller continues."""
         if warm.POSSIBLE:
             with self._lock:
                 self._warm().prepare(command)

@@ -16,7 +16,7 @@ HEARD: list[tuple] = []
 
 @CALLBACK_REGISTRY.register(force=True)
 class Listener(Callback):
-    """Keeps what it is told."""
+    """Keeps the events it receives."""
 
     def on_epoch_end(self, trainer, epoch, means):
         HEARD.append(("epoch", epoch, sorted(means)))

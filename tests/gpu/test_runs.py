@@ -46,7 +46,7 @@ def test_deterministic_runs_are_equal_bit_for_bit(method, tmp_path):
 @pytest.mark.parametrize("method", ["CoOp", "MMRL", "MMRLpp"])
 @pytest.mark.parametrize("precision", ["fp32", "amp", "fp16", "bf16"])
 def test_stopped_and_continued(method, precision, tmp_path, monkeypatch):
-    """Graphs are recorded anew where a run goes on: with the state of the scaler and of every generator as it was."""
+    """Graphs are recorded anew where a run continues: with the state of the scaler and of every generator as it was."""
     options = ["DETERMINISTIC", True, "TRAIN.CHECKPOINT_STEPS", 2, "DATALOADER.TRAIN_X.BATCH_SIZE", 8]
     options += ["DATALOADER.NUM_WORKERS", 2]
     options += [f"TRAINER.{setting(method)}.PREC", precision]

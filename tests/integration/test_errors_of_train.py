@@ -1,4 +1,4 @@
-"""The likeliest mistakes of people who run train.py: each is told in words that help, without a traceback."""
+"""The likeliest mistakes of people who run train.py: each gets a message that helps, without a traceback."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def place(tmp_path, saved) -> Path:
 
 
 @pytest.mark.parametrize("mistake", ALL, ids=[mistake.words for mistake in ALL])
-def test_it_is_told(mistake, place, saved, capsys):
+def test_the_message(mistake, place, saved, capsys):
     def named(text: str) -> str:
         return text.replace("TMP", str(place)).replace("SAVED", str(saved)).replace("''", "")
 

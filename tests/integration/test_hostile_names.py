@@ -309,8 +309,8 @@ def test_the_card_of_a_hub_folder(run, tmp_path):
     (copy / "run.json").write_text(json.dumps(record))
     assert export.main([str(copy), "--format", "hub-folder", "--output", str(tmp_path / "hub")]) == 0
     _, front, card = (tmp_path / "hub" / "README.md").read_text(encoding="utf-8").split("---\n", 2)
-    told = yaml.safe_load(front)
-    assert told["tags"] == ["few-shot", "clip", "mmrl"] and told["model-index"][0]["name"] == "MMRL"
+    parsed = yaml.safe_load(front)
+    assert parsed["tags"] == ["few-shot", "clip", "mmrl"] and parsed["model-index"][0]["name"] == "MMRL"
     assert "&lt;script&gt;alert(1)" in check_markdown(card)
 
 
