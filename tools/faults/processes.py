@@ -54,7 +54,8 @@ def kill_any_time(bench: Bench, times: int) -> Row:
         process.kill()
         return expect(bench, output, process, {0, -signal.SIGKILL}) != 0
 
-    return Row("SIGKILL at a random moment", *_placed(until_complete(bench, times, hurt), "continues where it was"))
+    row = _placed(until_complete(bench, times, hurt), "continues from its last save")
+    return Row("SIGKILL at a random moment", *row)
 
 
 def kill_while_writing(bench: Bench, times: int) -> Row:
