@@ -55,7 +55,7 @@ from safeio.errors import UserError, for_people
 from safeio.lock import FolderInUse, sole_use
 from safeio.read_back import number
 from trainers.base.build import hold_weights as hold_backbone
-from trainers.base.frozen_clip import shared_weights, unknown_note
+from trainers.base.frozen_clip import one_copy_of_weights, unknown_note
 from trainers.base.outcome import calibration_of, marks_of, metrics_of, prediction_rule
 from trainers.base.plugins import load_plugins
 from trainers.base.preflight import problems
@@ -332,7 +332,7 @@ def together(args: argparse.Namespace) -> int:
             print(f"[{label}] failed:\n{traceback.format_exc()}", file=sys.stderr)
             return 1
 
-    with shared_weights(), stop.listening():
+    with one_copy_of_weights(), stop.listening():
         return max(in_lockstep([partial(labelled, own) for own in apart(args)], JointPass()))
 
 

@@ -16,9 +16,9 @@ from typing import Any
 
 from dassl.data.datasets import DATASET_REGISTRY
 from dassl.utils.download import download_url
-from datasets.base.archives import ArchiveError, check_space, remove_unpacked, unpack
 from datasets.base.metadata import HERE, chosen, read_sources
 from datasets.base.splits import SplitError, write_split
+from safeio.archives import ArchiveError, check_space, remove_unpacked, unpack
 from safeio.atomic import atomic_write_text
 from safeio.download import DownloadError, download, file_sha256
 from safeio.entry import command
