@@ -12,7 +12,7 @@ from archive_files import tar_of, zip_of
 from safeio import archive_limits, archives
 from safeio.archives import ArchiveError, unpack
 
-TEXTURES = {f"dtd/images/banded/banded_{i}.jpg": b"x" * 5000 for i in range(10)}
+TEXTURES = {f"dtd/images/banded/banded_{i}.jpg": b"x" * 5000 for i in range(40)}
 
 
 @pytest.mark.parametrize("form", [tar_of, zip_of])
