@@ -6,14 +6,16 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from dassl.data.class_names import ClassNamesError, numbered_lines
+from dassl.data.class_names import ClassNamesError, numbered_lines, spoken
 from datasets.base.missing import few
+from datasets.own.manifest import is_manifest, read_manifest
 from datasets.own.names import name_classes
 from datasets.own.part_lists import take_parts
-from datasets.own.parts import parts_of
+from datasets.own.parts import is_filler, part_word, parts_of
 from datasets.own.table import OwnDataError, Row, Table
-from datasets.own.tree import Tree, ending
-from safeio.images import open_image
+from datasets.own.tree import ARCHIVES, Tree, ending
+from safeio.images import is_image_name, open_image
+from safeio.packed_images import TAR
 
 UNREADABLE = {".heic", ".heif", ".eps", ".ps", ".svg", ".pdf", ".raw", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf",
               ".rw2", ".mp4", ".mov", ".avi", ".webm", ".npy", ".jxl"}  # fmt: skip
@@ -33,9 +35,17 @@ def read_folders(tree: Tree, allow: Collection[str] = ()) -> Table:
     top = _descend(tree, table)
     folders = top.inhabited
     _refuse_vanished(top)
+    refuse_dangling(tree)
+    if not folders:
+        raise OwnDataError(
+            f"{top.path}: {len(top.images):,} images lie directly in it, in no class folder, so they have no label, such "
+            f"as {top.images[0]}. Expected {top.path}/<class>/*.jpg, or a list with a label for each image "
+            f"(manifest.csv). predict.py takes images without labels."
+        )
     parts = _part_folders(top, allow)
     if parts:
         _refuse_parts_in_parts(top, parts)
+        _refuse_packed_part(top, parts)
         _read_parts(top, parts, table, allow)
     elif _parts_below(folders):
         table.rules.append("parts: folders inside the class folders, <class>/<part>/")
@@ -50,6 +60,7 @@ def read_folders(tree: Tree, allow: Collection[str] = ()) -> Table:
         given = "as listed" if table.parts else "none given"
         table.rules.append(f"classes: the folders in {top.path}; parts: {given}")
     _note_loose(top, table)
+    _note_inner(top, parts, table)
     if table.rows:
         table.names, rule = name_classes({row.label for row in table.rows}, _places_of_lists(tree, top))
         table.rules.append(rule)
@@ -82,7 +93,7 @@ def _part_folders(top: Tree, allow: Collection[str]) -> dict[str, str]:
     folders = top.inhabited
     found = parts_of(folders)
     others = [name for name in folders if name not in found]
-    if not found or (others and not any(folders[name].inhabited for name in found)):
+    if not found or (others and list(found.values()) == ["train"] and not folders[next(iter(found))].inhabited):
         return {}
     if others:
         raise OwnDataError(
@@ -111,6 +122,13 @@ def _refuse_parts_in_parts(top: Tree, parts: Collection[str]) -> None:
         )
 
 
+def _refuse_packed_part(top: Tree, parts: dict[str, str]) -> None:
+    """Refuse `test.zip` beside `train/`: the part would be drawn from the training images."""
+    packed = [name for name in top.others if ending(name) in (*ARCHIVES, TAR)]
+    if lost := [name for name in packed if (part_word(name.split(".")[0]) or "train") not in parts.values()]:
+        raise OwnDataError(f"{top.path} holds {few(list(parts))} as folders, but {few(lost)} packed. Unpack it beside them.")
+
+
 def _read_parts(top: Tree, parts: dict[str, str], table: Table, allow: Collection[str]) -> None:
     named = ", ".join(f"{name}/ is {part}" for name, part in parts.items())
     table.rules.append(f"parts: the folders in {top.path}: {named}")
@@ -127,7 +145,7 @@ def _read_parts(top: Tree, parts: dict[str, str], table: Table, allow: Collectio
         if not flat:
             _refuse_nested(folder, allow)
             table.rows += _of_classes(folder, part, table)
-        elif rows := list(_annotated(folder, part, classes)):
+        elif rows := list(_annotated(folder, part, classes)) or list(_listed(folder, top, part, classes)):
             table.rules.append(f"{name}/: labels from {rows[0].place.partition(',')[0]}")
             table.rows += rows
         else:
@@ -164,6 +182,31 @@ def _annotated(folder: Tree, part: str, classes: set[str]) -> Iterator[Row]:
             rows = [(number, paths.get(cells[0]), cells[1]) for number, cells in lines]
             yield from (Row(path, label, part, f"{name}, line {number}") for number, path, label in rows if path)
             return
+
+
+def _listed(folder: Tree, top: Tree, part: str, classes: set[str]) -> Iterator[Row]:
+    """Yield the images that a csv or json list in their folder, or beside it, labels with the classes of training.
+
+    Raises:
+        OwnDataError: it labels them with others.
+    """
+    paths = set(folder.all_images())
+    for beside in (folder, top):
+        for file in (beside.path / name for name in beside.others):
+            if not is_manifest(file):
+                continue
+            try:
+                rows = [row for row in read_manifest([file], beside.path).rows if row.path in paths]
+            except OSError:  # a list of other images
+                continue
+            if other := sorted({row.label for row in rows} - classes) if classes else []:
+                raise OwnDataError(
+                    f"{file} labels images of {folder.path} with {few(other)}, but the classes to train on are the "
+                    f"folders {few(sorted(classes))}. Give the images the folders' names, or move the list away."
+                )
+            if rows:
+                yield from (row._replace(part=part) for row in rows)
+                return
 
 
 def _of_classes(folder: Tree, part: str, table: Table) -> Iterator[Row]:
@@ -215,20 +258,39 @@ def _refuse_nested(top: Tree, allow: Collection[str]) -> None:
                 f"class, or are those? If {name!r} is: DATASET.ALLOW nested (--allow nested of the check). If they "
                 f"are: move them up beside the other classes, or read them alone: --root {folder.path}"
             )
+    alone = {name: next(iter(f.inhabited)) for name, f in top.inhabited.items() if f.inhabited and not f.images}
+    inner = [below for name, below in alone.items() if spoken(below) != spoken(name) and not is_filler(below)]
+    if "nested" not in allow and len(set(inner)) == len(top.inhabited) > 1:
+        pairs = [f"{name}/{below}" for name, below in alone.items()]
+        raise OwnDataError(
+            f"{top.path} holds {few(pairs)}: are the outer folders the classes, or the inner ones? If the outer ones "
+            f"are: DATASET.ALLOW nested (--allow nested of the check). If the inner ones are: move them up to {top.path}."
+        )
 
 
 def _refuse_vanished(top: Tree) -> None:
     """Refuse class folders with images of which none can be read: the class would vanish."""
     beside = top.inhabited
     for name, folder in top.folders.items() if beside else ():
-        kinds = [kind for kind in folder.endings() if kind in UNREADABLE or _holds_image(folder, kind)]
+        kinds = [k for k in folder.endings() if k in UNREADABLE or k in ARCHIVES or _holds_image(folder, k)]
         if name not in beside and kinds:
             hint = " For HEIC: pip install pillow-heif." if {".heic", ".heif"} & set(kinds) else ""
+            hint += " Unpack the archives." if ARCHIVES & set(kinds) else ""
             raise OwnDataError(
                 f"{folder.path} holds no image that can be read, only files ending in {few(kinds)}: the class {name!r} "
                 f"would vanish. Convert the files to JPEG or PNG, give them their right ending, or move the folder "
                 f"away.{hint}"
             )
+
+
+def refuse_dangling(tree: Tree) -> None:
+    """Refuse links to images or folders that are not there: what they stand for would vanish."""
+    links = [str(folder.path / name) for folder in tree.walk() for name in folder.dangling]
+    if links := [link for link in links if is_image_name(link) or ending(link) == "(none)"]:
+        raise OwnDataError(
+            f"{len(links):,} links lead to nothing: {few(links, 3)}. Fetch what they stand for (`git annex get`, `dvc "
+            f"pull`, mount the disk), or remove them."
+        )
 
 
 def _holds_image(folder: Tree, kind: str) -> bool:
@@ -250,3 +312,14 @@ def _note_loose(top: Tree, table: Table) -> None:
     empty = [name for name in top.folders if name not in top.inhabited]
     if empty:
         table.warnings.append(f"folders without images are no classes: {few(empty)}")
+
+
+def _note_inner(top: Tree, parts: Collection[str], table: Table) -> None:
+    """Say which folders inside class folders count as the class, unless it is the same one in all of them."""
+    classes = [inner for name in parts or [""] for inner in (top.folders[name] if name else top).inhabited.values()]
+    if len({(not folder.images, *folder.inhabited) for folder in classes}) < 2:
+        return
+    inner = [below for folder in classes for below in folder.inhabited.values()]
+    if inner:
+        named = [f"{below.path.relative_to(top.path)}/ ({below.count:,} images)" for below in inner]
+        table.warnings.append(f"folders inside class folders count as the class: {few(named)}")

@@ -12,15 +12,15 @@ from pathlib import Path
 
 from datasets.base.missing import few
 from datasets.own.arrow_tables import read_tables
-from datasets.own.folders import read_folders
+from datasets.own.folders import read_folders, refuse_dangling
 from datasets.own.manifest import ENDINGS, heads_of, is_manifest, read_entries, read_manifest
 from datasets.own.name_lists import is_name_list
 from datasets.own.parts import part_word, parts_of
 from datasets.own.shards import read_shards
 from datasets.own.table import OwnDataError, Row, Table, check_allowed, check_table
-from datasets.own.tree import Tree, ending, survey
+from datasets.own.tree import ARCHIVES, Tree, ending, survey
 from safeio.errors import UserError
-from safeio.packed_images import ARROW, PARQUET, TAR
+from safeio.packed_images import ARROW, PARQUET, TAR, is_packed
 
 TABLES = (PARQUET, ARROW)
 LISTS = (*ENDINGS, ".txt", ".xml", ".xlsx", ".mat")
@@ -77,8 +77,7 @@ def _read_file(root: Path, allow: Collection[str]) -> Table:
         return read_tables([root], root)
     if kind == TAR:
         return read_shards([root], root)
-    packed = kind in (".zip", ".gz", ".tgz", ".7z", ".rar", ".xz", ".bz2", ".zst")
-    advice = "Unpack it, and give the folder." if packed else f"Expected a folder with {EXPECTED}, or such a file."
+    advice = "Unpack it, and give the folder." if kind in ARCHIVES else f"Expected a folder with {EXPECTED}, or such a file."
     raise OwnDataError(f"{root} is no dataset that can be read in place. {advice}")
 
 
@@ -112,7 +111,8 @@ def _read_tree(tree: Tree, allow: Collection[str]) -> Table:
         if found and not tree.count:
             return read([file for file in found if not file.name.startswith("cache-")], tree.path)
     if not tree.count:
-        packed = [name for folder in tree.walk() for name in folder.others if ending(name) in (".zip", ".gz", ".tgz")]
+        refuse_dangling(tree)
+        packed = [name for folder in tree.walk() for name in folder.others if ending(name) in ARCHIVES]
         advice = f" Unpack {packed[0]} first." if packed else ""
         unread = ", ".join(f"{count} {kind}" for kind, count in tree.endings().most_common(5))
         raise OwnDataError(
@@ -206,7 +206,12 @@ def _metadata(tree: Tree) -> Table | None:
             own = row.part or part or by_folder.get(_first_folder(row.path, tree.path), "")
             whole.rows.append(Row(row.path, row.label, own, row.place))
         whole.rules += [f"metadata: {table.root / rule.removeprefix('list: ')}" for rule in table.rules[:1]]
-        whole.names = {**whole.names, **table.names}
+        for label, name in table.names.items():
+            if whole.names.setdefault(label, name) != name:
+                raise OwnDataError(
+                    f"{table.root}: label {label!r} is called {name!r} here, but {whole.names[label]!r} in another "
+                    f"part's list. Give it one name."
+                )
     whole.rules.append("parts: by the folders of the images, or the list's own")
     return whole
 
@@ -221,14 +226,29 @@ def _first_folder(path: str, top: Path) -> str:
 def _note_unread(tree: Tree, table: Table) -> None:
     """Put on record which files were not read."""
     used = {word.strip(",") for rule in table.rules for word in rule.replace("/", " ").split()}
+    packed = []
     for folder in tree.walk():
         for name in folder.others:
-            kind = ending(name)
+            kind, file = ending(name), folder.path / name
             if name in used or (kind in (*TABLES, TAR) and not tree.count):
                 continue
             table.unread[kind] += 1
-            if kind in LISTS and (folder is tree or len(table.ignored) < 20):
-                table.ignored.append(f"{(folder.path / name).relative_to(tree.path)}{_hint(folder.path / name, tree)}")
+            if kind in (*ARCHIVES, *TABLES, TAR):
+                packed.append(str(file.relative_to(tree.path)))
+            elif kind in LISTS and (folder is tree or len(table.ignored) < 20):
+                table.ignored.append(f"{file.relative_to(tree.path)}{_hint(file, tree)}")
+    if packed:
+        table.warnings.append(f"left out, images may be in {few(packed)}: unpack them, or read them alone")
+    _note_unlisted(tree, table)
+
+
+def _note_unlisted(tree: Tree, table: Table) -> None:
+    """Say how many images the lists that were read do not name."""
+    if not table.rows or not all(row.place for row in table.rows) or is_packed(table.rows[0].path):
+        return
+    listed = {row.path for row in table.rows}
+    if left := [path for path in tree.all_images() if path not in listed]:
+        table.warnings.append(f"left out, {len(left):,} images are in no list that was read, such as {left[0]}")
 
 
 def _hint(file: Path, tree: Tree) -> str:
