@@ -21,6 +21,9 @@ UNREADABLE = {".heic", ".heif", ".eps", ".ps", ".svg", ".pdf", ".raw", ".cr2", "
               ".rw2", ".mp4", ".mov", ".avi", ".webm", ".npy", ".jxl"}  # fmt: skip
 """Endings of images and videos that are not read here: a class folder full of them must not vanish."""
 
+ROLES = {"mask", "masks", "annotation", "annotations", "groundtruth", "ground", "truth", "gt", "segmentation", "depth",
+         "jpeg", "class", "object", "label", "edges", "visualization", "thumbnails"}  # fmt: skip
+"""Words for what files beside the images are for."""
 BESIDE = {"meta", "labels", "annotations", "lists", "splits", "metadata", "info"}
 """Folders without images that hold lists beside the images."""
 
@@ -38,8 +41,8 @@ def read_folders(tree: Tree, allow: Collection[str] = ()) -> Table:
     refuse_dangling(tree)
     if not folders:
         raise OwnDataError(
-            f"{top.path}: {len(top.images):,} images lie directly in it, in no class folder, so they have no label, such "
-            f"as {top.images[0]}. Expected {top.path}/<class>/*.jpg, or a list with a label for each image "
+            f"{top.path}: {len(top.images):,} images lie directly in it, in no class folder, so they have no label, "
+            f"such as {top.images[0]}. Expected {top.path}/<class>/*.jpg, or a list with a label for each image "
             f"(manifest.csv). predict.py takes images without labels."
         )
     parts = _part_folders(top, allow)
@@ -54,6 +57,7 @@ def read_folders(tree: Tree, allow: Collection[str] = ()) -> Table:
                 table.rows += (Row(path, name, part) for path in folder.folders[below].all_images())
     else:
         _refuse_domains(top, folders, allow)
+        _refuse_roles(top)
         _refuse_nested(top, allow)
         table.rows += _of_classes(top, "", table)
         take_parts(table, _places_of_lists(tree, top))
@@ -126,7 +130,9 @@ def _refuse_packed_part(top: Tree, parts: dict[str, str]) -> None:
     """Refuse `test.zip` beside `train/`: the part would be drawn from the training images."""
     packed = [name for name in top.others if ending(name) in (*ARCHIVES, TAR)]
     if lost := [name for name in packed if (part_word(name.split(".")[0]) or "train") not in parts.values()]:
-        raise OwnDataError(f"{top.path} holds {few(list(parts))} as folders, but {few(lost)} packed. Unpack it beside them.")
+        raise OwnDataError(
+            f"{top.path} holds {few(list(parts))} as folders, but {few(lost)} packed. Unpack it beside them."
+        )
 
 
 def _read_parts(top: Tree, parts: dict[str, str], table: Table, allow: Collection[str]) -> None:
@@ -196,7 +202,7 @@ def _listed(folder: Tree, top: Tree, part: str, classes: set[str]) -> Iterator[R
             if not is_manifest(file):
                 continue
             try:
-                rows = [row for row in read_manifest([file], beside.path).rows if row.path in paths]
+                rows = [row for row in read_manifest([file], top.path).rows if row.path in paths]
             except OSError:  # a list of other images
                 continue
             if other := sorted({row.label for row in rows} - classes) if classes else []:
@@ -228,12 +234,27 @@ def _parts_below(folders: dict[str, Tree]) -> bool:
     )
 
 
+def _refuse_roles(top: Tree) -> None:
+    """Refuse `images/` beside `masks/`: folders that are named for what their files are for, none for a class."""
+    names = list(top.inhabited)
+    if len(names) > 1 and all(is_filler(name, ROLES) for name in names):
+        raise OwnDataError(
+            f"{top.path} holds {few(names)}, which name no classes, but kinds of files, as for segmentation. Expected "
+            f"a folder for each class, or a list with a label for each image (manifest.csv). Rename them if they are "
+            f"classes."
+        )
+
+
 def _refuse_domains(top: Tree, folders: dict[str, Tree], allow: Collection[str]) -> None:
     """Refuse folders that hold the same folders: they are parts or domains under names that are not known."""
     inside = [set(folder.inhabited) for folder in folders.values()]
     if len(inside) < 2 or "nested" in allow or not all(inside):
         return
     shared = set.intersection(*inside)
+    if all(is_filler(name) for name in shared) and not any(
+        f.folders[n].inhabited for f in folders.values() for n in shared
+    ):
+        return  # <class>/images/*
     if len(shared) * 2 < max(map(len, inside)) or not shared:
         return
     names, first = list(folders), next(iter(folders))
@@ -264,7 +285,7 @@ def _refuse_nested(top: Tree, allow: Collection[str]) -> None:
         pairs = [f"{name}/{below}" for name, below in alone.items()]
         raise OwnDataError(
             f"{top.path} holds {few(pairs)}: are the outer folders the classes, or the inner ones? If the outer ones "
-            f"are: DATASET.ALLOW nested (--allow nested of the check). If the inner ones are: move them up to {top.path}."
+            f"are: DATASET.ALLOW nested (--allow nested of the check). If the inner ones are: move them up."
         )
 
 

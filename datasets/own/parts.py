@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 WORDS = {
     "train": ("train", "training", "trn", "tr"),
@@ -18,12 +18,13 @@ FILLERS = {"set", "data", "dataset", "image", "images", "img", "imgs", "split", 
 
 
 def _words(name: str) -> list[str]:
-    return [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)]
+    return [word.lower() for word in re.findall(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+", name)]
 
 
-def is_filler(name: str) -> bool:
-    """Return True for a folder's name that says nothing: `images`, `data_files`."""
-    return set(_words(name)) <= FILLERS
+def is_filler(name: str, more: Collection[str] = ()) -> bool:
+    """Return True for a folder's name that says nothing, `images`, `data_files`, or is of more words of that kind."""
+    words = set(_words(name))
+    return bool(words) and words <= FILLERS.union(more)
 
 
 def part_word(name: str) -> str:

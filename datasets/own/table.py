@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -117,8 +117,8 @@ def _check_doubles(table: Table, allow: Collection[str]) -> None:
     ):
         if found and word not in allow:
             raise OwnDataError(
-                f"{len(found):,} images of {table.root} are {what}: {few(found, 3)}. Remove the lines or links, or allow "
-                f"it: DATASET.ALLOW {word}."
+                f"{len(found):,} images of {table.root} are {what}: {few(found, 3)}. Remove the lines or links, or "
+                f"allow it: DATASET.ALLOW {word}."
             )
 
 
