@@ -1,4 +1,4 @@
-"""Fetch benchmarks and lay them out: `python -m datasets.prepare NAME [NAME ...|all] --root DATA`.
+"""Fetch benchmarks and lay them out: `mmrl data prepare NAME [NAME ...|all] --root DATA`.
 
 What has a public source is downloaded (an interrupted download continues), checked and unpacked. For the rest the
 command says what to fetch and where to put it; run again, it continues from there.
@@ -32,7 +32,7 @@ class ByHand(RuntimeError):
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; 0 if every dataset is ready, else 1."""
-    parser = argparse.ArgumentParser(prog="datasets.prepare", description=__doc__)
+    parser = argparse.ArgumentParser(prog="mmrl data prepare", description=__doc__)
     parser.add_argument("names", nargs="+", metavar="NAME", help="a benchmark, or all")
     parser.add_argument("--root", type=Path, default=Path("data"), help="folder that holds the datasets (./data)")
     parser.add_argument("--make-split", action="store_true", help="draw a split where the published one is missing")

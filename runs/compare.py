@@ -1,4 +1,4 @@
-"""Methods side by side, base-to-novel: `python -m runs.compare DATASET [SEED] [--methods ...] [train.py arguments]`.
+"""Methods side by side, base-to-novel: `mmrl compare DATASET [SEED] [--methods ...] [train.py arguments]`.
 
 All methods that have a base-to-novel protocol, or the named ones. A run whose record says complete is not repeated.
 """

@@ -1,4 +1,4 @@
-"""Run one stage of a protocol: `python -m runs.launch base2new train MMRL imagenet [SEED] [train.py arguments]`.
+"""Run one stage of a protocol: `mmrl launch base2new train MMRL imagenet [SEED] [train.py arguments]`.
 
 The scripts in scripts/<method>/ are this command. A run whose record says complete is skipped; anything else,
 a crashed run's folder included, is run.

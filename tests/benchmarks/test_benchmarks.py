@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from benchmarks import cost, identical, step, warm
+from benchmarks import cost, figure, identical, step, warm
 from benchmarks._synthetic_benchmarks import SIZES, benchmark, class_names, make
 from benchmarks.table import summed
 from dassl.config import get_cfg_default
@@ -136,3 +136,21 @@ def test_runs_of_a_warm_process_are_compared(tmp_path):
     assert [words[words.index("--trainer") + 1] for words in done.values()] == [*warm.METHODS, *warm.METHODS[:2]]
     with pytest.raises(FileNotFoundError, match=r"console.txt"):  # it failed, and said nothing
         warm.done(1, tmp_path / "images", tmp_path / "none", lambda arguments, folder: 1)
+
+
+def test_the_figure_of_a_step_is_drawn_from_the_measured_parts(tmp_path):
+    figure.main(tmp_path / "step_cost.png")
+    with Image.open(tmp_path / "step_cost.png") as drawn:
+        assert drawn.size[0] > 3 * drawn.size[1] and len(drawn.convert("RGB").getcolors(maxcolors=2**20)) > 10
+
+
+def test_drawn_ratios_are_those_of_the_page():
+    """The page's tables and the figure are of the same measurements."""
+    page = (PROJECT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    parts = json.loads(figure.PARTS.read_text(encoding="utf-8"))
+    for classes, plain, here in parts["two cores"]["plain_and_here"]["step_ms"]:
+        assert f"MMRL, {classes} classes, batch 4 | {plain:,} | {here:,} |" in page
+    for classes, plain, here in parts["two cores"]["plain_and_here"]["memory_mib"]:
+        assert f"MMRL, {classes} classes, batch 4 | {plain:,} | {here:,} |" in page
+    for classes, plain, here in parts["NVIDIA H200"]["plain_and_here"]["step_ms"]:
+        assert f"MMRL, {classes} classes, batch 4 | {plain} | {here} |" in page
