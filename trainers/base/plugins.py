@@ -1,10 +1,10 @@
 """Method files of public repositories: a folder or a file beside ours, with its own siblings and settings.
 
 Such a file registers trainers when it is imported. Its own siblings come first: `from .coop import f` and
-`from trainers.coop import f` mean the file beside it, in a folder of that name, and not ours. What is found nowhere else,
-such as `from utils.losses import f`, is looked for beside the file, then in its repository, the folder above. New settings
-are declared by the family's convention, a function `extend_cfg(cfg)` in the file, in one beside it, or in the `train.py`
-above.
+`from trainers.coop import f` mean the file beside it, in a folder of that name, and not ours. A module that is found
+nowhere else, as in `from utils.losses import f`, is looked for beside the file, then in the folder above, its repository.
+New settings are declared by the family's convention, a function `extend_cfg(cfg)` in the file, in one beside it, or in the
+`train.py` above.
 """
 
 from __future__ import annotations
@@ -288,7 +288,7 @@ class OwnNames(ast.NodeTransformer):
 
 
 def _holds(folder: Path, name: str) -> bool:
-    """Return whether a folder has a module or a package of this dotted name; a package is a folder with Python files."""
+    """Return whether a folder has a module of this dotted name, or a package: a folder with Python files."""
     place = folder.joinpath(*name.split("."))
     return place.with_suffix(".py").is_file() or (place.is_dir() and any(place.glob("*.py")))
 

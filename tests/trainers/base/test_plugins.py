@@ -128,7 +128,7 @@ def test_siblings_come_first_and_names_that_we_have_are_theirs(run, tmp_path):
 
 
 def test_modules_of_the_repository_are_found_behind_all_others(run, tmp_path):
-    """`utils`, a package without an __init__.py, and `losses` lie above the trainers; they hide nothing that we have."""
+    """`utils`, without an __init__.py, and `losses` lie above the trainers; they hide nothing that we have."""
     repository = write(
         tmp_path / "repository",
         utils__losses="WORD = 'utils'\n",
@@ -184,9 +184,9 @@ def test_one_broken_plugin_is_reported_and_leaves_all_else_alone(run, tmp_path, 
     write(theirs, good=HEAD + TRAINER.format(name="Good", check="pass"))
     ours = TRAINER_REGISTRY.get("CoOp")
     assert run(theirs, "Good") == 0
-    told = capsys.readouterr().err
-    assert all(f"{name}.py is left out, all else works" in told for name in ("bad", "worse", "syntax"))
-    assert "a_package_that_is_not_here" in told and TRAINER_REGISTRY.get("CoOp") is ours
+    printed = capsys.readouterr().err
+    assert all(f"{name}.py is left out, all else works" in printed for name in ("bad", "worse", "syntax"))
+    assert "a_package_that_is_not_here" in printed and TRAINER_REGISTRY.get("CoOp") is ours
 
 
 def test_a_broken_file_in_trainers_is_reported_once_and_leaves_all_else_alone(tmp_path):
