@@ -2,9 +2,9 @@
 
 Such a file registers trainers when it is imported. Its own siblings come first: `from .coop import f` and
 `from trainers.coop import f` mean the file beside it, in a folder of that name, and not ours. A module that is found
-nowhere else, as in `from utils.losses import f`, is looked for beside the file, then in the folder above, its repository.
-New settings are declared by the family's convention, a function `extend_cfg(cfg)` in the file, in one beside it, or in the
-`train.py` above.
+nowhere else, as in `from utils.losses import f`, is looked for beside the file, then in the folder above, its
+repository. New settings are declared by the family's convention, a function `extend_cfg(cfg)` in the file, in one
+beside it, or in the `train.py` above.
 """
 
 from __future__ import annotations
