@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -70,6 +71,12 @@ def load(
     except ValueError as error:
         found = f"The file has {len(weights)} entries, the first are {', '.join(list(weights)[:3])}."
         raise WeightsError(f"{path}: {error}. {found}") from error
+    if architecture is OF_A_FILE and not is_torchscript(path):  # which is how OpenAI's own are released
+        warnings.warn(
+            f"{path} does not say which activation, heads and normalisation its CLIP has: OpenAI's are taken "
+            f"(QuickGELU, heads of 64). If it has others, as most of open_clip's: give its folder, or open_clip:ARCHITECTURE/FILE.",
+            stacklevel=2,
+        )
     if side not in (None, model.visual.input_resolution):
         model = from_state_dict(resize_positions(weights, side), architecture)
     if torch.device(device).type != "cpu":

@@ -358,3 +358,11 @@ def test_weights_that_git_has_not_fetched_are_named(tmp_path):
     (place / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 3\n")
     with pytest.raises(WeightsError, match="git lfs pull"):
         load(place)
+
+
+def test_a_file_without_its_configuration_says_what_is_assumed(tmp_path):
+    model("ViT-B/32 of LAION").save_pretrained(tmp_path)
+    assert load(tmp_path / "model.safetensors")[0].architecture.declared  # config.json lies beside it
+    (tmp_path / "config.json").unlink()
+    with pytest.warns(UserWarning, match=r"does not say which activation.*QuickGELU"):
+        load(tmp_path / "model.safetensors")
