@@ -74,7 +74,8 @@ def load(
     if architecture is OF_A_FILE and not is_torchscript(path):  # which is how OpenAI's own are released
         warnings.warn(
             f"{path} does not say which activation, heads and normalisation its CLIP has: OpenAI's are taken "
-            f"(QuickGELU, heads of 64). If it has others, as most of open_clip's: give its folder, or open_clip:ARCHITECTURE/FILE.",
+            f"(QuickGELU, heads of 64). If it has others, as most of open_clip's: give its folder, or "
+            f"open_clip:ARCHITECTURE/FILE.",
             stacklevel=2,
         )
     if side not in (None, model.visual.input_resolution):
