@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from clip.architecture import OF_A_FILE, Architecture
-from clip.block import Attention, LayerNorm, QuickGELU, ResidualAttentionBlock, TokenBranch
+from clip.block import Attention, LayerNorm, QuickGELU, ResidualAttentionBlock, TokenBranch, causal_mask
 from clip.prompt_batch import PromptBatch
 from clip.published_start import draw_as_published
 from clip.reference import FullTextEncoder
@@ -113,6 +113,10 @@ class CLIP(nn.Module):
                 nn.init.normal_(block.mlp.c_fc.weight, std=(2 * encoder.width) ** -0.5)
                 nn.init.normal_(block.mlp.c_proj.weight, std=residual_std)
 
+    def build_attention_mask(self) -> Tensor:
+        """Return the text encoder's mask, (77, 77), as files for OpenAI's package ask for it."""
+        return causal_mask(self.context_length)
+
     @property
     def dtype(self) -> torch.dtype:
         """The type in which the encoders' matrices are held and images are taken in."""
@@ -174,7 +178,7 @@ def convert_weights(model: nn.Module, dtype: torch.dtype = torch.float16) -> Non
 
 
 def build_model(state_dict: Mapping[str, Tensor], design_details: Mapping[str, Any] | None = None) -> CLIP:
-    """As `from_state_dict`, with the matrices in half precision: what plugin files written for OpenAI's CLIP call.
+    """Do as `from_state_dict`, with the matrices in half precision; plugin files written for OpenAI's CLIP call it.
 
     As many random numbers are drawn as there: what such a file draws next is what it is there under the same seed.
 

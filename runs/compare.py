@@ -41,7 +41,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("dataset", help="a name of configs/datasets")
     parser.add_argument("--methods", nargs="+", help="instead of all")
-    add_seeds(parser, "one seed; or behind the dataset", default=[])
+    add_seeds(parser, "one seed; or after the dataset", default=[])
     add_backbone(parser)
     add_output(parser)
     add_root(parser)

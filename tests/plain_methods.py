@@ -124,7 +124,7 @@ def last(prompts: dict[int, Tensor]):
 
 
 def behind_start(prompts: dict[int, Tensor]):
-    """Text prompts in the places behind the start token."""
+    """Text prompts in the places after the start token."""
     return lambda layer, x: with_context(x, prompts[layer]) if layer in prompts else x
 
 
@@ -400,7 +400,7 @@ def clip_adapter(q: Problem):
 
 
 def represented(q: Problem, tokens: dict[int, Tensor], beta: float):
-    """Representation tokens behind the first place: inserted once, later replaced, or mixed into what is there."""
+    """Representation tokens after the first place: inserted once, later replaced, or mixed into what is there."""
     first, count = min(tokens), len(next(iter(tokens.values())))
 
     def put(layer, x):

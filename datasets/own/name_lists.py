@@ -27,7 +27,7 @@ LARGEST = 1 << 20
 
 
 class Line(NamedTuple):
-    """A line of a list: its number, all of it, and what is before and behind the first mark; empty without one."""
+    """A line of a list: its number, all of it, and what is before and after the first mark; empty without one."""
 
     number: int
     whole: str
@@ -118,7 +118,7 @@ def _cells(row: list[str]) -> tuple[str, str]:
 
 
 def _apart(line: str) -> tuple[str, str]:
-    """Return what is before and behind the TAB of a line or, without one, its first blank, colon or comma."""
+    """Return what is before and after the TAB of a line or, without one, its first blank, colon or comma."""
     first, _, rest = line.partition("\t") if "\t" in line else re.fullmatch(r"([^\s:,]+)([\s:,]*)(.*)", line).groups()
     return first.strip(), rest.strip()
 

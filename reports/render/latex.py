@@ -1,7 +1,7 @@
 """Tables as LaTeX for a paper. Needs \\usepackage{booktabs,graphicx} and nothing else.
 
 A table that is too long for a page is split at the end of a dataset, one that is too wide at a column; what little is
-left is scaled by \\fitbox. Notes stand as text behind the tables, where they may run over pages.
+left is scaled by \\fitbox. Notes stand as text after the tables, where they may run over pages.
 """
 
 from __future__ import annotations
@@ -305,7 +305,7 @@ def _float(table: Table, lines: list[str], columns: str, size: str, i: int, coun
 
 
 def _notes(table: Table, footnotes: Footnotes, style: Style) -> list[str]:
-    """Return the notes as paragraphs behind the tables."""
+    """Return the notes as paragraphs after the tables."""
     notes = below(table, footnotes, style.shown)[1:]  # the first is the caption
     notes += [BEST, SECOND] if ranked_cells(table) and "accuracy" in style.shown else []
     if not notes:

@@ -84,7 +84,7 @@ def test_words_that_are_no_parts():
 
 
 @pytest.mark.parametrize(
-    ("made", "told"),
+    ("made", "wanted"),
     [
         ({"cat": 3}, "one class only, 'cat'"),
         ({"wrapper/cat": 3}, "one class only"),
@@ -104,11 +104,11 @@ def test_words_that_are_no_parts():
         ({"train/cat": 2, "train/dog": 2, "test/Cat": 1, "test/dog": 1}, "Cat"),
     ],
 )
-def test_what_is_in_doubt_is_refused_with_a_proposal(made, told, tmp_path):
+def test_what_is_in_doubt_is_refused_with_a_proposal(made, wanted, tmp_path):
     for place, count in made.items():
         fill((tmp_path / place).parent, **{place.rpartition("/")[2]: count})
     message = refused(tmp_path)
-    assert told.format(root=tmp_path) in message and str(tmp_path) in message
+    assert wanted.format(root=tmp_path) in message and str(tmp_path) in message
 
 
 def test_switches_allow_what_is_meant(tmp_path):
@@ -192,7 +192,7 @@ def test_the_report_shows_everything(tmp_path, write):
     image(tmp_path / "train" / "cover.png")
     table = read_table(tmp_path)
     text = describe(table, divide(table), rule_of(table))
-    for told in (
+    for wanted in (
         "train/ is train",
         "2 classes, 8 images: train 6, val 0, test 2",
         "train/cat/0.png",
@@ -203,7 +203,7 @@ def test_the_report_shows_everything(tmp_path, write):
         "left out, 1 images",
         "as given",
     ):
-        assert told in text, text
+        assert wanted in text, text
 
 
 def test_nothing_of_a_training_part_is_set_aside_unless_asked(tmp_path):

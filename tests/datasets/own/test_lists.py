@@ -124,7 +124,7 @@ def test_absolute_paths_outside_the_root(images, write, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "wanted"),
     [
         (
             "path,label,split\nx/0.png,a,train\nx/1.png,b,train\nx/0.png,a,test\nx/2.png,b,test\n",
@@ -144,9 +144,9 @@ def test_absolute_paths_outside_the_root(images, write, tmp_path_factory):
         ("path,label\nx/0.jpg,a\nx/1.jpg,b\n", "2 of 2 images are missing.*2 of them.*ending .png"),
     ],
 )
-def test_what_is_in_doubt_is_refused_with_its_lines(text, told, images, write):
+def test_what_is_in_doubt_is_refused_with_its_lines(text, wanted, images, write):
     write("manifest.csv", text)
-    with pytest.raises((OwnDataError, ClassNamesError, FileNotFoundError), match=f"(?s){told}"):
+    with pytest.raises((OwnDataError, ClassNamesError, FileNotFoundError), match=f"(?s){wanted}"):
         read_table(images)
 
 

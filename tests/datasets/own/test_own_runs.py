@@ -14,9 +14,9 @@ from .conftest import fill
 
 
 def words(root, output, *more, method="CoOp"):
-    told = ["--trainer", method, "--config-file", f"configs/trainers/{method}/photo.yaml", "--root", str(root)]
-    told += ["--output-dir", str(output), "--seed", "1", "--train-epoch", "1"]
-    return [*told, "DATASET.NAME", "Folder", "DATASET.NUM_SHOTS", "1", "DATALOADER.NUM_WORKERS", "0", *more]
+    options = ["--trainer", method, "--config-file", f"configs/trainers/{method}/photo.yaml", "--root", str(root)]
+    options += ["--output-dir", str(output), "--seed", "1", "--train-epoch", "1"]
+    return [*options, "DATASET.NAME", "Folder", "DATASET.NUM_SHOTS", "1", "DATALOADER.NUM_WORKERS", "0", *more]
 
 
 def test_an_empty_test_image_stops_the_run_before_it_trains(tmp_path, capsys, monkeypatch):
@@ -70,10 +70,10 @@ def test_without_a_protocol_the_rule_follows_from_the_classes(clothes, tmp_path,
     found = {}
     for rule in ("", "seen", "unseen"):
         more = ["TEST.CLASSES", rule] if rule else []
-        told = words(clothes, tmp_path / f"test{rule}", *more, method="MMRL")
-        at = told.index("DATASET.NAME")
-        told[at:at] = ["--eval-only", "--model-dir", str(tmp_path / "run")]
-        assert train.main(told) == 0
+        options = words(clothes, tmp_path / f"test{rule}", *more, method="MMRL")
+        at = options.index("DATASET.NAME")
+        options[at:at] = ["--eval-only", "--model-dir", str(tmp_path / "run")]
+        assert train.main(options) == 0
         found[rule] = outcome(tmp_path / f"test{rule}")
     assert found["seen"][0] != found["unseen"][0]  # the two rules of MMRL are two
     assert outcome(tmp_path / "run")[:2] == found["seen"][:2] == found[""][:2] == (found["seen"][0], "seen")

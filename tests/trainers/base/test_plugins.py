@@ -127,6 +127,28 @@ def test_siblings_come_first_and_names_that_we_have_are_theirs(run, tmp_path):
     assert trainers.coop.CoOp is ours
 
 
+def test_modules_of_the_repository_are_found_behind_all_others(run, tmp_path):
+    """`utils`, without an __init__.py, and `losses` lie above the trainers; they hide nothing that we have."""
+    repository = write(
+        tmp_path / "repository",
+        utils__losses="WORD = 'utils'\n",
+        losses="from utils.losses import WORD\nimport utils.losses as again\nBOTH = WORD + again.WORD\n",
+        json="raise RuntimeError('hides a module of Python')\n",
+        reports__extra="WORD = 'extra'\n",
+    )
+    theirs = write(
+        repository / "trainers",
+        parts__layer="WORD = 'layer'\n",
+        uses=HEAD
+        + "import json\nimport losses\nfrom utils.losses import WORD\nfrom reports.extra import WORD as more\n"
+        + "from trainers.parts.layer import WORD as layer\n"
+        + "assert (json.loads('1'), losses.BOTH, WORD, more, layer) == (1, 'utils' * 2, 'utils', 'extra', 'layer')\n"
+        + TRAINER.format(name="Uses", check="pass"),
+    )
+    assert run(theirs, "Uses") == 0
+    assert "utils" not in sys.modules and "losses" not in sys.modules
+
+
 def test_settings_by_extend_cfg_of_the_repository(run, tmp_path, capsys):
     """LOSS and OPTIM_VNET are new; COOP.CTX_INIT is a switch there and a text here; other keys stay errors.
 
@@ -162,9 +184,9 @@ def test_one_broken_plugin_is_reported_and_leaves_all_else_alone(run, tmp_path, 
     write(theirs, good=HEAD + TRAINER.format(name="Good", check="pass"))
     ours = TRAINER_REGISTRY.get("CoOp")
     assert run(theirs, "Good") == 0
-    told = capsys.readouterr().err
-    assert all(f"{name}.py is left out, all else works" in told for name in ("bad", "worse", "syntax"))
-    assert "a_package_that_is_not_here" in told and TRAINER_REGISTRY.get("CoOp") is ours
+    printed = capsys.readouterr().err
+    assert all(f"{name}.py is left out, all else works" in printed for name in ("bad", "worse", "syntax"))
+    assert "a_package_that_is_not_here" in printed and TRAINER_REGISTRY.get("CoOp") is ours
 
 
 def test_a_broken_file_in_trainers_is_reported_once_and_leaves_all_else_alone(tmp_path):
