@@ -192,6 +192,7 @@ def load(
     classes: Sequence[str] | None = None,
     device: str | None = None,
     backbone: str | None = None,
+    plugins: Sequence[str | Path] = (),
 ) -> Predictor:
     """Return the model that a run left.
 
@@ -200,11 +201,12 @@ def load(
         classes: names to choose among; the run's own by default.
         device: cpu or cuda; a GPU if there is one by default.
         backbone: name or weights file of the CLIP, if it is not where the run found it.
+        plugins: files and folders of the method, if it is one of your own (`mmrl train --plugins`).
 
     Raises:
         UserError: no run's folder, or one without a checkpoint; or class names that cannot be used.
     """
-    return Predictor.load(run, classes, device, backbone)
+    return Predictor.load(run, classes, device, backbone, plugins=plugins)
 
 
 def zero_shot(images: Any, names: Sequence[str], backbone: str | None = None, **options: Any) -> Predictions:
