@@ -123,7 +123,7 @@ def without_its_plugin(record: Mapping[str, Any]) -> str:
         return f"trained by {name}, a plugin: give its file again, --plugins {files[0]} (in Python, plugins=[...])"
     near = nearest_name(str(name), TRAINER_REGISTRY.registered_names())
     hint = f"did you mean {near}? If it is a plugin" if near else "if it is a plugin"
-    return f"trained by {name}, which is no method here: {hint}, give its file, --plugins FILE (in Python, plugins=[...])"
+    return f"trained by {name}, no method here: {hint}, give its file, --plugins FILE (in Python, plugins=[...])"
 
 
 def load_plugins(paths: Sequence[str | Path]) -> None:
