@@ -37,7 +37,7 @@ from dassl.utils import collect_env_info, set_random_seed, setup_logger
 from dassl.utils.checkpoint import newest_epoch
 from dassl.utils.environment import compute_as, device_of, machine, prepare_cpu_memory, set_deterministic, versions
 from dassl.utils.layers import parameters_sha256
-from dassl.utils.logger import Labelled, Logger
+from dassl.utils.logger import Labelled, Logger, log_closed
 from dassl.utils.phases import phase
 from datasets.base.images_used import images_used
 from datasets.base.metadata import lists_of, read_sources
@@ -55,7 +55,7 @@ from safeio.errors import UserError, for_people
 from safeio.lock import FolderInUse, sole_use
 from safeio.read_back import number
 from trainers.base.build import hold_weights as hold_backbone
-from trainers.base.frozen_clip import shared_weights, unknown_note
+from trainers.base.frozen_clip import one_copy_of_weights, unknown_note
 from trainers.base.outcome import calibration_of, marks_of, metrics_of, prediction_rule
 from trainers.base.plugins import load_plugins
 from trainers.base.preflight import problems
@@ -270,6 +270,7 @@ def one(args: argparse.Namespace, prepare: Prepare = lambda trainer: None, stop:
                 torch.cuda.set_device(device)
             compute_as((args.record or {}).get("machine") or {})
             until_done.enter_context(sole_use(builder.cfg.OUTPUT_DIR))
+            until_done.enter_context(log_closed())
             record = RunRecord(builder.cfg.OUTPUT_DIR, record_fields(builder, args))
             check_same_data(record)
             record.write()
@@ -285,7 +286,7 @@ def one(args: argparse.Namespace, prepare: Prepare = lambda trainer: None, stop:
 def recorded(
     args: argparse.Namespace, builder: ConfigBuilder, record: RunRecord, prepare: Prepare, stop: StopRequest
 ) -> int:
-    """As `run`; however it ends goes on record. Returns the exit status."""
+    """Run, and record the end, whatever it is. Returns the exit status."""
     with stop.listening():
         try:
             with naming_lost_processes():
@@ -331,7 +332,7 @@ def together(args: argparse.Namespace) -> int:
             print(f"[{label}] failed:\n{traceback.format_exc()}", file=sys.stderr)
             return 1
 
-    with shared_weights(), stop.listening():
+    with one_copy_of_weights(), stop.listening():
         return max(in_lockstep([partial(labelled, own) for own in apart(args)], JointPass()))
 
 

@@ -41,7 +41,7 @@ PROTOCOLS = ("base2new", "cross_dataset", "few_shot")
 """Those that need the eleven benchmarks only."""
 
 
-def share(text: str) -> float:
+def fraction(text: str) -> float:
     """The type of `--scale`."""
     if not 0 < (value := float(text)) <= 1:
         raise argparse.ArgumentTypeError("a share is above 0 and at most 1")
@@ -113,7 +113,7 @@ def main() -> int:
     parser = command(__doc__)
     add_method(parser, classes=False)
     parser.add_argument("--protocol", default="base2new", choices=PROTOCOLS)
-    parser.add_argument("--scale", type=share, default=1.0, help="share of classes, images and shots")
+    parser.add_argument("--scale", type=fraction, default=1.0, help="share of classes, images and shots")
     parser.add_argument("--device", type=device, default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--datasets", nargs="+", help="instead of all of the protocol")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])

@@ -23,7 +23,7 @@ from benchmarks._measure import hardware, in_turn, medians, peak_memory
 from benchmarks._trainers import build_trainer, check_learns, class_names, random_weights
 from benchmarks.step import step
 from dassl.utils.environment import prepare_cpu_memory
-from trainers.base.frozen_clip import shared_weights
+from trainers.base.frozen_clip import one_copy_of_weights
 from trainers.steps.joint_runs import JointPass, WaitingStep
 from trainers.steps.lockstep import in_lockstep
 
@@ -31,7 +31,7 @@ from trainers.steps.lockstep import in_lockstep
 def measure(args: argparse.Namespace) -> dict:
     """Both variants."""
     device = torch.device(args.device)
-    with tempfile.TemporaryDirectory() as folder, shared_weights():
+    with tempfile.TemporaryDirectory() as folder, one_copy_of_weights():
         weights, names = random_weights(args.backbone, Path(folder)), class_names(args.classes)
         runs = [build_trainer(args, weights, names) for _ in range(args.runs)]
     side = runs[0].method.clip.visual.input_resolution

@@ -1,4 +1,4 @@
-"""Facts about a CLIP that neither the names nor the shapes of its weights tell."""
+"""Facts about a CLIP that neither the names nor the shapes of its weights determine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from clip.preprocess import MEAN, STD
 
 @dataclass(frozen=True)
 class Architecture:
-    """The other half of a weights file.
+    """Activation, heads and normalisation of a CLIP.
 
     Attributes:
         activation: what the blocks' feed-forward halves were trained with.

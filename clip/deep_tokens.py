@@ -19,7 +19,7 @@ class DeepTokens(Protocol):
     """Learned tokens of one encoder.
 
     Attributes:
-        at: position of the first slot; None puts the slots behind the last position.
+        at: position of the first slot; None puts the slots after the last position.
         count: number of slots K.
         grow_at: the layer at whose input the slots come into being (1 is the first block, 0 the embedded
             input before the image encoder's first norm); None: they are part of the input sequence already.
@@ -98,7 +98,7 @@ def drop_replaced(x: Tensor, layer: int, source: DeepTokens | None) -> Tensor:
 
 
 def _around_slots(x: Tensor, source: DeepTokens, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """(..., L, D) -> the rows before the first slot, those of `count` slots, and the rows behind."""
+    """(..., L, D) -> the rows before the first slot, those of `count` slots, and the rows after."""
     first = x.shape[-2] - count if source.at is None else source.at
     before, slots, after = x.split([first, count, x.shape[-2] - first - count], dim=-2)
     return before, slots, after

@@ -174,7 +174,7 @@ def convert_weights(model: nn.Module, dtype: torch.dtype = torch.float16) -> Non
 
 
 def build_model(state_dict: Mapping[str, Tensor], design_details: Mapping[str, Any] | None = None) -> CLIP:
-    """As `from_state_dict`, with the matrices in half precision: what plugin files written for OpenAI's CLIP call.
+    """Do as `from_state_dict`, with the matrices in half precision; plugin files written for OpenAI's CLIP call it.
 
     As many random numbers are drawn as there: what such a file draws next is what it is there under the same seed.
 

@@ -45,7 +45,7 @@ def find(name: str) -> tuple[Path, Architecture]:
     """The weights file of a model, downloaded by open_clip_torch if it has to be, and what the file does not tell.
 
     Args:
-        name: `open_clip:ARCHITECTURE/TAG`, `open_clip:ARCHITECTURE/FILE` (an absolute path then stands behind two
+        name: `open_clip:ARCHITECTURE/TAG`, `open_clip:ARCHITECTURE/FILE` (an absolute path then stands after two
             slashes), or `open_clip:FOLDER` with the configuration that open_clip_torch writes beside weights.
 
     Raises:

@@ -23,7 +23,7 @@ class Bucket(NamedTuple):
     Attributes:
         classes: (Cb,) indices of the classes, in the caller's order of classes.
         rows: where the bucket's Cb * length rows lie among all suffix rows.
-        length: rows per suffix; a shorter one is padded behind its end token, where nothing reads.
+        length: rows per suffix; a shorter one is padded after its end token, where nothing reads.
         ends: (Cb,) row of the end token within its suffix.
     """
 
@@ -110,6 +110,6 @@ class PromptBatch:
         return buckets
 
     def _bucket_positions(self, bucket: Bucket) -> Tensor:
-        """(Cb, length) positions of a bucket's rows; those behind the end token repeat it."""
+        """(Cb, length) positions of a bucket's rows; those after the end token repeat it."""
         offsets = torch.arange(bucket.length, device=self.ids.device)
         return self.prefix + torch.minimum(offsets[None, :], bucket.ends[:, None])

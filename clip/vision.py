@@ -84,7 +84,7 @@ class VisionTransformer(nn.Module):
     def forward_from(
         self, paused: Paused, tokens: DeepTokens | None = None, branch: DeepBranch | None = None
     ) -> Tensor:
-        """Continue to the top and read the class row, and the slots that stand right behind it.
+        """Continue to the top and read the class row, and the slots that stand right after it.
 
         Returns:
             (B, 1, D), or (B, 1 + K, D) with the K slots of `tokens` where these stand at position 1;

@@ -1,4 +1,4 @@
-"""Look whether data is complete: `python -m datasets.check [NAME ...|all|folder] --root DATA [--deep]`.
+"""Look whether data is complete: `mmrl data check [NAME ...|all|folder] --root DATA [--deep]`.
 
 Prints a row per benchmark: what was found against the expected numbers, and the first thing that is wrong. For
 own images (`folder`) prints how they are read: parts, classes, names, files left out. Nothing is written but the
@@ -37,7 +37,7 @@ AT_ONCE = 1024  # images handed to the threads together
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; 0 if everything looked at is as expected, else 1."""
-    parser = argparse.ArgumentParser(prog="datasets.check", description=__doc__)
+    parser = argparse.ArgumentParser(prog="mmrl data check", description=__doc__)
     parser.add_argument(
         "names", nargs="*", default=["all"], metavar="NAME", help="a benchmark, all, or folder: own images"
     )

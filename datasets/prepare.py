@@ -1,7 +1,7 @@
-"""Fetch benchmarks and lay them out: `python -m datasets.prepare NAME [NAME ...|all] --root DATA`.
+"""Fetch benchmarks and lay them out: `mmrl data prepare NAME [NAME ...|all] --root DATA`.
 
 What has a public source is downloaded (an interrupted download continues), checked and unpacked. For the rest the
-command says what to fetch and where to put it; run again, it goes on from there.
+command says what to fetch and where to put it; run again, it continues from there.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any
 
 from dassl.data.datasets import DATASET_REGISTRY
 from dassl.utils.download import download_url
-from datasets.base.archives import ArchiveError, check_space, remove_unpacked, unpack
 from datasets.base.metadata import HERE, chosen, read_sources
 from datasets.base.splits import SplitError, write_split
+from safeio.archives import ArchiveError, check_space, remove_unpacked, unpack
 from safeio.atomic import atomic_write_text
 from safeio.download import DownloadError, download, file_sha256
 from safeio.entry import command
@@ -32,7 +32,7 @@ class ByHand(RuntimeError):
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; 0 if every dataset is ready, else 1."""
-    parser = argparse.ArgumentParser(prog="datasets.prepare", description=__doc__)
+    parser = argparse.ArgumentParser(prog="mmrl data prepare", description=__doc__)
     parser.add_argument("names", nargs="+", metavar="NAME", help="a benchmark, or all")
     parser.add_argument("--root", type=Path, default=Path("data"), help="folder that holds the datasets (./data)")
     parser.add_argument("--make-split", action="store_true", help="draw a split where the published one is missing")

@@ -1,4 +1,4 @@
-"""From files and folders to batches of images; what cannot be read is named and passed over."""
+"""Batches of images from files and folders; unreadable files are named and passed over."""
 
 from __future__ import annotations
 

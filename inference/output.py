@@ -51,7 +51,7 @@ def notes(predictor: Predictor) -> list[str]:
 
 
 def as_text(predictions: Predictions) -> str:
-    """For the terminal: each image, below it its classes."""
+    """Return predictions as text for the terminal: each image, and below it its classes."""
     lines = []
     for image, rank, name, probability, rule in rows(predictions):
         if rank == 1:

@@ -162,7 +162,7 @@ class Predictor:
         return {name: features.float().cpu().numpy() for name, features in found.items()}
 
     def predict_images(self, images: Sequence[Image.Image], topk: int = 5) -> list[Prediction]:
-        """As `predict`, from images in memory (RGB)."""
+        """Return the best classes of images in memory (RGB), as `predict` does for files."""
         scores = self.scores(torch.stack([self.transform(image) for image in images]))
         return [self._top(None, row, topk) for row in scores]
 

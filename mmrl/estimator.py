@@ -86,7 +86,7 @@ class MMRLClassifier(ClassifierMixin, BaseEstimator):
         return self.classes_[best]
 
     def transform(self, X: Any) -> np.ndarray:
-        """Return image features (N, E), for other estimators behind this one."""
+        """Return image features (N, E), for other estimators after this one."""
         check_is_fitted(self)
         return self.model_.embed(_listed(X), self.batch_size)
 

@@ -21,7 +21,6 @@ import train
 from dassl.data.datasets import DATASET_REGISTRY, DatasetBase, Datum
 from dassl.data.few_shot import sample_few_shot
 from dassl.engine import TRAINER_REGISTRY
-from dassl.utils import Logger
 from dassl.utils.environment import device_of
 from inference.classes import check_classes
 from inference.evaluation import Evaluation
@@ -55,7 +54,7 @@ class FitError(UserError, RuntimeError):
 
 @DATASET_REGISTRY.register()
 class LabelledImages(DatasetBase):
-    """Images that were handed over in memory: files below DATASET.ROOT, listed with their labels."""
+    """Images that were given in memory: files below DATASET.ROOT, listed with their labels."""
 
     def __init__(self, cfg: CfgNode):
         folder = Path(cfg.DATASET.ROOT)
@@ -189,10 +188,6 @@ def _train(words: Sequence[str], verbose: bool) -> None:
             status = train.main(words)
         except SystemExit as end:
             status = int(end.code or 0)
-        finally:
-            while isinstance(sys.stdout, Logger):
-                sys.stdout.close()
-                sys.stdout = sys.stdout.console
     if status:
         said = [line for line in errors.getvalue().splitlines() if "error: " in line]
         raise FitError(said[-1].partition("error: ")[2] if said else f"training ended with status {status}")

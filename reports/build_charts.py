@@ -33,7 +33,7 @@ def charts(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> list[Char
 
 
 def _styled(charts: Sequence[Chart]) -> list[Chart]:
-    """With a style for each method; those in charts with few lines come first, so that they differ in colour there."""
+    """Give each method a style; those in charts with few lines come first, so that they differ in colour there."""
     methods = [chart for chart in charts if not chart.of_one_method]
     in_order = sorted(methods, key=lambda chart: ("ablation", "few_shot", "scatter", "coverage").index(chart.kind))
     known = {label: i for i, label in enumerate(dict.fromkeys(s.label for chart in in_order for s in chart.series))}

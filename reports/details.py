@@ -83,7 +83,7 @@ def _counted(content: Any) -> dict[str, list]:
 
 
 def _read(path: Path, shape: Any) -> Any:
-    """Return the file's content; None where there is no such file, or a damaged one, which is said."""
+    """Return the file's content; None where there is no such file, or a damaged one, which gets a warning."""
     try:
         return read_json(path, shape)
     except MissingFile:

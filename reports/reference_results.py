@@ -27,7 +27,7 @@ BACKBONE = "ViT-B/16"
 ROUNDING = 0.02
 """Points by which rounding may put a published average off the mean of its datasets."""
 ROUNDING_OF_TENTHS = 0.11
-"""The same where the datasets have one digit behind the point."""
+"""The same where the datasets have one digit after the point."""
 DISAGREEMENT = 2.0
 """Points between a published figure and a rerun of somebody else from which on a footnote says so."""
 

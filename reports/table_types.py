@@ -44,7 +44,7 @@ class Table:
     Attributes:
         name: for command lines, files and anchors.
         labels: heads of the columns that say what a row is; row labels are in this order.
-        columns: heads of the columns of numbers; `digits` behind the point for each.
+        columns: heads of the columns of numbers; `digits` after the point for each.
         beside: what the cells' second number is.
         higher_is_better: whether it makes sense to look for the best row of a dataset.
         differences: whether the difference to what is beside a number says something of the methods.

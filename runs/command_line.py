@@ -23,7 +23,7 @@ TOP_KEYS |= {"VERBOSE", "VERSION"}
 
 
 class _Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
-    """Text as it is written; behind each option its default, where it has one that says something."""
+    """Text as it is written; after each option its default, where it has one that says something."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         if action.default in (None, False, "", argparse.SUPPRESS) or action.default == []:
@@ -188,7 +188,7 @@ def add_plugins(parser: argparse._ActionsContainer) -> None:
 def settings_apart(words: Sequence[str], owners: Collection[str] = ()) -> tuple[list[str], list[str]]:
     """Split a command line into words for the parser and settings, so that no option takes a setting for its value.
 
-    A word such as `lr=0.1` counts as a setting too, except right behind an option: whoever resolves the settings knows
+    A word such as `lr=0.1` counts as a setting too, except right after an option: whoever resolves the settings knows
     the nearest key.
 
     Args:

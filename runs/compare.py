@@ -1,4 +1,4 @@
-"""Methods side by side, base-to-novel: `python -m runs.compare DATASET [SEED] [--methods ...] [train.py arguments]`.
+"""Methods side by side, base-to-novel: `mmrl compare DATASET [SEED] [--methods ...] [train.py arguments]`.
 
 All methods that have a base-to-novel protocol, or the named ones. A run whose record says complete is not repeated.
 """
@@ -41,7 +41,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("dataset", metavar="DATASET", help="a name of configs/datasets")
     parser.add_argument("--methods", nargs="+", help="instead of all")
-    add_seeds(parser, "one seed; or behind the dataset", default=[])
+    add_seeds(parser, "one seed; or after the dataset", default=[])
     add_backbone(parser)
     add_output(parser)
     add_root(parser)

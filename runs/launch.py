@@ -1,4 +1,4 @@
-"""Run one stage of a protocol: `python -m runs.launch base2new train MMRL imagenet [SEED] [train.py arguments]`.
+"""Run one stage of a protocol: `mmrl launch base2new train MMRL imagenet [SEED] [train.py arguments]`.
 
 The scripts in scripts/<method>/ are this command. A run whose record says complete is skipped; anything else,
 a crashed run's folder included, is run.
@@ -49,7 +49,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("dataset", metavar="DATASET", help="a name of configs/datasets")
     parser.add_argument("--cfg", default=os.environ.get("CFG") or None, help="a file of configs/trainers/TRAINER")
     parser.add_argument("--shots", nargs="+", default=[], metavar="N", help="instead of the protocol's")
-    add_seeds(parser, "one or more seeds; or behind the dataset", default=[])
+    add_seeds(parser, "one or more seeds; or after the dataset", default=[])
     add_backbone(parser)
     parser.add_argument("--together", action="store_true", help="train the seeds in one process, in one pass")
     add_output(parser)
@@ -84,7 +84,7 @@ def main(words: Sequence[str] | None = None) -> int:
 def options_seeds_rest(
     parser: argparse.ArgumentParser, words: Sequence[str] | None
 ) -> tuple[argparse.Namespace, list[int], list[str]]:
-    """Return what a parser reads, the seeds behind the dataset or of --seed, and train.py's words.
+    """Return what a parser reads, the seeds after the dataset or of --seed, and train.py's words.
 
     Raises:
         PlanError: seeds in both places, something else in the place of a seed, or a flag that is decided here.
@@ -93,14 +93,14 @@ def options_seeds_rest(
     options, rest = parser.parse_known_args(others)
     seeds, rest = leading_numbers(rest, "the seed")
     if seeds and options.seeds:
-        raise PlanError("The seeds are given twice, behind the dataset and with --seed: give them once.")
+        raise PlanError("The seeds are given twice, after the dataset and with --seed: give them once.")
     check_flags([*rest, *settings])
     backbone = ["--backbone", options.backbone] if options.backbone else []
     return options, seeds or options.seeds, [*backbone, *rest, *settings]
 
 
 def leading_numbers(words: Sequence[str], what: str) -> tuple[list[int], list[str]]:
-    """The whole numbers that `words` begin with, and the flags and KEY VALUE pairs behind them.
+    """The whole numbers that `words` begin with, and the flags and KEY VALUE pairs after them.
 
     Raises:
         PlanError: there is something else in the place of a number.

@@ -57,7 +57,7 @@ class RunRecord:
         self.path = Path(folder) / FILE_NAME
         self.earlier = read_record(folder)
         self.built = False
-        self._began = time.monotonic()  # the clock may be set while the run goes on
+        self._began = time.monotonic()  # the clock may be set while the run continues
         self.content = {**fields, "status": RUNNING, "metrics": {}, "timing": {"started": time.time()}}
 
     def write(self) -> None:
@@ -112,7 +112,7 @@ def set_aside_log(folder: str | Path) -> None:
 
 
 def read_record(folder: str | Path) -> dict[str, Any] | None:
-    """Return the record in a run's folder, or None where there is none, or a damaged one, which is said."""
+    """Return the record in a run's folder, or None where there is none, or a damaged one, which gets a warning."""
     try:
         return load_record(folder)
     except MissingFile:

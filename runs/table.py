@@ -1,4 +1,4 @@
-"""From run records to the base-to-novel table."""
+"""The base-to-novel table of run records."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def words_of(args: argparse.Namespace) -> list[str]:
 
 
 def parse_words(arguments: Sequence[str] | None = None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
-    """Return the parser and what it read; in `opts` the KEY, VALUE pairs, behind words that nothing takes."""
+    """Return the parser and what it read; in `opts` the KEY, VALUE pairs, after words that nothing takes."""
     parser = make_parser()
     try:
         words, settings = settings_apart(sys.argv[1:] if arguments is None else arguments, owners=("--set",))

@@ -34,7 +34,7 @@ def command(main: Callable[..., int]) -> Callable[..., int]:
 
 
 def _ended(main: Callable[..., int], words: tuple, more: dict[str, Any]) -> int:
-    """Return the exit status of `main`, having said what kept it from its end."""
+    """Return the exit status of `main`, and print what kept it from its end."""
     try:
         status = main(*words, **more)
         if sys.stdout is not None:

@@ -103,9 +103,20 @@ def read_image(source: str | os.PathLike | bytes, upright: bool = False) -> Imag
 
 
 def as_rgb(image: Image.Image) -> Image.Image:
-    """Return an image in memory as RGB; transparency is dropped, of 16 bits the upper 8 are taken."""
+    """Return an image in memory as RGB; transparency is dropped, of 16 bits the upper 8 are taken.
+
+    Raises:
+        ValueError: its pixels are numbers of a range that nobody knows, which Pillow would clip to black and white.
+    """
     if image.mode.startswith("I;16"):  # which Pillow would clip at 255: all white
         image = image.point(lambda value: value / 256, "L")
+    if image.mode in ("I", "F"):
+        low, high = image.getextrema()
+        if low < 0 or high > 255 or (image.mode == "F" and high <= 1):
+            raise ValueError(
+                f"its pixels are numbers of 32 bits, here from {low:g} to {high:g}, and nobody knows what is white: "
+                f"convert it to 8 bits"
+            )
     return image.convert("RGB")
 
 
@@ -130,10 +141,21 @@ def image_problem(source: str | os.PathLike) -> str | None:
     return None
 
 
+def _beginning_of_text(name: str) -> str:
+    """Return the first characters of a text file, such as an error page that was saved as an image; else nothing."""
+    with contextlib.suppress(OSError, UnicodeDecodeError), open(name, "rb") as file:
+        text = file.read(40).decode("ascii")
+        return text if text.replace("\n", " ").isprintable() else ""
+    return ""
+
+
 def _reason(error: Exception, name: str) -> str:
     if isinstance(error, Image.UnidentifiedImageError):
         suffix = Path(name).suffix.lower()
         if suffix in (".heic", ".heif") and "HEIF" not in readable_formats():
             return "HEIC needs an extra package: pip install pillow-heif"
+        if text := _beginning_of_text(name):
+            hint = ", a pointer of Git LFS: git lfs pull" if text.startswith("version https://git-lfs") else ""
+            return f"it is text that begins with {text!r}{hint}"
         return f"it is damaged, or of another format than {', '.join(readable_formats())}"
     return str(error) or type(error).__name__

@@ -66,7 +66,7 @@ def check_pickle(file: BinaryIO, file_size: int | None = None) -> None:
     """Read one pickle from where `file` stands to its end, and refuse what would take more than its size justifies.
 
     Args:
-        file: afterwards it stands behind the pickle.
+        file: its position is after the pickle in the end.
         file_size: bytes of the file that the pickle is from, by default of `file`.
 
     Raises:

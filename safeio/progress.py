@@ -23,7 +23,7 @@ class Bar(tqdm):
 
 
 class Lines:
-    """A stand-in for a terminal: each state of a bar becomes a line, without control characters."""
+    """A terminal without control characters: each state of a bar becomes a line."""
 
     def __init__(self, stream: TextIO):
         self.stream = stream

@@ -1,7 +1,7 @@
 """Read a file that an earlier run, or somebody else, left: whatever is wrong with it is one error.
 
 Readers of untrusted files answer damage with almost any exception. All of them are called through `read_back`, which
-names the file and says what to do; `newest_whole` goes on to the copy before it.
+names the file and says what to do; `newest_whole` continues to the copy before it.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def reading(place: str, wanted: str, error_class: type[DamagedFile] = DamagedFil
 
 
 def newest_whole(paths: Iterable[Path], read: Callable[[Path], T]) -> tuple[Path, T] | None:
-    """Return the first of these files that `read` accepts, with its content; each damaged one before it is said.
+    """Return the first of these files that `read` accepts, with its content; each damaged one before it gets a warning.
 
     Args:
         paths: the newest first; those that are not there are passed over.

@@ -1,4 +1,4 @@
-"""Unpickle tensors, containers and numbers, and nothing else: every other object becomes an inert stand-in.
+"""Unpickle tensors, containers and numbers, and nothing else: every other object becomes an inert placeholder.
 
 `check_pickle` goes first and bounds time and memory. Then names in the file are looked up here, not imported: what is
 called is from the list below.

@@ -14,7 +14,7 @@ CURSOR_UP = "\x1b[A"
 
 
 class PlainStream:
-    """A stand-in for `sys.stdout` or `sys.stderr` through which no control character gets.
+    """A wrapper of `sys.stdout` or `sys.stderr` that lets no control character through.
 
     A progress bar may go back to the beginning of its line, and move between the lines of several bars.
 

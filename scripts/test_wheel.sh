@@ -13,7 +13,7 @@ pip="$work/env/bin/python -m pip --quiet --disable-pip-version-check"
 "$PYTHON" -m pip --quiet --disable-pip-version-check wheel --no-deps --wheel-dir "$work" .
 "$PYTHON" -m venv "$work/env"
 site=$("$work/env/bin/python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
-echo "$heavy" > "$site/heavy.pth"  # behind site-packages on sys.path
+echo "$heavy" > "$site/heavy.pth"  # after site-packages on sys.path
 $pip install "$work"/mmrl-*.whl clip-anytorch datasets
 $pip install --no-deps "setuptools<70"  # OpenAI's code imports pkg_resources.packaging, which later ones lack
 cd "$work"

@@ -134,16 +134,16 @@ class Page:
 
     def complaints(self, console=True):
         """Exceptions, policy violations, requests to elsewhere, and what was written to the console as an error."""
-        self.run("0")  # what happened before this answer has been told
+        self.run("0")  # what happened before this answer has arrived
         found = []
         for event in self._events:
-            name, told = event.get("method"), event.get("params", {})
-            if name == "Runtime.exceptionThrown" or (name == "Log.entryAdded" and told["entry"]["level"] == "error"):
-                found.append(json.dumps(told))
-            if console and name == "Runtime.consoleAPICalled" and told["type"] in ("error", "warning", "assert"):
-                found.append(json.dumps(told["args"]))
-            if name == "Network.requestWillBeSent" and not told["request"]["url"].startswith(self._own):
-                found.append(told["request"]["url"])
+            name, params = event.get("method"), event.get("params", {})
+            if name == "Runtime.exceptionThrown" or (name == "Log.entryAdded" and params["entry"]["level"] == "error"):
+                found.append(json.dumps(params))
+            if console and name == "Runtime.consoleAPICalled" and params["type"] in ("error", "warning", "assert"):
+                found.append(json.dumps(params["args"]))
+            if name == "Network.requestWillBeSent" and not params["request"]["url"].startswith(self._own):
+                found.append(params["request"]["url"])
         return found
 
     def close(self):

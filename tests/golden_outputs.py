@@ -37,7 +37,7 @@ def outputs(trainer, images: torch.Tensor) -> dict[str, torch.Tensor]:
 def mmrl_outputs(method, images: torch.Tensor) -> dict[str, torch.Tensor]:
     """Both features, both logits, and the projected tokens."""
     found: dict[str, torch.Tensor] = {}
-    shared = method.forward_shared(images)
+    shared = method.forward_below_tokens(images)
     f_c, f_r = method.image_features(shared)
     w = method.class_features()
     rows = method.clip.visual.forward_from(shared, method.deep_tokens(method.image_aligner, method.image_layers))

@@ -64,11 +64,14 @@ class PlainCLIP:
             x = out + add(layer, normed)
         return x
 
-    def text(self, embedded: Tensor, ends: Tensor, put: Put = keep, add: Add = nothing) -> Tensor:
-        """Normalized features (C, E) of embedded prompts (C, T, D); `ends`: place of each end token."""
+    def text_output(self, embedded: Tensor, ends: Tensor, put: Put = keep, add: Add = nothing) -> Tensor:
+        """Features (C, E), of any length, of embedded prompts (C, T, D); `ends`: place of each end token."""
         x = self.run("", embedded + self.w["positional_embedding"], put, add, causal=True)
-        x = self.norm(x, "ln_final")[torch.arange(len(x)), ends]
-        return F.normalize(x @ self.w["text_projection"], dim=-1)
+        return self.norm(x, "ln_final")[torch.arange(len(x)), ends] @ self.w["text_projection"]
+
+    def text(self, embedded: Tensor, ends: Tensor, put: Put = keep, add: Add = nothing) -> Tensor:
+        """The same, normalized."""
+        return F.normalize(self.text_output(embedded, ends, put, add), dim=-1)
 
     def image(self, images: Tensor, put: Put = keep, add: Add = nothing) -> Tensor:
         """Return the image encoder's output, (B, L, D), before the projection."""
@@ -79,6 +82,10 @@ class PlainCLIP:
         x = x + add(0, x)
         return self.norm(self.run("visual.", x, put, add, causal=False), "visual.ln_post")
 
+    def image_output(self, images: Tensor, put: Put = keep, add: Add = nothing) -> Tensor:
+        """Features (B, E) of the class token, of any length."""
+        return self.image(images, put, add)[:, 0] @ self.w["visual.proj"]
+
     def image_features(self, images: Tensor, put: Put = keep, add: Add = nothing) -> Tensor:
-        """Normalized features (B, E) of the class token."""
-        return F.normalize(self.image(images, put, add)[:, 0] @ self.w["visual.proj"], dim=-1)
+        """The same, normalized."""
+        return F.normalize(self.image_output(images, put, add), dim=-1)

@@ -19,7 +19,10 @@ from plain_clip import PlainCLIP
 
 @dataclass
 class Problem:
-    """Settings `s`, parameters `p`, a batch, the class names and the hand-written template."""
+    """Settings `s`, parameters `p`, a batch, the class names and the hand-written template.
+
+    `names` are as prompts have them, `written` as the dataset gives them, with underscores.
+    """
 
     clip: PlainCLIP
     s: SimpleNamespace
@@ -28,13 +31,18 @@ class Problem:
     labels: Tensor
     names: list[str]
     template: str
+    written: list[str]
 
     def embed(self, texts: list[str]) -> tuple[Tensor, Tensor]:
         ids = tokenize(texts)
         return self.clip.w["token_embedding.weight"][ids], ids.argmax(dim=1)
 
+    def described(self, template: str, names: list[str] | None = None) -> Tensor:
+        """Text features (C, E), of any length, of a template's prompts."""
+        return self.clip.text_output(*self.embed([template.format(name) for name in names or self.names]))
+
     def zero_shot(self, template: str | None = None) -> Tensor:
-        return self.clip.text(*self.embed([(template or self.template).format(name) for name in self.names]))
+        return F.normalize(self.described(template or self.template), dim=-1)
 
     def logits(self, f: Tensor, w: Tensor) -> Tensor:
         return self.clip.scale * f @ w.T
@@ -44,8 +52,8 @@ class Problem:
         return F.cross_entropy(logits, self.labels), logits
 
 
-def coop_features(q: Problem) -> Tensor:
-    """Class by class: start token, context and name in the asked order, the rest."""
+def coop_output(q: Problem) -> Tensor:
+    """Text features, of any length. Class by class: start token, context and name in the asked order, the rest."""
     ctx, rows, places = q.p["prompt_learner.ctx"], [], []
     n = ctx.shape[-2]
     embedded, ends = q.embed([f"{'X ' * n}{name}." for name in q.names])
@@ -55,7 +63,11 @@ def coop_features(q: Problem) -> Tensor:
         half = {"end": n, "middle": n // 2, "front": 0}[q.s.CLASS_TOKEN_POSITION]
         rows.append(torch.cat([start, own[:half], word, own[half:], rest]))
         places.append(ends[c])
-    return q.clip.text(torch.stack(rows), torch.stack(places))
+    return q.clip.text_output(torch.stack(rows), torch.stack(places))
+
+
+def coop_features(q: Problem) -> Tensor:
+    return F.normalize(coop_output(q), dim=-1)
 
 
 def coop(q: Problem):
@@ -112,7 +124,7 @@ def last(prompts: dict[int, Tensor]):
 
 
 def behind_start(prompts: dict[int, Tensor]):
-    """Text prompts in the places behind the start token."""
+    """Text prompts in the places after the start token."""
     return lambda layer, x: with_context(x, prompts[layer]) if layer in prompts else x
 
 
@@ -122,9 +134,14 @@ def deep(q: Problem, encoder: str) -> dict[int, Tensor]:
     return {int(k.removeprefix(prefix).split(".")[0]) + 1: v for k, v in q.p.items() if k.startswith(prefix)}
 
 
-def vpt_image(q: Problem) -> Tensor:
+def vpt_output(q: Problem) -> Tensor:
+    """Image features, of any length."""
     shallow = {0: q.p["image_encoder.VPT"]} if "image_encoder.VPT" in q.p else {}
-    return q.clip.image_features(q.images, last(shallow | deep(q, "image")))
+    return q.clip.image_output(q.images, last(shallow | deep(q, "image")))
+
+
+def vpt_image(q: Problem) -> Tensor:
+    return F.normalize(vpt_output(q), dim=-1)
 
 
 def vpt(q: Problem):
@@ -135,26 +152,27 @@ def words_of(q: Problem, ctx: Tensor) -> str:
     return q.s.CTX_INIT if q.s.CTX_INIT and len(ctx) <= 4 else " ".join("X" * len(ctx))
 
 
-def prompted_text(q: Problem, prompts: dict[int, Tensor]) -> Tensor:
+def prompted_output(q: Problem, prompts: dict[int, Tensor]) -> Tensor:
+    """Text features, of any length."""
     if "prompt_learner.ctx" not in q.p:
-        return q.zero_shot(f"{q.s.CTX_INIT} {{}}.".strip())
+        return q.described(f"{q.s.CTX_INIT} {{}}.".strip())
     ctx = q.p["prompt_learner.ctx"]
     embedded, ends = q.embed([f"{words_of(q, ctx)} {name}." for name in q.names])
-    return q.clip.text(with_context(embedded, ctx), ends, behind_start(prompts))
+    return q.clip.text_output(with_context(embedded, ctx), ends, behind_start(prompts))
+
+
+def ivlp_outputs(q: Problem) -> tuple[Tensor, Tensor]:
+    return vpt_output(q), prompted_output(q, deep(q, "text"))
 
 
 def ivlp(q: Problem):
-    return q.cross_entropy(vpt_image(q), prompted_text(q, deep(q, "text")))
+    return q.cross_entropy(*(F.normalize(x, dim=-1) for x in ivlp_outputs(q)))
 
 
 def promptsrc(q: Problem, templates: list[str]):
-    f, w, f_0 = vpt_image(q), prompted_text(q, deep(q, "text")), q.clip.image_features(q.images)
-    raw = []
-    for template in templates:
-        embedded, ends = q.embed([template.format(name) for name in q.names])
-        x = q.clip.run("", embedded + q.clip.w["positional_embedding"], lambda _, x: x, lambda _, x: 0.0, causal=True)
-        raw.append(q.clip.norm(x, "ln_final")[torch.arange(len(x)), ends] @ q.clip.w["text_projection"])
-    w_0 = F.normalize(torch.stack(raw).mean(0), dim=-1)
+    f, w = (F.normalize(x, dim=-1) for x in ivlp_outputs(q))
+    f_0 = q.clip.image_features(q.images)
+    w_0 = F.normalize(torch.stack([q.described(template) for template in templates]).mean(0), dim=-1)
     loss, logits = q.cross_entropy(f, w)
     student, teacher = logits.log_softmax(-1), q.logits(f_0, w_0).log_softmax(-1)
     divergence = (teacher.exp() * (teacher - student)).sum() / logits.numel()
@@ -162,14 +180,81 @@ def promptsrc(q: Problem, templates: list[str]):
     return loss + q.s.TEXT_LOSS_WEIGHT * text + q.s.IMAGE_LOSS_WEIGHT * image + divergence, logits
 
 
-def maple(q: Problem):
+def maple_outputs(q: Problem) -> tuple[Tensor, Tensor]:
     def mapped(x: Tensor, name: str) -> Tensor:
         return F.linear(x, q.p[f"prompt_learner.{name}.weight"], q.p[f"prompt_learner.{name}.bias"])
 
     text = {i + 2: v for i, v in numbered(q, "prompt_learner.compound_prompts_text.").items()}
     image = {i: mapped(v, f"compound_prompt_projections.{i - 2}") for i, v in text.items()}
     image[0] = mapped(q.p["prompt_learner.ctx"], "proj")
-    return q.cross_entropy(q.clip.image_features(q.images, last(image)), prompted_text(q, text))
+    return q.clip.image_output(q.images, last(image)), prompted_output(q, text)
+
+
+def maple(q: Problem):
+    return q.cross_entropy(*(F.normalize(x, dim=-1) for x in maple_outputs(q)))
+
+
+def coprompt(q: Problem, templates: list[str], drawn: int):
+    """Both augmentations are the same images; `drawn` is the text that teaches."""
+
+    def adapted(z: Tensor, kind: str, share: float) -> Tensor:
+        hidden = F.linear(z, q.p[f"adapter_{kind}.fc.0.weight"]).relu()
+        return F.normalize(
+            (1 - share) * z + share * F.linear(hidden, q.p[f"adapter_{kind}.fc.2.weight"]).relu(), dim=-1
+        )
+
+    z, t = maple_outputs(q)
+    f, w = adapted(z, "image", q.s.IMAGE_ADAPTER_M), adapted(t, "text", q.s.TEXT_ADAPTER_M)
+    loss, logits = q.cross_entropy(f, w)
+    of_texts, of_images = (w * q.zero_shot(templates[drawn])).sum(-1), (f * q.clip.image_features(q.images)).sum(-1)
+    return loss + q.s.W * ((1 - of_texts.mean()) + (1 - of_images.mean())), logits
+
+
+def dept(q: Problem, host, outputs):
+    """`outputs`: the host's image and text features, of any length."""
+
+    def moved(z: Tensor, kind: str) -> Tensor:
+        return q.p[f"film_lp_{kind}.scale"] * z + q.p[f"film_lp_{kind}.bias"]
+
+    def head(z: Tensor) -> Tensor:
+        return F.linear(z, q.p["linear_probe_proj.weight"], q.p["linear_probe_proj.bias"])
+
+    (loss, similarity), (z, t), share = host(q), outputs(q), q.s.WEIGHT
+    of_texts, of_images = head(moved(torch.stack([t[y] for y in q.labels]), "text")), head(moved(z, "img"))
+    linear = F.cross_entropy(torch.cat([of_texts, of_images]), torch.cat([q.labels, q.labels]))
+    loss = loss - share * F.cross_entropy(similarity, q.labels) + share * linear
+    return loss, (1 - share) * similarity + share * of_images
+
+
+def coop_outputs(q: Problem) -> tuple[Tensor, Tensor]:
+    return q.clip.image_output(q.images), coop_output(q)
+
+
+def task_res(q: Problem):
+    w = q.described(q.template, q.written) + q.s.RESIDUAL_SCALE * q.p["prompt_learner.text_feature_residuals"]
+    return q.cross_entropy(q.clip.image_features(q.images), F.normalize(w, dim=-1))
+
+
+def with_low_rank(q: Problem, alpha: float) -> None:
+    """Add alpha / sqrt(r) B A to the rows of each projection, q, k and v being the thirds of one matrix."""
+    weights = q.clip.w
+    for name in [name for name in q.p if name.endswith(".w_lora_A")]:
+        place, _, projection = name.removesuffix(".w_lora_A").rpartition(".")
+        a, b = q.p[name], q.p[f"{name[:-1]}B"]
+        delta, key = alpha / len(a) ** 0.5 * b @ a, f"{place}.in_proj_weight"
+        if projection == "proj":
+            weights[f"{place}.out_proj.weight"] = weights[f"{place}.out_proj.weight"] + delta
+            continue
+        thirds = [*weights[key].chunk(3)]
+        at = ["q_proj", "k_proj", "v_proj"].index(projection)
+        thirds[at] = thirds[at] + delta
+        weights[key] = torch.cat(thirds)
+
+
+def clip_lora(q: Problem):
+    with_low_rank(q, q.s.ALPHA)
+    logits = 100 * q.clip.image_features(q.images) @ q.zero_shot("a photo of a {}.").T
+    return F.cross_entropy(logits, q.labels), logits
 
 
 def numbered(q: Problem, prefix: str) -> dict[int, Tensor]:
@@ -254,9 +339,19 @@ def promptkd(q: Problem):
 def two_stage(q: Problem):
     """The first stage: weights of CLIP itself are learned, the classifier does not play yet."""
     q.clip.w |= {name: value for name, value in q.p.items() if name in q.clip.w}
+    with_low_rank(q, 1.0)
     w = q.zero_shot("a photo of a {}.")
     loss, logits = q.cross_entropy(q.clip.image_features(q.images), w)
     return loss + 0 * q.p["classifier"].sum(), logits
+
+
+def second_stage(q: Problem):
+    """The encoders rest as the first stage left them; the classifier learns, and predicts trained classes."""
+    q.clip.w |= {name: value.detach() for name, value in q.p.items() if name in q.clip.w}
+    with_low_rank(q, 1.0)
+    f = q.clip.image_features(q.images).detach()
+    loss, logits = q.cross_entropy(f, F.normalize(q.p["classifier"], dim=-1))
+    return loss + sum(0 * p.sum() for p in q.p.values()), logits
 
 
 def tcp(q: Problem):
@@ -305,7 +400,7 @@ def clip_adapter(q: Problem):
 
 
 def represented(q: Problem, tokens: dict[int, Tensor], beta: float):
-    """Representation tokens behind the first place: inserted once, later replaced, or mixed into what is there."""
+    """Representation tokens after the first place: inserted once, later replaced, or mixed into what is there."""
     first, count = min(tokens), len(next(iter(tokens.values())))
 
     def put(layer, x):

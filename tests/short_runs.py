@@ -1,4 +1,4 @@
-"""Finished runs of any method, on a tiny random CLIP and a folder of images of four colours."""
+"""Short runs: of any method on a tiny random CLIP and images of four colours; on the embedded clothes; of plugins."""
 
 from __future__ import annotations
 
@@ -13,7 +13,17 @@ import trainers  # noqa: F401  (registers the methods)
 from dassl.engine import TRAINER_REGISTRY
 from tools.faults.tiny import SIDE, write_clip, write_images
 
+CONFIGS = Path(__file__).parents[1] / "configs"
 PROMPT_DEPTH = 2  # layers
+
+
+def clothes(output: Path, *options: object, method: str = "CoOp", seeds: tuple = ("--seed", 1)) -> list[str]:
+    """Return a command line of train.py: one epoch of three steps, one shot of five of the embedded clothes."""
+    words = ["--trainer", method, *seeds, "--root", "none", "--output-dir", output, "--train-epoch", 1]
+    words += ["--dataset-config-file", CONFIGS / "datasets/clothing_64.yaml"]
+    words += ["--config-file", CONFIGS / f"trainers/{method}/photo.yaml", "DATALOADER.NUM_WORKERS", 0]
+    words += ["DATASET.NUM_SHOTS", 1, "DATASET.SUBSAMPLE_CLASSES", "base", *options]
+    return [str(word) for word in words]
 
 
 class Runs:

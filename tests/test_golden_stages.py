@@ -43,7 +43,7 @@ def test_the_first_batch_with_dropout(name, monkeypatch):
 
     def drop(key, x):
         place, _, projection = key.rpartition("-")
-        module = f"{low_rank.places[place][0]}.{projection}_proj.dropout"
+        module = f"{low_rank.places[place][0]}.{'proj' if projection == 'o' else f'{projection}_proj'}.dropout"
         shape = case.about["dropout_shapes"][module]
         mask = np.unpackbits(case[f"dropout0/{module}"].numpy())[: int(np.prod(shape))].reshape(shape)
         return x * torch.from_numpy(mask)[: x.shape[1]].transpose(0, 1) / keep  # there sequences come first

@@ -107,7 +107,7 @@ def _published(method: str, use: Use) -> str:
 
 
 def with_header(text: str, lines: Sequence[str]) -> str:
-    """Return a file's text with these lines behind its own first comment, in the place of earlier ones."""
+    """Return a file's text with these lines after its own first comment, in the place of earlier ones."""
     rest = [line for line in text.splitlines() if not line.startswith((RUN, PUBLISHED))]
     end = next((number for number, line in enumerate(rest) if not line.startswith("#")), len(rest))
     return "\n".join([*rest[:end], *lines, *rest[end:]]) + "\n"

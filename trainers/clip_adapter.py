@@ -1,6 +1,6 @@
 """CLIP-Adapter: Better Vision-Language Models with Feature Adapters (Gao et al., IJCV 2024).
 
-A bottleneck behind the frozen image encoder; its output is mixed into the image feature. The text side, which the
+A bottleneck after the frozen image encoder; its output is mixed into the image feature. The text side, which the
 paper leaves alone as well in its best variant, stays zero-shot CLIP's.
 """
 

@@ -1,6 +1,6 @@
 """CoPrompt: Consistency-guided Prompt Learning for Vision-Language Models (Roy and Etemad, ICLR 2024).
 
-MaPLe's prompts with an adapter behind each encoder. What they give is held to frozen CLIP: image features to those of
+MaPLe's prompts with an adapter after each encoder. What they give is held to frozen CLIP: image features to those of
 another augmentation of the same image, text features to those of texts that a language model wrote about the class.
 The texts are the user's: a JSON file in the authors' layout, {"class name": ["text", ...], ...}, with as many texts for
 each class.
@@ -131,7 +131,7 @@ class CoPrompt(MaPLe):
 
     def before_train(self) -> None:
         with self.precision.context():
-            self.method.text_teachers()  # what is wrong with the texts is said before the first step
+            self.method.text_teachers()  # faults of the texts are reported before the first step
         super().before_train()
 
     def parse_batch_train(self, batch: dict) -> tuple[Tensor, Tensor]:

@@ -61,7 +61,7 @@ def class_means(f: Tensor, labels: Tensor, classes: int) -> Tensor:
 
 
 def of_trained(f: Tensor, labels: Tensor, classes: int, pooled: bool) -> Classifier:
-    """From normalized features f (n, E) with labels.
+    """Fit the Gaussians to normalized features f (n, E) with labels.
 
     Args:
         pooled: one covariance of all features about their class means, shrunk; else the plain mean of the classes'.
@@ -74,7 +74,7 @@ def of_trained(f: Tensor, labels: Tensor, classes: int, pooled: bool) -> Classif
 
 
 def of_others(f: Tensor, w: Tensor) -> tuple[Classifier, Tensor, Tensor]:
-    """For classes without images, from training features f (n, E) and their text features w (C, E).
+    """Fit Gaussians of classes without images, from training features f (n, E) and text features w (C, E).
 
     Returns:
         The classifier, its means (C, E) and its inverse covariance (E, E), a mean over these classes.

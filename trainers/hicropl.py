@@ -122,7 +122,7 @@ class HiCroPLMethod(CosineMethod):
         return [*text[: self.cross], *upper]
 
     def image_output(self, images: Tensor) -> Tensor:
-        """Image features (B, E) with the prompts behind the patches."""
+        """Image features (B, E) with the prompts after the patches."""
         return self.clip.visual(self.clip.images(images), image_prompts(self.shaped_image_prompts()))
 
     def class_output(self) -> Tensor:
@@ -190,5 +190,5 @@ class HiCroPL(ClipTrainer):
 
     def before_train(self) -> None:
         with self.precision.context():
-            self.method.text_knowledge()  # what is wrong with the texts is said before the first step
+            self.method.text_knowledge()  # faults of the texts are reported before the first step
         super().before_train()

@@ -48,7 +48,7 @@ class MaPLeMethod(CosineMethod):
         return self.clip.text.encode(self.prompts, deeper, context=self.ctx[None])
 
     def image_output(self, images: Tensor) -> Tensor:
-        """Image features (B, E) with the mapped prompts behind the patches."""
+        """Image features (B, E) with the mapped prompts after the patches."""
         deeper = [to(p) for to, p in zip(self.deeper_to_image, self.text_prompts, strict=True)]
         prompts = image_prompts([self.to_image(self.ctx), *deeper])
         return self.clip.visual(self.clip.images(images), prompts)

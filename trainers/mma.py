@@ -95,7 +95,7 @@ class MMAMethod(CosineMethod):
             self.text_start = clip.text.forward_until(self.prompts, to=self.layers[0]) if self.layers[0] else None
 
     def published_name(self, name: str) -> str:
-        """There, maps that a ReLU follows are the first of a sequence."""
+        """Return the published name: there, maps that a ReLU follows are the first of a sequence."""
         module, _, kind = name.rpartition(".")
         return super().published_name(name if module.endswith(".up") else f"{module}.0.{kind}")
 
@@ -146,7 +146,7 @@ def start_before_end(values: Values) -> str | None:
     """ADAPTER_START lies below ADAPTER_END."""
     start, end = (values[f"TRAINER.MMADAPTER.ADAPTER_{edge}"] for edge in ("START", "END"))
     if isinstance(start, int) and isinstance(end, int) and start > end:
-        return f"TRAINER.MMADAPTER.ADAPTER_START is {start}, behind ADAPTER_END, which is {end}"
+        return f"TRAINER.MMADAPTER.ADAPTER_START is {start}, above ADAPTER_END, which is {end}"
     return None
 
 

@@ -29,7 +29,7 @@ LAYERS = Rule("layers, numbered from 1", lambda value: all(is_number(v) and v >=
 
 
 class RepresentationTokens:
-    """The deep tokens of one encoder: behind the class or start token, from layer J on, R mapped to each layer.
+    """The deep tokens of one encoder: after the class or start token, from layer J on, R mapped to each layer.
 
     Args:
         space: R, (K, d_r).
@@ -111,17 +111,17 @@ class MMRLMethod(Method):
         return l2_normalize(f_c), l2_normalize(f_r)
 
     def adapted_features(self, images: Tensor) -> dict[str, Tensor]:
-        features = self.image_features(self.forward_shared(images))
+        features = self.image_features(self.forward_below_tokens(images))
         return dict(zip(("class token", "representation tokens"), features, strict=True))
 
     @torch.no_grad()
-    def forward_shared(self, images: Tensor) -> Paused:
+    def forward_below_tokens(self, images: Tensor) -> Paused:
         """Run the layers below the first token, which the tuned and the frozen pass share."""
         return self.clip.visual.forward_until(self.clip.images(images), to=self.image_layers[0])
 
     def losses(self, images: Tensor, labels: Tensor) -> Losses:
         """alpha CE(f_c) + (1 - alpha) CE(f_r) + lambda (distance of f_c to f_0 + distance of w to w_0)."""
-        shared, w = self.forward_shared(images), self.class_features()
+        shared, w = self.forward_below_tokens(images), self.class_features()
         f_c, f_r = self.image_features(shared)
         with torch.no_grad():
             f_0 = l2_normalize(self.clip.visual.forward_from(shared)[:, 0] @ self.clip.visual.proj)
@@ -142,7 +142,7 @@ class MMRLMethod(Method):
 
     def logits(self, images: Tensor, class_features: Tensor, seen: Tensor) -> Tensor:
         """Seen classes: both features, mixed by alpha. Others: the class token alone, which stayed general."""
-        f_c, f_r = self.image_features(self.forward_shared(images))
+        f_c, f_r = self.image_features(self.forward_below_tokens(images))
         w = class_features
         class_logits, rep_logits = LOGIT_SCALE * f_c @ w.t(), LOGIT_SCALE * f_r @ w.t()
         return self.predict(class_logits, rep_logits, seen)

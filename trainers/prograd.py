@@ -26,7 +26,7 @@ class ProGradMethod(CoOpMethod):
         self.w_0 = clip.zero_shot_weights(task.classnames, [task.template])  # (C, E)
 
     def start(self, *shape: int) -> tuple[Tensor, str]:
-        """As in CoOp; but where N_CTX asks for more rows than there are words, rows of zeros stand before theirs."""
+        """Return CoOp's start values; where N_CTX asks for more rows than there are words, zeros come first."""
         rows, words = super().start(*shape)
         missing = shape[-1] - rows.shape[-2]
         if missing <= 0:

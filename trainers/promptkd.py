@@ -40,7 +40,7 @@ from trainers.zeroshot import ZeroshotMethod
 
 
 class Projection(nn.Module):
-    """From the student's space to the teacher's: U relu(norm(V z)), norm over the batch, (B, E) -> (B, E')."""
+    """Map from the student's space to the teacher's: U relu(norm(V z)), norm over the batch, (B, E) -> (B, E')."""
 
     def __init__(self, width: int, out: int):
         super().__init__()

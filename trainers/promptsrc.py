@@ -51,7 +51,7 @@ def gaussian_weights(mean: float, deviation: float, epochs: int) -> Tensor:
 
 @TRAINER_REGISTRY.register()
 class PromptSRC(IVLP):
-    """Trains PromptSRC; behind the last epoch the prompts become their weighted mean over all epochs."""
+    """Trains PromptSRC; after the last epoch the prompts become their weighted mean over all epochs."""
 
     method_class = PromptSRCMethod
     settings_node = "PROMPTSRC"

@@ -101,7 +101,7 @@ class TCP(ClipTrainer):
         "CLASS_TOKENS_LAYER": Setting(
             AUTO,
             or_auto(at_least(1)),
-            "1-based; auto: behind two thirds of the text encoder's layers",
+            "1-based; auto: after two thirds of the text encoder's layers",
             f"{REPOSITORY} trainers/clip_text/model.py",
         ),
         "PREC": precision("fp16"),

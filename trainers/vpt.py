@@ -1,6 +1,6 @@
 """VPT: prompts in the image encoder alone, after Visual Prompt Tuning (Jia et al., ECCV 2022).
 
-As MaPLe's and PromptSRC's authors compare with it: learned tokens behind the patches, in the deep variant fresh
+As MaPLe's and PromptSRC's authors compare with it: learned tokens after the patches, in the deep variant fresh
 ones at each of the lower layers; text features are those of "a photo of a NAME.".
 """
 
@@ -55,7 +55,7 @@ class VPTMethod(CosineMethod):
         return self.w_0
 
     def image_output(self, images: Tensor) -> Tensor:
-        """Image features (B, E) with the prompts behind the patches."""
+        """Image features (B, E) with the prompts after the patches."""
         return self.clip.visual(self.clip.images(images), image_prompts(self.image_prompts))
 
 

@@ -72,7 +72,7 @@ class ZSLP(FeatureTrainer):
         return torch.randperm(len(self.labels))
 
     def epoch_batches(self) -> tuple[int, Iterator[dict[str, Any]]]:
-        """As many batches as the loader has of the images themselves, from the start of a new order of all views."""
+        """Return as many batches as the loader has of the images themselves, from a new random order of all views."""
         size, count = self.cfg.DATALOADER.TRAIN_X.BATCH_SIZE, len(self.train_loader_x)
 
         def batches() -> Iterator[dict[str, Any]]:

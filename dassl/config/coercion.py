@@ -1,4 +1,4 @@
-"""From what a yaml file or the command line gives to the value that a key needs."""
+"""Conversion of a yaml file's or the command line's values to the type that a key needs."""
 
 from __future__ import annotations
 

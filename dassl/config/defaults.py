@@ -91,7 +91,7 @@ DEFAULTS: dict[str, Any] = {
         "NEW_LAYERS": (),
         "BASE_LR_MULT": 0.1,
         "LR_SCHEDULER": "single_step",
-        "SCHEDULE_UNIT": "epoch",  # or step: the rate changes behind every step, along the same curve
+        "SCHEDULE_UNIT": "epoch",  # or step: the rate changes after every step, along the same curve
         "STEPSIZE": (-1,),  # epochs; not positive: never, for single_step
         "GAMMA": 0.1,
         "MAX_EPOCH": 10,

@@ -1,4 +1,4 @@
-"""Keys that nothing here reads: yaml files and scripts written for Dassl name them, and shall go on to be accepted."""
+"""Keys that nothing here reads, accepted because yaml files and scripts written for Dassl name them."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -20,6 +21,11 @@ def spoken(name: str) -> str:
     """Return a name as the tokenizer reads it: underscores are spaces, case and repeated spaces do not count."""
     text = html.unescape(html.unescape(ftfy.fix_text(name)))
     return " ".join(text.replace("_", " ").split()).lower()
+
+
+def composed(name: str) -> str:
+    """Return a name with each accent and its letter as one character; macOS keeps them apart in names of files."""
+    return unicodedata.normalize("NFC", name)
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
@@ -52,9 +58,11 @@ def check_names(names: Sequence[str], source: str, places: Sequence[str] | None 
             raise ClassNamesError(f"{source}, {places[position]}: the class name is empty.")
         other = first.setdefault(spoken(name), position)
         if other != position:
+            written = name != names[other] and composed(name) == composed(names[other])
             raise ClassNamesError(
                 f"{source}: two classes are the same in words, so that nothing can tell them apart: "
                 f"{names[other]!r} and {name!r} ({places[other]}; {places[position]}). Give them different names."
+                + (" They differ only in how accents are stored (Unicode's NFC and NFD)." if written else "")
             )
     return tuple(name.strip() for name in names)
 

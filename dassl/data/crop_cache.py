@@ -31,7 +31,7 @@ class CropPack(RowPack):
 
 
 class CachedCrops(DatasetWrapper):
-    """As `DatasetWrapper` with the test transform, each crop made once and then read from a pack."""
+    """A `DatasetWrapper` with the test transform, each crop made once and then read from a pack."""
 
     def __init__(self, cfg: CfgNode, data_source: Sequence[Datum], transform: T.Compose, pack: CropPack):
         super().__init__(cfg, data_source, transform)

@@ -76,7 +76,7 @@ def leave_signals_to_the_run(worker: int) -> None:
 
 @atexit.register
 def end_workers() -> None:
-    """Those that an error left behind. Python sends them SIGTERM at its end, which they do not hear, and would wait."""
+    """End the worker processes that an error left running. They ignore the SIGTERM that Python sends at its end."""
     left = [process for process in multiprocessing.active_children() if process.daemon]
     if left and hasattr(signal, "SIGCHLD"):
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler raises an error for each that ends so

@@ -1,4 +1,4 @@
-"""Rows of numbers in memory-mapped files of the user's cache folder: what is dear to compute is computed once.
+"""Rows of numbers in memory-mapped files of the user's cache folder, so that expensive results are computed once.
 
 A file ("pack") holds one row for each image of a list, each with a checksum. Its name is a digest of everything that
 could change a row, every image's path, size and time of change among it. Runs that use a pack at the same time fill it

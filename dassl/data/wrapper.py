@@ -1,4 +1,4 @@
-"""From a list of images on disk to the items of a batch."""
+"""Reading of a list of images on disk into the items of a batch."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ class TrainerBase:
 
         Args:
             about: empty for files of published code; source: the file, for the message.
-            resuming: whether training is to go on from it, or it is only tested.
+            resuming: whether training is to continue from it, or it is only tested.
         """
         return ""
 
@@ -214,7 +214,7 @@ class TrainerBase:
     # TensorBoard
 
     def init_writer(self, log_dir: str | os.PathLike) -> None:
-        """Open a TensorBoard writer; without the package, say so and go on."""
+        """Open a TensorBoard writer; without the package, say so and continue."""
         if self._writer is not None:
             return
         try:

@@ -91,7 +91,7 @@ class _BatchTrainer(SimpleTrainer):
             self._end_bar()
 
     def _training_bar(self, done: int) -> tqdm:
-        """Return the live line of the whole training, of which `done` batches of this epoch are behind it."""
+        """Return the live line of the whole training, in whose present epoch `done` batches are done."""
         if self._bar is None:
             total = self.num_batches * self.max_epoch
             self._bar = progress(None, "", total, self.num_batches * self.epoch + done, live_only=True)

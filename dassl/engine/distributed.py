@@ -1,8 +1,8 @@
 """One run over several processes that torchrun has started, one GPU each.
 
 All processes do the same: they draw the same random numbers, load the same batches and keep the same parameters.
-They divide what is dear, the encoders' work: of each training batch a process computes its own part (`own_part`), of a
-test set every n-th batch (`outcomes_of_all`). The first process alone reads and writes the run's folder.
+They divide the expensive part, the encoders' work: a process computes its own part of each training batch (`own_part`)
+and every n-th batch of a test set (`outcomes_of_all`). The first process alone reads and writes the run's folder.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ def whole_batch(rows: Tensor, count: int) -> Tensor:
 
 
 class DistributedStop(StopRequest):
-    """A signal to any process stops all of them behind the same step: they ask one another before each."""
+    """A signal to any process stops all of them after the same step: they ask one another before each."""
 
     def __init__(self) -> None:
         super().__init__()

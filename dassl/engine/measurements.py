@@ -36,7 +36,7 @@ class Measures:
         self._images[phase] = images + so_far * self._images.get(phase, 0)
 
     def as_dict(self) -> dict[str, Any]:
-        """For the run's record; a phase that did not take place has no keys."""
+        """Return the measurements for the run's record; a phase that did not take place has no keys."""
         found: dict[str, Any] = {"device": device_name(self.device), "peak_memory_mib": peak_memory_mib(self.device)}
         for phase, seconds in self._seconds.items():
             found[f"{phase}_seconds"] = round(seconds, 3)
@@ -62,7 +62,7 @@ def peak_memory_mib(device: torch.device) -> float | None:
 
 
 def read_curve(path: Path) -> list[dict[str, Any]]:
-    """Return the epochs in `curve.json`; none where there is no such file, or a damaged one, which is said."""
+    """Return the epochs in `curve.json`; none where there is no such file, or a damaged one, which gets a warning."""
     try:
         return read_json(path, [{"epoch": int}])
     except MissingFile:

@@ -34,7 +34,7 @@ POSITION = {
 
 
 class OtherWorkers(UserError, ValueError):
-    """A run would go on with another number of loader processes than it began with."""
+    """A run would continue with another number of loader processes than it began with."""
 
 
 class Position(NamedTuple):
@@ -42,7 +42,7 @@ class Position(NamedTuple):
 
     Attributes:
         epoch: completed epochs; batches: those done of the next.
-        epoch_start, now: the random generators at the start of that epoch and behind the last step.
+        epoch_start, now: the random generators at the start of that epoch and after the last step.
         means: what the batches done gave: name -> sum and count.
     """
 
@@ -98,7 +98,7 @@ def restore_position(trainer: TrainerBase, folder: str | os.PathLike, completed:
 
 
 def _newest(folder: str | os.PathLike, damaged: set[Path]) -> dict[str, Any] | None:
-    """Return the newest file that can be read, None if there is none; a damaged one is said and noted."""
+    """Return the newest file that can be read, None if there is none; a damaged one gets a warning and is noted."""
 
     def read(path: Path) -> dict[str, Any]:
         try:
@@ -116,7 +116,7 @@ def _newest(folder: str | os.PathLike, damaged: set[Path]) -> dict[str, Any] | N
 
 
 def _check_workers(trainer: TrainerBase, content: dict[str, Any], folder: str | os.PathLike) -> None:
-    """Refuse to go on with another number of loader processes: each draws random numbers of its own.
+    """Refuse to continue with another number of loader processes: each draws random numbers of its own.
 
     Raises:
         OtherWorkers: it began with another.

@@ -109,7 +109,7 @@ class SimpleTrainer(TrainerBase):
         self.best_result = -np.inf
         self.tested: Any = None  # what `test` returned after training
         self.stop = StopRequest()
-        self.position: Position | None = None  # where an interrupted training goes on
+        self.position: Position | None = None  # where an interrupted training continues
         self.unsaved_steps = 0
         self.callbacks = build_callbacks(cfg) if rank() == 0 else []
         self.damaged: set[Path] = set()  # positions on disk that cannot be read
@@ -165,7 +165,7 @@ class SimpleTrainer(TrainerBase):
                 f"epochs already. Give OPTIM.MAX_EPOCH {self.start_epoch} to test it, or another --output-dir to train "
                 f"anew."
             )
-        share_progress(self)
+        match_first_process(self)
         self._keep_decoded_images()
         if "tensorboard" in self.cfg.TRAIN.TRACK:
             self.init_writer(Path(self.output_dir) / "tensorboard")
@@ -286,7 +286,7 @@ class SimpleTrainer(TrainerBase):
         return -np.inf if values[0] is None else float(values[0])
 
 
-def share_progress(trainer: SimpleTrainer) -> None:
+def match_first_process(trainer: SimpleTrainer) -> None:
     """Bring every process to the position of the first, which alone has looked for something to resume."""
     if processes() == 1:
         return

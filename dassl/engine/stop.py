@@ -55,7 +55,7 @@ class StopRequest:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """In this block a signal is noted only: the block looks at `signum` where it can stop."""
+        """Only note a signal in this block, which looks at `signum` where it can stop."""
         self._holding += 1
         try:
             yield

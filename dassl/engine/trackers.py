@@ -84,7 +84,7 @@ class Tracker(Callback):
         except Exception as error:
             raise TrackerError(
                 f"{self.extra} does not take this run: {reason_of(error)}. Leave {self.extra} out of TRAIN.TRACK to "
-                "go on without it."
+                "continue without it."
             ) from error
 
     def title(self) -> str:

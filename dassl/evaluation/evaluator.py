@@ -1,4 +1,4 @@
-"""From predictions to the result block in the log."""
+"""Evaluators: from predictions to the result block in the log."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ else w::
     e >= w   base * d(e - w + s) / d(s)
 
 The division makes the schedule start from the base rate wherever it is entered. With SCHEDULE_UNIT step the rate
-changes behind every step: e is the steps done over the steps of an epoch, no whole number.
+changes after every step: e is the steps done over the steps of an epoch, no whole number.
 """
 
 from __future__ import annotations
@@ -121,18 +121,18 @@ def build_lr_scheduler(optimizer: Optimizer, optim_cfg: CfgNode, steps: int | No
     """The schedule that ``optim_cfg`` describes, to be stepped once at the end of each epoch.
 
     Args:
-        steps: of an epoch, where the caller steps the schedule behind each of them, as SCHEDULE_UNIT step asks.
+        steps: of an epoch, where the caller steps the schedule after each of them, as SCHEDULE_UNIT step asks.
 
     Raises:
         ConfigError: SCHEDULE_UNIT is step, and the caller steps its schedule once an epoch.
     """
     if steps is None and with_defaults("OPTIM", optim_cfg).SCHEDULE_UNIT == "step":
-        raise ConfigError("OPTIM.SCHEDULE_UNIT is step; this trainer changes its learning rate behind whole epochs")
+        raise ConfigError("OPTIM.SCHEDULE_UNIT is step; this trainer changes its learning rate after whole epochs")
     return EpochScheduler(optimizer, Schedule.from_config(optim_cfg), max(1, steps or 1))
 
 
 def _steps(optim_cfg: CfgNode) -> tuple[int, ...]:
-    """Epochs of the steps, sorted. A single step that is not positive falls behind the last epoch."""
+    """Epochs of the steps, sorted. A single step that is not positive falls after the last epoch."""
     given: int | Sequence[int] = optim_cfg.STEPSIZE
     steps = tuple(given) if isinstance(given, Sequence) else (given,)
     if not steps:

@@ -59,7 +59,7 @@ def save_checkpoint(
     Args:
         state: ``state_dict``, ``epoch`` (completed epochs) and whatever else is to be kept, such as
             ``optimizer``, ``scheduler``, ``val_result``. What is neither tensor, number, string nor container
-            is left out, and said.
+            is left out, with a warning.
         save_dir: folder, made when missing.
         is_best: write ``model-best.pth.tar`` too.
         remove_module_from_keys: strip the ``module.`` that a parallel wrapper puts before parameter names.
@@ -77,7 +77,7 @@ def save_checkpoint(
 
 
 def save_plain(state: Mapping[str, Any], path: str | os.PathLike) -> None:
-    """Write tensors, numbers, strings and containers, atomically; anything else is left out, and said."""
+    """Write tensors, numbers, strings and containers, atomically; anything else is left out, with a warning."""
     left_out: list[str] = []
     content = _plain(state, "", left_out)
     if left_out:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 from safeio.atomic import naming
@@ -13,7 +14,7 @@ from safeio.escape import for_terminal
 
 
 class Logger:
-    """A stand-in for ``sys.stdout`` that also writes to a file, line by line, so that a crash loses nothing.
+    """A replacement of ``sys.stdout`` that also writes to a file, line by line, so that a crash loses nothing.
 
     Args:
         fpath: file to append to; its folder is made. None: console only.
@@ -61,7 +62,7 @@ class Logger:
 
 
 def setup_logger(output: str | os.PathLike | None = None) -> None:
-    """From now on copy stdout to ``<output>/log.txt``, or to ``output`` itself if it ends in .txt or .log.
+    """Copy stdout from now on to ``<output>/log.txt``, or to ``output`` itself if it ends in .txt or .log.
 
     An existing log is kept: the new one then has the time in its name (``log.txt-YYYY-MM-DD-HH-MM-SS``). A
     log opened earlier in the same process is closed. None: nothing happens.
@@ -79,8 +80,20 @@ def setup_logger(output: str | os.PathLike | None = None) -> None:
     sys.stdout = Logger(path)
 
 
+@contextmanager
+def log_closed() -> Iterator[None]:
+    """Close at the end the log that `setup_logger` opens within; stdout is the console alone again."""
+    before = sys.stdout
+    try:
+        yield
+    finally:
+        if isinstance(sys.stdout, Logger) and sys.stdout is not before:
+            sys.stdout.close()
+            sys.stdout = sys.stdout.console
+
+
 class Labelled:
-    """A stand-in for a console that puts a label before each line, where several runs print to one.
+    """A wrapper of a console that puts a label before each line, where several runs print to one.
 
     Args:
         console: where the lines go.

@@ -1,1 +1,1 @@
-"""Base of the benchmarks: splits, few-shot samples, listings, archives."""
+"""Base of the benchmarks: splits, few-shot samples, listings."""

@@ -20,7 +20,7 @@ class SplitCalls:
 
     @staticmethod
     def read_split(filepath: str | os.PathLike, path_prefix: str | os.PathLike) -> splits.Split:
-        """As `splits.read_split`."""
+        """Read a split file (`splits.read_split`)."""
         print(f"Reading split from {filepath}")
         return splits.read_split(filepath, path_prefix)
 
@@ -32,7 +32,7 @@ class SplitCalls:
         filepath: str | os.PathLike,
         path_prefix: str | os.PathLike,
     ) -> None:
-        """As `splits.write_split`."""
+        """Write a split file (`splits.write_split`)."""
         splits.write_split(splits.Split(train, val, test), filepath, path_prefix)
         print(f"Saved split to {filepath}")
 

@@ -31,7 +31,7 @@ def few_shot(split: Split, shots: int, seed: int, folder: str | os.PathLike, cac
 
     Args:
         split: all of it; the choice covers all classes, so that runs on either half share it.
-        shots: below 1 keeps everything. A class with fewer images gives all it has; that is said.
+        shots: below 1 keeps everything. A class with fewer images gives all it has, with a message.
         seed: below 0 draws anew each time.
         folder: the dataset's folder, which paths in the cache are relative to.
         cache: folder for the choice, as readable JSON. One that cannot be written is passed over: the seed
@@ -66,7 +66,7 @@ def say_small_classes(items: Iterable[Datum], shots: int) -> None:
 def recall(
     stem: Path, folder: str | os.PathLike, origin: str, find: Callable[[str, str], Datum]
 ) -> tuple[list[Datum], list[Datum]] | None:
-    """The choice kept under this name; None if there is none or it is not one of this data, which is then said.
+    """The choice kept under this name; None if there is none or it is not one of this data, which gets a message.
 
     Args:
         stem: path without an ending.

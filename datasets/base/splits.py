@@ -160,7 +160,7 @@ def split_groups(
 
 
 def subsample(split: Split, classes: str) -> Split:
-    """As `subsample_lists`, of the parts of a split."""
+    """Keep a half of the classes, or all, in each part of a split (`subsample_lists`)."""
     return Split(*subsample_lists(split, classes))
 
 

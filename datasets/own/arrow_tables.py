@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.base.missing import few
+from datasets.own.headings import FLAGS, MISSING, PART, part_words, plain, text
 from datasets.own.names import name_classes
 from datasets.own.parts import parts_of
 from datasets.own.table import OwnDataError, Row, Table
@@ -33,18 +34,21 @@ def read_tables(files: list[Path], root: Path) -> Table:
     table = Table(root, [], rules=[f"tables: {len(files)} {files[0].suffix.lstrip('.')} files, read in place"])
     groups = {file: _group(file, root) for file in files}
     parts = parts_of(groups.values())
+    _refuse_several(groups, parts, root)
     if parts and len(parts) < len(set(groups.values())):
         odd = [group for group in groups.values() if group not in parts]
         raise OwnDataError(f"{root}: some tables name a part and some do not ({few(odd)}). Give one folder of them.")
     given: dict[str, str] = {}
     unlabelled = 0
     for file, group in groups.items():
-        for row, label, name in _rows(file, table):
+        for row, label, name, part in _rows(file, table):
             if label == "-1":  # how Hugging Face marks a test set without labels
                 unlabelled += 1
                 continue
-            table.rows.append(Row(row, label, parts.get(group, ""), f"{file.name}, row {row.split('::')[1]}"))
-            given[label] = name
+            place = f"{file.name}, row {row.split('::')[1]}"
+            table.rows.append(Row(row, label, part or parts.get(group, ""), place))
+            if given.setdefault(label, name) != name:
+                raise OwnDataError(f"{place}: label {label!r} has two names: {given[label]!r} and {name!r}.")
     if unlabelled:
         table.warnings.append(f"left out, {unlabelled:,} rows have no label (-1)")
     if parts:
@@ -57,12 +61,32 @@ def read_tables(files: list[Path], root: Path) -> Table:
 
 def _group(file: Path, root: Path) -> str:
     """Return the name that may be a part's: the file's without its number, or else its folder's."""
-    stem = file.stem.split("-")[0] if "-of-" in file.stem else file.stem
+    stem = _stem(file)
     return stem if parts_of([stem]) else (file.parent.name if file.parent != root else stem)
 
 
-def _rows(file: Path, table: Table) -> Iterator[tuple[str, str, str]]:
-    """Yield address, label and name of each row."""
+def _stem(file: Path) -> str:
+    return file.stem.split("-")[0] if "-of-" in file.stem else file.stem
+
+
+def _refuse_several(groups: dict[Path, str], parts: dict[str, str], root: Path) -> None:
+    """Refuse tables of several configurations, which are several datasets: `full/train.parquet`, `small/train.parquet`.
+
+    Raises:
+        OwnDataError: there are several; the message has the command for one.
+    """
+    above = {
+        file.parent if group == _stem(file) else file.parent.parent for file, group in groups.items() if group in parts
+    }
+    if len(above) > 1:
+        names = sorted(str(folder.relative_to(root)) for folder in above if folder.is_relative_to(root))
+        raise OwnDataError(
+            f"{root} holds tables of several datasets: {few(names)}. Give one: --root {root / names[-1]}"
+        )
+
+
+def _rows(file: Path, table: Table) -> Iterator[tuple[str, str, str, str]]:
+    """Yield address, label, name and part of each row; no part where no column has it."""
     schema = read_back(file, _schema, error_class=OwnDataError)
     features = _features(schema)
     image = next((name for name, about in features.items() if _kind(about) == "Image"), None) or _image_column(schema)
@@ -70,15 +94,27 @@ def _rows(file: Path, table: Table) -> Iterator[tuple[str, str, str]]:
     label = label or next((name for name in LABELS if name in schema.names), None)
     if image is None or label is None:
         raise OwnDataError(f"{file}: expected a column of images and one of labels; found {few(schema.names, 12)}.")
-    rule = f"columns: image from {image!r}, label from {label!r}"
+    part = next((name for name in schema.names if plain(name) in (*PART, *FLAGS)), None)
+    parts = read_back(file, lambda path: _column(path, part), error_class=OwnDataError) if part else []
+    words = part_words([{part: value} for value in set(parts)], part)
+    if {str(value) for value in parts} - set(words):
+        part, words = None, {}  # a column of something else
+    unused = [name for name in schema.names if name not in (image, label, part)]
+    rule = f"columns: image from {image!r}, label from {label!r}" + (f", part from {part!r}" if part else "")
+    rule += f"; not used: {few(unused, 8)}" if unused else ""
     if rule not in table.rules:
         table.rules.append(rule)
     names = _names(features.get(label))
     for number, value in enumerate(read_back(file, lambda path: _column(path, label), error_class=OwnDataError)):
-        if value is None:
+        try:
+            key = text(value)
+        except OwnDataError as error:
+            raise OwnDataError(f"{file}, row {number}: {error}") from error
+        if key.strip().lower() in MISSING:
             raise OwnDataError(f"{file}, row {number}: the label is empty.")
         known = isinstance(value, int) and 0 <= value < len(names)
-        yield table_address(file, number, image), str(value), str(names[value]) if known else str(value)
+        name = str(names[value]) if known else key
+        yield table_address(file, number, image), key, name, words[str(parts[number])] if part else ""
 
 
 def _schema(file: Path) -> Any:

@@ -29,7 +29,7 @@ def refuse_unreadable(split: Split) -> None:
     if problems := unreadable_images(paths):
         raise OwnDataError(
             f"Images that cannot be read, {len(problems):,} in all: {few(problems, 5)}. Repair or remove them "
-            f"(`python -m datasets.check folder --root ... --deep` names all), then run this again."
+            f"(`mmrl data check folder --root ... --deep` names all), then run this again."
         )
     with contextlib.suppress(OSError):  # without a cache they are decoded again next time
         remembered.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""From the table to the three parts: those that the data names stay, the others are drawn, the same for every seed."""
+"""Division of a table into three parts: those that the data names stay, the others are drawn, equal for every seed."""
 
 from __future__ import annotations
 

@@ -6,19 +6,24 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from dassl.data.class_names import ClassNamesError, numbered_lines
+from dassl.data.class_names import ClassNamesError, numbered_lines, spoken
 from datasets.base.missing import few
+from datasets.own.manifest import is_manifest, read_manifest
 from datasets.own.names import name_classes
 from datasets.own.part_lists import take_parts
-from datasets.own.parts import parts_of
+from datasets.own.parts import is_filler, part_word, parts_of
 from datasets.own.table import OwnDataError, Row, Table
-from datasets.own.tree import Tree, ending
-from safeio.images import open_image
+from datasets.own.tree import ARCHIVES, Tree, ending
+from safeio.images import is_image_name, open_image
+from safeio.packed_images import TAR
 
 UNREADABLE = {".heic", ".heif", ".eps", ".ps", ".svg", ".pdf", ".raw", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf",
               ".rw2", ".mp4", ".mov", ".avi", ".webm", ".npy", ".jxl"}  # fmt: skip
 """Endings of images and videos that are not read here: a class folder full of them must not vanish."""
 
+ROLES = {"mask", "masks", "annotation", "annotations", "groundtruth", "ground", "truth", "gt", "segmentation", "depth",
+         "jpeg", "class", "object", "label", "edges", "visualization", "thumbnails"}  # fmt: skip
+"""Words for what files beside the images are for."""
 BESIDE = {"meta", "labels", "annotations", "lists", "splits", "metadata", "info"}
 """Folders without images that hold lists beside the images."""
 
@@ -33,9 +38,17 @@ def read_folders(tree: Tree, allow: Collection[str] = ()) -> Table:
     top = _descend(tree, table)
     folders = top.inhabited
     _refuse_vanished(top)
+    refuse_dangling(tree)
+    if not folders:
+        raise OwnDataError(
+            f"{top.path}: {len(top.images):,} images lie directly in it, in no class folder, so they have no label, "
+            f"such as {top.images[0]}. Expected {top.path}/<class>/*.jpg, or a list with a label for each image "
+            f"(manifest.csv). predict.py takes images without labels."
+        )
     parts = _part_folders(top, allow)
     if parts:
         _refuse_parts_in_parts(top, parts)
+        _refuse_packed_part(top, parts)
         _read_parts(top, parts, table, allow)
     elif _parts_below(folders):
         table.rules.append("parts: folders inside the class folders, <class>/<part>/")
@@ -44,12 +57,14 @@ def read_folders(tree: Tree, allow: Collection[str] = ()) -> Table:
                 table.rows += (Row(path, name, part) for path in folder.folders[below].all_images())
     else:
         _refuse_domains(top, folders, allow)
+        _refuse_roles(top)
         _refuse_nested(top, allow)
         table.rows += _of_classes(top, "", table)
         take_parts(table, _places_of_lists(tree, top))
         given = "as listed" if table.parts else "none given"
         table.rules.append(f"classes: the folders in {top.path}; parts: {given}")
     _note_loose(top, table)
+    _note_inner(top, parts, table)
     if table.rows:
         table.names, rule = name_classes({row.label for row in table.rows}, _places_of_lists(tree, top))
         table.rules.append(rule)
@@ -82,7 +97,7 @@ def _part_folders(top: Tree, allow: Collection[str]) -> dict[str, str]:
     folders = top.inhabited
     found = parts_of(folders)
     others = [name for name in folders if name not in found]
-    if not found or (others and not any(folders[name].inhabited for name in found)):
+    if not found or (others and list(found.values()) == ["train"] and not folders[next(iter(found))].inhabited):
         return {}
     if others:
         raise OwnDataError(
@@ -111,6 +126,15 @@ def _refuse_parts_in_parts(top: Tree, parts: Collection[str]) -> None:
         )
 
 
+def _refuse_packed_part(top: Tree, parts: dict[str, str]) -> None:
+    """Refuse `test.zip` beside `train/`: the part would be drawn from the training images."""
+    packed = [name for name in top.others if ending(name) in (*ARCHIVES, TAR)]
+    if lost := [name for name in packed if (part_word(name.split(".")[0]) or "train") not in parts.values()]:
+        raise OwnDataError(
+            f"{top.path} holds {few(list(parts))} as folders, but {few(lost)} packed. Unpack it beside them."
+        )
+
+
 def _read_parts(top: Tree, parts: dict[str, str], table: Table, allow: Collection[str]) -> None:
     named = ", ".join(f"{name}/ is {part}" for name, part in parts.items())
     table.rules.append(f"parts: the folders in {top.path}: {named}")
@@ -127,7 +151,7 @@ def _read_parts(top: Tree, parts: dict[str, str], table: Table, allow: Collectio
         if not flat:
             _refuse_nested(folder, allow)
             table.rows += _of_classes(folder, part, table)
-        elif rows := list(_annotated(folder, part, classes)):
+        elif rows := list(_annotated(folder, part, classes)) or list(_listed(folder, top, part, classes)):
             table.rules.append(f"{name}/: labels from {rows[0].place.partition(',')[0]}")
             table.rows += rows
         else:
@@ -166,6 +190,31 @@ def _annotated(folder: Tree, part: str, classes: set[str]) -> Iterator[Row]:
             return
 
 
+def _listed(folder: Tree, top: Tree, part: str, classes: set[str]) -> Iterator[Row]:
+    """Yield the images that a csv or json list in their folder, or beside it, labels with the classes of training.
+
+    Raises:
+        OwnDataError: it labels them with others.
+    """
+    paths = set(folder.all_images())
+    for beside in (folder, top):
+        for file in (beside.path / name for name in beside.others):
+            if not is_manifest(file):
+                continue
+            try:
+                rows = [row for row in read_manifest([file], top.path).rows if row.path in paths]
+            except OSError:  # a list of other images
+                continue
+            if other := sorted({row.label for row in rows} - classes) if classes else []:
+                raise OwnDataError(
+                    f"{file} labels images of {folder.path} with {few(other)}, but the classes to train on are the "
+                    f"folders {few(sorted(classes))}. Give the images the folders' names, or move the list away."
+                )
+            if rows:
+                yield from (row._replace(part=part) for row in rows)
+                return
+
+
 def _of_classes(folder: Tree, part: str, table: Table) -> Iterator[Row]:
     """Yield the images of class folders; folders inside them belong to the class."""
     for name, inner in folder.inhabited.items():
@@ -185,12 +234,27 @@ def _parts_below(folders: dict[str, Tree]) -> bool:
     )
 
 
+def _refuse_roles(top: Tree) -> None:
+    """Refuse `images/` beside `masks/`: folders that are named for what their files are for, none for a class."""
+    names = list(top.inhabited)
+    if len(names) > 1 and all(is_filler(name, ROLES) for name in names):
+        raise OwnDataError(
+            f"{top.path} holds {few(names)}, which name no classes, but kinds of files, as for segmentation. Expected "
+            f"a folder for each class, or a list with a label for each image (manifest.csv). Rename them if they are "
+            f"classes."
+        )
+
+
 def _refuse_domains(top: Tree, folders: dict[str, Tree], allow: Collection[str]) -> None:
     """Refuse folders that hold the same folders: they are parts or domains under names that are not known."""
     inside = [set(folder.inhabited) for folder in folders.values()]
     if len(inside) < 2 or "nested" in allow or not all(inside):
         return
     shared = set.intersection(*inside)
+    if all(is_filler(name) for name in shared) and not any(
+        f.folders[n].inhabited for f in folders.values() for n in shared
+    ):
+        return  # <class>/images/*
     if len(shared) * 2 < max(map(len, inside)) or not shared:
         return
     names, first = list(folders), next(iter(folders))
@@ -215,20 +279,39 @@ def _refuse_nested(top: Tree, allow: Collection[str]) -> None:
                 f"class, or are those? If {name!r} is: DATASET.ALLOW nested (--allow nested of the check). If they "
                 f"are: move them up beside the other classes, or read them alone: --root {folder.path}"
             )
+    alone = {name: next(iter(f.inhabited)) for name, f in top.inhabited.items() if f.inhabited and not f.images}
+    inner = [below for name, below in alone.items() if spoken(below) != spoken(name) and not is_filler(below)]
+    if "nested" not in allow and len(set(inner)) == len(top.inhabited) > 1:
+        pairs = [f"{name}/{below}" for name, below in alone.items()]
+        raise OwnDataError(
+            f"{top.path} holds {few(pairs)}: are the outer folders the classes, or the inner ones? If the outer ones "
+            f"are: DATASET.ALLOW nested (--allow nested of the check). If the inner ones are: move them up."
+        )
 
 
 def _refuse_vanished(top: Tree) -> None:
     """Refuse class folders with images of which none can be read: the class would vanish."""
     beside = top.inhabited
     for name, folder in top.folders.items() if beside else ():
-        kinds = [kind for kind in folder.endings() if kind in UNREADABLE or _holds_image(folder, kind)]
+        kinds = [k for k in folder.endings() if k in UNREADABLE or k in ARCHIVES or _holds_image(folder, k)]
         if name not in beside and kinds:
             hint = " For HEIC: pip install pillow-heif." if {".heic", ".heif"} & set(kinds) else ""
+            hint += " Unpack the archives." if ARCHIVES & set(kinds) else ""
             raise OwnDataError(
                 f"{folder.path} holds no image that can be read, only files ending in {few(kinds)}: the class {name!r} "
                 f"would vanish. Convert the files to JPEG or PNG, give them their right ending, or move the folder "
                 f"away.{hint}"
             )
+
+
+def refuse_dangling(tree: Tree) -> None:
+    """Refuse links to images or folders that are not there: what they stand for would vanish."""
+    links = [str(folder.path / name) for folder in tree.walk() for name in folder.dangling]
+    if links := [link for link in links if is_image_name(link) or ending(link) == "(none)"]:
+        raise OwnDataError(
+            f"{len(links):,} links lead to nothing: {few(links, 3)}. Fetch what they stand for (`git annex get`, `dvc "
+            f"pull`, mount the disk), or remove them."
+        )
 
 
 def _holds_image(folder: Tree, kind: str) -> bool:
@@ -250,3 +333,14 @@ def _note_loose(top: Tree, table: Table) -> None:
     empty = [name for name in top.folders if name not in top.inhabited]
     if empty:
         table.warnings.append(f"folders without images are no classes: {few(empty)}")
+
+
+def _note_inner(top: Tree, parts: Collection[str], table: Table) -> None:
+    """Say which folders inside class folders count as the class, unless it is the same one in all of them."""
+    classes = [inner for name in parts or [""] for inner in (top.folders[name] if name else top).inhabited.values()]
+    if len({(not folder.images, *folder.inhabited) for folder in classes}) < 2:
+        return
+    inner = [below for folder in classes for below in folder.inhabited.values()]
+    if inner:
+        named = [f"{below.path.relative_to(top.path)}/ ({below.count:,} images)" for below in inner]
+        table.warnings.append(f"folders inside class folders count as the class: {few(named)}")

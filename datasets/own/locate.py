@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
 
@@ -23,17 +24,22 @@ def locate(paths: list[str], places: list[str], root: Path, beside: Path) -> tup
     Raises:
         FileNotFoundError: some are missing from the place where most are.
     """
+    if addresses := [path for path in paths if "://" in path]:
+        raise MissingFile(
+            f"{places[paths.index(addresses[0])] or beside}: {addresses[0]} is an address on the network. Download the "
+            f"images first, and list their files."
+        )
     plain = [path if os.path.isfile(path) and os.path.isabs(path) else path.replace("\\", "/") for path in paths]
     sample = plain[:: max(1, len(plain) // 50)]
     best: tuple[int, Path, int, str] = (0, root, 0, "")
     for base, cut, ending in _ways(sample, root, beside):
-        count = sum(os.path.isfile(base / (_cut(path, cut) + ending)) for path in sample)
+        count = sum(os.path.isfile(_as_stored(base / (_cut(path, cut) + ending))) for path in sample)
         if count > best[0]:
             best = (count, base, cut, ending)
         if count == len(sample):
             break
     _, base, cut, ending = best
-    found = [os.path.abspath(base / (_cut(path, cut) + ending)) for path in plain]
+    found = [os.path.abspath(_as_stored(base / (_cut(path, cut) + ending))) for path in plain]
     missing = [number for number, path in enumerate(found) if not os.path.isfile(path)]
     if missing:
         raise MissingFile(missing_message([found[n] for n in missing], [places[n] for n in missing], len(found)))
@@ -62,6 +68,15 @@ def _folders(top: Path) -> list[Path]:
 
     first = below(top)
     return [*first, *(inner for folder in first[:20] for inner in below(folder)[:20])]
+
+
+def _as_stored(path: Path) -> str:
+    """Return the file as the folder names it: accents may be stored in another way than in the list."""
+    name = os.fspath(path)
+    if name.isascii() or os.path.isfile(name):
+        return name
+    forms = (unicodedata.normalize(form, name) for form in ("NFC", "NFD"))
+    return next((form for form in forms if os.path.isfile(form)), name)
 
 
 def _cut(path: str, count: int) -> str:

@@ -1,45 +1,23 @@
-"""Lists of images in a file: CSV, TSV, JSON and JSON lines with any of the usual headings."""
+"""Lists of images in a file, read into a table."""
 
 from __future__ import annotations
 
-import csv
-from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from dassl.data.class_names import ClassNamesError, check_names, read_text, spoken
+from dassl.data.class_names import check_names, spoken
 from datasets.base.missing import few
+from datasets.own.entries import ENDINGS, Entry, read_entries
+from datasets.own.headings import LABEL, MISSING, SAMPLE, Heads, headings, heads_of, one_hot, part_words, text
 from datasets.own.locate import locate
 from datasets.own.names import name_classes
 from datasets.own.parts import parts_of
 from datasets.own.table import OwnDataError, Row, Table
-from safeio.read_back import parse_json, reading
-
-ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
-PATH = ("path", "impath", "filename", "filepath", "image", "imagepath", "imagefile", "imagefilename", "imagename",
-        "img", "imgpath", "imgname", "imgfile", "file", "relativepath", "imageid", "imgid", "id")  # fmt: skip
-LABEL = ("label", "class", "category", "target", "labelid", "classid", "categoryid", "classindex", "labelindex", "y",
-         "species", "breed", "labels")  # fmt: skip
-NAME = ("classname", "labelname", "categoryname", "labeltext", "name", "speciesname")
-PART = ("split", "part", "subset", "set", "partition", "phase", "usage", "fold")
-"""Headings, compared without case, blanks, `_` and `-`. The first that is there counts."""
-
-
-class Entry(NamedTuple):
-    """A line of a list: where it stands, and its cells by heading."""
-
-    place: str
-    cells: Mapping[str, Any]
-
-
-class Heads(NamedTuple):
-    """The headings that a list uses; None where it has none of a kind."""
-
-    path: str | None
-    label: str | None
-    name: str | None
-    part: str | None
+from safeio.errors import UserError
+from safeio.images import is_image_name
 
 
 class Line(NamedTuple):
@@ -69,16 +47,16 @@ def read_manifest(files: list[Path], root: Path, allow: Collection[str] = ()) ->
     names: dict[str, dict[str, str]] = defaultdict(dict)
     for file in files:
         entries = list(read_entries(file))
-        heads = heads_of(entries)
+        cells = [entry.cells for entry in entries]
+        heads = heads_of(cells)
+        if not (heads.label or heads.name) and (labels := one_hot(cells, heads)):
+            entries = [Entry(e.place, {**e.cells, LABEL[0]: label}) for e, label in zip(entries, labels, strict=True)]
+            heads = heads._replace(label=LABEL[0])
+            table.rules.append(f"labels: the column that is 1, of {len(set(labels))} columns of 0 and 1")
         if not heads.path or not (heads.label or heads.name):
-            raise OwnDataError(
-                f"{file}: expected the headings path (or file_name, image, ...) and label (or class, classname, "
-                f"category, ...), and perhaps split; found {few(_headings(entries), 12)}."
-            )
-        columns = {"path": heads.path, "label": heads.label, "name": heads.name, "part": heads.part}
-        used = ", ".join(f"{kind} from {head!r}" for kind, head in columns.items() if head)
-        table.rules.append(f"list: {file.name}, {len(entries):,} lines; {used}")
-        words = parts_of({_text(entry.cells.get(heads.part)).strip() for entry in entries} if heads.part else ())
+            raise OwnDataError(f"{file}: {_wanted(entries)}.")
+        table.rules.append(f"list: {file.name}, {len(entries):,} lines; {_columns(heads, headings(cells))}")
+        words = part_words(cells, heads.part)
         lines = [_line(entry, heads, file, by_file.get(file.stem, ""), words) for entry in entries]
         paths, rule = locate([line.path for line in lines], [line.place for line in lines], root, file.parent)
         table.rules += [rule] if rule else []
@@ -87,6 +65,7 @@ def read_manifest(files: list[Path], root: Path, allow: Collection[str] = ()) ->
             names[line.label].setdefault(line.name, line.place)
     if by_file:
         table.rules.append("parts: by the lists' names, " + ", ".join(f"{f} is {part}" for f, part in by_file.items()))
+    _refuse_several(names, files[0])
     given = _one_name_each(names, files[0])
     table.names, rule = name_classes(names, [files[0].parent], given)
     table.rules.append(rule)
@@ -95,124 +74,54 @@ def read_manifest(files: list[Path], root: Path, allow: Collection[str] = ()) ->
 
 def is_manifest(file: Path) -> bool:
     """Return True for a file that lists images with labels."""
+    return not why_no_manifest(file)
+
+
+def why_no_manifest(file: Path) -> str:
+    """Return the reason why a file is no list of images with labels; empty where it is one."""
     if file.suffix.lower() not in ENDINGS:
-        return False
+        return "it is no csv, tsv, json, jsonl or txt"
     try:
-        heads = heads_of(list(read_entries(file)))
-    except (OwnDataError, ClassNamesError):
-        return False
-    return bool(heads.path and (heads.label or heads.name))
+        entries = list(read_entries(file))
+        heads = heads_of([entry.cells for entry in entries])
+        if not heads.path or not (heads.label or heads.name):
+            return "" if one_hot([entry.cells for entry in entries], heads) else _wanted(entries)
+        paths = [str(entry.cells.get(heads.path) or "") for entry in entries]
+        if paths and not any(map(is_image_name, paths)):  # perhaps names without an ending, perhaps a list of classes
+            labels = [str(entry.cells.get(heads.label or heads.name)) for entry in entries]
+            if len(set(labels)) == len(labels):
+                return "each label is in it once, so that it lists classes"
+            locate(paths[:SAMPLE], [""] * len(paths[:SAMPLE]), file.parent, file.parent)
+    except (UserError, OSError) as error:
+        return str(error).replace(f"{file}", file.name).rstrip(".")
+    return ""
 
 
-def read_entries(file: Path) -> Iterator[Entry]:
-    """Yield the lines of a list.
-
-    Raises:
-        OwnDataError: it is no such list; the message names the line.
-    """
-    text, kind = read_text(file), file.suffix.lower()
-    if kind in (".jsonl", ".ndjson"):
-        return _json_lines(text, file)
-    if kind == ".json":
-        return _json(text, file)
-    return _separated(text, file)
+def _wanted(entries: list[Entry]) -> str:
+    return (
+        "expected the headings path (or file_name, image, ...) and label (or class, classname, category, ...), and "
+        f"perhaps split; found {few(headings([entry.cells for entry in entries]), 12)}"
+    )
 
 
-def _separated(text: str, file: Path) -> Iterator[Entry]:
-    head = text.partition("\n")[0]
-    mark = max(("\t", ",", ";", "|"), key=head.count)
-    reader = csv.DictReader(text.splitlines(), delimiter=mark, strict=True)
-    try:
-        for row in reader:
-            if any(cell and str(cell).strip() for cell in row.values()):
-                cells = {key: cell for key, cell in row.items() if key is not None}
-                yield Entry(f"{file.name}, line {reader.line_num}", cells)
-    except csv.Error as error:
-        raise OwnDataError(f"{file}, line {reader.line_num}: this is no table of values ({error}).") from error
-
-
-def _json_lines(text: str, file: Path) -> Iterator[Entry]:
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            with reading(f"{file}, line {number}", "a JSON object", OwnDataError):
-                entry = dict(parse_json(line))
-            yield Entry(f"{file.name}, line {number}", entry)
-
-
-def _json(text: str, file: Path) -> Iterator[Entry]:
-    """Yield the entries of a list of objects, of parts of such lists, of path -> label, or of a COCO file."""
-    with reading(str(file), "a list of objects, each with path and label", OwnDataError):
-        content = parse_json(text)
-    if isinstance(content, dict) and {"images", "annotations", "categories"} <= set(content):
-        content = _coco(content, file)
-    elif isinstance(content, dict) and content and all(isinstance(value, str | int) for value in content.values()):
-        content = [{"path": path, "label": label} for path, label in content.items()]
-    elif isinstance(content, dict) and content and len(parts_of(content)) == len(content):
-        content = [_in_part(entry, part) for part, rows in content.items() if isinstance(rows, list) for entry in rows]
-    elif isinstance(content, dict):
-        lists = [value for value in content.values() if isinstance(value, list)]
-        content = lists[0] if len(lists) == 1 else content
-    if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
-        raise OwnDataError(f"{file}: expected a list of objects, each with path and label.")
-    for number, entry in enumerate(content, 1):
-        yield Entry(f"{file.name}, entry {number}", entry)
-
-
-def _in_part(entry: Any, part: str) -> Any:
-    if isinstance(entry, list) and len(entry) == 3:  # of a split file of the CoOp family
-        return {"path": entry[0], "label": entry[1], "classname": entry[2], "split": part}
-    return {**entry, "split": part} if isinstance(entry, dict) else entry
-
-
-def _coco(content: Mapping[str, Any], file: Path) -> list[dict[str, Any]]:
-    """Return the images of a COCO file whose annotations give each one category."""
-    with reading(str(file), "a COCO file, which has images, annotations and categories", OwnDataError):
-        names = {category["id"]: category["name"] for category in content["categories"]}
-        labels = defaultdict(set)
-        for annotation in content["annotations"]:
-            labels[annotation["image_id"]].add(annotation["category_id"])
-        several = [image["file_name"] for image in content["images"] if len(labels[image["id"]]) > 1]
-        if several:
-            raise OwnDataError(
-                f"{file}: {len(several)} images have several categories, such as {several[0]}. One label per image is "
-                f"needed."
-            )
-        return [
-            {"path": image["file_name"], "label": label, "classname": names[label]}
-            for image in content["images"]
-            for label in labels[image["id"]]
-        ]
-
-
-def _headings(entries: list[Entry]) -> list[str]:
-    return list(dict.fromkeys(str(key) for entry in entries[:100] for key in entry.cells))
-
-
-def heads_of(entries: list[Entry]) -> Heads:
-    """Return which headings of a list mean what."""
-    plain: dict[str, str] = {}
-    for heading in _headings(entries):
-        plain.setdefault("".join(c for c in heading.lower() if c.isalnum()), heading)
-
-    def first(words: tuple[str, ...], taken: Collection[str | None] = ()) -> str | None:
-        return next((plain[word] for word in words if word in plain and plain[word] not in taken), None)
-
-    label = first(LABEL)
-    path = first(PATH, (label,))
-    name = first(NAME, (path, label))
-    part = first(PART)
-    fold = part is not None and all(str(entry.cells.get(part) or "").strip().isdecimal() for entry in entries)
-    return Heads(path, label, name, None if fold else part)  # folds of a cross-validation are no parts
+def _columns(heads: Heads, found: list[str]) -> str:
+    """Say which column is read as what, and which are not."""
+    used = ", ".join(f"{kind} from {head!r}" for kind, head in heads._asdict().items() if head)
+    unused = [head for head in found if head not in heads]
+    return f"{used}; not used: {few([repr(head) for head in unused], 8)}" if unused else used
 
 
 def _line(entry: Entry, heads: Heads, file: Path, part: str, words: Mapping[str, str]) -> Line:
     """Understand an entry; `part` is its file's, `words` what the list's words for parts mean."""
-    cells = {kind: _text(entry.cells.get(head)) if head else "" for kind, head in heads._asdict().items()}
-    given = cells["part"].strip()
+    try:
+        cells = {kind: text(entry.cells.get(head)) if head else "" for kind, head in heads._asdict().items()}
+    except OwnDataError as error:
+        raise OwnDataError(f"{file.parent / entry.place}: {error}") from error
+    given = str(entry.cells.get(heads.part) or cells["part"]).strip()
     if given:
         part = words.get(given, "")
     label = cells["label"] or cells["name"]
-    if not cells["path"].strip() or not label.strip() or (given and not part):
+    if not cells["path"].strip() or label.strip().lower() in MISSING or (given and not part):
         expected = "split nothing or one of train, val, test" if given and not part else "path and label"
         raise OwnDataError(
             f"{file.parent / entry.place}: expected {expected}; found {dict(entry.cells)}. "
@@ -221,10 +130,20 @@ def _line(entry: Entry, heads: Heads, file: Path, part: str, words: Mapping[str,
     return Line(cells["path"].strip(), label, cells["name"] or label, part, entry.place)
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return "" if value is None else str(value)
+def _refuse_several(labels: Collection[str], file: Path) -> None:
+    """Refuse labels that are several others, as in `cat|dog` beside `cat` and `dog`.
+
+    Raises:
+        OwnDataError: there are such labels.
+    """
+    pieces = {label: [piece.strip() for piece in re.split(r"[|;,]", label)] for label in labels}
+    shared = Counter(piece for found in pieces.values() for piece in set(found))
+    for label, found in pieces.items():
+        joined = len(found) > 1 and set(found) <= set(labels)
+        if joined or ("|" in label and all(shared[piece] > 1 for piece in found)):
+            raise OwnDataError(
+                f"{file}: the label {label!r} seems to be several, {few(found)}. One label for each image is needed."
+            )
 
 
 def _one_name_each(names: Mapping[str, Mapping[str, str]], file: Path) -> dict[str, str] | None:

@@ -27,7 +27,7 @@ LARGEST = 1 << 20
 
 
 class Line(NamedTuple):
-    """A line of a list: its number, all of it, and what is before and behind the first mark; empty without one."""
+    """A line of a list: its number, all of it, and what is before and after the first mark; empty without one."""
 
     number: int
     whole: str
@@ -43,6 +43,18 @@ def is_name_list(file: Path) -> bool:
     return known and file.suffix.lower() in (".txt", ".json", ".csv", ".tsv") and file.stat().st_size <= LARGEST
 
 
+def is_number_map(keys: list[str], file: Path) -> bool:
+    """Return True for a JSON file of any name that says in words what each of these numbers is, and nothing more."""
+    if file.suffix.lower() != ".json" or file.stat().st_size > LARGEST or not all(key.isdecimal() for key in keys):
+        return False
+    try:
+        content = json.loads(read_text(file))
+    except (UserError, ValueError, RecursionError):
+        return False
+    words = isinstance(content, dict) and all(isinstance(v, str) and not v.isdecimal() for v in content.values())
+    return words and set(content) == set(keys)
+
+
 def read_name_list(keys: list[str], file: Path) -> tuple[dict[str, str], str] | None:
     """Return class key -> name, and a sentence that says how the list was read; None: it fits the classes in no way.
 
@@ -56,6 +68,10 @@ def read_name_list(keys: list[str], file: Path) -> tuple[dict[str, str], str] | 
         lines = _lines(file)
     except (UserError, ValueError, csv.Error, RecursionError):
         return None
+    numbers = [line.rest for line in lines if line.explicit]
+    if all(key.isdecimal() for key in keys) and set(numbers) == set(keys) and len(numbers) == len(keys) == len(lines):
+        pairs = {line.rest: line._replace(first=line.rest, rest=line.first) for line in lines}  # {"cat": 0, "dog": 1}
+        return _checked({key: pairs[key] for key in keys}, file), f"names: {file.name}, a number for each name"
     same = {spoken(key) for key in keys}
     repeats = [[spoken(line.whole) for line in lines], [spoken(line.rest) for line in lines if line.first.isdecimal()]]
     if any(len(found) == len(keys) and set(found) == same for found in repeats):
@@ -102,7 +118,7 @@ def _cells(row: list[str]) -> tuple[str, str]:
 
 
 def _apart(line: str) -> tuple[str, str]:
-    """Return what is before and behind the TAB of a line or, without one, its first blank, colon or comma."""
+    """Return what is before and after the TAB of a line or, without one, its first blank, colon or comma."""
     first, _, rest = line.partition("\t") if "\t" in line else re.fullmatch(r"([^\s:,]+)([\s:,]*)(.*)", line).groups()
     return first.strip(), rest.strip()
 

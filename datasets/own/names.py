@@ -6,8 +6,8 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from dassl.data.class_names import ClassNamesError, check_names, natural_key, numbered_lines, spoken
-from datasets.own.name_lists import is_name_list, read_name_list
+from dassl.data.class_names import ClassNamesError, check_names, composed, natural_key, numbered_lines, spoken
+from datasets.own.name_lists import is_name_list, is_number_map, read_name_list
 from datasets.own.table import OwnDataError
 
 NAMES_FILE = "classnames.txt"
@@ -43,6 +43,7 @@ def name_classes(
         dassl.data.class_names.ClassNamesError: names that are empty, undecodable, or the same in words.
     """
     keys = ordered(labels)
+    _refuse_alike(keys, folders[0])
     if given:
         names = {key: given[key] for key in keys}
         check_names(list(names.values()), str(folders[0]), [f"label {key}" for key in keys])
@@ -50,19 +51,40 @@ def name_classes(
     for folder in folders:
         if (folder / NAMES_FILE).is_file():
             return _from_names_file(keys, folder / NAMES_FILE)
-    lists = (file for folder in folders for file in sorted(folder.iterdir()) if file.is_file() and is_name_list(file))
+    lists = (file for folder in folders for file in sorted(folder.iterdir()) if file.is_file())
+    lists = (file for file in lists if is_name_list(file) or is_number_map(keys, file))
     readings = [found for file in lists if (found := read_name_list(keys, file))]
-    own = {key: key for key in keys}, "names: those of the folders or labels, in natural order"
+    own = {key: key.strip() for key in keys}, "names: those of the folders or labels, in natural order"
     naming = (found for found in readings if found[0] != own[0])
     names, rule = next(naming, (readings or [own])[0])  # one that names the classes goes before one that repeats them
     check_names(list(names.values()), str(folders[0]), [f"class {number}" for number in range(1, len(keys) + 1)])
     return names, rule + _note_numbers(names.values())
 
 
+def _refuse_alike(keys: Collection[str], place: Path) -> None:
+    """Refuse labels that are one number, written in two ways: `1` and `01`.
+
+    Raises:
+        OwnDataError: there are such labels.
+    """
+    first: dict[int, str] = {}
+    for key in keys:
+        if key.isascii() and key.isdecimal() and first.setdefault(int(key), key) != key:
+            raise OwnDataError(
+                f"{place}: {first[int(key)]!r} and {key!r} are the same number, and would be two classes. Write it in "
+                f"one way."
+            )
+
+
 def _note_numbers(names: Collection[str]) -> str:
     """Advise where the names hold numbers, which the method would read as words of the class."""
-    if all(name.isdecimal() for name in names):
+    numbers = [name for name in names if name.isdecimal()]
+    if len(numbers) == len(names):
         return f". These are numbers: give names, one a line, in {NAMES_FILE}."
+    if numbers:
+        return (
+            f". Some of them are numbers, such as {numbers[0]!r}, the others words: is one class written in two ways?"
+        )
     numbered = [name for name in names if NUMBERED.match(name)]
     if len(numbered) < len(names):
         return "."
@@ -77,9 +99,10 @@ def _from_names_file(keys: list[str], file: Path) -> tuple[dict[str, str], str]:
     lines = numbered_lines(file)
     if any("\t" in line for _, line in lines):
         pairs = _pairs(lines, "\t", file)
-        if missing := [key for key in keys if key not in pairs]:
+        if missing := [key for key in keys if composed(key) not in pairs]:
             raise OwnDataError(f"{file} has no line for {len(missing)} classes: {', '.join(missing[:5])}.")
-        return _checked({key: pairs[key] for key in keys}, file), f"names: {file.name}, lines of folder, TAB, name"
+        named = {key: pairs[composed(key)] for key in keys}
+        return _checked(named, file), f"names: {file.name}, lines of folder, TAB, name"
     if marks := _other_marks(keys, lines):
         raise OwnDataError(
             f"{file}: every line begins with a folder and {marks!r}, as in {lines[0][1]!r}. Write a TAB in its "
@@ -144,16 +167,17 @@ def _spaced_pairs(keys: list[str], lines: list[tuple[int, str]], file: Path) -> 
         pairs = _pairs(spaced, " ", file)
     except ClassNamesError:
         return None
-    if not set(keys) <= set(pairs):
+    if not {composed(key) for key in keys} <= set(pairs):
         return None
-    names = [spoken(pairs[key][0]) for key in keys]
-    return {key: pairs[key] for key in keys} if len(set(names)) == len(names) else None
+    names = [spoken(pairs[composed(key)][0]) for key in keys]
+    return {key: pairs[composed(key)] for key in keys} if len(set(names)) == len(names) else None
 
 
 def _pairs(lines: Iterable[tuple[int, str]], mark: str, file: Path) -> Pairs:
     found: Pairs = {}
     for number, line in lines:
         folder, _, name = (word.strip() for word in line.partition(mark))
+        folder = composed(folder)
         if not name:
             raise ClassNamesError(f"{file}, line {number}: expected folder, TAB, name; found {line!r}.")
         if folder in found:

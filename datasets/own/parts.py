@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 WORDS = {
     "train": ("train", "training", "trn", "tr"),
@@ -17,9 +17,19 @@ FILLERS = {"set", "data", "dataset", "image", "images", "img", "imgs", "split", 
 """Words that may stand beside a part's, as in `seg_train` or `training_set`."""
 
 
+def _words(name: str) -> list[str]:
+    return [word.lower() for word in re.findall(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+", name)]
+
+
+def is_filler(name: str, more: Collection[str] = ()) -> bool:
+    """Return True for a folder's name that says nothing, `images`, `data_files`, or is of more words of that kind."""
+    words = set(_words(name))
+    return bool(words) and words <= FILLERS.union(more)
+
+
 def part_word(name: str) -> str:
     """Return train, val, test or eval for a folder's or file's name that says so; empty for any other name."""
-    words = [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)]
+    words = _words(name)
     found = [PART_OF.get(word) or PART_OF.get(word.removesuffix("set")) for word in words]
     parts = {part for part in found if part}
     others = {word for word, part in zip(words, found, strict=True) if not part} - FILLERS

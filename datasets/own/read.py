@@ -6,24 +6,29 @@ imagefolder); parquet and arrow files; tar shards; class folders; a list beside 
 
 from __future__ import annotations
 
+import os
 import re
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
 from datasets.base.missing import few
 from datasets.own.arrow_tables import read_tables
-from datasets.own.folders import read_folders
-from datasets.own.manifest import ENDINGS, heads_of, is_manifest, read_entries, read_manifest
+from datasets.own.entries import ENDINGS, read_entries
+from datasets.own.folders import read_folders, refuse_dangling
+from datasets.own.headings import heads_of
+from datasets.own.manifest import is_manifest, read_manifest, why_no_manifest
 from datasets.own.name_lists import is_name_list
 from datasets.own.parts import part_word, parts_of
 from datasets.own.shards import read_shards
 from datasets.own.table import OwnDataError, Row, Table, check_allowed, check_table
-from datasets.own.tree import Tree, ending, survey
+from datasets.own.tree import ARCHIVES, Tree, ending, survey
 from safeio.errors import UserError
-from safeio.packed_images import ARROW, PARQUET, TAR
+from safeio.packed_images import ARROW, PARQUET, TAR, is_packed
 
 TABLES = (PARQUET, ARROW)
-LISTS = (*ENDINGS, ".txt", ".xml", ".xlsx", ".mat")
+SHEETS = (".xlsx", ".xls", ".ods")
+LISTS = (*ENDINGS, *SHEETS, ".xml", ".mat", ".yaml", ".yml")
 """Endings of files that may say something of the images: they are named where they are not used."""
 EXPECTED = "<class>/*.jpg, train/<class>/*.jpg and test/<class>/*.jpg, a manifest (csv, tsv, json, jsonl), parquet, "
 EXPECTED += "arrow or tar files"
@@ -77,8 +82,9 @@ def _read_file(root: Path, allow: Collection[str]) -> Table:
         return read_tables([root], root)
     if kind == TAR:
         return read_shards([root], root)
-    packed = kind in (".zip", ".gz", ".tgz", ".7z", ".rar", ".xz", ".bz2", ".zst")
-    advice = "Unpack it, and give the folder." if packed else f"Expected a folder with {EXPECTED}, or such a file."
+    advice = f"Expected a folder with {EXPECTED}, or such a file."
+    advice = "Unpack it, and give the folder." if kind in ARCHIVES else advice
+    advice = "Save the sheet as CSV." if kind in SHEETS else advice
     raise OwnDataError(f"{root} is no dataset that can be read in place. {advice}")
 
 
@@ -112,7 +118,8 @@ def _read_tree(tree: Tree, allow: Collection[str]) -> Table:
         if found and not tree.count:
             return read([file for file in found if not file.name.startswith("cache-")], tree.path)
     if not tree.count:
-        packed = [name for folder in tree.walk() for name in folder.others if ending(name) in (".zip", ".gz", ".tgz")]
+        refuse_dangling(tree)
+        packed = [name for folder in tree.walk() for name in folder.others if ending(name) in ARCHIVES]
         advice = f" Unpack {packed[0]} first." if packed else ""
         unread = ", ".join(f"{count} {kind}" for kind, count in tree.endings().most_common(5))
         raise OwnDataError(
@@ -129,17 +136,49 @@ def _folders_or_list(tree: Tree, lists: list[Path], allow: Collection[str]) -> T
     by_name = len(parts) == len(candidates) > 1
     try:
         table = read_folders(tree, allow)
-    except OwnDataError:
+        if len(table.names) < 2 and not candidates:
+            check_table(table, allow)
+    except OwnDataError as error:
         if not candidates:
-            raise
-        table = None
-    if table is not None and (len(table.names) > 1 or not candidates):
+            raise OwnDataError(f"{error}{_why_unused(tree, lists)}") from error
+        listed = read_manifest(candidates, tree.path, allow) if by_name else _only(candidates, tree.path, allow)
+        if lost := _unlisted_classes(tree, listed):
+            raise OwnDataError(
+                f"{error} {few([file.name for file in candidates])} could be read alone (--root {candidates[0]}), but "
+                f"would leave out {few(lost)}."
+            ) from error
+        return listed
+    if len(table.names) > 1 or not candidates:
         listed = [_agreeing(table, file, tree.path) for file in candidates]
         if table.parts or not (by_name or any(one is not None and one.parts for one in listed)):
             return table
     if by_name:
         return read_manifest(candidates, tree.path, allow)
     return _only(candidates, tree.path, allow)
+
+
+def _unlisted_classes(tree: Tree, table: Table) -> list[str]:
+    """Return the folders that look like classes, several side by side, and of whose images a list names none."""
+    listed = {os.path.dirname(row.path) for row in table.rows}
+    lost = [folder.path for folder in tree.walk() if folder.images and str(folder.path) not in listed]
+    beside = Counter(path.parent for path in lost)
+    return [f"{path.relative_to(tree.path)}/" for path in lost if beside[path.parent] > 1 and not part_word(path.name)]
+
+
+def _why_unused(tree: Tree, lists: list[Path]) -> str:
+    """Say why the lists beside images do not label them, and what the images may be for instead; empty without any."""
+    kinds = {ending(name) for folder in tree.walk() for name in folder.others}
+    yaml = [name for name in tree.others if ending(name) in (".yaml", ".yml")]
+    sheets = [name for name in tree.others if ending(name) in SHEETS]
+    said = [f"{name} is not read: save the sheet as CSV." for name in sheets]
+    said += [f"{file.name} labels no images: {why_no_manifest(file)}." for file in lists if ending(file.name) != ".txt"]
+    if ".xml" in kinds or (yaml and ".txt" in kinds):
+        what = f"{yaml[0]}, YOLO" if yaml else "xml files, Pascal VOC"
+        said.append(
+            f"Is this for object detection ({what})? A classifier needs one label for each image instead of boxes: "
+            f"cut the objects out, or list image and label in manifest.csv."
+        )
+    return "".join(f" {sentence}" for sentence in said[:3])
 
 
 def _agreeing(table: Table, file: Path, root: Path) -> Table | None:
@@ -192,7 +231,7 @@ def _metadata(tree: Tree) -> Table | None:
     for folder, part in ((tree, ""), *((tree.folders[name], part) for name, part in parts.items())):
         for name in folder.others:
             if name.lower() in ("metadata.csv", "metadata.jsonl"):
-                heads = heads_of(list(read_entries(folder.path / name)))
+                heads = heads_of([entry.cells for entry in read_entries(folder.path / name)])
                 if heads.path and (heads.label or heads.name):
                     found.append((folder.path / name, part))
     if not found:
@@ -206,7 +245,12 @@ def _metadata(tree: Tree) -> Table | None:
             own = row.part or part or by_folder.get(_first_folder(row.path, tree.path), "")
             whole.rows.append(Row(row.path, row.label, own, row.place))
         whole.rules += [f"metadata: {table.root / rule.removeprefix('list: ')}" for rule in table.rules[:1]]
-        whole.names = {**whole.names, **table.names}
+        for label, name in table.names.items():
+            if whole.names.setdefault(label, name) != name:
+                raise OwnDataError(
+                    f"{table.root}: label {label!r} is called {name!r} here, but {whole.names[label]!r} in another "
+                    f"part's list. Give it one name."
+                )
     whole.rules.append("parts: by the folders of the images, or the list's own")
     return whole
 
@@ -221,20 +265,35 @@ def _first_folder(path: str, top: Path) -> str:
 def _note_unread(tree: Tree, table: Table) -> None:
     """Put on record which files were not read."""
     used = {word.strip(",") for rule in table.rules for word in rule.replace("/", " ").split()}
+    packed = []
     for folder in tree.walk():
         for name in folder.others:
-            kind = ending(name)
+            kind, file = ending(name), folder.path / name
             if name in used or (kind in (*TABLES, TAR) and not tree.count):
                 continue
             table.unread[kind] += 1
-            if kind in LISTS and (folder is tree or len(table.ignored) < 20):
-                table.ignored.append(f"{(folder.path / name).relative_to(tree.path)}{_hint(folder.path / name, tree)}")
+            if kind in (*ARCHIVES, *TABLES, TAR):
+                packed.append(str(file.relative_to(tree.path)))
+            elif kind in LISTS and (folder is tree or len(table.ignored) < 20):
+                table.ignored.append(f"{file.relative_to(tree.path)}{_hint(file, tree)}")
+    if packed:
+        table.warnings.append(f"left out, images may be in {few(packed)}: unpack them, or read them alone")
+    _note_unlisted(tree, table)
+
+
+def _note_unlisted(tree: Tree, table: Table) -> None:
+    """Say how many images the lists that were read do not name."""
+    if not table.rows or not all(row.place for row in table.rows) or is_packed(table.rows[0].path):
+        return
+    listed = {row.path for row in table.rows}
+    if left := [path for path in tree.all_images() if path not in listed]:
+        table.warnings.append(f"left out, {len(left):,} images are in no list that was read, such as {left[0]}")
 
 
 def _hint(file: Path, tree: Tree) -> str:
     """Say what a file that was not used may be good for."""
     named = is_name_list(file)
-    if file.parent == tree.path and is_manifest(file) and not (named and file.suffix.lower() == ".json"):
+    if file.parent == tree.path and is_manifest(file):
         return f" (it lists images: to use it, --root {file})"
     if named:
         return " (a list of class names? It does not fit the classes; if it should, make it classnames.txt)"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 from datasets.base.missing import few
 from datasets.base.splits import SplitError
+from safeio.packed_images import is_packed
 
 PART_NAMES = ("train", "val", "test")
 ALLOWABLE = {
@@ -58,7 +61,7 @@ class Table:
 
     root: Path
     rows: list[Row]
-    names: Mapping[str, str] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
     rules: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     unread: Counter[str] = field(default_factory=Counter)
@@ -101,10 +104,12 @@ def check_table(table: Table, allow: Collection[str] = ()) -> None:
 def _check_doubles(table: Table, allow: Collection[str]) -> None:
     first: dict[str, Row] = {}
     doubles, leaks = [], []
+    real = cache(os.path.realpath)
     for row in table.rows:
-        other = first.setdefault(row.path, row)
+        other = first.setdefault(_file(row.path, real), row)
         if other is not row:
-            pair = f"{row.path} ({_place(other)}; {_place(row)})"
+            same = f" is {other.path}" if other.path != row.path else ""
+            pair = f"{row.path}{same} ({_place(other)}; {_place(row)})"
             (leaks if other.part != row.part else doubles).append(pair)
     for found, word, what in (
         (leaks, "leaks", "in two parts, which makes a test worthless"),
@@ -112,9 +117,18 @@ def _check_doubles(table: Table, allow: Collection[str]) -> None:
     ):
         if found and word not in allow:
             raise OwnDataError(
-                f"{len(found):,} images of {table.root} are {what}: {few(found, 3)}. Remove the lines, or allow it: "
-                f"DATASET.ALLOW {word}."
+                f"{len(found):,} images of {table.root} are {what}: {few(found, 3)}. Remove the lines or links, or "
+                f"allow it: DATASET.ALLOW {word}."
             )
+
+
+def _file(path: str, real: Callable[[str], str]) -> str:
+    """Return the file behind links of an image or of its folder; `real` resolves those, each folder once."""
+    if is_packed(path):
+        return path
+    folder, name = os.path.split(path)
+    path = os.path.join(real(folder), name)
+    return os.path.realpath(path) if os.path.islink(path) else path
 
 
 def _place(row: Row) -> str:

@@ -11,8 +11,11 @@ from pathlib import Path
 from dassl.data.class_names import natural_key
 from safeio.images import is_image_name
 
-LEFTOVERS = {"Thumbs.db", "desktop.ini", "__MACOSX", "__pycache__", "@eaDir", "lost+found", "split_fewshot"}
-"""Files and folders that systems, and CoOp-style code, leave among images. Names with a dot in front count too."""
+LEFTOVERS = {"thumbs.db", "desktop.ini", "__macosx", "__pycache__", "@eadir", "lost+found", "split_fewshot",
+             "#recycle", "$recycle.bin", "system volume information"}  # fmt: skip
+"""Files and folders that systems, and CoOp-style code, leave among images, in lower case; hidden ones count too."""
+ARCHIVES = {".zip", ".gz", ".tgz", ".7z", ".rar", ".xz", ".bz2", ".zst"}
+"""Endings of files that are to be unpacked first."""
 
 
 @dataclass
@@ -21,12 +24,14 @@ class Tree:
 
     Attributes:
         images, others: names of files in it; folders: by name. All in natural order.
+        dangling: names of links that lead nowhere, such as those of git-annex to what was not fetched.
     """
 
     path: Path
     images: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
     folders: dict[str, Tree] = field(default_factory=dict)
+    dangling: list[str] = field(default_factory=list)
 
     @property
     def inhabited(self) -> dict[str, Tree]:
@@ -72,9 +77,11 @@ def _survey(path: Path, seen: set[str]) -> Tree:
     with os.scandir(path) as entries:
         found = sorted(entries, key=lambda entry: natural_key(entry.name))
     for entry in found:
-        if entry.name.startswith(".") or entry.name in LEFTOVERS:
+        if entry.name.startswith(".") or entry.name.lower() in LEFTOVERS:
             continue
-        if entry.is_dir():
+        if entry.is_symlink() and not os.path.exists(entry.path):
+            tree.dangling.append(entry.name)
+        elif entry.is_dir():
             tree.folders[entry.name] = _survey(Path(entry.path), seen)
         else:
             (tree.images if entry.is_file() and is_image_name(entry.name) else tree.others).append(entry.name)

@@ -1,4 +1,4 @@
-"""From a run and images to figures on disk."""
+"""Figures of a run and images, written to disk."""
 
 from __future__ import annotations
 

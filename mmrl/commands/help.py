@@ -21,7 +21,7 @@ def usage() -> str:
             "usage: mmrl COMMAND ...\n",
             *lines,
             "\n`mmrl help COMMAND` shows a command's options, `mmrl help METHOD` a method's settings.",
-            "Settings are given as KEY=VALUE or KEY VALUE behind any command that trains.",
+            "Settings are given as KEY=VALUE or KEY VALUE after any command that trains.",
             "\nexample:\n  mmrl train MMRL caltech101_64 --shots 16 --seed 1",
         ]
     )

@@ -115,8 +115,8 @@ def _at(left: float, low: float, width: float, height: float) -> Box:
 
 
 def _sides(width: float, height: float, gap: float) -> list[tuple[float, float]]:
-    """From the point to the lower left of its name: between the bars that cross at the point, beside and above them,
-    then farther away."""
+    """Return offsets from a point to the lower left of its name: first between the bars that cross at the point,
+    beside and above them, then farther away."""
     found = []
     for far in (gap, 4 * gap, 7 * gap, 10 * gap):
         right, left, above, below = far, -far - width, far / 2, -far / 2 - height

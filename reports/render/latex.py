@@ -1,7 +1,7 @@
 """Tables as LaTeX for a paper. Needs \\usepackage{booktabs,graphicx} and nothing else.
 
 A table that is too long for a page is split at the end of a dataset, one that is too wide at a column; what little is
-left is scaled by \\fitbox. Notes stand below the table where the page has room for them, else as text behind it, where
+left is scaled by \\fitbox. Notes stand below the table where the page has room for them, else as text after it, where
 they may run over pages.
 """
 
@@ -280,7 +280,7 @@ def _record_row(table: Table, i: int, columns: list[int], tops: dict, notes: Foo
 
 
 def _environments(table: Table, bodies: Sequence[tuple[list[str], str]], size: str, notes: Sequence[str]) -> str:
-    """Return an environment for each body (its lines, its columns), and the notes in the last one or behind it."""
+    """Return an environment for each body (its lines, its columns), and the notes in the last one or after it."""
     wanted = sum(math.ceil(len(note) * LETTER / WIDTH) for note in notes)
     rows = sum(1 if line.endswith(r"\\") else RULE / 2 for line in bodies[-1][0])
     inside = rows + wanted <= LINES[size] + SPARE

@@ -140,7 +140,7 @@ def below(table: Table, footnotes: Footnotes, shown: Collection[str] = ALL_COLUM
 
 
 def as_terminal(tables: Sequence[Table], layout: str = "records", shown: Collection[str] = ALL_COLUMNS) -> str:
-    """For reading in a terminal."""
+    """Return the tables as text for a terminal."""
     look = Look("simple", "{}", for_line, str, str)
     return "\n".join(_table(table, look, layout, shown) for table in tables)
 
@@ -152,7 +152,7 @@ def as_markdown(tables: Sequence[Table], layout: str = "records", shown: Collect
 
 
 def figures_as_markdown(files: Sequence[Path], folder: Path) -> str:
-    """Those of these files that a browser shows, by paths from `folder`, where the text will be."""
+    """Return Markdown for those files that a browser shows, by paths from `folder`, where the text will be."""
     shown = [Path(os.path.relpath(file, folder)).as_posix() for file in files if file.suffix == ".png"]
     return "\n".join(
         [

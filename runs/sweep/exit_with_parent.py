@@ -1,7 +1,7 @@
 """Start Python so that it ends with its parent: `python runs/sweep/exit_with_parent.py PARENT_PID train.py ...`.
 
 A driver that is killed cannot stop its runs. On Linux the kernel sends them SIGTERM then, upon which a run saves its
-position; elsewhere they go on to their end, and the lock of a run's folder keeps a second one out.
+position; elsewhere they continue to their end, and the lock of a run's folder keeps a second one out.
 """
 
 from __future__ import annotations

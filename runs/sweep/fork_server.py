@@ -29,7 +29,7 @@ from runs.sweep.exit_with_parent import end_with_parent
 from runs.sweep.process import PACKAGE, TRAIN, open_console
 
 Job = dict[str, Any]
-"""A run that is asked for: `id`; `command`, behind `python`; `folder` of the run; `env`, variables; `cwd`; `hold`,
+"""A run that is asked for: `id`; `command`, after `python`; `folder` of the run; `env`, variables; `cwd`; `hold`,
 whether its weights are to be read here, ahead, which is of no use where it takes them to a GPU."""
 
 
@@ -139,7 +139,7 @@ def run(job: Job, parent: int) -> None:
 
 
 def status_of(error: BaseException) -> int:
-    """Return the exit status of a script that ended with this error, said where Python says it."""
+    """Return the exit status of a script that ended with this error, and print it where Python prints it."""
     if not isinstance(error, SystemExit):
         sys.excepthook(type(error), error, error.__traceback__)
         return 128 + signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
@@ -150,7 +150,7 @@ def status_of(error: BaseException) -> int:
 
 
 def leave(status: int) -> NoReturn:
-    """End as Python does behind a script, but leave memory and modules to the system: a third of a second less."""
+    """End as Python does after a script, but leave memory and modules to the system: a third of a second less."""
     threading._shutdown()  # type: ignore[attr-defined]  # waits for threads
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):

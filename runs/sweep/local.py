@@ -17,7 +17,7 @@ from safeio import threads
 
 
 class LocalExecutor:
-    """As many runs at a time as there are workers.
+    """Executor that does as many runs at a time as there are workers.
 
     Args:
         workers: runs at a time.
@@ -38,7 +38,7 @@ class LocalExecutor:
             self._environments.put(environment(index, workers, gpus))
         self._running: set[subprocess.Popen | WarmRun] = set()
         self._server: WarmServer | None = None
-        self._for_server = shared_out_threads(workers)
+        self._for_server = threads_per_worker(workers)
         self._lock, self._stopping = threading.Lock(), False
 
     def submit(self, command: Sequence[str], folder: Path) -> Future[int | None]:
@@ -46,7 +46,7 @@ class LocalExecutor:
         return self._pool.submit(self._run, list(command), folder)
 
     def warm_up(self, command: Sequence[str]) -> None:
-        """Start the process that forks runs; it gets ready for this one while the caller goes on."""
+        """Start the process that forks runs; it gets ready for this one while the caller continues."""
         if warm.POSSIBLE:
             with self._lock:
                 self._warm().prepare(command)
@@ -90,7 +90,7 @@ class LocalExecutor:
         return self._server
 
 
-def shared_out_threads(workers: int) -> dict[str, str]:
+def threads_per_worker(workers: int) -> dict[str, str]:
     """Return the variable that gives each of several workers its share of the cores; none where the user has chosen."""
     if workers == 1 or threads.GIVEN:
         return {}
@@ -99,7 +99,7 @@ def shared_out_threads(workers: int) -> dict[str, str]:
 
 def environment(index: int, workers: int, gpus: Sequence[str]) -> dict[str, str]:
     """Return the environment of a worker's runs: its card, and its share of the processor's cores."""
-    return shared_out_threads(workers) | ({"CUDA_VISIBLE_DEVICES": gpus[index % len(gpus)]} if gpus else {})
+    return threads_per_worker(workers) | ({"CUDA_VISIBLE_DEVICES": gpus[index % len(gpus)]} if gpus else {})
 
 
 def visible_gpus() -> list[str]:

@@ -1,4 +1,4 @@
-"""From what a sweep is asked for to its runs: each once, those that train before those that test."""
+"""Plan of a sweep's runs: each once, those that train before those that test."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Request:
 
 
 def expand(request: Request) -> list[PlannedRun]:
-    """The runs of a sweep, in an order in which each comes behind the one whose checkpoint it tests.
+    """The runs of a sweep, in an order in which each comes after the one whose checkpoint it tests.
 
     Raises:
         PlanError: something of a name does not exist, which lists what does, or a key concerns no method.

@@ -29,7 +29,7 @@ def start(command: Sequence[str], folder: Path, env: Mapping[str, str] | None = 
     """Start a run; it stops when the process that calls this is gone.
 
     Args:
-        command: what comes behind `python`: TRAIN and its arguments.
+        command: what comes after `python`: TRAIN and its arguments.
         folder: the run's, where its output is kept.
         env: environment variables on top of this process's.
 

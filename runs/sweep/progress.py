@@ -1,4 +1,4 @@
-"""Progress of a sweep and an estimate of the time left: a live line on a terminal, elsewhere one behind each run."""
+"""Progress of a sweep and an estimate of the time left: a live line on a terminal, elsewhere one after each run."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Estimate:
     def left(
         self, runs: Sequence[PlannedRun], width: int, spent: Mapping[str, float] = MappingProxyType({})
     ) -> float | None:
-        """Seconds for these runs, `width` at a time; None where that cannot be said.
+        """Seconds for these runs, `width` at a time; None where nothing is known.
 
         Args:
             spent: seconds that those under way have had, by folder. One that takes longer than expected shortens no

@@ -101,7 +101,7 @@ class Drive:
     Args:
         runs: with those that they test; ones that are complete are left alone.
         output: where the runs' folders are.
-        command: a run -> what comes behind `python` to run it.
+        command: a run -> what comes after `python` to run it.
         retry_failed: run again what failed earlier, which is else passed over.
 
     Attributes:
@@ -149,7 +149,7 @@ class Drive:
         return self.states
 
     def _collect_ready(self) -> None:
-        """Those whose checkpoint is there; of them, what tests comes before what trains."""
+        """Collect the runs whose checkpoint is there; of them, tests come before trainings."""
         while folders := self._sorter.get_ready():
             for folder in folders:
                 if self.states[folder].status == COMPLETE:

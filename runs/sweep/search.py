@@ -91,7 +91,7 @@ def search(
     carry: Carry = execute,
     extra: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
-    """Run trials until `count` are complete; a search that was stopped goes on where it was.
+    """Run trials until `count` are complete; a search that was stopped continues where it was.
 
     Args:
         base: the run that trials are made of, one that trains; output: folder of all runs.

@@ -1,4 +1,4 @@
-"""The benchmarks' commands: figures of both computations, which agree, and mistakes, which are told."""
+"""The benchmarks' commands: figures of both computations, which agree, and the messages for mistakes."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from benchmarks import cost, identical, step, warm
+from benchmarks import cost, figure, identical, step, warm
 from benchmarks._synthetic_benchmarks import SIZES, benchmark, class_names, make
 from benchmarks.table import summed
 from dassl.config import get_cfg_default
@@ -34,7 +34,7 @@ def test_a_step_of_both(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "wanted"),
     [
         ("--classes 0", "'0' is not a whole number from 1 on"),
         ("--batch many", "'many' is not a whole number from 1 on"),
@@ -48,7 +48,7 @@ def test_a_step_of_both(tmp_path):
         ("--prec fp8", "expected one of fp32, fp16, bf16, amp"),
     ],
 )
-def test_mistakes(words, told, monkeypatch, capsys):
+def test_mistakes(words, wanted, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["step.py", *SMALL, "--only", "product", *words.split()])
     monkeypatch.setattr(step, "prepare_cpu_memory", lambda: None)
     monkeypatch.setattr(step, "keep_freed_memory", lambda most: None)
@@ -56,7 +56,7 @@ def test_mistakes(words, told, monkeypatch, capsys):
         status = step.main()
     except SystemExit as end:
         status = end.code
-    assert status and told in capsys.readouterr().err
+    assert status and wanted in capsys.readouterr().err
 
 
 def test_identical_names_a_revision_that_does_not_exist(capsys, monkeypatch):
@@ -70,8 +70,8 @@ def test_identical_says_which_runs_differ(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(identical, "learned", lambda project, method, seed: f"{project == PROJECT and seed == 2}")
     monkeypatch.setattr(identical, "git", lambda *words: None)
     assert identical.main() == 1
-    told = capsys.readouterr().out.splitlines()
-    assert "seed 1: identical" in told[0] and "seed 2: DIFFERENT" in told[1] and told[2].startswith("1 of 2 runs")
+    lines = capsys.readouterr().out.splitlines()
+    assert "seed 1: identical" in lines[0] and "seed 2: DIFFERENT" in lines[1] and lines[2].startswith("1 of 2 runs")
 
 
 @pytest.mark.parametrize(
@@ -136,3 +136,21 @@ def test_runs_of_a_warm_process_are_compared(tmp_path):
     assert [words[words.index("--trainer") + 1] for words in done.values()] == [*warm.METHODS, *warm.METHODS[:2]]
     with pytest.raises(FileNotFoundError, match=r"console.txt"):  # it failed, and said nothing
         warm.done(1, tmp_path / "images", tmp_path / "none", lambda arguments, folder: 1)
+
+
+def test_the_figure_of_a_step_is_drawn_from_the_measured_parts(tmp_path):
+    figure.main(tmp_path / "step_cost.png")
+    with Image.open(tmp_path / "step_cost.png") as drawn:
+        assert drawn.size[0] > 3 * drawn.size[1] and len(drawn.convert("RGB").getcolors(maxcolors=2**20)) > 10
+
+
+def test_drawn_ratios_are_those_of_the_page():
+    """The page's tables and the figure are of the same measurements."""
+    page = (PROJECT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    parts = json.loads(figure.PARTS.read_text(encoding="utf-8"))
+    for classes, plain, here in parts["two cores"]["plain_and_here"]["step_ms"]:
+        assert f"MMRL, {classes} classes, batch 4 | {plain:,} | {here:,} |" in page
+    for classes, plain, here in parts["two cores"]["plain_and_here"]["memory_mib"]:
+        assert f"MMRL, {classes} classes, batch 4 | {plain:,} | {here:,} |" in page
+    for classes, plain, here in parts["NVIDIA H200"]["plain_and_here"]["step_ms"]:
+        assert f"MMRL, {classes} classes, batch 4 | {plain} | {here} |" in page

@@ -171,7 +171,7 @@ def folder(path, config, **files):
 
 
 @pytest.mark.parametrize(
-    ("config", "files", "told"),
+    ("config", "files", "wanted"),
     [
         ({"model_type": "clip"}, {}, r"lacks the weights: model\.safetensors"),
         ({"model_type": "clip"}, {"tf_model__h5": ""}, r"other frameworks"),
@@ -182,8 +182,8 @@ def folder(path, config, **files):
          {"model__safetensors__index__json": json.dumps({"weight_map": {"a": "m-1.safetensors"}})}, "1 are missing"),
     ],
 )  # fmt: skip
-def test_what_is_missing_is_named(config, files, told, tmp_path):
-    with pytest.raises(UnsupportedLayout, match=told):
+def test_what_is_missing_is_named(config, files, wanted, tmp_path):
+    with pytest.raises(UnsupportedLayout, match=wanted):
         load(folder(tmp_path / "hf", config, **files))
 
 

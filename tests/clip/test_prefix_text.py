@@ -15,7 +15,7 @@ from trainers.base.prompt_context import context_prompts, placeholders
 
 LAYERS, WIDTH, K = 6, 128, 5
 NAMES = {
-    "mixed": ["cat", "a very long name of a large dog breed that goes on " * 3, "leopard cat", "x y z"],
+    "mixed": ["cat", "a very long name of a large dog breed that continues " * 3, "leopard cat", "x y z"],
     "one class": ["cat"],
     "identical": ["a b", "a b"],
     "many lengths": ["word " * (1 + i % 9) for i in range(40)],

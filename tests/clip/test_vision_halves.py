@@ -117,9 +117,9 @@ def check(got: Tensor, wanted: Tensor, learned: list[Tensor]) -> None:
 
 
 CASES = {
-    "behind the last position, before the first norm": (None, 0, (0,)),
-    "behind the last position, replaced in later layers": (None, 0, (0, 2, 3)),
-    "behind the last position, from layer 2": (None, 2, (2, 4)),
+    "after the last position, before the first norm": (None, 0, (0,)),
+    "after the last position, replaced in later layers": (None, 0, (0, 2, 3)),
+    "after the last position, from layer 2": (None, 2, (2, 4)),
     "at 1 from layer 1": (1, 1, (1, 2, 3)),
     "at 1 from layer 3": (1, 3, (3, 5)),
     "at 1 with gaps": (1, 1, (1, 3, 4)),

@@ -31,8 +31,8 @@ def test_fair_tests_the_last_epoch_unless_told_otherwise(tmp_path):
     words = ["--trainer", "MMRL", "--config-file", str(file), "PRESET"]
     assert resolve(train.parse([*words, "paper"])).cfg.TEST.FINAL_MODEL == "best_val"
     assert resolve(train.parse([*words, "fair"])).cfg.TEST.FINAL_MODEL == "last_step"
-    told = [*words, "fair", "TEST.FINAL_MODEL", "best_val"]
-    assert resolve(train.parse(told)).cfg.TEST.FINAL_MODEL == "best_val"
+    options = [*words, "fair", "TEST.FINAL_MODEL", "best_val"]
+    assert resolve(train.parse(options)).cfg.TEST.FINAL_MODEL == "best_val"
 
 
 def test_an_unknown_preset_names_the_known_ones():

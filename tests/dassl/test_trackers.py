@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
+from short_runs import clothes
 
 import train
 from dassl.engine.callbacks import CALLBACK_REGISTRY, Callback
@@ -16,7 +16,7 @@ HEARD: list[tuple] = []
 
 @CALLBACK_REGISTRY.register(force=True)
 class Listener(Callback):
-    """Keeps what it is told."""
+    """Keeps the events it receives."""
 
     def on_epoch_end(self, trainer, epoch, means):
         HEARD.append(("epoch", epoch, sorted(means)))
@@ -34,14 +34,7 @@ def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def call(*words: str) -> int:
-        files = ["--dataset-config-file", "configs/datasets/clothing_64.yaml", "--config-file"]
-        files += ["configs/trainers/CoOp/photo.yaml", "--trainer", "CoOp", "--output-dir", str(tmp_path / "run")]
-        settings = ["OPTIM.MAX_EPOCH=2", "DATASET.NUM_SHOTS=1", "DATALOADER.NUM_WORKERS=0", "USE_CUDA=False"]
-        stdout = sys.stdout
-        try:
-            return train.main([*files, "--seed", "1", *words, *settings, "DATASET.SUBSAMPLE_CLASSES=base"])
-        finally:
-            sys.stdout = stdout
+        return train.main(clothes(tmp_path / "run", "OPTIM.MAX_EPOCH=2", *words, "USE_CUDA=False"))
 
     return call
 

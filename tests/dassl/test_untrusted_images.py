@@ -55,6 +55,28 @@ def test_the_content_counts_and_not_the_name(tmp_path):
         read_image(tmp_path / "page.jpg")
 
 
+@pytest.mark.parametrize("pixels", [RAMP.astype(np.int32) * 257, RAMP.astype(np.float32) / 255, -RAMP.astype(np.int32)])
+def test_numbers_of_an_unknown_range_are_refused(tmp_path, pixels):
+    Image.fromarray(pixels).save(tmp_path / "numbers.tif")
+    with pytest.raises(OSError, match=r"numbers\.tif.*nobody knows what is white"):
+        read_image(tmp_path / "numbers.tif")
+
+
+def test_numbers_of_eight_bits_are_read(tmp_path):
+    Image.fromarray(RAMP.astype(np.int32)).save(tmp_path / "numbers.tif")
+    assert np.array_equal(np.asarray(read_image(tmp_path / "numbers.tif"))[..., 0], RAMP)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("version https://git-lfs.github.com/spec/v1\noid sha256:1", "git lfs pull"), ("<svg/>", "'<svg/>'")],
+)
+def test_text_under_an_images_name_is_said(tmp_path, text, told):
+    (tmp_path / "cat.png").write_text(text)
+    with pytest.raises(OSError, match=rf"cat\.png: it is text that begins with .*{told}"):
+        read_image(tmp_path / "cat.png")
+
+
 def test_sixteen_bits_keep_their_upper_half(tmp_path):
     Image.fromarray(RAMP.astype(np.uint16) * 257).save(tmp_path / "deep.png")
     read = np.asarray(read_image(tmp_path / "deep.png"))

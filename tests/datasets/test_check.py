@@ -1,4 +1,4 @@
-"""`python -m datasets.check`: a row per dataset that says what is wrong."""
+"""`mmrl data check`: a row per dataset that says what is wrong."""
 
 from __future__ import annotations
 

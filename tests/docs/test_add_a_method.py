@@ -16,7 +16,7 @@ from runs.record import read_record
 PROJECT = Path(__file__).parents[2]
 PAGE = (PROJECT / "docs" / "add-a-method.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"^## [^\n`]*`([\w/.]+)`\n.*?^```(?:python|yaml)\n(.*?)^```", PAGE, re.M | re.S))
-COMMANDS = re.findall(r"^    python (-m runs.+)$", PAGE, re.M)
+COMMANDS = re.findall(r"^    mmrl (launch .+)$", PAGE, re.M)
 PATHS = {"package": "trainers/feature_scale.py", "folder": "configs/trainers/FeatureScale"}
 
 
@@ -54,7 +54,7 @@ def test_the_example_is_whole_and_short():
 
 def test_it_trains_on_half_of_the_classes_and_is_tested_on_the_other(clone):
     for command in COMMANDS:
-        shown = python(clone, "-m", *command.split()[1:], "OPTIM.MAX_EPOCH", 2, "--shots", 4, "--output", "out")
+        shown = python(clone, "-m", "mmrl", *command.split(), "OPTIM.MAX_EPOCH", 2, "--shots", 4, "--output", "out")
     records = {path.parent: read_record(path.parent) for path in clone.glob("out/**/run.json")}
     stages = {record["subsample_classes"]: record for record in records.values()}
     assert {record["status"] for record in records.values()} == {"complete"} and set(stages) == {"base", "new"}, shown

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dassl.utils.logger import Logger
 from mmrl.__main__ import main
 from runs.record import read_record
 
@@ -47,7 +46,6 @@ def test_from_photos_to_an_exported_model(birds, capsys, monkeypatch):
         words = shlex.split(command)[3:]
         monkeypatch.setattr("sys.argv", words)
         assert main([*words, "DATALOADER.NUM_WORKERS=0"] if words[0] == "train" else words) == 0, command
-        close_log()
     said = capsys.readouterr().out
     assert "3 classes, 30 images: train 15, val 6, test 9" in said and "Prediction rule: seen" in said
     folder = birds.parent / "output/few_shot/birds/shots_4/MMRL/photo/seed1"
@@ -59,11 +57,3 @@ def test_from_photos_to_an_exported_model(birds, capsys, monkeypatch):
     assert list(folder.rglob("*.safetensors")) and (birds.parent / "birds-contact-sheet.png").is_file()
     assert sorted(birds.rglob("*")) == before
     assert "birds" in said.splitlines()[-1] or "birds" in said[-3000:]  # the report has the data's own name
-
-
-def close_log() -> None:
-    import sys
-
-    while isinstance(sys.stdout, Logger):
-        sys.stdout.close()
-        sys.stdout = sys.stdout.console

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+from short_runs import clothes
 
 import train
 import trainers  # noqa: F401  (registers the methods)
 from dassl.engine import TRAINER_REGISTRY
-from dassl.utils import Logger
 from inference.predictor import Predictor
 from trainers.base.trainer import ClipTrainer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 PROJECT = Path(__file__).parents[2]
-CONFIGS = PROJECT / "configs"
 IMAGES = PROJECT / "datasets/embedded/clothing_64/images"
 EVERY = [name for name in TRAINER_REGISTRY.registered_names() if issubclass(TRAINER_REGISTRY.get(name), ClipTrainer)]
 
@@ -29,18 +27,12 @@ EVERY = [name for name in TRAINER_REGISTRY.registered_names() if issubclass(TRAI
 def as_before():
     yield
     torch.use_deterministic_algorithms(False)
-    while isinstance(sys.stdout, Logger):
-        sys.stdout.close()
-        sys.stdout = sys.stdout.console
 
 
 def run(method: str, output: Path, *options: object, seeds: tuple = ("--seed", 1), of: str = ".") -> dict:
     """A short training; the record in the folder `of` below the output."""
-    words = ["--trainer", method, *seeds, "--root", "none", "--output-dir", output, "--train-epoch", 2]
-    words += ["--dataset-config-file", CONFIGS / "datasets/clothing_64.yaml"]
-    words += ["--config-file", CONFIGS / f"trainers/{method}/photo.yaml"]
-    words += ["DATASET.NUM_SHOTS", 4, "DATASET.SUBSAMPLE_CLASSES", "base", "OPTIM.WARMUP_EPOCH", 0, *options]
-    assert train.main([str(word) for word in words]) == 0
+    short = ["OPTIM.MAX_EPOCH", 2, "DATASET.NUM_SHOTS", 4, "OPTIM.WARMUP_EPOCH", 0]
+    assert train.main(clothes(output, *short, *options, method=method, seeds=seeds)) == 0
     return json.loads((output / of / "run.json").read_text(encoding="utf-8"))
 
 
@@ -54,7 +46,7 @@ def test_deterministic_runs_are_equal_bit_for_bit(method, tmp_path):
 @pytest.mark.parametrize("method", ["CoOp", "MMRL", "MMRLpp"])
 @pytest.mark.parametrize("precision", ["fp32", "amp", "fp16", "bf16"])
 def test_stopped_and_continued(method, precision, tmp_path, monkeypatch):
-    """Graphs are recorded anew where a run goes on: with the state of the scaler and of every generator as it was."""
+    """Graphs are recorded anew where a run continues: with the state of the scaler and of every generator as it was."""
     options = ["DETERMINISTIC", True, "TRAIN.CHECKPOINT_STEPS", 2, "DATALOADER.TRAIN_X.BATCH_SIZE", 8]
     options += ["DATALOADER.NUM_WORKERS", 2]
     options += [f"TRAINER.{setting(method)}.PREC", precision]

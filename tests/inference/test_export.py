@@ -38,8 +38,8 @@ def exported(runs, name: str, form: str, tmp_path, capsys, *words) -> tuple:
 @pytest.mark.parametrize("form", ["torch", "torchscript"])
 @pytest.mark.parametrize("name", KINDS)
 def test_a_program_gives_the_runs_logits(name, form, runs, tmp_path, capsys):
-    path, told = exported(runs, name, form, tmp_path, capsys)
-    assert "differ from the run's by" in told
+    path, printed = exported(runs, name, form, tmp_path, capsys)
+    assert "differ from the run's by" in printed
     predictor, compute = Predictor.load(runs(name), device="cpu"), load_file(path)
     for count in (1, 4):
         torch.testing.assert_close(compute(images(count)), predictor.scores(images(count)), rtol=0, atol=1e-4)

@@ -25,9 +25,9 @@ def names(tmp_path):
 def test_text_csv_and_json_say_the_same(runs, names, tmp_path, capsys):
     words = [str(runs("MMRL")), str(runs.images), "--classes", str(names), "--device", "cpu", "--batch-size", "4"]
     assert predict.main([*words, "--csv", str(tmp_path / "out.csv"), "--json"]) == 0
-    told = capsys.readouterr()
-    data = json.loads(told.out)
-    assert "MMRL, 2 classes: 1 trained on (fused), 1 new to it (class token)" in told.err
+    printed = capsys.readouterr()
+    data = json.loads(printed.out)
+    assert "MMRL, 2 classes: 1 trained on (fused), 1 new to it (class token)" in printed.err
     assert data["classes"] == [
         {"class": "amber", "trained_on": True, "rule": "fused"},
         {"class": "deep_sea", "trained_on": False, "rule": "class token"},
@@ -49,11 +49,11 @@ def test_text_csv_and_json_say_the_same(runs, names, tmp_path, capsys):
 def test_zero_shot_of_the_command_and_of_python_agree(runs, capsys):
     words = ["--zero-shot", "accordion, anchor, wild cat", str(runs.images), "--device", "cpu", "--json"]
     assert predict.main(words) == 0
-    told = capsys.readouterr()
-    assert "zero-shot with photo-ViT-8" in told.err and "--backbone ViT-B/16" in told.err
+    printed = capsys.readouterr()
+    assert "zero-shot with photo-ViT-8" in printed.err and "--backbone ViT-B/16" in printed.err
     model = zero_shot_model(["accordion", "anchor", "wild cat"], device="cpu")
     expected = [(str(one.path), one.label) for one in model.predict(runs.images)]
-    assert [(one["image"], one["top"][0]["class"]) for one in json.loads(told.out)["predictions"]] == expected
+    assert [(one["image"], one["top"][0]["class"]) for one in json.loads(printed.out)["predictions"]] == expected
 
 
 def test_unreadable_images_are_skipped_and_told(runs, tmp_path, capsys):
@@ -63,11 +63,11 @@ def test_unreadable_images_are_skipped_and_told(runs, tmp_path, capsys):
     fine.write_bytes(whole)
     words = [str(runs("ZeroshotCLIP")), "--device", "cpu", "--topk", "1"]
     assert predict.main([*words, str(tmp_path), str(tmp_path / "gone.jpg"), "--json"]) == predict.SOME == 1
-    told = capsys.readouterr()
-    data = json.loads(told.out)
+    printed = capsys.readouterr()
+    data = json.loads(printed.out)
     assert [one["image"] for one in data["predictions"]] == [str(fine)]
     assert [one["image"] for one in data["unreadable"]] == [str(cut), str(tmp_path / "gone.jpg")]
-    assert f"skipped {cut}: Cannot read" in told.err and "There is no image" in told.err
+    assert f"skipped {cut}: Cannot read" in printed.err and "There is no image" in printed.err
     assert predict.main([*words, str(cut)]) == predict.NOTHING == 2
 
 
@@ -90,9 +90,9 @@ def test_mistakes(words, parts, runs, tmp_path, capsys):
     (tmp_path / "long.txt").write_text("very " * 100)
     places = {"folder": tmp_path, "run": runs("MMRL"), "image": runs.files()[0]}
     assert predict.main([word.format(**places) for word in words]) == 2
-    told = capsys.readouterr()
-    assert told.out == "" and "Traceback" not in told.err
-    message = next(line for line in told.err.splitlines() if line.startswith("error: "))
+    printed = capsys.readouterr()
+    assert printed.out == "" and "Traceback" not in printed.err
+    message = next(line for line in printed.err.splitlines() if line.startswith("error: "))
     assert all(part.format(**places) in message for part in parts), message
 
 

@@ -1,4 +1,4 @@
-"""A run's folder, record and list of classes of any content: used, or told in an error that names the file."""
+"""A run's folder, record and list of classes of any content: used, or refused by an error that names the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attention is what PyTorch's own layer computes, of the right positions; figures are written; mistakes are told."""
+"""Attention is what PyTorch's own layer computes, of the right positions; figures are written; errors explain."""
 
 from __future__ import annotations
 
@@ -130,13 +130,13 @@ def test_figures_are_written(runs, tmp_path, capsys):
     broken.write_text("no image")
     words = [str(runs("MMRL")), str(runs.files()[0]), str(broken), "--features", "--output", str(tmp_path / "figures")]
     assert visualize.main([*words, "--projection", "pca", "--device", "cpu"]) == 1
-    told = capsys.readouterr()
-    files = told.out.split()
+    printed = capsys.readouterr()
+    files = printed.out.split()
     assert [re.sub(r".*/", "", file) for file in files] == ["attention-1-0.png", "features-pca.png"]
     for file in files:
         with Image.open(file) as image:
             assert min(image.size) > 200 and len(image.convert("RGB").getcolors(10**6)) > 50
-    assert f"skipped {broken}" in told.err
+    assert f"skipped {broken}" in printed.err
 
 
 @pytest.mark.extras

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +18,6 @@ import predict
 import report
 import sweep
 import train
-from dassl.utils import Logger
 from datasets import check, prepare
 from mmrl.__main__ import main as mmrl
 from runs import compare, launch
@@ -351,10 +349,6 @@ def call(words: list[str]) -> int:
         return COMMANDS[words[0]](words[1:])
     except SystemExit as end:
         return end.code
-    finally:
-        while isinstance(sys.stdout, Logger):
-            sys.stdout.close()
-            sys.stdout = sys.stdout.console
 
 
 @pytest.mark.parametrize(

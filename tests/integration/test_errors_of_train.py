@@ -1,19 +1,15 @@
-"""The likeliest mistakes of people who run train.py: each is told in words that help, without a traceback."""
+"""The likeliest mistakes of people who run train.py: each gets a message that helps, without a traceback."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from short_runs import clothes
 
 import train
-from dassl.utils import Logger
 from safeio.lock import sole_use
-
-CONFIGS = Path(__file__).parents[2] / "configs"
-SMALL = ["--train-epoch", "1", "DATASET.NUM_SHOTS", "1", "DATASET.SUBSAMPLE_CLASSES", "base", "TEST.NO_TEST", "True"]
 
 
 class UserError(NamedTuple):
@@ -107,19 +103,10 @@ ALL = [*COMMAND_LINE, *SETTINGS, *DATA, *BACKBONE, *CHECKPOINTS]
 
 def run(output: Path, *words: str) -> int:
     """train.py's exit status; a word that is given again takes the place of the one before."""
-    files = ["--dataset-config-file", "datasets/clothing_64.yaml", "--config-file", "trainers/CoOp/photo.yaml"]
-    files[1::2] = [str(CONFIGS / file) for file in files[1::2]]
-    command = ["--trainer", "CoOp", "--seed", "1", "--root", "none", "--output-dir", str(output), *files, *SMALL]
-    if "--seeds" in words or "--seed" in words:
-        command = [word for i, word in enumerate(command) if "--seed" not in command[max(0, i - 1) : i + 1]]
     try:
-        return train.main([*command, *words])
+        return train.main(clothes(output, "TEST.NO_TEST", True, *words))
     except SystemExit as end:  # argparse
         return end.code
-    finally:
-        while isinstance(sys.stdout, Logger):
-            sys.stdout.close()
-            sys.stdout = sys.stdout.console
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +137,7 @@ def place(tmp_path, saved) -> Path:
 
 
 @pytest.mark.parametrize("mistake", ALL, ids=[mistake.words for mistake in ALL])
-def test_it_is_told(mistake, place, saved, capsys):
+def test_the_message(mistake, place, saved, capsys):
     def named(text: str) -> str:
         return text.replace("TMP", str(place)).replace("SAVED", str(saved)).replace("''", "")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,7 +18,6 @@ from clip.model import CLIP
 from dassl.data.datasets import DATASET_REGISTRY, DatasetBase, Datum
 from dassl.engine import TRAINER_REGISTRY, build_trainer
 from dassl.engine.batch_loop import _BatchTrainer
-from dassl.utils import Logger
 from inference.export.programs import ExportError, load_file, write_program
 from inference.predictor import Predictor
 from reports.efficiency import efficiency
@@ -149,15 +147,9 @@ def run(request, workshop) -> SimpleNamespace:
         kept.clip = copies(kept.trainer.method.clip.model.state_dict().items())
         return kept.trainer
 
-    console = sys.stdout
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "build_trainer", build_and_copy)
-        try:
-            assert train.main(arguments(workshop, request.param, "trained", output=kept.output)) == 0
-        finally:
-            if isinstance(sys.stdout, Logger):
-                sys.stdout.close()
-            sys.stdout = console
+        assert train.main(arguments(workshop, request.param, "trained", output=kept.output)) == 0
     return kept
 
 
@@ -233,13 +225,7 @@ class Killed(BaseException):
 
 def finished(words: list[str]) -> dict[str, dict]:
     """Run train.py to its end; its last checkpoints by their model's folder."""
-    console = sys.stdout
-    try:
-        assert train.main(words) == 0
-    finally:
-        while isinstance(sys.stdout, Logger):
-            sys.stdout.close()
-            sys.stdout = console
+    assert train.main(words) == 0
     return checkpoints(Path(words[words.index("--output-dir") + 1]))
 
 

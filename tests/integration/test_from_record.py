@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from short_runs import clothes
 
 import train
-from dassl.utils import Logger
-
-CONFIGS = Path(__file__).parents[2] / "configs"
-
-
-@pytest.fixture(autouse=True)
-def own_stdout():
-    yield
-    while isinstance(sys.stdout, Logger):
-        sys.stdout.close()
-        sys.stdout = sys.stdout.console
 
 
 def arguments(output: Path, *options: object) -> list[str]:
     """A short training of CoOp on the embedded images."""
-    files = ["--dataset-config-file", "datasets/clothing_64.yaml", "--config-file", "trainers/CoOp/photo.yaml"]
-    files[1::2] = [str(CONFIGS / file) for file in files[1::2]]
-    words = ["--trainer", "CoOp", "--seed", 3, "--root", "none", "--output-dir", output, *files, "--train-epoch", 2]
-    words += ["DATASET.NUM_SHOTS", 2, "DATASET.SUBSAMPLE_CLASSES", "base", *options]
-    return [str(word) for word in words]
+    return clothes(output, "DATASET.NUM_SHOTS", 2, "OPTIM.MAX_EPOCH", 2, *options, seeds=("--seed", 3))
 
 
 def record(folder: Path) -> dict:

@@ -42,7 +42,7 @@ class OwnLoop(TrainerX):
 
 
 class OwnLoading(OwnLoop):
-    """Takes the best model unless told an epoch, as published files do."""
+    """Takes the best model unless an epoch is given, as published files do."""
 
     def load_model(self, directory, epoch=None):
         file = "model-best.pth.tar" if epoch is None else f"model.pth.tar-{epoch}"

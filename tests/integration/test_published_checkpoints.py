@@ -6,36 +6,26 @@ That the published code predicts the same with the same parameters: tests/traine
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from published_engine import ConstantWarmupScheduler
+from short_runs import clothes
 
 import clip
 import train
 from clip.pretrained import embedded
 from dassl.engine import TRAINER_REGISTRY
-from dassl.utils import Logger
 from runs.record import read_record
 
-CONFIGS = Path(__file__).parents[2] / "configs"
 WHOLE = {"CoOp": False, "MaPLe": True, "MMRL": True, "MMRLpp": True}
 """Method -> whether its code saves the whole model, or the learner alone."""
 
 
 def run(method: str, output: Path, *words: str) -> int:
-    files = [str(CONFIGS / "datasets/clothing_64.yaml"), str(CONFIGS / f"trainers/{method}/photo.yaml")]
-    command = ["--trainer", method, "--seed", "1", "--root", "none", "--output-dir", str(output), "--train-epoch", "1"]
-    command += ["--dataset-config-file", files[0], "--config-file", files[1], "DATASET.NUM_SHOTS", "1"]
-    try:
-        return train.main([*command, "DATALOADER.NUM_WORKERS", "0", *words])
-    finally:
-        while isinstance(sys.stdout, Logger):
-            sys.stdout.close()
-            sys.stdout = sys.stdout.console
+    return train.main(clothes(output, *words, method=method))
 
 
 def published(method: str, own: Path, folder: Path) -> Path:

@@ -6,34 +6,22 @@ import errno
 import json
 import os
 import signal
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from short_runs import clothes
 
 import train
 from dassl.data.data_manager import DataManager
 from dassl.engine import batch_loop
 from dassl.engine.stop import StopRequest
-from dassl.utils import Logger
 from runs.record import RunRecord, read_record
 from trainers.base.trainer import ClipTrainer
 
-CONFIGS = Path(__file__).parents[2] / "configs"
-
 
 def run(folder: Path, *words: str) -> int:
-    """A training of one epoch of three steps; the exit status."""
-    files = [str(CONFIGS / "datasets/clothing_64.yaml"), str(CONFIGS / "trainers/CoOp/photo.yaml")]
-    command = ["--trainer", "CoOp", "--seed", "1", "--root", "none", "--output-dir", str(folder)]
-    command += ["--dataset-config-file", files[0], "--config-file", files[1], "--train-epoch", "1", *words]
-    try:
-        return train.main([*command, "DATASET.NUM_SHOTS", "1", "DATASET.SUBSAMPLE_CLASSES", "base"])
-    finally:
-        while isinstance(sys.stdout, Logger):
-            sys.stdout.close()
-            sys.stdout = sys.stdout.console
+    return train.main(clothes(folder, *words))
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +87,7 @@ def test_a_run_that_only_tests(tmp_path, monkeypatch):
 def test_runs_of_one_process_share_the_request(tmp_path, monkeypatch):
     heard = []
     monkeypatch.setattr(train, "recorded", lambda *words: heard.append(words[-1]) or 0)
-    files = ["--dataset-config-file", str(CONFIGS / "datasets/clothing_64.yaml")]
-    words = ["--trainer", "CoOp", "--seeds", "1", "2", "--output-dir", str(tmp_path), *files]
-    assert train.main(words) == 0
+    assert train.main(clothes(tmp_path, seeds=("--seeds", 1, 2))) == 0
     assert len(heard) == 2 and heard[0] is heard[1] and isinstance(heard[0], StopRequest)
 
 

@@ -68,7 +68,7 @@ def started(monkeypatch) -> list:
         ([*B2N, "one"], ["'one'", "the seed", "whole number"]),
         ([*B2N, "-1"], ["'-1'", "the seed"]),
         ([*B2N, "1.5", "OPTIM.MAX_EPOCH", "1"], ["'1.5'", "the seed"]),
-        ([*B2N, "1", "--seed", "2"], ["--seed", "behind the dataset"]),
+        ([*B2N, "1", "--seed", "2"], ["--seed", "after the dataset"]),
         ([*B2N, "1", "--output-dir=here"], ["--output-dir", "--output"]),
         ([*B2N, "1", "--cfg", "phota"], ["'phota'", "Did you mean photo?", "vit_b16_few_shot"]),
         ([*FEW, "1", "--shots", "four"], ["'four'", "--shots"]),

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.extras
 def shown(make, tab, capsys):
     """The page of a small study, opened."""
     of_page.study(make)
-    make.base2new("TCP", "EuroSAT", [8.0] * 3, [9.0] * 3)  # as text it would sort behind 95
+    make.base2new("TCP", "EuroSAT", [8.0] * 3, [9.0] * 3)  # as text it would sort after 95
     report.main([str(make.root), "--format", "html"])
 
     def open_page(**options):
@@ -128,11 +128,11 @@ def test_a_dataset_is_named_once_whatever_the_order(shown):
 
 def test_another_run_can_be_chosen(shown):
     tab = shown()
-    told = tab.run(
+    flags = tab.run(
         "(() => { const s = document.getElementById('run'); s.value = '1'; s.dispatchEvent(new Event('change'));"
         "return document.querySelector('#run-details .note').textContent })()"
     )
-    assert "seed2" in told
+    assert "seed2" in flags
 
 
 def test_it_fits_a_phone(shown):

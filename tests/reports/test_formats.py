@@ -112,17 +112,17 @@ def test_choosing(make, printed, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "wanted"),
     [
         (["--methods", "CoOb"], "--methods: no run has CoOb; there are MMRL"),
         (["--datasets", "imagenet"], "there are EuroSAT"),
         (["--preset", "fair"], "there are paper"),
     ],
 )
-def test_mistakes(make, printed, arguments, told):
+def test_mistakes(make, printed, arguments, wanted):
     make()
     status, _, errors = printed(*arguments)
-    assert status == 2 and told in errors
+    assert status == 2 and wanted in errors
 
 
 def test_it_needs_no_torch():

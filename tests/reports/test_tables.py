@@ -134,13 +134,13 @@ def test_efficiency_beside_the_published_and_old_records_empty(make):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"), [({"runs_in_process": 3}, "3 seeds"), ({"train_epochs": 4}, "interruption")]
+    ("change", "wanted"), [({"runs_in_process": 3}, "3 seeds"), ({"train_epochs": 4}, "interruption")]
 )
-def test_seconds_that_are_not_one_undisturbed_runs_are_told(make, change, told):
+def test_seconds_that_are_not_one_undisturbed_runs_have_a_note(make, change, wanted):
     make(efficiency={"device": "X", "train_seconds": 1.0, "train_epochs": 10, "runs_in_process": 1, **change})
     ((_, cells),) = efficiency(find_runs(make.root)).rows
     by_column = dict(zip(efficiency(find_runs(make.root)).columns, cells, strict=True))
-    assert told in by_column["training seconds"].score.notes[0]
+    assert wanted in by_column["training seconds"].score.notes[0]
     assert not by_column["trainable parameters"].score.notes
 
 

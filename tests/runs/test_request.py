@@ -43,15 +43,15 @@ def test_the_same_request_is_done(birds, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("extra", "told"),
+    ("extra", "fragment"),
     [
         (["OPTIM.MAX_EPOCH", "9"], "OPTIM.MAX_EPOCH 5, not 9"),
         (["--train-epoch", "9"], "OPTIM.MAX_EPOCH 5, not 9"),
         (["OPTIM.LR=0.1"], "OPTIM.LR 0.001, not 0.1"),
     ],
 )
-def test_other_settings_are_named(extra, told, birds, tmp_path):
-    with pytest.raises(PlanError, match=f"holds a complete run with {told}"):
+def test_other_settings_are_named(extra, fragment, birds, tmp_path):
+    with pytest.raises(PlanError, match=f"holds a complete run with {fragment}"):
         already_done(finished(tmp_path, birds), tmp_path, str(birds), extra)
 
 

@@ -1,4 +1,4 @@
-"""One process at a time in a folder, and the second is told who is there."""
+"""One process at a time in a folder, and the second gets the name of the first."""
 
 from __future__ import annotations
 

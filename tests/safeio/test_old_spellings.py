@@ -1,4 +1,4 @@
-"""Names of earlier versions go on to work: in command lines, yaml files, records and protocols."""
+"""Names of earlier versions continue to work: in command lines, yaml files, records and protocols."""
 
 from __future__ import annotations
 

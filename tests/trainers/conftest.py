@@ -49,11 +49,12 @@ class Workshop:
         test_classes="seen",
         cuda=False,
         optimizer="",
+        dataset="",
         **settings,
     ):
         """The trainer for these classes in float32, on the CPU unless `cuda`; `settings` are the method's own.
 
-        `optimizer` replaces what the method's configuration names, an OPTIM.NAME.
+        `optimizer` replaces what the method's configuration names, an OPTIM.NAME; `dataset` is a DATASET.NAME.
 
         Returns:
             It, with empty data loaders.
@@ -72,6 +73,8 @@ class Workshop:
         }
         if optimizer:
             options["OPTIM.NAME"] = optimizer
+        if dataset:
+            options["DATASET.NAME"] = dataset
         words = [str(word) for pair in options.items() for word in pair]
         cfg = resolve(train.parse(["--trainer", trainer, "--seed", "1", *words])).cfg
 

@@ -11,10 +11,15 @@ import plain_methods as plain
 from plain_clip import PlainCLIP
 from trainers.base.precision import Precision
 from trainers.base.templates import ensemble
+from trainers.coprompt import CoPromptMethod
 
 CLIP = "ViT-L-14"  # of the workshop: six layers of width 256 for images, four of 192 for text
 NAMES = ("cat", "a_long name of an animal", "ox", "big dog")
 RANDOM = {"CTX_INIT": ""}
+NEXT_TO_NONE = 1e-13
+"""Dropout that drops nothing, but lets the updates stand beside the weights, as any dropout does."""
+DRAWN = 1
+"""The text that CoPrompt draws, by its number."""
 CASES = [
     ("CoOp", plain.coop, RANDOM | {"N_CTX": 1}),
     ("CoOp", plain.coop, RANDOM | {"N_CTX": 1, "CLASS_TOKEN_POSITION": "middle"}),
@@ -64,7 +69,56 @@ CASES = [
             {"N_CTX_VISION": 1, "PROMPT_DEPTH_VISION": 6, "TEMPERATURE": 2.5, "KD_WEIGHT": 3.0},
         )
     ),
-    *(("TwoStage", plain.two_stage, {"PEFT": peft}) for peft in ("ln", "bitfit")),
+    *(
+        ("TwoStage", equations, {"PEFT": peft, "DROPOUT": 0.0})
+        for equations in (plain.two_stage, plain.second_stage)
+        for peft in ("ln", "bitfit", "lora")
+    ),
+    *(
+        ("CLIPLoRA", plain.clip_lora, {"DROPOUT": 0.0} | settings)
+        for settings in (
+            {},
+            {"R": 5, "ALPHA": 3.0, "PARAMS": ["q", "k", "v", "o"]},
+            {"R": 1, "PARAMS": ["o"], "ENCODER": "vision", "POSITION": "half-bottom"},
+            {"PARAMS": ["v", "k"], "ENCODER": "text", "POSITION": "bottom"},
+            {"PARAMS": ["o", "q"], "POSITION": "bottom", "DROPOUT": NEXT_TO_NONE},
+            {"PARAMS": ["q", "k", "v", "o"], "ENCODER": "text", "DROPOUT": NEXT_TO_NONE},
+        )
+    ),
+    *(
+        ("CoPrompt", lambda problem: plain.coprompt(problem, ensemble("sixty")[:3], DRAWN), settings)
+        for settings in (
+            {"N_CTX": 4, "PROMPT_DEPTH": 4},
+            {"N_CTX": 2, "PROMPT_DEPTH": 1, "W": 0.1, "IMAGE_ADAPTER_M": 0.7, "TEXT_ADAPTER_M": 0.4},
+            {"N_CTX": 6, "PROMPT_DEPTH": 2, "W": 0.0, "IMAGE_ADAPTER_M": 0.0, "TEXT_ADAPTER_M": 1.0},
+        )
+    ),
+    *(
+        ("DePTCoOp", lambda q: plain.dept(q, plain.coop, plain.coop_outputs), RANDOM | settings)
+        for settings in (
+            {"N_CTX": 5, "WEIGHT": 0.2},
+            {"N_CTX": 4, "CSC": True},
+            {"N_CTX": 3, "CLASS_TOKEN_POSITION": "middle", "WEIGHT": 1.0},
+            {"N_CTX": 2, "CLASS_TOKEN_POSITION": "front", "CSC": True, "WEIGHT": 0.0},
+        )
+    ),
+    ("DePTKgCoOp", lambda q: plain.dept(q, plain.kgcoop, plain.coop_outputs), RANDOM | {"N_CTX": 6, "W": 0.5}),
+    ("DePTKgCoOp", lambda q: plain.dept(q, plain.kgcoop, plain.coop_outputs), RANDOM | {"WEIGHT": 0.3}),
+    ("DePTMaPLe", lambda q: plain.dept(q, plain.maple, plain.maple_outputs), {"N_CTX": 3, "PROMPT_DEPTH": 1}),
+    (
+        "DePTMaPLe",
+        lambda q: plain.dept(q, plain.maple, plain.maple_outputs),
+        {"N_CTX": 6, "PROMPT_DEPTH": 4, "WEIGHT": 0.4},
+    ),
+    *(
+        (
+            "DePTPromptSRC",
+            lambda q: plain.dept(q, lambda q: plain.promptsrc(q, ensemble("sixty")[:3]), plain.ivlp_outputs),
+            {"PROMPT_DEPTH_VISION": image, "PROMPT_DEPTH_TEXT": text, "WEIGHT": 0.6},
+        )
+        for image, text in ((2, 4), (0, 2))
+    ),
+    *(("TaskRes", plain.task_res, {"RESIDUAL_SCALE": scale}) for scale in (0.5, -1.5)),
     ("TCP", plain.tcp, {"CLASS_TOKENS_LAYER": 1, "TEMPLATE": "X X X X {}."}),
     ("TCP", plain.tcp, {"CLASS_TOKENS_LAYER": 4, "TEMPLATE": "X X X X {}, a type of pet."}),
     ("MMA", plain.mma, {"ADAPTER_START": 1, "ADAPTER_END": 4, "ADAPTER_DIM": 8, "ADAPTER_SCALE": 0.7}),
@@ -98,7 +152,8 @@ def problem_of(workshop, trainer, batch) -> plain.Problem:
     names = [name.replace("_", " ") for name in method.task.classnames]
     clip = PlainCLIP({k: v for k, v in weights.items() if v.is_floating_point()})
     settings = SimpleNamespace(**dict(method.settings))
-    return plain.Problem(clip, settings, own, batch["img"].double(), batch["label"], names, method.task.template)
+    written, template = [*method.task.classnames], method.task.template
+    return plain.Problem(clip, settings, own, batch["img"].double(), batch["label"], names, template, written)
 
 
 @pytest.mark.parametrize("images", [3, 1])
@@ -109,11 +164,14 @@ def test_same_gradients_and_predictions(workshop, monkeypatch, name, equations, 
     """Three images of four classes, and one of a single class."""
     monkeypatch.setattr(Precision, "hold", lambda self, clip: clip.double())
     monkeypatch.setattr("trainers.base.class_texts.ensemble", lambda name: ensemble(name)[:3])
+    monkeypatch.setattr(CoPromptMethod, "drawn", lambda self, count: torch.tensor([DRAWN]))
     names = NAMES if images > 1 else NAMES[1:2]
     trainer = workshop.build(name, CLIP, names, **settings)
     method = trainer.method.double()
     for parameter in method.parameters():  # from start values that are nothing nothing would be learned of the rest
         parameter.data += 0.05 * torch.randn_like(parameter)
+    if equations is plain.second_stage:
+        method.second.fill_(True)
     batch = workshop.batch(CLIP, images, len(names))
     problem = problem_of(workshop, trainer, batch)
 

@@ -23,7 +23,7 @@ def test_prompts_at_the_end_of_each_epoch(case):
     trainer = case.build("PromptSRC", case.about["classnames"])
     load_initial(trainer, case)
     per_epoch = case.about["optimizer"]["steps_per_epoch"]
-    for epoch in range(case.about["optimizer"]["max_epoch"] - 1):  # behind the last they are the mean
+    for epoch in range(case.about["optimizer"]["max_epoch"] - 1):  # after the last they are the mean
         take_steps(trainer, case, epoch * per_epoch, (epoch + 1) * per_epoch)
         for name, value in case.group(f"gpa/epoch{epoch}").items():
             close(parameters(trainer)[name].detach(), value, 5e-6, f"{name} after epoch {epoch}")

@@ -56,7 +56,7 @@ def damage(bench: Bench, times: int) -> Iterator[Row]:
         shutil.copytree(killed, output)
         way, hurt = bench.dice.choice(list(damages((output / file).read_bytes())))
         lost, named = _damaged(bench, output, file, way, hurt, lost, named)
-    yield Row(f"one of {len(present)} files of a run damaged", times, f"goes on (names it and ends: {named})", lost)
+    yield Row(f"one of {len(present)} files of a run damaged", times, f"continues (names it and ends: {named})", lost)
     lost = named = 0
     newest = next(name for name in present if name.startswith("resume"))  # the kill may come between two renames
     ends = [pair for pair in damages((killed / newest).read_bytes()) if pair[0].startswith("directory")]
@@ -90,7 +90,7 @@ def nth_write(bench: Bench, times: int) -> Row:
         if left := list(output.rglob("*.tmp")):
             raise Fault(f"a write failed, and {left} is left behind")
         lost += bench.lost(output)
-    return Row("the n-th write fails (ENOSPC, EIO, EDQUOT)", times, "says so, nothing half written; goes on", lost)
+    return Row("the n-th write fails (ENOSPC, EIO, EDQUOT)", times, "says so, nothing half written; continues", lost)
 
 
 def disk_full(bench: Bench, times: int) -> Row:
@@ -108,7 +108,7 @@ def disk_full(bench: Bench, times: int) -> Row:
             expect(bench, output, process, {1}, "No space left on device")
             (place / "filler").unlink()
             lost += bench.lost(output)
-    return Row("disk full in training (tmpfs)", times, "ends and says so, exit status 1; goes on", lost)
+    return Row("disk full in training (tmpfs)", times, "ends and says so, exit status 1; continues", lost)
 
 
 def read_only(bench: Bench, times: int) -> Row:

@@ -54,7 +54,8 @@ def kill_any_time(bench: Bench, times: int) -> Row:
         process.kill()
         return expect(bench, output, process, {0, -signal.SIGKILL}) != 0
 
-    return Row("SIGKILL at a random moment", *_placed(until_complete(bench, times, hurt), "goes on where it was"))
+    row = _placed(until_complete(bench, times, hurt), "continues from its last save")
+    return Row("SIGKILL at a random moment", *row)
 
 
 def kill_while_writing(bench: Bench, times: int) -> Row:
@@ -87,7 +88,7 @@ def ask_to_stop(bench: Bench, times: int) -> Iterator[Row]:
 
 
 def _stopped(bench: Bench, output: Path, process: subprocess.Popen, signum: int, status: int) -> bool:
-    """Return whether the signal came in time to stop the run; behind its end it ends Python alone."""
+    """Return whether the signal came in time to stop the run; after its end it ends Python alone."""
     process.wait(PATIENCE)
     too_late = {-signum} if done(output) else set()
     return expect(bench, output, process, {0, status} | too_late) == status
@@ -145,7 +146,7 @@ def torchrun_killed(bench: Bench, times: int) -> Row:
             raise Fault(f"{victim} was killed, and the record says {status}")
         lost += bench.finish(output, launcher=TORCHRUN) != unharmed
     return Row(
-        "SIGKILL to torchrun, or to one of its two processes", times, "all end, the record says so; goes on", lost
+        "SIGKILL to torchrun, or to one of its two processes", times, "all end, the record says so; continues", lost
     )
 
 

@@ -121,7 +121,7 @@ def lose_a_machine(bench: Bench, times: int) -> Iterator[Row]:
             if status := process.wait(PATIENCE):
                 raise Fault(f"the sweep ended with {status}: {bench.said(output).read_text(encoding='utf-8')[-1500:]}")
         lost += _differ(alone, output)
-    yield Row("a machine of a Ray cluster of two lost", times, "its run goes on on the other", lost)
+    yield Row("a machine of a Ray cluster of two lost", times, "its run continues on the other", lost)
     lost = 0
     for _ in range(times):
         output = bench.new()
@@ -135,7 +135,7 @@ def lose_a_machine(bench: Bench, times: int) -> Iterator[Row]:
         with _cluster(MACHINE) as cluster:
             expect(bench, output, _on_cluster(bench, output, cluster), {0})
         lost += _differ(alone, output)
-    yield Row("the only machine of a Ray cluster lost", times, "says so within 2 minutes; goes on on another", lost)
+    yield Row("the only machine of a Ray cluster lost", times, "says so within 2 minutes; continues on another", lost)
     folder = bench.folder / "broken"
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(BROKEN_WORKERS, encoding="utf-8")

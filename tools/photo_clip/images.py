@@ -186,7 +186,7 @@ def name_classes(clip_file: Path, names: list[str]) -> Tensor:
 
 
 class Data:
-    """Training images with the teacher's features, and the validation images; ImageNet's first, CIFAR's behind.
+    """Training images with the teacher's features, and the validation images; ImageNet's first, then CIFAR's.
 
     `imagenet_texts` (1000, E) and `cifar_texts` (100, E) classify; the latter is None while CIFAR's rows are learned.
     """

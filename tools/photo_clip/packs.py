@@ -1,6 +1,6 @@
 """Read the packed photographs that the embedded CLIP is trained on.
 
-A pack is an `.npz` with `bytes` (all encoded images, one behind the other), `offsets` (N + 1), `labels` (N) and
+A pack is an `.npz` with `bytes` (all encoded images, one after the other), `offsets` (N + 1), `labels` (N) and
 `names`. Expected in one folder: `tiny_imagenet_train_{0,1,2}.npz`, `tiny_imagenet_val.npz`, `tiny_imagenet_wnids.txt`,
 `cifar100_train.npz`, `cifar100_names.txt` and `imagenet_one_each_short96.npz`.
 """

@@ -290,7 +290,7 @@ def second_moment(args: argparse.Namespace, space: Space) -> Tensor:
     return z.T @ z / len(z)
 
 
-class Run:
+class Training:
     """Model, optimisers and the number of steps: all that a checkpoint holds."""
 
     def __init__(self, file: Path, tokens: Tensor, start: Path | None = None):
@@ -347,7 +347,7 @@ def train(args: argparse.Namespace) -> None:
     space = make_space(teacher, labels, tiny_imagenet_rows(args.photos))
     groups = names_of(args, space)
     templates, tokens = prompts_and_tokens(groups)
-    run, placed = Run(args.work / f"{args.name}.pt", tokens, args.start), space.place_images(space.rows)
+    run, placed = Training(args.work / f"{args.name}.pt", tokens, args.start), space.place_images(space.rows)
     seen = space.scale**2 * second_moment(args, space)
     began, sums = time.time(), torch.zeros(3)
     while run.step < args.steps:

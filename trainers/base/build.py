@@ -1,4 +1,4 @@
-"""From a configuration to a frozen CLIP and a method on it; training and prediction both begin here."""
+"""Build a frozen CLIP and a method on it from a configuration; training and prediction both begin here."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ ASIDE = {"PREC", "SEARCH", "SELECT_ON", "TEXTS"}
 """Settings of methods that may differ between training and testing, besides fractions: those say how strongly something
 counts, published protocols change them from dataset to dataset. All others say what was learned."""
 COURSE = ("SEED", "INPUT.SIZE", "INPUT.TRANSFORMS", "DATALOADER.TRAIN_X", "DATASET.NUM_SHOTS", "OPTIM")
-"""Settings that decide how a training goes on, besides the method's; OPTIM without MAX_EPOCH, which may be raised."""
+"""Settings that decide how a training continues, besides the method's; OPTIM without MAX_EPOCH, which may be raised."""
 
 
 class CheckpointMismatch(UserError, ValueError):

@@ -20,7 +20,7 @@ class LayerPrompts:
     Args:
         by_layer: prompts (K, D) by the 1-based layer at whose input they stand, EMBEDDED for the embedded input.
         count: K.
-        at: position of the first; None: behind the last.
+        at: position of the first; None: after the last.
     """
 
     def __init__(self, by_layer: Mapping[int, Tensor], count: int, at: int | None):
@@ -35,7 +35,7 @@ class LayerPrompts:
 
 
 def image_prompts(prompts: Sequence[Tensor]) -> LayerPrompts | None:
-    """Prompts behind the patches: the first at the embedded input, each further one at layer 2, 3, ...; or none."""
+    """Prompts after the patches: the first at the embedded input, each further one at layer 2, 3, ...; or none."""
     if not len(prompts):
         return None
     layers = [EMBEDDED, *range(2, len(prompts) + 1)]
@@ -43,7 +43,7 @@ def image_prompts(prompts: Sequence[Tensor]) -> LayerPrompts | None:
 
 
 def text_prompts(context: Tensor, deeper: Sequence[Tensor]) -> LayerPrompts:
-    """Prompts in the places of a context behind the start token: replaced at layer 2, 3, ..."""
+    """Prompts in the places of a context after the start token: replaced at layer 2, 3, ..."""
     return LayerPrompts(dict(enumerate(deeper, start=2)), len(context), at=1)
 
 

@@ -1,7 +1,7 @@
 """Features of frozen images, computed once: by image, view and backbone, on disk between runs.
 
 What is kept of an image is the row that the image encoder's last projection reads, (D,), in float32: every method that
-works on frozen features, before or behind the projection, uses the same rows. A view is the image under the test
+works on frozen features, before or after the projection, uses the same rows. A view is the image under the test
 transform (None) or one augmentation of it (0, 1, ...), which depends on the run's seed, the image's place in the list
 and the view's number alone: it is the same in every process and draws nothing from the run's random generators.
 """

@@ -23,7 +23,7 @@ _shared: dict[str, CLIP] | None = None
 
 
 @contextmanager
-def shared_weights() -> Iterator[None]:
+def one_copy_of_weights() -> Iterator[None]:
     """Runs that are built in this block hold the same frozen weights once."""
     global _shared
     _shared = {}
@@ -57,7 +57,7 @@ def vit_wanted(what: str) -> str:
 
 
 def load_once(key: str, load: Callable[[], CLIP]) -> CLIP:
-    """Return the result of `load`; within `shared_weights` only the first call of a key loads."""
+    """Return the result of `load`; within `one_copy_of_weights` only the first call of a key loads."""
     if _shared is None:
         return load()
     if key not in _shared:

@@ -93,7 +93,7 @@ class LowRankUpdates(nn.Module):
         return f"{self.places[place][0]}.{'proj' if projection == 'o' else f'{projection}_proj'}.w_lora_{matrix}"
 
     def train(self, mode: bool = True) -> LowRankUpdates:
-        """For prediction the updates are merged into the weights once."""
+        """Merge the updates into the weights once for prediction."""
         self.merged = {}
         return super().train(mode)
 

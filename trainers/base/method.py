@@ -242,7 +242,7 @@ def cosine_distance(x: Tensor, target: Tensor) -> Tensor:
 def over_trained(trained: Tensor, others: Tensor) -> Tensor:
     """Put rows of the classes trained on (n, ...) over the first ones of all classes asked for (C, ...).
 
-    A method is asked for the classes it was trained on and perhaps others behind them, or for others alone; then the
+    A method is asked for the classes it was trained on and perhaps others after them, or for others alone; then the
     rows of the trained ones mean nothing, and `seen` says that they are not used.
     """
     return torch.cat([trained[: len(others)], others[len(trained) :]])

@@ -16,7 +16,7 @@ from dassl.data.datasets import build_dataset
 from dassl.engine import TRAINER_REGISTRY
 from safeio.errors import for_people
 from trainers.base.build import build_clip, build_method, method_settings
-from trainers.base.frozen_clip import shared_weights
+from trainers.base.frozen_clip import one_copy_of_weights
 from trainers.base.precision import Precision
 
 DATA = ("NAME", "ROOT", "SUBSAMPLE_CLASSES", "NUM_SHOTS", "ALLOW", "VAL_SHARE")
@@ -34,7 +34,7 @@ def problems(builders: Iterable[ConfigBuilder], here: bool = True) -> dict[str, 
     """
     found: dict[str, int] = {}
     known: dict[Hashable, str | None] = {}
-    with shared_weights():
+    with one_copy_of_weights():
         for builder in builders:
             for key, look in _looks(builder.cfg, here):
                 if key not in known:

@@ -1,6 +1,6 @@
 """Learnable context words: how they start, and class prompts with places for them.
 
-A context of N rows stands right behind the start token, or around or behind the class name; the tokens in
+A context of N rows stands right after the start token, or around or after the class name; the tokens in
 whose places it stands are placeholders and never read.
 """
 
@@ -17,7 +17,7 @@ from dassl.config import ConfigError
 from trainers.base.frozen_clip import FrozenCLIP
 
 POSITIONS = ("end", "middle", "front")
-"""Positions of the class name: behind the context, between its halves, before it."""
+"""Positions of the class name: after the context, between its halves, before it."""
 
 
 def start_from_words(clip: FrozenCLIP, words: str, count: int) -> Tensor:
@@ -92,7 +92,7 @@ def context_prompts(
 
     Raises:
         dassl.config.ConfigError: an unknown position, words that are too few or, for a name in their midst, too many,
-            or a name that does not fit behind the context.
+            or a name that does not fit after the context.
     """
     if position not in POSITIONS:
         raise ConfigError(f"CLASS_TOKEN_POSITION is {position!r}; it must be one of {', '.join(POSITIONS)}")
@@ -120,7 +120,7 @@ def context_prompts(
 
 
 def _name_moved(positions: int, name: int, context: int, before: int) -> Tensor:
-    """Order of positions that puts the name's tokens behind the first `before` rows of the context."""
+    """Order of positions that puts the name's tokens after the first `before` rows of the context."""
     order = list(range(positions))
     first, last = 1 + context, 1 + context + name
     moved = order[:1] + order[1 : 1 + before] + order[first:last] + order[1 + before : first] + order[last:]

@@ -1,4 +1,4 @@
-"""From a command line to a run's settings, each value with its origin.
+"""A run's settings from its command line, each value with its origin.
 
 Later layers win: engine and method defaults, dataset yaml, method yaml, published per-dataset values, command
 line.

@@ -1,4 +1,4 @@
-"""Rules for the harness's settings; those of a method stand beside it (`trainers/base/setting.py`).
+"""Rules for the harness's settings; a method declares its own (`trainers/base/setting.py`).
 
 Checked before any data is read.
 """

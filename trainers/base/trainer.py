@@ -144,7 +144,7 @@ class ClipTrainer(TrainerX):
 
     @property
     def schedule_unit(self) -> str:
-        """Behind what the learning rate changes: a "step" or an "epoch" (OPTIM.SCHEDULE_UNIT)."""
+        """Unit after which the learning rate changes, "step" or "epoch" (OPTIM.SCHEDULE_UNIT)."""
         return self.cfg.OPTIM.SCHEDULE_UNIT
 
     def build_schedule(self) -> EpochScheduler:
@@ -269,7 +269,7 @@ class ClipTrainer(TrainerX):
         return f"no protocol: {same} among those that the checkpoint was trained on"
 
     def load_model(self, directory: str | os.PathLike, epoch: int | None = None) -> None:
-        """As in the engine; without a folder there would be nothing to test but the start values.
+        """Load checkpoints as the engine does; refuse to test start values where no folder is given.
 
         Raises:
             dassl.config.ConfigError: no folder is given, and there is something to load.
@@ -306,7 +306,7 @@ class ClipTrainer(TrainerX):
         return self.scores(images) if replayed is None else replayed[0].clone()
 
     def scores(self, images: Tensor) -> Tensor:
-        """As `model_inference`, computed plainly."""
+        """Return class scores as `model_inference` does, computed plainly."""
         seen = torch.full((), self.test_classes == "seen", device=self.device)
         with self.precision.context():
             features = self.method.class_features() if self.class_features is None else self.class_features

@@ -2,7 +2,7 @@
 
 A training step of few images is thousands of short kernels, whose launches take longer than they do. Recording
 needs every number on the GPU and the same kernels each time; a computation that is not so, or whose first replays
-do not give what it gives plainly, is left as it was, and that is said.
+do not give what it gives plainly, is left as it was, with a warning.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ class Graphs:
             self.usable, self.replayed = False, {}
             reason = str(error).splitlines()[0]
             warnings.warn(
-                f"No CUDA graph for {self.what}, which goes on without: {reason} (TRAIN.CUDA_GRAPHS False: not tried)",
+                f"No CUDA graph for {self.what}, which continues without: {reason} (TRAIN.CUDA_GRAPHS False: no try)",
                 stacklevel=2,
             )
             return None

@@ -140,7 +140,7 @@ class JointRuns:
         return self.graphed is not None and self.graphed.set_gradients(losses)
 
     def plain_losses(self, images: Tensor, labels: Tensor) -> list[Losses]:
-        """As `losses`, by themselves."""
+        """Return each run's losses, computed without a CUDA graph."""
         methods, precision = [trainer.method for trainer in self.trainers], self.trainers[0].precision
         if len(methods) == 1:
             with precision.context():

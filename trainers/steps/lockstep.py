@@ -1,7 +1,7 @@
 """Several runs in one process that wait for one another, so that what they all ask for can be computed at once.
 
 Each run is an ordinary piece of code in a coroutine of its own (greenlet). It calls `wait` with a request; once
-every run waits, or has ended, `answer` is asked for what some of them get, and those go on. Only one runs at a
+every run waits, or has ended, `answer` is asked for what some of them get, and those continue. Only one runs at a
 time, and each finds the global random generators and stdout as it left them: it computes what it would alone.
 """
 
@@ -20,7 +20,7 @@ Answer = Callable[[Sequence[Any]], Mapping[int, Any]]
 
 
 def wait(request: Any) -> Any:
-    """Called by a run: let the others go on until this is answered.
+    """Called by a run: let the others continue until this is answered.
 
     Raises:
         RuntimeError: not called from a run of `in_lockstep`.

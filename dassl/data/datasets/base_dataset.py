@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from dassl.data.few_shot import group_by, sample_few_shot
-from dassl.utils.download import download_url, extract_archive
+from dassl.utils.download import download_url
 from dassl.utils.names import check_availability
+from safeio.archives import unpack
 from safeio.errors import MissingFile
 from safeio.images import UnreadableImage
 from safeio.packed_images import is_packed
@@ -183,10 +185,11 @@ class DatasetBase:
         return group_by(data_source, lambda item: item.domain)
 
     def download_data(self, url: str, dst: str | os.PathLike, from_gdrive: bool = True) -> None:
-        """Fetch an archive to the file ``dst`` and unpack it beside itself."""
-        os.makedirs(os.path.dirname(os.path.abspath(dst)), exist_ok=True)
-        download_url(url, dst, from_gdrive=from_gdrive)
-        extract_archive(dst, os.path.dirname(os.path.abspath(dst)))
+        """Fetch an archive to the file ``dst`` and unpack it into the same folder."""
+        archive = Path(dst).absolute()
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        download_url(url, archive, from_gdrive=from_gdrive)
+        unpack(archive, archive.parent)
 
     def _check_classes(self) -> None:
         """A class without training images would shift the names of all classes after it."""

@@ -19,7 +19,7 @@ def random_index(stop: int) -> int:
 
 
 class Random2DTranslation:
-    """With probability ``p`` enlarge an image by an eighth and cut out a window; otherwise just resize it.
+    """Enlarge an image by an eighth and cut out a window with probability ``p``; otherwise just resize it.
 
     Args:
         size: (height, width) of the result, in pixels.
@@ -68,7 +68,7 @@ class Cutout:
 
 
 class GaussianNoise:
-    """With probability ``p`` add independent normal noise to each value."""
+    """Add independent normal noise to each value with probability ``p``."""
 
     def __init__(self, mean: float = 0.0, std: float = 0.15, p: float = 0.5):
         self.mean = mean

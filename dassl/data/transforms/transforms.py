@@ -1,4 +1,4 @@
-"""From the names in ``INPUT.TRANSFORMS`` to what happens to an image."""
+"""Transforms of images, by the names in ``INPUT.TRANSFORMS``."""
 
 from __future__ import annotations
 

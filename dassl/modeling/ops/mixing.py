@@ -102,7 +102,7 @@ def run_without_mixstyle(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def run_with_mixstyle(model: nn.Module, mix: str | None = None) -> Iterator[None]:
-    """Switch on every MixStyle of a model in a block, and off behind it."""
+    """Switch on every MixStyle of a model in a block, and off after it."""
     if mix is not None:
         model.apply(random_mixstyle if mix == "random" else crossdomain_mixstyle)
     try:

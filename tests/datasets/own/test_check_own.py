@@ -1,4 +1,4 @@
-"""`python -m datasets.check folder`: how own images are read and, with --deep, what is wrong with them."""
+"""`mmrl data check folder`: how own images are read and, with --deep, what is wrong with them."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 
 import pytest
@@ -83,7 +84,7 @@ def test_words_that_are_no_parts():
 
 
 @pytest.mark.parametrize(
-    ("made", "told"),
+    ("made", "wanted"),
     [
         ({"cat": 3}, "one class only, 'cat'"),
         ({"wrapper/cat": 3}, "one class only"),
@@ -103,11 +104,11 @@ def test_words_that_are_no_parts():
         ({"train/cat": 2, "train/dog": 2, "test/Cat": 1, "test/dog": 1}, "Cat"),
     ],
 )
-def test_what_is_in_doubt_is_refused_with_a_proposal(made, told, tmp_path):
+def test_what_is_in_doubt_is_refused_with_a_proposal(made, wanted, tmp_path):
     for place, count in made.items():
         fill((tmp_path / place).parent, **{place.rpartition("/")[2]: count})
     message = refused(tmp_path)
-    assert told.format(root=tmp_path) in message and str(tmp_path) in message
+    assert wanted.format(root=tmp_path) in message and str(tmp_path) in message
 
 
 def test_switches_allow_what_is_meant(tmp_path):
@@ -164,13 +165,13 @@ def test_a_class_of_images_without_an_ending_does_not_vanish(tmp_path):
 
 
 def test_folders_and_a_list_that_contradict_one_another(tmp_path, write):
-    fill(tmp_path, images=4, masks=4)
-    text = "path,label\n" + "".join(f"images/{n}.png,{'ab'[n % 2]}\n" for n in range(4))
+    fill(tmp_path, monday=4, friday=4)
+    text = "path,label\n" + "".join(f"monday/{n}.png,{'ab'[n % 2]}\n" for n in range(4))
     write("labels.csv", text)
-    assert "'images' by its folder and 'b' by the list" in refused(tmp_path)
+    assert "'monday' by its folder and 'b' by the list" in refused(tmp_path)
     assert list(read_table(tmp_path / "labels.csv").names) == ["a", "b"]
     write("labels.csv", text.replace(",a", ",1").replace(",b", ",1"))  # the folders' classes under other names
-    assert list(read_table(tmp_path).names) == ["images", "masks"]
+    assert list(read_table(tmp_path).names) == ["friday", "monday"]
 
 
 def test_hidden_and_left_over_folders_do_not_exist(tmp_path, write):
@@ -191,7 +192,7 @@ def test_the_report_shows_everything(tmp_path, write):
     image(tmp_path / "train" / "cover.png")
     table = read_table(tmp_path)
     text = describe(table, divide(table), rule_of(table))
-    for told in (
+    for wanted in (
         "train/ is train",
         "2 classes, 8 images: train 6, val 0, test 2",
         "train/cat/0.png",
@@ -202,7 +203,7 @@ def test_the_report_shows_everything(tmp_path, write):
         "left out, 1 images",
         "as given",
     ):
-        assert told in text, text
+        assert wanted in text, text
 
 
 def test_nothing_of_a_training_part_is_set_aside_unless_asked(tmp_path):
@@ -293,3 +294,103 @@ def test_a_list_that_alone_names_the_parts_of_class_folders_is_read(by, tmp_path
             lines = "".join(f"{path},{label}\n" for path, label, own in rows if own == part)
             write(f"{part}.csv", "path,label\n" + lines)
     assert counts(tmp_path) == (["cat", "dog"], {"train": 4, "test": 2})
+
+
+@pytest.mark.parametrize("place", ["test.csv", "test/labels.csv", "y_test.csv", "Test.json"])
+@pytest.mark.parametrize("above", ["", "test/"])
+def test_a_list_labels_a_part_without_class_folders(place, above, tmp_path, write):
+    fill(tmp_path / "train", cat=3, dog=3)
+    fill(tmp_path, test=4)
+    rows = [(f"{above}{n}.png", ["cat", "dog"][n % 2]) for n in range(4)]
+    if place.endswith("json"):
+        write(place, json.dumps(dict(rows)))
+    else:
+        write(place, "filename,label\n" + "".join(f"{path},{label}\n" for path, label in rows))
+    assert counts(tmp_path) == (["cat", "dog"], {"test": 4, "train": 6})
+    write(place, (tmp_path / place).read_text().replace("dog", "wolf"))
+    assert "with wolf, but the classes to train on are the folders cat, dog" in refused(tmp_path)
+
+
+def test_links_to_one_image_and_links_to_nothing(tmp_path):
+    fill(tmp_path / "own", cat=2, dog=2)
+    (tmp_path / "own" / "kitten").symlink_to(tmp_path / "own" / "cat")
+    assert "2 images" in refused(tmp_path / "own") and "duplicates" in refused(tmp_path / "own")
+    (tmp_path / "own" / "kitten").unlink()
+    (tmp_path / "own" / "dog" / "2.png").symlink_to(tmp_path / "own" / "cat" / "0.png")
+    assert "dog/2.png is " in refused(tmp_path / "own")
+    (tmp_path / "own" / "dog" / "2.png").unlink()
+    (tmp_path / "own" / "owl").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "own" / "dog" / "3.png").symlink_to(tmp_path / "nowhere.png")
+    assert "2 links lead to nothing" in refused(tmp_path / "own")
+
+
+def test_a_test_part_that_is_a_link_to_training_images_is_a_leak(tmp_path):
+    fill(tmp_path / "train", cat=2, dog=2)
+    (tmp_path / "test").symlink_to(tmp_path / "train")
+    assert "leaks" in refused(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("made", "packed", "told"),
+    [
+        ({"train/cat": 2, "train/dog": 2}, "test.zip", "test.zip packed"),
+        ({"train/cat": 2, "train/dog": 2}, "Validation.tar.gz", "Validation.tar.gz packed"),
+        ({"cat": 2, "dog": 2}, "owl/owl.zip", "'owl' would vanish"),
+        ({"cat": 2, "dog": 2}, "owl/photos.tar.xz", "'owl' would vanish"),
+    ],
+)
+def test_what_is_packed_does_not_vanish(made, packed, told, tmp_path, write):
+    for place, count in made.items():
+        fill((tmp_path / place).parent, **{place.rpartition("/")[2]: count})
+    write(packed, "PK")
+    assert told in refused(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["owl.zip", "cat/owl.7z", "data.parquet", "shard-0.tar"])
+def test_packed_files_beside_class_folders_are_named(name, tmp_path, write):
+    fill(tmp_path, cat=2, dog=2)
+    write(name, "PK")
+    assert any(f"images may be in {name}" in warning for warning in read_table(tmp_path).warnings)
+
+
+def test_folders_inside_class_folders_are_said(tmp_path):
+    fill(tmp_path, cat=2, dog=2)
+    fill(tmp_path / "cat", thumbs=1)
+    assert read_table(tmp_path).warnings == ["folders inside class folders count as the class: cat/thumbs/ (1 images)"]
+    fill(tmp_path / "other" / "cat", images=2)  # the same in each class, as in Tiny-ImageNet
+    fill(tmp_path / "other" / "dog", images=2)
+    assert not read_table(tmp_path / "other").warnings
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        ({"": 3}, "3 images lie directly in it"),
+        ({"cat": 2, "dog": 2, "test": 2}, "holds the parts test and besides them cat, dog"),
+        ({"images": 2, "masks": 2}, "kinds of files"),
+        ({"JPEGImages": 2, "SegmentationClass": 2}, "kinds of files"),
+        ({"tops/shirt": 2, "legs/trousers": 2}, "are the outer folders the classes"),
+    ],
+)
+def test_folders_that_are_no_classes_are_refused(made, told, tmp_path):
+    for place, count in made.items():
+        fill((tmp_path / place).parent, **{place.rpartition("/")[2]: count})
+    if "" in made:
+        for number in range(3):
+            image(tmp_path / f"cat_{number}.png", number)
+    assert told in refused(tmp_path)
+
+
+@pytest.mark.parametrize("beside", ["labels/0.txt", "Annotations/0.xml"])
+def test_object_detection_is_named(beside, tmp_path, write):
+    fill(tmp_path / "train", images=2)
+    fill(tmp_path / "val", images=2)
+    write(f"train/{beside}", "0 .5 .5 .1 .1")
+    write("data.yaml", "names: [cat, dog]")
+    assert "object detection" in refused(tmp_path)
+
+
+def test_what_systems_leave_is_no_class(tmp_path):
+    fill(tmp_path, cat=2, dog=2, **{"$RECYCLE.BIN": 1, "#recycle": 1, "System Volume Information": 1})
+    fill(tmp_path / "cat", **{"@eaDir": 1})
+    assert counts(tmp_path) == (["cat", "dog"], {"": 4})

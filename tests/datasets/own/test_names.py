@@ -45,7 +45,7 @@ def test_a_file_of_names(folders, text, expected, tmp_path, write):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "wanted"),
     [
         ("axolotl\n", "1 lines for 2 class folders"),
         ("crane\ncrane\n", "'crane' and 'crane' (line 1; line 2)"),
@@ -60,12 +60,12 @@ def test_a_file_of_names(folders, text, expected, tmp_path, write):
         ("bat: fruit bat\naxolotl: red newt\n", "begins with a folder and ':'"),
     ],
 )
-def test_a_list_in_doubt_is_refused_with_its_lines(text, told, tmp_path, write):
+def test_a_list_in_doubt_is_refused_with_its_lines(text, wanted, tmp_path, write):
     fill(tmp_path, axolotl=1, bat=1)
     write("classnames.txt", text)
     with pytest.raises((OwnDataError, ClassNamesError)) as error:
         read_table(tmp_path)
-    assert told in str(error.value) and "classnames.txt" in str(error.value)
+    assert wanted in str(error.value) and "classnames.txt" in str(error.value)
 
 
 @pytest.mark.parametrize(("one", "other"), [("Crane", "crane"), ("hot dog", "hot_dog"), ("cafe\u0301", "caf\u00e9")])

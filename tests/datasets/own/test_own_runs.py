@@ -9,9 +9,9 @@ from .conftest import fill
 
 
 def words(root, output, *more):
-    told = ["--trainer", "CoOp", "--config-file", "configs/trainers/CoOp/photo.yaml", "--root", str(root)]
-    told += ["--output-dir", str(output), "--seed", "1", "--train-epoch", "1"]
-    return [*told, "DATASET.NAME", "Folder", "DATASET.NUM_SHOTS", "1", "DATALOADER.NUM_WORKERS", "0", *more]
+    options = ["--trainer", "CoOp", "--config-file", "configs/trainers/CoOp/photo.yaml", "--root", str(root)]
+    options += ["--output-dir", str(output), "--seed", "1", "--train-epoch", "1"]
+    return [*options, "DATASET.NAME", "Folder", "DATASET.NUM_SHOTS", "1", "DATALOADER.NUM_WORKERS", "0", *more]
 
 
 def test_an_empty_test_image_stops_the_run_before_it_trains(tmp_path, capsys, monkeypatch):

@@ -157,3 +157,76 @@ def test_a_shard_that_was_cut_is_named(tmp_path):
     assert container_of(path) == str(tmp_path / "train.tar")
     with pytest.raises(PackedImageError, match=r"train\.tar::"):
         read_image(path)
+
+
+def written(path, **columns):
+    """Write a parquet file of images with further columns."""
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    count = len(next(iter(columns.values())))
+    parquet.write_table(pyarrow.table({"image": [encoded(n) for n in range(count)], **columns}), path)
+
+
+def test_one_label_in_a_list_is_a_label_and_several_are_refused(tmp_path):
+    written(tmp_path / "all.parquet", labels=[[0], [1], [0], [1]])
+    assert list(read_table(tmp_path).names) == ["0", "1"]
+    written(tmp_path / "all.parquet", labels=[[0], [1], [0, 1], [1]])
+    with pytest.raises(OwnDataError, match="row 2: one label for each image"):
+        read_table(tmp_path)
+
+
+def test_a_column_names_the_parts_of_a_table(tmp_path):
+    written(tmp_path / "train.parquet", label=["a", "b"] * 3, split=["train"] * 4 + ["test"] * 2, who=list("uvwxyz"))
+    table = read_table(tmp_path)
+    assert Counter(row.part for row in table.rows) == {"train": 4, "test": 2}
+    assert "part from 'split'; not used: who" in table.rules[1]
+
+
+def test_tables_that_name_a_label_in_two_ways_are_refused(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(arrow_table(range(6)), tmp_path / "train.parquet")
+    parquet.write_table(arrow_table(range(4), NAMES[::-1]), tmp_path / "test.parquet")
+    with pytest.raises(OwnDataError, match="label '0' has two names: 'cat' and 'sea lion'"):
+        read_table(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["train-00000-of-00001.parquet", "train/0000.parquet", "train.parquet"])
+def test_tables_of_several_configurations_are_refused(name, tmp_path):
+    for folder in ("full", "small"):
+        written(tmp_path / folder / name, label=["a", "b"] * 3)
+    with pytest.raises(OwnDataError, match=r"tables of several datasets: full, small.*--root .*small"):
+        read_table(tmp_path)
+
+
+def members_of(path, **members):
+    """Write a shard of members by name; `__` is a dot, `_at_` a second member of that name."""
+    with tarfile.open(path, "w") as file:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name.partition("_at_")[0].replace("__", "."))
+            info.size = len(data)
+            file.addfile(info, io.BytesIO(data))
+
+
+@pytest.mark.parametrize("second", ["a__png_at_2", "a__jpg", "a__left__png"])
+def test_two_images_of_one_sample_are_refused(second, tmp_path):
+    members_of(
+        tmp_path / "train-0.tar", a__png=encoded(1), a__cls=b"0", b__png=encoded(2), b__cls=b"1", **{second: encoded(3)}
+    )
+    with pytest.raises(OwnDataError, match="second image of its sample"):
+        read_table(tmp_path)
+
+
+def test_descriptions_beside_labels_are_no_names(tmp_path):
+    texts = (b"a cat on a mat", b"a dog", b"a sleeping cat", b"two dogs")
+    members = {f"{n}__{kind}": data for n, text in enumerate(texts)
+               for kind, data in (("png", encoded(n)), ("cls", b"%d" % (n % 2)), ("txt", text))}  # fmt: skip
+    members_of(tmp_path / "all.tar", **members)
+    table = read_table(tmp_path)
+    assert list(table.names.values()) == ["0", "1"] and "describe images" in table.warnings[0]
+
+
+def test_a_label_in_a_list_of_a_shards_json(tmp_path):
+    members = {f"{n}__{kind}": data for n in range(4)
+               for kind, data in (("png", encoded(n)), ("json", json.dumps({"label": [n % 2]}).encode()))}  # fmt: skip
+    members_of(tmp_path / "all.tar", **members)
+    assert list(read_table(tmp_path).names) == ["0", "1"]

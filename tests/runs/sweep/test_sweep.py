@@ -110,8 +110,8 @@ def test_data_and_weights_are_looked_at_before_anything_runs(tmp_path, monkeypat
     sizes = ["few_shot", "--methods", "CoOp", "--shots", "2", "--seeds", *seeds, "--output", str(tmp_path / "out")]
     assert sweep.main([*sizes, "--datasets", *data, *more, *words]) == 2
     said = capsys.readouterr().err
-    told = "one class only, 'cat'" if fault == "images" else "page.pt"
-    (line,) = [line for line in said.splitlines() if told in line]
+    wanted = "one class only, 'cat'" if fault == "images" else "page.pt"
+    (line,) = [line for line in said.splitlines() if wanted in line]
     assert line.startswith("error: ") and f"({len(seeds)} of {len(seeds)} runs need it; nothing was started)" in said
     assert "submit" not in executor.asked and not (tmp_path / "out").exists()
     assert executor.asked[-1:] == ([] if "--search" in words else ["close"])
@@ -128,7 +128,7 @@ def test_what_the_start_of_a_context_keeps_from_being_read_is_said(call, capsys)
 
 
 def test_what_made_no_difference_is_said(call, capsys):
-    """The stand-in learns the same whatever it is told."""
+    """The stand-in learns the same whatever it is wanted."""
     assert call("--set", "TRAINER.MMRL.ALPHA=0.3,0.7", "OPTIM.LR=0.1") == 0
     assert capsys.readouterr().err == (
         "note: TRAINER.MMRL.ALPHA made no difference to MMRL, its results are the same for all values.\n"

@@ -162,9 +162,9 @@ def test_one_broken_plugin_is_reported_and_leaves_all_else_alone(run, tmp_path, 
     write(theirs, good=HEAD + TRAINER.format(name="Good", check="pass"))
     ours = TRAINER_REGISTRY.get("CoOp")
     assert run(theirs, "Good") == 0
-    told = capsys.readouterr().err
-    assert all(f"{name}.py is left out, all else works" in told for name in ("bad", "worse", "syntax"))
-    assert "a_package_that_is_not_here" in told and TRAINER_REGISTRY.get("CoOp") is ours
+    printed = capsys.readouterr().err
+    assert all(f"{name}.py is left out, all else works" in printed for name in ("bad", "worse", "syntax"))
+    assert "a_package_that_is_not_here" in printed and TRAINER_REGISTRY.get("CoOp") is ours
 
 
 def test_a_broken_file_in_trainers_is_reported_once_and_leaves_all_else_alone(tmp_path):

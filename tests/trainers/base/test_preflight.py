@@ -17,7 +17,7 @@ def test_runs_that_can_start_have_no_problem(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "wanted"),
     [
         (["INPUT.SIZE", "(224,224)"], "INPUT.SIZE (64,64)"),
         (["TRAINER.COOP.CTX_INIT", "", "TRAINER.COOP.N_CTX", "76"], "context of 76"),
@@ -25,10 +25,10 @@ def test_runs_that_can_start_have_no_problem(tmp_path):
         (["DATASET.NAME", "DescribableTextures"], "no folder"),
     ],
 )
-def test_each_cause_is_told_once_with_the_number_of_runs(more, told, tmp_path):
+def test_each_cause_has_one_message_with_the_number_of_runs(more, wanted, tmp_path):
     runs = [builder(tmp_path, *more, "SEED", str(seed)) for seed in (1, 2, 3)]
     ((message, count),) = train.problems([*runs, builder(tmp_path)]).items()
-    assert told in message and count == 3
+    assert wanted in message and count == 3
 
 
 def test_a_device_counts_only_where_the_runs_are_for_this_machine(tmp_path):

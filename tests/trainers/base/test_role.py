@@ -41,11 +41,11 @@ def test_a_tested_checkpoint_is_compared_with_the_classes(classes, tmp_path, cap
     base = ["DATASET.SUBSAMPLE_CLASSES", "base"]
     assert train.main(words(tmp_path / "base", *base)) == 0
     assert predicted(tmp_path / "base")[0] == "seen" and "no protocol" in predicted(tmp_path / "base")[1]
-    told = ["--eval-only", "--model-dir", str(tmp_path / "base")]
-    assert train.main(words(tmp_path / "again", *told, *base)) == 0
+    options = ["--eval-only", "--model-dir", str(tmp_path / "base")]
+    assert train.main(words(tmp_path / "again", *options, *base)) == 0
     assert predicted(tmp_path / "again") == ("seen", "no protocol: all of the tested classes are among those that the "
                                         "checkpoint was trained on")  # fmt: skip
-    assert train.main(words(tmp_path / "other", *told, "DATASET.SUBSAMPLE_CLASSES", classes)) == 0
+    assert train.main(words(tmp_path / "other", *options, "DATASET.SUBSAMPLE_CLASSES", classes)) == 0
     assert predicted(tmp_path / "other")[0] == "unseen"
     assert "Prediction rule: unseen (no protocol: not all" in capsys.readouterr().out
     same = [read_record(tmp_path / name)["metrics"]["accuracy"] for name in ("base", "again")]
@@ -75,9 +75,9 @@ def test_a_run_without_a_protocol_predicts_its_own_classes_by_their_rule(tmp_pat
     near = said[said.index("=> result") :]
     assert "Prediction rule: seen (no protocol: a run that trains is tested on the classes it trained on)" in near
     assert near.splitlines()[-1] in (tmp_path / "plain" / "log.txt").read_text()
-    told = ["--eval-only", "--model-dir", str(tmp_path / "plain"), "OPTIM.LR", "0.02", "TEST.CLASSES"]
+    options = ["--eval-only", "--model-dir", str(tmp_path / "plain"), "OPTIM.LR", "0.02", "TEST.CLASSES"]
     for rule in ("seen", "unseen"):
-        assert train.main(words(tmp_path / rule, *told, rule)) == 0
+        assert train.main(words(tmp_path / rule, *options, rule)) == 0
         assert predicted(tmp_path / rule) == (rule, "command line")
     metrics = {name: read_record(tmp_path / name)["metrics"] for name in ("plain", "seen", "unseen")}
     assert metrics["plain"] == metrics["seen"] != metrics["unseen"]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from trainers.base.frozen_clip import shared_weights
+from trainers.base.frozen_clip import one_copy_of_weights
 from trainers.base.trainer import ClipTrainer
 from trainers.steps.cuda_graph import COMPARED, SEEN_BEFORE, GraphedStep, Graphs
 from trainers.steps.joint_runs import JointPass, JointRuns, WaitingStep, set_gradients
@@ -107,7 +107,7 @@ def test_a_prediction_can_be_recorded(workshop, method):
 
 def trained_together(workshop, method, count, joint_pass, **settings):
     """Learned parameters of three runs after some steps in one pass."""
-    with shared_weights():
+    with one_copy_of_weights():
         torch.manual_seed(0)
         runs = [workshop.build(method, "twelve layers", NAMES, **settings) for _ in range(3)]
     for trainer in runs:
@@ -139,7 +139,7 @@ def test_several_runs_replayed_end_where_plain_ones_do(workshop, method, monkeyp
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_step_of_several_runs_can_be_recorded(workshop, method):
-    with shared_weights():
+    with one_copy_of_weights():
         runs = [workshop.build(method, "twelve layers", NAMES, **settings) for settings in ({}, {"REG_WEIGHT": 3.0})]
     both = JointRuns([runs[0]] if method == "ProGrad" else runs, StandIn)
     first, second = (
@@ -154,7 +154,7 @@ def test_a_step_of_several_runs_can_be_recorded(workshop, method):
 def test_a_graph_that_is_wrong_is_noticed_and_left(workshop):
     count = SEEN_BEFORE + 3
     plain, _, _ = trained(workshop, "MMRL", count)
-    with pytest.warns(UserWarning, match="No CUDA graph for the training step, which goes on without: tensor 0 is off"):
+    with pytest.warns(UserWarning, match="No CUDA graph for the training step, continues without: tensor 0 is off"):
         found, _, trainer = trained(workshop, "MMRL", count, lambda trainer: GraphedStep(trainer, Stuck))
     assert not trainer.computer.graphed.graphs.usable
     for name, value in plain.items():

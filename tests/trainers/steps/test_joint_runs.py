@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 
-from trainers.base.frozen_clip import shared_weights
+from trainers.base.frozen_clip import one_copy_of_weights
 from trainers.steps import joint_runs
 from trainers.steps.lockstep import in_lockstep
 
@@ -52,7 +52,7 @@ def build_runs(workshop, method, variants):
 def check(workshop, method, variants):
     """Train apart and together, and compare."""
     alone = [steps(*run) for run in build_runs(workshop, method, variants)]
-    with shared_weights():
+    with one_copy_of_weights():
         runs = build_runs(workshop, method, variants)
         for trainer, _ in runs:
             trainer.computer = joint_runs.WaitingStep()
@@ -84,7 +84,7 @@ def test_other_shapes_are_computed_by_themselves(workshop, sizes):
 
 
 def test_the_frozen_encoders_are_there_once(workshop):
-    with shared_weights():
+    with one_copy_of_weights():
         (one, _), (other, _) = build_runs(workshop, "MMRL", [{}, {}])
     assert one.method.clip.model is other.method.clip.model
     apart = workshop.build("MMRL", "twelve layers", NAMES)

@@ -1,4 +1,7 @@
-"""Unpack a downloaded archive into a dataset's folder, without trusting what is in it."""
+"""Unpack zip and tar archives without trusting what is in them.
+
+tarfile's own `data` filter is not enough: it keeps links, and zip archives have none.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,15 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, NamedTuple
 
 from safeio.archive_limits import Disproportion, refuse_disproportion
+from safeio.errors import UserError
 from safeio.progress import progress
 
+EVERYTHING = {"": ""}
 UNPACKING = ".unpacking-"
 SPARE = 1 << 30  # bytes that stay free on the disk
 
 
-class ArchiveError(RuntimeError):
+class ArchiveError(UserError, ValueError):
     """The archive is damaged, dangerous or does not fit; the message names it."""
 
 
@@ -30,7 +35,7 @@ class Member(NamedTuple):
     content: IO[bytes] | None
 
 
-def unpack(archive: Path, folder: Path, take: Mapping[str, str]) -> None:
+def unpack(archive: Path, folder: Path, take: Mapping[str, str] = EVERYTHING) -> None:
     """Write the files of a zip or tar archive whose names begin with a key of `take`, with its value in place of it.
 
     They appear in `folder` together, at the end: an interrupted or refused archive leaves nothing behind. The format
@@ -55,7 +60,8 @@ def unpack(archive: Path, folder: Path, take: Mapping[str, str]) -> None:
                     shutil.copyfileobj(member.content, file)
                 count += 1
         if not count:
-            raise ArchiveError(f"{archive} holds nothing below {' or '.join(take)}: it is another archive.")
+            expected = " or ".join(filter(None, take)) or "it"
+            raise ArchiveError(f"{archive} holds no files below {expected}: it is another archive.")
         _merge(waiting, folder)
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, FileExistsError) as error:
         raise ArchiveError(f"{archive} is damaged ({error}). Delete it and fetch it again.") from error
@@ -80,7 +86,7 @@ def check_space(folder: Path, needed: int, what: Path) -> None:
     if free < needed + SPARE:
         raise ArchiveError(
             f"{what.name} needs {needed / 1e9:.1f} GB in {folder}, where {free / 1e9:.1f} GB are free (1.1 GB are "
-            f"kept). Make room, or give another --root."
+            f"kept). Make room, or choose another folder."
         )
 
 
