@@ -41,7 +41,7 @@ def test_golden_checked_is_said_where_there_are_golden_numbers(name):
     assert ROWS[name][6] == ("yes" if there else "no")
 
 
-@pytest.mark.parametrize(("name", "line"), list_names.methods())
+@pytest.mark.parametrize(("name", "line"), list(list_names.methods()))
 def test_the_methods_file_the_page_and_the_bibliography_give_the_paper_the_same_year(name, line):
     (year,) = YEAR.findall(re.search(r"year = \{.*?\}", BIBLIOGRAPHY[names.citation(name)])[0])
     assert YEAR.findall(line)[-1] == year
