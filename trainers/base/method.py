@@ -177,6 +177,11 @@ class Method(nn.Module):
         """
         return {}
 
+    def settled(self) -> Method:
+        """Return the method for `logits` of the present classes alone, as an exported program holds it: a copy whose
+        learned weights of the image encoder have replaced CLIP's, or itself where it learns no such weights."""
+        return self
+
     def logits(self, images: Tensor, class_features: Any, seen: Tensor) -> Tensor:
         """Class scores (B, C).
 
