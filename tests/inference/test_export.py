@@ -57,7 +57,7 @@ def test_an_exported_update_costs_nothing(runs, tmp_path, capsys):
 
 @pytest.mark.parametrize("peft", ["ln", "bitfit", "lora"])
 def test_two_stages_settle_in_the_weights(peft, runs):
-    """What the first stage tuned replaces weights of a copy; the run's own method stays as it is."""
+    """Norms, biases or low-rank updates replace weights of a copy; the run's own method stays as it is."""
     predictor = Predictor.load(runs("TwoStage", "base", "TRAINER.TWOSTAGE.PEFT", peft), device="cpu")
     method, x = predictor.method, images(2)
     before = {name: value.clone() for name, value in method.clip.model.state_dict().items()}
