@@ -1,8 +1,10 @@
 """Method files of public repositories: a folder or a file beside ours, with its own siblings and settings.
 
 Such a file registers trainers when it is imported. Its own siblings come first: `from .coop import f` and
-`from trainers.coop import f` mean the file beside it, in a folder of that name, and not ours. New settings are declared
-by the family's convention, a function `extend_cfg(cfg)` in the file, in one beside it, or in the `train.py` above.
+`from trainers.coop import f` mean the file beside it, in a folder of that name, and not ours. A module that is found
+nowhere else, as in `from utils.losses import f`, is looked for beside the file, then in the folder above, its
+repository. New settings are declared by the family's convention, a function `extend_cfg(cfg)` in the file, in one
+beside it, or in the `train.py` above.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import ast
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
@@ -25,6 +27,7 @@ from dassl.data.datasets.build import DATASET_REGISTRY
 from dassl.engine import TRAINER_REGISTRY
 from dassl.evaluation import EVALUATOR_REGISTRY
 from dassl.modeling import BACKBONE_REGISTRY, HEAD_REGISTRY, NETWORK_REGISTRY
+from safeio.names import nearest_name
 
 REGISTRIES = (
     *(TRAINER_REGISTRY, DATASET_REGISTRY, EVALUATOR_REGISTRY),
@@ -111,6 +114,18 @@ class Plugins:
 
 
 PLUGINS = Plugins()
+
+
+def without_its_plugin(record: Mapping[str, Any]) -> str:
+    """Return what to do about a run's record whose method no file read so far registers; empty where one does."""
+    name, files = record.get("method"), record.get("plugins")
+    if name in TRAINER_REGISTRY.registered_names():
+        return ""
+    if files and isinstance(files, list):
+        return f"trained by {name}, a plugin: give its file again, --plugins {files[0]} (in Python, plugins=[...])"
+    near = nearest_name(str(name), TRAINER_REGISTRY.registered_names())
+    hint = f"did you mean {near}? If it is a plugin" if near else "if it is a plugin"
+    return f"trained by {name}, no method here: {hint}, give its file, --plugins FILE (in Python, plugins=[...])"
 
 
 def load_plugins(paths: Sequence[str | Path]) -> None:
@@ -214,7 +229,11 @@ class SiblingsFirst:
         if file.with_suffix(".py").is_file():
             loader = OwnSiblings(name, str(file.with_suffix(".py")), root, folder)
             return importlib.util.spec_from_file_location(name, loader=loader)
-        return None
+        if not file.is_dir():
+            return None
+        spec = ModuleSpec(name, None, is_package=True)  # a package without an __init__.py
+        spec.submodule_search_locations = [str(file)]
+        return spec
 
 
 class OwnSiblings(SourceFileLoader):
@@ -268,14 +287,31 @@ class OwnNames(ast.NodeTransformer):
     def _own(self, name: str) -> str:
         """Return the name of a sibling in the plugin's package; empty if the name is none of theirs."""
         first, _, rest = name.partition(".")
-        if first == self.folder.name and rest and self._there(rest.partition(".")[0]):
+        if first == self.folder.name and rest and self._there(rest):
             return f"{self.package}.{rest}"
-        if self._there(first) and first not in sys.modules and importlib.util.find_spec(first) is None:
+        if _found_without(name):
+            return ""
+        if self._there(name):
             return f"{self.package}.{name}"
-        return ""
+        repository = self.folder.parent
+        return f"{_package(repository)}.{name}" if _holds(repository, name) else ""
 
     def _there(self, name: str) -> bool:
-        return (self.folder / f"{name}.py").is_file() or (self.folder / name / "__init__.py").is_file()
+        return _holds(self.folder, name)
+
+
+def _holds(folder: Path, name: str) -> bool:
+    """Return whether a folder has a module of this dotted name, or a package: a folder with Python files."""
+    place = folder.joinpath(*name.split("."))
+    return place.with_suffix(".py").is_file() or (place.is_dir() and any(place.glob("*.py")))
+
+
+def _found_without(name: str) -> bool:
+    """Return whether an import finds a module where no plugin is."""
+    try:
+        return name in sys.modules or importlib.util.find_spec(name) is not None
+    except (ImportError, AttributeError, ValueError):
+        return False
 
 
 def _declare(extend: Extend, cfg: CfgNode, trainer: str) -> None:
