@@ -105,14 +105,7 @@ def fit(
         UserError: no such method, images that cannot be read, settings that do not fit, or the training failed.
     """
     name = choose("method", str(method), methods())
-    if not isinstance(settings or {}, Mapping) or not all(isinstance(key, str) for key in settings or {}):
-        raise FitError(f'settings is {settings!r:.80}; expected keys with values, such as {{"OPTIM.LR": 0.002}}')
-    if taken := sorted(set(settings or {}) & ARGUMENTS.keys()):
-        raise FitError(f"{taken[0]} is an argument of its own here: fit(..., {ARGUMENTS[taken[0]]}=...)")
-    if shots is not None and not isinstance(shots, int):
-        raise FitError(f"shots is {shots!r}; expected a whole number, or None for all images")
-    if output is not None and os.path.lexists(output) and not Path(output).is_dir():
-        raise FitError(f"{output} is no folder: the run needs one")
+    _check_arguments(shots, output, settings)
     folder = Path(output or tempfile.mkdtemp(prefix="mmrl-"))
     extra: dict[str, Any] = {}
     if labels is None:
@@ -143,6 +136,17 @@ def _remove(folder: Path, process: int) -> None:
     """Remove a temporary run whose model is gone, in the process that made it and in no fork of it."""
     if os.getpid() == process:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_arguments(shots: int | None, output: str | os.PathLike | None, settings: Mapping[str, Any] | None) -> None:
+    if output is not None and os.path.lexists(output) and not Path(output).is_dir():
+        raise FitError(f"{output} is no folder: the run needs one")
+    if not isinstance(settings or {}, Mapping) or not all(isinstance(key, str) for key in settings or {}):
+        raise FitError(f'settings is {settings!r:.80}; expected keys with values, such as {{"OPTIM.LR": 0.002}}')
+    if taken := sorted(set(settings or {}) & ARGUMENTS.keys()):
+        raise FitError(f"{taken[0]} is an argument of its own here: fit(..., {ARGUMENTS[taken[0]]}=...)")
+    if shots is not None and not isinstance(shots, int):
+        raise FitError(f"shots is {shots!r}; expected a whole number, or None for all images")
 
 
 def _run_of(
