@@ -1,0 +1,64 @@
+"""docs/results.md has the tables that docs/demonstration.csv gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from safeio.atomic import atomic_write_json
+from tools import results_page
+
+
+def test_the_page_is_what_the_data_gives():
+    page = results_page.PAGE.read_text(encoding="utf-8")
+    again = results_page.filled(page, results_page.read(results_page.DATA))
+    assert again == page, "write the page anew: python -m tools.results_page"
+    assert page.count("| MMRL |") >= 1
+
+
+def test_the_interval_is_students():
+    numbers = {"1": 53.8, "2": 58.6, "3": 57.8}
+    low, high = stats.t.interval(0.95, 2, np.mean([*numbers.values()]), stats.sem([*numbers.values()]))
+    assert results_page.interval(numbers) == pytest.approx((high - low) / 2)
+    assert results_page.cell(numbers) == f"{(high + low) / 2:.1f} ± {(high - low) / 2:.1f}"
+
+
+@pytest.mark.parametrize(
+    ("of_method", "arrow"),
+    [((30.0, 31.0, 30.5), " ↑"), ((10.0, 11.0, 10.5), " ↓"), ((15.0, 25.0, 20.5), "")],
+)
+def test_an_arrow_marks_a_difference_that_the_seeds_agree_on(of_method, arrow):
+    numbers = dict(zip("123", of_method, strict=True))
+    shown = results_page.cell(numbers, dict.fromkeys("123", 20.0))
+    assert shown == results_page.cell(numbers) + arrow
+
+
+def test_one_seed_has_no_interval():
+    assert results_page.cell({"1": 20.0}, {"1": 10.0}) == "20.0"
+    assert results_page.cell({}) == ""
+
+
+def record(folder, **fields):
+    common = {"status": "complete", "protocol": "base2new", "dataset": "Caltech101Small", "shots": 16}
+    numbers = {"trainable_params": 768, "phases": {"steps": [9.0, 4.0], "evaluation": [9.0, 2.0]}}
+    folder.mkdir(parents=True)
+    atomic_write_json(folder / "run.json", common | numbers | fields)
+
+
+def test_complete_runs_become_rows_and_a_table(tmp_path):
+    for seed in (1, 2):
+        for part, accuracy in (("base", 60.0 + seed), ("new", 30.0)):
+            whole = {"method": "CoOp", "seed": seed, "subsample_classes": part, "metrics": {"accuracy": accuracy}}
+            record(tmp_path / f"{part}{seed}", **whole)
+    record(tmp_path / "running", method="MMRL", seed=1, subsample_classes="base", status="running")
+    record(tmp_path / "swept", method="MMRL", seed=1, subsample_classes="base", swept={"OPTIM.LR": 1},
+           metrics={"accuracy": 50.0})  # fmt: skip
+    record(tmp_path / "swept2", method="MMRL", seed=1, subsample_classes="base", swept={"OPTIM.LR": 2},
+           metrics={"accuracy": 50.0})  # fmt: skip
+    rows = results_page.taken(tmp_path)
+    assert len(rows) == 4
+    results_page.write(rows, tmp_path / "rows.csv")
+    assert results_page.read(tmp_path / "rows.csv") == rows
+    *_, coop = results_page.base_to_novel(rows)
+    assert coop == "| CoOp | 61.5 ± 6.4 | 30.0 ± 0.0 | 40.3 ± 1.4 | 768 | 6 |"

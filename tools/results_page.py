@@ -1,0 +1,189 @@
+"""Write the tables of docs/results.md from the demonstration's runs.
+
+    python -m tools.results_page output/demo     take the complete runs below a folder, then write the tables
+    python -m tools.results_page                 write the tables from docs/demonstration.csv alone
+
+docs/demonstration.csv has a row for each complete run; a run replaces the row of an earlier one. Means are over seeds,
+with half the width of the 95 % interval of Student's t. An arrow marks a method whose interval of the difference to
+zero-shot CLIP, seed by seed, leaves out 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from statistics import mean, stdev
+
+from scipy.stats import t
+
+from reports.records import TABLES, find_runs
+from runs.names import dataset_name, method_name
+
+DOCS = Path(__file__).parent.parent / "docs"
+DATA, PAGE = DOCS / "demonstration.csv", DOCS / "results.md"
+KEY = ("protocol", "method", "dataset", "shots", "seed", "part")
+FIELDS = (*KEY, "accuracy", "parameters", "processor_seconds")
+ZERO_SHOT = "ZeroshotCLIP"
+
+Rows = dict[tuple[str, ...], dict[str, str]]
+"""Rows of the data by their key, all as text."""
+Seeds = Mapping[str, float]
+"""A number in % for each seed."""
+
+
+def read(file: Path) -> Rows:
+    """Return the rows of a file; none if there is no file."""
+    if not file.is_file():
+        return {}
+    with open(file, encoding="utf-8", newline="") as lines:
+        return {tuple(row[field] for field in KEY): row for row in csv.DictReader(lines)}
+
+
+def taken(output: Path) -> Rows:
+    """Return a row for each complete run of a protocol's table below a folder, without ablations."""
+    rows = {}
+    for run in find_runs(output):
+        if run.accuracy is None or run.line.swept or run.protocol not in TABLES:
+            continue
+        key = (run.protocol, run.line.method, run.dataset, str(run.shots), str(run.seed), run.part)
+        phases = (run.record.get("phases") or {}).values()
+        seconds = sum(processor for _, processor in phases)
+        numbers = (f"{run.accuracy:.2f}", str(int(run.number("trainable_params") or 0)), f"{seconds:.0f}")
+        rows[key] = dict(zip(FIELDS, (*key, *numbers), strict=True))
+    return rows
+
+
+def write(rows: Rows, file: Path) -> None:
+    """Write rows, sorted by their key."""
+    with open(file, "w", encoding="utf-8", newline="") as lines:
+        writer = csv.DictWriter(lines, FIELDS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows[key] for key in sorted(rows))
+
+
+def interval(numbers: Seeds) -> float:
+    """Return half the width of the 95 % interval of the mean; infinite for one seed."""
+    if len(numbers) < 2:
+        return float("inf")
+    return float(t.ppf(0.975, len(numbers) - 1)) * stdev(numbers.values()) / len(numbers) ** 0.5
+
+
+def cell(numbers: Seeds, base: Seeds | None = None) -> str:
+    """Return mean and interval, with an arrow where the difference to `base`, seed by seed, is not 0."""
+    if not numbers:
+        return ""
+    width = interval(numbers)
+    shown = f"{mean(numbers.values()):.1f}" + (f" ± {width:.1f}" if width < 100 else "")
+    shared = {seed: numbers[seed] - base[seed] for seed in numbers if base and seed in base}
+    if len(shared) > 1 and abs(mean(shared.values())) > interval(shared):
+        shown += " ↑" if mean(shared.values()) > 0 else " ↓"
+    return shown
+
+
+def harmonic(base: Seeds, new: Seeds) -> dict[str, float]:
+    """Return the harmonic mean of each seed's base and new accuracy."""
+    return {seed: 2 * base[seed] * new[seed] / (base[seed] + new[seed]) for seed in base if seed in new}
+
+
+def gathered(
+    rows: Rows, protocol: str, column: Callable[[dict[str, str]], str]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Return method -> column -> seed -> accuracy of a protocol."""
+    found: dict[str, dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
+    for row in rows.values():
+        if row["protocol"] == protocol:
+            found[row["method"]][column(row)][row["seed"]] = float(row["accuracy"])
+    return found
+
+
+def table(
+    found: Mapping[str, Mapping[str, Seeds]], heads: Mapping[str, str], extra: Mapping[str, str]
+) -> Iterator[str]:
+    """Give a Markdown table: methods by their last column, the best last; zero-shot CLIP first."""
+    last = [*heads][-1]
+
+    def order(method: str) -> tuple[bool, float]:
+        numbers = found[method].get(last, {})
+        return method != ZERO_SHOT, mean(numbers.values()) if numbers else -1.0
+
+    zero_shot = found.get(ZERO_SHOT, {})
+    yield f"| method | {' | '.join(heads.values())} |" + (" parameters | seconds |" if extra else "")
+    yield "|---|" + "---|" * (len(heads) + 2 * bool(extra))
+    for method in sorted(found, key=order):
+        base = {} if method == ZERO_SHOT else zero_shot
+        cells = [cell(found[method].get(column, {}), base.get(column) or base.get("0")) for column in heads]
+        yield f"| {method_name(method)} | {' | '.join(cells)} |" + (f" {extra.get(method, '')} |" if extra else "")
+
+
+def base_to_novel(rows: Rows) -> Iterator[str]:
+    """Give base and new accuracy, H of each seed, and the parameters that are learned."""
+    found = gathered(rows, "base2new", lambda row: row["part"])
+    both = {name: parts for name, parts in found.items() if parts.get("base") and parts.get("new")}
+    for parts in both.values():
+        parts["H"] = harmonic(parts["base"], parts["new"])
+    runs = [row for row in rows.values() if row["protocol"] == "base2new" and row["part"] == "base"]
+    extra = {}
+    for method in both:
+        own = [row for row in runs if row["method"] == method]
+        seconds = mean(float(row["processor_seconds"]) for row in own)
+        extra[method] = f"{int(own[0]['parameters']):,} | {seconds:.0f}"
+    yield from table(both, {"base": "base", "new": "new", "H": "H"}, extra)
+
+
+def few_shot(rows: Rows) -> Iterator[str]:
+    """Give the accuracy by shots."""
+    found = gathered(rows, "few_shot", lambda row: row["shots"])
+    shots = sorted({column for columns in found.values() for column in columns}, key=int)
+    heads = {column: f"{column} {'shot' if column == '1' else 'shots'}" for column in shots}
+    yield from table(found, heads, {})
+
+
+def targets(protocol: str) -> Callable[[Rows], Iterator[str]]:
+    """Return what gives the accuracy on the source and on each target."""
+
+    def give(rows: Rows) -> Iterator[str]:
+        found = gathered(rows, protocol, lambda row: f"{row['part']} {row['dataset']}")
+        columns = sorted({column for columns in found.values() for column in columns})
+        heads = {column: dataset_name(column.split(" ", 1)[1]) for column in columns}
+        yield from table(found, heads, {})
+
+    return give
+
+
+BLOCKS: dict[str, Callable[[Rows], Iterator[str]]] = {
+    "base-to-novel": base_to_novel,
+    "few-shot": few_shot,
+    "cross-dataset": targets("cross_dataset"),
+    "domain generalization": targets("domain_generalization"),
+}
+
+
+def filled(page: str, rows: Rows) -> str:
+    """Return the page with each block between `<!-- NAME -->` and `<!-- end -->` written from the rows."""
+    for name, lines in BLOCKS.items():
+        block = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.S)
+        page = block.sub(lambda found, lines=lines: found[1] + "\n".join(["", *lines(rows), "", ""]) + found[2], page)
+    return page
+
+
+def main() -> int:
+    """Take runs if a folder is given, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("output", type=Path, nargs="?", help="folder of the demonstration's runs")
+    args = parser.parse_args()
+    rows = read(DATA)
+    if args.output:
+        rows |= taken(args.output)
+        write(rows, DATA)
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), rows), encoding="utf-8")
+    print(f"{len(rows)} runs in {DATA.name}, tables of {PAGE.name} written")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
