@@ -48,7 +48,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("trainer")
     parser.add_argument("dataset", help="a name of configs/datasets")
     parser.add_argument("--cfg", default=os.environ.get("CFG") or None, help="a file of configs/trainers/TRAINER")
-    parser.add_argument("--shots", nargs="+", default=[], metavar="N", help="instead of the protocol's")
+    parser.add_argument("--shots", nargs="+", default=[], metavar="N", help="by default the protocol's")
     add_seeds(parser, "one or more seeds; or after the dataset", default=[])
     add_backbone(parser)
     parser.add_argument("--together", action="store_true", help="train the seeds in one process, in one pass")
