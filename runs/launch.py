@@ -125,7 +125,7 @@ def check_flags(words: Sequence[str]) -> None:
 
 
 def execute(runs: Sequence[PlannedRun], output: Path, root: str, extra: Sequence[str]) -> list[PlannedRun]:
-    """Run train.py for one run, or several that train together, unless complete; those that are not complete now."""
+    """Run train.py for one run, or several that train together, unless complete; return those still incomplete."""
     missing = []
     for run in runs:
         if already_done(run, output, root, extra):
