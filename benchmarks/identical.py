@@ -3,7 +3,8 @@
 python benchmarks/identical.py REV              this working tree against REV
 python benchmarks/identical.py REV --and OTHER  OTHER against REV
 
-Four methods train for 20 steps on two seeds, on the embedded images and CLIP, on a CPU with one thread.
+Four methods train for 20 steps on two seeds, on the embedded images and CLIP, on a CPU with one thread. Both sides
+have the same images and CLIP, those of the newer side: what is compared is the code.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,6 +24,8 @@ PROJECT = Path(__file__).parent.parent
 METHODS = ("MMRL", "MMRLpp", "CoOp", "MaPLe")
 SEEDS = (1, 2)
 STEPS, SHOTS, CLASSES = 20, 8, 10
+INPUTS = ("clip/embedded", "datasets/embedded")
+"""Folders with the CLIP and the images that the runs train on."""
 
 
 def main() -> int:
@@ -34,10 +38,26 @@ def main() -> int:
     args = parser.parse_args()
     try:
         with checked_out(args.revision) as before, checked_out(args.other) as after:
+            share_inputs(before, after)
             return compare(before, after, args)
     except subprocess.CalledProcessError as error:
         print(f"error: {(error.stderr or str(error)).strip()}", file=sys.stderr)
         return 2
+
+
+def share_inputs(before: Path, after: Path) -> None:
+    """Give `before`, a checkout for this comparison alone, the CLIP and the images of `after`."""
+    for folder in INPUTS:
+        if contents(before / folder) != contents(after / folder):
+            print(f"{folder} differs between the revisions: both train with that of the newer side")
+            shutil.rmtree(before / folder, ignore_errors=True)
+            shutil.copytree(after / folder, before / folder)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return the files of a folder by name; text about them does not count."""
+    files = (file for file in folder.rglob("*") if file.is_file() and file.suffix != ".md")
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
 
 
 def compare(before: Path, after: Path, args: argparse.Namespace) -> int:

@@ -25,6 +25,11 @@ POSITIONS = 77
 """Text positions of every OpenAI encoder."""
 
 
+def causal_mask(positions: int, device: torch.device | None = None) -> Tensor:
+    """Return what is added to attention scores (L, L) so that no row attends to a later one."""
+    return torch.full((positions, positions), float("-inf"), device=device).triu(1)
+
+
 class LayerNorm(nn.LayerNorm):
     """Layer norm that computes in float32 whatever the input's type, and returns the input's type."""
 
@@ -171,7 +176,7 @@ class ResidualAttentionBlock(nn.Module):
         """The mask that was given or, of a causal block, OpenAI's (77, 77); as there, it may be replaced."""
         if not self.causal:
             return self._mask
-        return torch.full((POSITIONS, POSITIONS), float("-inf"), device=self.ln_1.weight.device).triu(1)
+        return causal_mask(POSITIONS, self.ln_1.weight.device)
 
     @attn_mask.setter
     def attn_mask(self, mask: Tensor | None) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from clip.architecture import OF_A_FILE, Architecture
-from clip.block import Attention, LayerNorm, QuickGELU, ResidualAttentionBlock, TokenBranch
+from clip.block import Attention, LayerNorm, QuickGELU, ResidualAttentionBlock, TokenBranch, causal_mask
 from clip.prompt_batch import PromptBatch
 from clip.published_start import draw_as_published
 from clip.reference import FullTextEncoder
@@ -112,6 +112,10 @@ class CLIP(nn.Module):
                 nn.init.normal_(block.attn.out_proj.weight, std=residual_std)
                 nn.init.normal_(block.mlp.c_fc.weight, std=(2 * encoder.width) ** -0.5)
                 nn.init.normal_(block.mlp.c_proj.weight, std=residual_std)
+
+    def build_attention_mask(self) -> Tensor:
+        """Return the text encoder's mask, (77, 77), as files for OpenAI's package ask for it."""
+        return causal_mask(self.context_length)
 
     @property
     def dtype(self) -> torch.dtype:

@@ -34,7 +34,7 @@ class ConfigBuilder:
     """Fills a configuration tree layer by layer.
 
     A key must exist, with a default whose type the new value has to have; new keys are accepted only below
-    sections that :meth:`open` has opened.
+    sections that :meth:`open` has opened, or that are made with yacs's `new_allowed`.
 
     Args:
         cfg: the tree to fill, in place; the engine's defaults when not given.
@@ -166,7 +166,14 @@ class ConfigBuilder:
         return True
 
     def _is_open(self, key: str) -> bool:
-        return any(key.startswith(section + ".") for section in self._open)
+        if any(key.startswith(section + ".") for section in self._open):
+            return True
+        node: Any = self.cfg
+        for name in key.split(".")[:-1]:
+            node = node.get(name) if isinstance(node, CfgNode) else None
+            if isinstance(node, CfgNode) and node.is_new_allowed():
+                return True
+        return False
 
     def _unknown(self, key: str, origin: str) -> ConfigError:
         known = [each for each, _ in leaves(self.cfg)]

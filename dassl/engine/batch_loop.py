@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 from yacs.config import CfgNode
 
+from dassl.config import ConfigError
 from dassl.data.loader_errors import WorkerLost, is_of_lost_worker, naming_lost_workers, worker_lost
 from dassl.engine.measurements import add_to_curve
 from dassl.engine.resume import save_position
@@ -219,7 +220,10 @@ class TrainerXU(_BatchTrainer):
 
     def run_epoch(self) -> None:
         if self.train_loader_u is None:
-            raise ValueError(f"{type(self).__name__} needs unlabelled data; {self.cfg.DATASET.NAME} has none (train_u)")
+            raise ConfigError(
+                f"{type(self).__name__} needs unlabelled images, and {self.cfg.DATASET.NAME} gives none (train_u): "
+                f"DATASET.UNLABELLED True takes the training part of a dataset of this project without its labels"
+            )
         count = self.cfg.TRAIN.COUNT_ITER
         check_availability(count, COUNT_ITER, kind="TRAIN.COUNT_ITER")
         x, u = len(self.train_loader_x), len(self.train_loader_u)

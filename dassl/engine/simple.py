@@ -28,7 +28,7 @@ from dassl.engine.measurements import Measures
 from dassl.engine.resume import Position, remove_positions, restore_position
 from dassl.engine.stop import StopRequest
 from dassl.evaluation.build import build_evaluator
-from dassl.modeling.parts import build_backbone, build_head
+from dassl.modeling import build_backbone, build_head
 from dassl.optim.optimizer import build_optimizer
 from dassl.optim.schedules import build_lr_scheduler
 from dassl.utils.checkpoint import BEST, load_checkpoint, load_pretrained_weights

@@ -10,7 +10,7 @@ from dassl.engine.batch_loop import TrainerX, TrainerXU
 from dassl.engine.build import TRAINER_REGISTRY, build_trainer
 from dassl.engine.simple import SimpleNet, SimpleTrainer
 from dassl.evaluation.build import build_evaluator
-from dassl.modeling.parts import build_backbone, build_head
+from dassl.modeling import build_backbone, build_head
 from dassl.optim.lr_scheduler import build_lr_scheduler
 from dassl.optim.optimizer import build_optimizer
 from dassl.utils.meters import AverageMeter, MetricMeter

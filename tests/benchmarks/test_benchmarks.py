@@ -69,9 +69,25 @@ def test_identical_says_which_runs_differ(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr("sys.argv", ["identical.py", "HEAD", "--methods", "CoOp", "--seeds", "1", "2"])
     monkeypatch.setattr(identical, "learned", lambda project, method, seed: f"{project == PROJECT and seed == 2}")
     monkeypatch.setattr(identical, "git", lambda *words: None)
+    monkeypatch.setattr(identical, "share_inputs", lambda before, after: None)
     assert identical.main() == 1
     lines = capsys.readouterr().out.splitlines()
     assert "seed 1: identical" in lines[0] and "seed 2: DIFFERENT" in lines[1] and lines[2].startswith("1 of 2 runs")
+
+
+def test_identical_compares_code_on_the_same_inputs(capsys, tmp_path):
+    """Another revision's CLIP is replaced; images that are the same, and a text about them, stay."""
+    for side, weights in (("before", b"old"), ("after", b"new")):
+        for folder, content in zip(identical.INPUTS, (weights, b"images"), strict=True):
+            (tmp_path / side / folder).mkdir(parents=True)
+            (tmp_path / side / folder / "file.npz").write_bytes(content)
+            (tmp_path / side / folder / "README.md").write_text(side)
+    identical.share_inputs(tmp_path / "before", tmp_path / "after")
+    clip, images = (tmp_path / "before" / folder for folder in identical.INPUTS)
+    assert (clip / "file.npz").read_bytes() == b"new" and (images / "README.md").read_text() == "before"
+    assert capsys.readouterr().out.splitlines() == [
+        "clip/embedded differs between the revisions: both train with that of the newer side"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,10 @@ def test_what_openai_s_package_has(folder):
     block.attn_mask = None  # every row sees every row
     assert torch.equal(block.attention(x), model.visual.transformer.resblocks[0].__class__.attention(block, x))
     assert not torch.equal(block.attention(x)[0], block.attn(x.transpose(0, 1), causal=True)[:, 0])
+    assert torch.equal(model.build_attention_mask(), mask)
+    import clip as package
+
+    assert package.clip is clip and package.simple_tokenizer.SimpleTokenizer is clip.SimpleTokenizer
     image = clip._transform(16)
     assert image(__import__("PIL.Image").Image.new("RGB", (20, 30))).shape == (3, 16, 16)
 

@@ -128,6 +128,16 @@ def test_new_keys_only_where_opened_or_declared():
         builder.open("OPTIM.LR.X")
 
 
+def test_new_keys_below_a_section_that_yacs_leaves_open():
+    cfg = get_cfg_default()
+    cfg.MODEL.ADAPTER = CfgNode({"SIZE": 1}, new_allowed=True)
+    builder = ConfigBuilder(cfg)
+    builder.merge_dict({"MODEL": {"ADAPTER": {"WIDTH": 4, "DEEP": {"ER": "1e-3"}}}}, "x")
+    assert cfg.MODEL.ADAPTER == {"SIZE": 1, "WIDTH": 4, "DEEP": {"ER": 0.001}}
+    with pytest.raises(ConfigError, match=r"MODEL\.WIDTH"):
+        builder.set("MODEL.WIDTH", 4, "x")
+
+
 def test_files_that_are_missing_or_no_configuration(tmp_path):
     builder = ConfigBuilder()
     with pytest.raises(FileNotFoundError, match="nowhere"):

@@ -33,10 +33,18 @@ NAMES = {
     "dassl.evaluation.evaluator": "EvaluatorBase Classification",
     "dassl.modeling": "BACKBONE_REGISTRY HEAD_REGISTRY NETWORK_REGISTRY build_backbone build_head build_network",
     "dassl.modeling.backbone": "BACKBONE_REGISTRY build_backbone Backbone",
+    "dassl.modeling.backbone.build": "BACKBONE_REGISTRY build_backbone",
+    "dassl.modeling.backbone.backbone": "Backbone",
     "dassl.modeling.ops": "ReverseGrad mixup MixStyle activate_mixstyle deactivate_mixstyle random_mixstyle "
     "crossdomain_mixstyle run_with_mixstyle run_without_mixstyle create_onehot sharpen_prob ema_model_update",
+    "dassl.modeling.ops.mixup": "mixup",
+    "dassl.modeling.ops.mixstyle": "MixStyle run_with_mixstyle run_without_mixstyle",
+    "dassl.modeling.ops.reverse_grad": "ReverseGrad",
+    "dassl.modeling.ops.utils": "create_onehot sharpen_prob ema_model_update sigmoid_rampup linear_rampup",
     "dassl.modeling.head": "HEAD_REGISTRY build_head",
+    "dassl.modeling.head.build": "HEAD_REGISTRY build_head",
     "dassl.modeling.network": "NETWORK_REGISTRY build_network",
+    "dassl.modeling.network.build": "NETWORK_REGISTRY build_network",
     "dassl.utils": "Registry setup_logger set_random_seed collect_env_info mkdir_if_missing check_isfile "
     "read_json write_json read_image listdir_nohidden download_url tolist_if_not "
     "get_most_similar_str_to_a_from_b check_availability AverageMeter MetricMeter save_checkpoint "

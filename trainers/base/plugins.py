@@ -1,8 +1,10 @@
 """Method files of public repositories: a folder or a file beside ours, with its own siblings and settings.
 
 Such a file registers trainers when it is imported. Its own siblings come first: `from .coop import f` and
-`from trainers.coop import f` mean the file beside it, in a folder of that name, and not ours. New settings are declared
-by the family's convention, a function `extend_cfg(cfg)` in the file, in one beside it, or in the `train.py` above.
+`from trainers.coop import f` mean the file beside it, in a folder of that name, and not ours. A module that is found
+nowhere else, as in `from utils.losses import f`, is looked for beside the file, then in the folder above, its
+repository. New settings are declared by the family's convention, a function `extend_cfg(cfg)` in the file, in one
+beside it, or in the `train.py` above.
 """
 
 from __future__ import annotations
@@ -214,7 +216,11 @@ class SiblingsFirst:
         if file.with_suffix(".py").is_file():
             loader = OwnSiblings(name, str(file.with_suffix(".py")), root, folder)
             return importlib.util.spec_from_file_location(name, loader=loader)
-        return None
+        if not file.is_dir():
+            return None
+        spec = ModuleSpec(name, None, is_package=True)  # a package without an __init__.py
+        spec.submodule_search_locations = [str(file)]
+        return spec
 
 
 class OwnSiblings(SourceFileLoader):
@@ -268,14 +274,31 @@ class OwnNames(ast.NodeTransformer):
     def _own(self, name: str) -> str:
         """Return the name of a sibling in the plugin's package; empty if the name is none of theirs."""
         first, _, rest = name.partition(".")
-        if first == self.folder.name and rest and self._there(rest.partition(".")[0]):
+        if first == self.folder.name and rest and self._there(rest):
             return f"{self.package}.{rest}"
-        if self._there(first) and first not in sys.modules and importlib.util.find_spec(first) is None:
+        if _found_without(name):
+            return ""
+        if self._there(name):
             return f"{self.package}.{name}"
-        return ""
+        repository = self.folder.parent
+        return f"{_package(repository)}.{name}" if _holds(repository, name) else ""
 
     def _there(self, name: str) -> bool:
-        return (self.folder / f"{name}.py").is_file() or (self.folder / name / "__init__.py").is_file()
+        return _holds(self.folder, name)
+
+
+def _holds(folder: Path, name: str) -> bool:
+    """Return whether a folder has a module of this dotted name, or a package: a folder with Python files."""
+    place = folder.joinpath(*name.split("."))
+    return place.with_suffix(".py").is_file() or (place.is_dir() and any(place.glob("*.py")))
+
+
+def _found_without(name: str) -> bool:
+    """Return whether an import finds a module where no plugin is."""
+    try:
+        return name in sys.modules or importlib.util.find_spec(name) is not None
+    except (ImportError, AttributeError, ValueError):
+        return False
 
 
 def _declare(extend: Extend, cfg: CfgNode, trainer: str) -> None:

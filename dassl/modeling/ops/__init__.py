@@ -1,15 +1,15 @@
 """Operations for training with unlabelled images and with several domains."""
 
-from dassl.modeling.ops.mixing import (
+from dassl.modeling.ops.mixstyle import (
     MixStyle,
     activate_mixstyle,
     crossdomain_mixstyle,
     deactivate_mixstyle,
-    mixup,
     random_mixstyle,
     run_with_mixstyle,
     run_without_mixstyle,
 )
+from dassl.modeling.ops.mixup import mixup
 from dassl.modeling.ops.reverse_grad import ReverseGrad
 from dassl.modeling.ops.utils import (
     create_onehot,

@@ -127,6 +127,28 @@ def test_siblings_come_first_and_names_that_we_have_are_theirs(run, tmp_path):
     assert trainers.coop.CoOp is ours
 
 
+def test_modules_of_the_repository_are_found_behind_all_others(run, tmp_path):
+    """`utils`, without an __init__.py, and `losses` lie above the trainers; they hide nothing that we have."""
+    repository = write(
+        tmp_path / "repository",
+        utils__losses="WORD = 'utils'\n",
+        losses="from utils.losses import WORD\nimport utils.losses as again\nBOTH = WORD + again.WORD\n",
+        json="raise RuntimeError('hides a module of Python')\n",
+        reports__extra="WORD = 'extra'\n",
+    )
+    theirs = write(
+        repository / "trainers",
+        parts__layer="WORD = 'layer'\n",
+        uses=HEAD
+        + "import json\nimport losses\nfrom utils.losses import WORD\nfrom reports.extra import WORD as more\n"
+        + "from trainers.parts.layer import WORD as layer\n"
+        + "assert (json.loads('1'), losses.BOTH, WORD, more, layer) == (1, 'utils' * 2, 'utils', 'extra', 'layer')\n"
+        + TRAINER.format(name="Uses", check="pass"),
+    )
+    assert run(theirs, "Uses") == 0
+    assert "utils" not in sys.modules and "losses" not in sys.modules
+
+
 def test_settings_by_extend_cfg_of_the_repository(run, tmp_path, capsys):
     """LOSS and OPTIM_VNET are new; COOP.CTX_INIT is a switch there and a text here; other keys stay errors.
 

@@ -1,4 +1,4 @@
-"""Mixtures of images (Zhang et al., mixup, ICLR 2018) and of feature statistics (Zhou et al., MixStyle, ICLR 2021)."""
+"""Mixtures of feature statistics (Zhou et al., MixStyle, ICLR 2021)."""
 
 from __future__ import annotations
 
@@ -8,21 +8,6 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-
-
-def mixup(
-    x1: Tensor, x2: Tensor, y1: Tensor, y2: Tensor, beta: float, preserve_order: bool = False
-) -> tuple[Tensor, Tensor]:
-    """Mix images (B, C, H, W) and their targets (B, K), each pair by a share drawn from Beta(beta, beta).
-
-    Args:
-        preserve_order: the first of a pair gets the larger share.
-    """
-    share = torch.distributions.Beta(beta, beta).sample([len(x1)]).to(x1.device)
-    if preserve_order:
-        share = torch.max(share, 1 - share)
-    of_images, of_targets = share.view(-1, 1, 1, 1), share.view(-1, 1)
-    return x1 * of_images + x2 * (1 - of_images), y1 * of_targets + y2 * (1 - of_targets)
 
 
 class MixStyle(nn.Module):

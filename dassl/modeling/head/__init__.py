@@ -1,0 +1,5 @@
+"""Heads and their table."""
+
+from dassl.modeling.head.build import HEAD_REGISTRY, build_head
+
+__all__ = ["HEAD_REGISTRY", "build_head"]
