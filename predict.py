@@ -31,7 +31,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = CommandParser(description=__doc__, example=example, usage=usage)
     parser.add_argument(
         "places",
-        nargs="+",
+        nargs="*",
         metavar="RUN_DIR IMAGE",
         help="folder of the training run (not with --zero-shot), then image files or folders of images",
     )
@@ -72,6 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     parser = make_parser()
     args = parser.parse_args(arguments)
+    if not args.places:
+        parser.error("name images, or folders of images" + ("" if args.zero_shot else ", behind the folder of a run"))
     images = args.places if args.zero_shot else args.places[1:]
     if args.zero_shot and args.classes:
         parser.error("--zero-shot names the classes: leave --classes out")

@@ -95,7 +95,8 @@ def parts_of_a_cell(text: str) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write what the command line asks for; the exit status says if there was anything to report."""
     args = make_parser().parse_args(arguments)
-    args.command = shlex.join(["report.py", *(sys.argv[1:] if arguments is None else arguments)])
+    program = sys.argv[0] if sys.argv[0].startswith("mmrl ") else "report.py"
+    args.command = f"{program} {shlex.join(sys.argv[1:] if arguments is None else arguments)}".rstrip()
     try:
         runs = chosen(find_runs(args.output), args)
         for folder in unreadable(args.output):

@@ -51,7 +51,7 @@ WRONG = 2
 def make_parser() -> argparse.ArgumentParser:
     """The command line; docs/sweeps.md explains it."""
     parser = CommandParser(description=__doc__, example=EXAMPLE, usage="%(prog)s PROTOCOL [options] [KEY=VALUE ...]")
-    parser.add_argument("protocol", help=", ".join(protocols()))
+    parser.add_argument("protocol", metavar="PROTOCOL", help=", ".join(protocols()))
     what = parser.add_argument_group("runs")
     what.add_argument("--methods", nargs="+", default=[], help="methods, or all; an ablation names its own")
     what.add_argument("--datasets", nargs="+", default=[], help="names of configs/datasets, or all (the protocol's)")

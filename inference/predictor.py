@@ -31,6 +31,7 @@ from inference.predictions import Prediction, Predictions
 from inference.run_folder import HUB_WEIGHTS, TrainedRun, open_run
 from runs.record import FILE_NAME
 from safeio.atomic import atomic_write_json
+from safeio.errors import MissingFile
 from safeio.progress import progress
 from trainers.base.build import build_clip, build_method, method_settings
 from trainers.base.frozen_clip import FrozenCLIP
@@ -240,7 +241,10 @@ class Predictor:
 
         Raises:
             FileExistsError: the folder holds something.
+            MissingFile: this is a copy (of a pickle, for example) of a model whose temporary run is gone.
         """
+        if self.run.source is not None and not self.run.source.is_file():
+            raise MissingFile(f"{self.run.source} is gone: save the model while the one that was trained is in use")
         target = Path(folder)
         if target.exists() and any(target.iterdir()):
             raise FileExistsError(f"{target} is not empty: choose another folder")

@@ -28,6 +28,7 @@ from safeio.read_back import read_back, read_json
 from trainers.base.build import method_settings
 from trainers.base.checkpoints import check_loaded, identity
 from trainers.base.method import Method
+from trainers.base.plugins import without_its_plugin
 from trainers.base.settings import declared
 from trainers.base.trainer import ClipTrainer
 
@@ -117,11 +118,8 @@ def open_run(folder: str | os.PathLike, backbone: str | None = None) -> TrainedR
         raise RunError(_not_a_run(folder))
     if wrong := [key for key, kind in FIELDS.items() if not isinstance(record.get(key), kind)]:
         raise RunError(f"{folder / FILE_NAME} is not the record of a run that can be read here: see {', '.join(wrong)}")
-    plugins = record.get("plugins")
-    if plugins and isinstance(plugins, list) and record["method"] not in TRAINER_REGISTRY.registered_names():
-        raise RunError(
-            f"{folder} was trained by {record['method']}, a plugin: give its file again, --plugins {plugins[0]}"
-        )
+    if lost := without_its_plugin(record):
+        raise RunError(f"{folder} was {lost}")
     try:
         trainer = TRAINER_REGISTRY.get(record["method"])
         if not issubclass(trainer, ClipTrainer):

@@ -31,9 +31,11 @@ def unknown(words: Sequence[str]) -> str:
         near = nearest_name(" ".join(words[:2]), groups) if len(words) > 1 else None
         hint = f"there is no command {' '.join(words[:2])!r}, did you mean {near!r}? " if near else ""
         return f"{hint}{words[0]!r} is one of: {', '.join(groups)}"
-    near = nearest_name(" ".join(words[:2]), COMMANDS) or nearest_name(words[0], COMMANDS)
+    known = [*COMMANDS, "help", "--help", "--version"]
+    near = nearest_name(" ".join(words[:2]), known) or nearest_name(words[0], known)
     hint = f" Did you mean {near!r}?" if near else ""
-    return f"there is no command {words[0]!r}.{hint} `mmrl help` lists all commands."
+    kind = "option" if words[0].startswith("-") else "command"
+    return f"there is no {kind} {words[0]!r}.{hint} `mmrl help` lists all commands."
 
 
 @command

@@ -7,8 +7,10 @@ import io
 import json
 import os
 import random
+import shutil
 import sys
 import tempfile
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -89,7 +91,7 @@ def fit(
             small ones inside the package (`mmrl list backbones`) need no network.
         epochs: instead of the method's own number.
         seed: of every random choice.
-        output: folder of the run; a temporary one by default, `model.save(folder)` keeps it.
+        output: folder of the run; by default a temporary one, which goes with the model: `model.save(folder)` keeps it.
         device: cpu or cuda; a GPU if there is one by default.
         settings: any keys of the configuration, such as {"OPTIM.LR": 0.002}.
         verbose: print the log.
@@ -120,7 +122,16 @@ def fit(
     for key, value in {**extra, **(settings or {})}.items():
         words += [key, str(value)]
     _train(words, verbose)
-    return load(folder, device=device)
+    model = load(folder, device=device)
+    if output is None:
+        weakref.finalize(model, _remove, folder, os.getpid())
+    return model
+
+
+def _remove(folder: Path, process: int) -> None:
+    """Remove a temporary run whose model is gone, in the process that made it and in no fork of it."""
+    if os.getpid() == process:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _run_of(
@@ -187,6 +198,7 @@ def load(
     classes: Sequence[str] | None = None,
     device: str | None = None,
     backbone: str | None = None,
+    plugins: Sequence[str | Path] = (),
 ) -> Predictor:
     """Return the model that a run left.
 
@@ -195,11 +207,12 @@ def load(
         classes: names to choose among; the run's own by default.
         device: cpu or cuda; a GPU if there is one by default.
         backbone: name or weights file of the CLIP, if it is not where the run found it.
+        plugins: files and folders of the method, if it is one of your own (`mmrl train --plugins`).
 
     Raises:
         UserError: no run's folder, or one without a checkpoint; or class names that cannot be used.
     """
-    return Predictor.load(run, classes, device, backbone)
+    return Predictor.load(run, classes, device, backbone, plugins=plugins)
 
 
 def zero_shot(images: Any, names: Sequence[str], backbone: str | None = None, **options: Any) -> Predictions:

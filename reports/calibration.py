@@ -8,10 +8,10 @@ from statistics import fmean
 from typing import Any
 
 from reports.chart_types import Chart, Point, Series
-from reports.records import Line, Run, seeds_of
+from reports.records import Line, Run, seeds_of, takes_part
 from reports.scores import Score, average, score
 from reports.table_types import Cell, Table
-from reports.tables import AVERAGE, dataset_order, method_order, setup, with_rows
+from reports.tables import AVERAGE, NO_PART, dataset_order, method_order, setup, with_rows
 from runs.names import dataset_name, method_name
 
 METRICS = {"ECE": (("ece",), 2), "NLL": (("nll",), 3), "Brier": (("brier",), 3)}
@@ -44,6 +44,8 @@ def calibration(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Tabl
     def of(line: Line, dataset: str, part: str, path: tuple[str, ...]) -> Score:
         if dataset == AVERAGE:
             return average([of(line, name, part, path) for name in datasets])
+        if part == "new" and not takes_part(line.method, "base2new", "test"):
+            return Score(incomplete=NO_PART)
         return score(cells.get((line, dataset, part), ()), seeds or seeds_of("base2new"), _read(*path))
 
     rows = [
@@ -59,14 +61,16 @@ def calibration(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Tabl
 
 
 def coverage_charts(runs: Sequence[Run]) -> list[Chart]:
-    """Return accuracy over coverage, a panel for base and for new: means over the seeds, then over the datasets."""
+    """Return accuracy over coverage, a panel for base and for new: their average first, then each dataset."""
     measured = _measured(runs)
-    datasets = {run.dataset for run in measured}
-    group = AVERAGE if len(datasets) > 1 else "".join(map(dataset_name, datasets))
+    datasets = sorted({run.dataset for run in measured}, key=dataset_order)
+    groups = {AVERAGE: set(datasets)} if len(datasets) > 1 else {}
+    groups |= {dataset_name(name): {name} for name in datasets}
     return [
         Chart("coverage", group, part, "coverage", "accuracy in %", series)
+        for group, of in groups.items()
         for part in PARTS
-        if (series := _curves([run for run in measured if run.part == part], datasets))
+        if (series := _curves([run for run in measured if run.part == part and run.dataset in of], of))
     ]
 
 

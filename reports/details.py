@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.records import Run
+from runs.names import dataset_name
 from safeio.errors import MissingFile
 from safeio.read_back import DamagedFile, number, read_json, say
 
@@ -47,7 +48,14 @@ def of_run(run: Run, root: Path) -> dict[str, Any] | None:
     counted = _counted(confusion)
     if not rows and not counted["classes"]:
         return None
-    parts = (run.line.label(), run.line.preset, run.dataset, run.part, f"{run.shots} shots", f"seed {run.seed}")
+    parts = (
+        run.line.label(),
+        run.line.preset,
+        dataset_name(run.dataset),
+        run.part,
+        f"{run.shots} shots",
+        f"seed {run.seed}",
+    )
     return {
         "label": ", ".join(filter(None, parts)),
         "folder": run.folder,

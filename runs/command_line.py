@@ -76,6 +76,12 @@ class CommandParser(argparse.ArgumentParser):
             wanted = "a whole number" if action.type is int else "a number"
             raise argparse.ArgumentError(action, f"{arg_string!r} is not {wanted}") from error
 
+    def error(self, message: str) -> NoReturn:
+        """End with one line; the usage goes before it only where a word is missing, which it shows the place of."""
+        if message.startswith("the following arguments are required"):
+            self.print_usage(sys.stderr)
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
     def error_unknown(self, word: str) -> NoReturn:
         """End with the nearest option to a word that no option takes."""
         options = [option for action in self._actions for option in action.option_strings]

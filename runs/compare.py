@@ -39,7 +39,7 @@ def make_parser() -> argparse.ArgumentParser:
         usage="%(prog)s DATASET [SEED] [options] [KEY=VALUE ...]",
         example="mmrl compare caltech101_64 1 --methods CoOp MMRL",
     )
-    parser.add_argument("dataset", help="a name of configs/datasets")
+    parser.add_argument("dataset", metavar="DATASET", help="a name of configs/datasets")
     parser.add_argument("--methods", nargs="+", help="instead of all")
     add_seeds(parser, "one seed; or after the dataset", default=[])
     add_backbone(parser)

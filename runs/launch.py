@@ -43,10 +43,10 @@ def make_parser() -> argparse.ArgumentParser:
         usage="%(prog)s PROTOCOL STAGE METHOD DATASET [SEED ...] [options] [KEY=VALUE ...]",
         example="mmrl launch base2new train MMRL caltech101_64 1 --shots 4",
     )
-    parser.add_argument("protocol")
-    parser.add_argument("stage")
-    parser.add_argument("trainer")
-    parser.add_argument("dataset", help="a name of configs/datasets")
+    parser.add_argument("protocol", metavar="PROTOCOL", help="`mmrl list protocols`")
+    parser.add_argument("stage", metavar="STAGE", help="of the protocol, such as train or test")
+    parser.add_argument("trainer", metavar="METHOD", help="`mmrl list methods`")
+    parser.add_argument("dataset", metavar="DATASET", help="a name of configs/datasets")
     parser.add_argument("--cfg", default=os.environ.get("CFG") or None, help="a file of configs/trainers/TRAINER")
     parser.add_argument("--shots", nargs="+", default=[], metavar="N", help="by default the protocol's")
     add_seeds(parser, "one or more seeds; or after the dataset", default=[])

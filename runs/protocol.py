@@ -78,9 +78,17 @@ def choose(kind: str, name: str, among: Iterable[str]) -> str:
     meant = in_papers[kind](name, names) if kind in in_papers else name
     if (found := find_name(name, names) or find_name(meant, names)) is not None:
         return found
-    near = nearest_name(name, names)
-    hint = f" Did you mean {near}?" if near else ""
-    raise PlanError(f"There is no {kind} {name!r}.{hint} There are: {', '.join(names)}.")
+    raise PlanError(f"There is no {kind} {name!r}.{_hint(kind, name, names)}")
+
+
+def _hint(kind: str, name: str, names: Sequence[str]) -> str:
+    """Return what may be meant by a name that is not there, else all that there are."""
+    others = {"method": ("dataset", datasets), "dataset": ("method", methods)}
+    if kind in others and (found := find_name(name, others[kind][1]())):
+        return f" {found} is a {others[kind][0]}; the method comes before the dataset."
+    if near := nearest_name(name, names):
+        return f" Did you mean {near}?"
+    return f" There are: {', '.join(names)}."
 
 
 def _for_shots(given: str | dict[Any, str], shots: int) -> str:

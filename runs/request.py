@@ -13,6 +13,7 @@ from runs.protocol import CONFIGS, OWN_DATA, PlanError, PlannedRun, read
 from runs.record import RunRecord, is_complete, read_record
 from runs.train_arguments import parse_words
 from safeio.fingerprint import folder_fingerprint
+from safeio.names import nearest_name
 from safeio.old_spellings import present_setting
 from safeio.trees import leaves
 
@@ -44,12 +45,28 @@ def already_done(run: PlannedRun, output: Path, root: str, extra: Sequence[str] 
     folder = output / run.folder
     if not is_complete(folder):
         return False
-    if found := list(differences(run, read_record(folder) or {}, root, extra)):
+    record = read_record(folder) or {}
+    refuse_unknown(extra, record)
+    if found := list(differences(run, record, root, extra)):
         more = f", and {len(found) - 4} more" if len(found) > 4 else ""
         raise PlanError(
             f"{folder} holds a complete run with {'; '.join(found[:4])}{more}. Choose another --output, or remove it."
         )
     return True
+
+
+def refuse_unknown(extra: Sequence[str], record: Mapping[str, Any]) -> None:
+    """Refuse keys of a command line that a run with all methods' settings on record has not: a slip is no finished run.
+
+    Raises:
+        PlanError: there is one; the message names the nearest.
+    """
+    known = [key for key, _ in leaves(record.get("config") or {})]
+    for key in parse_words(extra)[1].opts[::2] if known else ():
+        if key not in NO_MATTER and present_setting(key, None)[0] not in known:
+            near = nearest_name(key, known)
+            hint = f"the nearest is {near}" if near else "`mmrl config METHOD DATASET --all` shows all keys"
+            raise PlanError(f"Unknown key {key!r} in command line; {hint}")
 
 
 def differences(run: PlannedRun, record: Mapping[str, Any], root: str, extra: Sequence[str] = ()) -> Iterator[str]:

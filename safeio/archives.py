@@ -112,13 +112,13 @@ def _members(archive: Path) -> Iterator[Member]:
                     raise ArchiveError(f"{archive} is encrypted, which the original archives are not.")
                 yield Member(info.filename, info.file_size, None if info.is_dir() else packed.open(info))
     elif tarfile.is_tarfile(archive):
-        with tarfile.open(archive) as packed:
-            for info in packed:
-                if not (info.isfile() or info.isdir()):
+        with tarfile.open(archive) as tar:
+            for member in tar:
+                if not (member.isfile() or member.isdir()):
                     raise ArchiveError(
-                        f"{archive} holds {info.name!r}, neither a file nor a folder. Do not use this archive."
+                        f"{archive} holds {member.name!r}, neither a file nor a folder. Do not use this archive."
                     )
-                yield Member(info.name, info.size, packed.extractfile(info))
+                yield Member(member.name, member.size, tar.extractfile(member))
     else:
         raise ArchiveError(f"{archive} is neither a zip nor a tar file. Delete it and fetch it again.")
 

@@ -11,7 +11,7 @@ import io
 import os
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from PIL import Image, ImageOps
 
@@ -111,7 +111,7 @@ def as_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):  # which Pillow would clip at 255: all white
         image = image.point(lambda value: value / 256, "L")
     if image.mode in ("I", "F"):
-        low, high = image.getextrema()
+        low, high = cast(tuple[float, float], image.getextrema())  # one channel
         if low < 0 or high > 255 or (image.mode == "F" and high <= 1):
             raise ValueError(
                 f"its pixels are numbers of 32 bits, here from {low:g} to {high:g}, and nobody knows what is white: "

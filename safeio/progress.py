@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterable, Sized
@@ -37,8 +38,16 @@ class Lines:
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Return True where a live line can be shown; elsewhere, as in a job's file, it would leave a mess."""
-    return stream is not None and stream.isatty()
+    """Return True where a live line can be shown; elsewhere, as in a job's file, it would leave a mess.
+
+    A terminal that says it has no columns, as one that nobody gave a size, would show nothing of it.
+    """
+    if stream is None or not stream.isatty():
+        return False
+    try:
+        return os.get_terminal_size(stream.fileno()).columns > 0
+    except (OSError, ValueError):  # no file of the system's: whoever made it says that it is a terminal
+        return True
 
 
 def progress(

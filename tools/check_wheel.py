@@ -93,7 +93,7 @@ def check_commands() -> None:
     )
     assert (records := list(Path("swept").rglob("run.json"))), "the sweep left no record here"
     shown = mmrl("report", "swept")
-    assert "Caltech101Small" in shown and "CLIP" in shown, records
+    assert "Caltech101 (64 px)" in shown and "CLIP" in shown, records
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""ProLIP: Fine-Tuning CLIP's Last Visual Projector (Fahes et al., 2024).
+"""ProLIP: CLIP's Visual Embedding Projector is a Few-shot Cornucopia (Fahes et al., WACV 2026).
 
 Only the image encoder's last projection is trained, held to where it started; what it reads is computed once. The
 same projection serves classes it was trained on and others. Rate and strength of the hold are fixed, or searched on

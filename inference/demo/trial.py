@@ -44,8 +44,13 @@ class Trial:
 
     def about(self) -> dict[str, Any]:
         """Return what the page says before any image: runs, class names, examples."""
+        facts = [_facts(run) for run in self.runs]
+        titles = [one["title"] for one in facts]
+        for i, title in enumerate(titles):
+            if titles.count(title) > 1:  # runs of one method: told apart by number, in the head and above the answers
+                facts[i]["title"] = f"{title} ({titles[: i + 1].count(title)})"
         return {
-            "runs": [_facts(run) for run in self.runs],
+            "runs": facts,
             "names": list(self.runs[0].classes)[:NAMES_TO_START],
             "examples": [name for _, name in self.examples],
         }

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
-from runs.command_line import CommandParser
+from runs.command_line import CommandParser, folder_name
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -14,8 +13,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser = CommandParser(
         prog="mmrl data unpack", description=__doc__, example="mmrl data unpack clothing_64 clothes --images 20"
     )
-    parser.add_argument("dataset", help="caltech101_64 or clothing_64")
-    parser.add_argument("folder", type=Path, help="new folder for the images")
+    parser.add_argument("dataset", metavar="DATASET", help="caltech101_64 or clothing_64")
+    parser.add_argument("folder", metavar="FOLDER", type=folder_name, help="new folder for the images")
     parser.add_argument("--part", choices=("train", "val", "test"), default="test", help="of the dataset")
     parser.add_argument("--classes", type=int, default=0, metavar="N", help="the first N classes (all)")
     parser.add_argument("--images", type=int, default=0, metavar="N", help="the first N images of each class (all)")

@@ -32,21 +32,21 @@ def explain(words: Sequence[str], split: Split) -> int:
     if not words:
         print(usage())
         return 0
-    command, _ = split(words)
-    if command:
+    command, left = split(words)
+    if command and not left:
         parser = COMMANDS[command].load().make_parser()
         parser.prog = f"mmrl {command}"
         parser.print_help()
         return 0
-    if (method := find_name(words[0], methods())) is not None:
+    if len(words) == 1 and (method := find_name(words[0], methods())) is not None:
         from mmrl.commands.method_help import describe_method
 
         print(describe_method(method))
         return 0
     group = [name for name in COMMANDS if name.split()[0] == words[0]]
-    if group:
+    if group and len(words) == 1:
         print(*(f"  {name:14}  {COMMANDS[name].summary}" for name in group), sep="\n")
         return 0
-    near = nearest_name(" ".join(words), [*COMMANDS, *methods()])
+    near = command or nearest_name(" ".join(words), [*COMMANDS, *methods()])
     hint = f" Did you mean {near}?" if near else " `mmrl help` lists the commands, `mmrl list methods` the methods."
     return fail(f"there is no command or method {' '.join(words)!r}.{hint}")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mmrl.commands.names import add_dataset
 from mmrl.commands.train import add_run_options, carry_out, config_of
-from runs.command_line import CommandParser, fail, folder_name, output_folder, settings_apart
+from runs.command_line import CommandParser, add_plugins, fail, folder_name, output_folder, settings_apart
 from runs.protocol import CONFIGS, PlanError, choose, datasets, load_protocol, plan, read
 from runs.record import FILE_NAME, read_record
 from runs.train_arguments import words_of
@@ -34,6 +34,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=folder_name, metavar="DIR", help=text)
     parser.add_argument("--on", metavar="DATASET", help="with RUN_DIR: another dataset to test on")
     add_run_options(parser)
+    add_plugins(parser)
     parser.set_defaults(protocol="base2new", output=None)
     return parser
 
@@ -45,6 +46,8 @@ def main(arguments: Sequence[str]) -> int:
     args = parser.parse_args(words)
     if (Path(args.method) / FILE_NAME).is_file():
         return test_run(Path(args.method), args.on or args.dataset, args, settings)
+    if args.on:
+        return fail(f"--on goes with the folder of a run, and {args.method} is none: mmrl test RUN_DIR --on DATASET")
     args.output = args.output or output_folder()
     if args.dataset is None:
         return fail(f"{args.method} is no folder of a run; to test a method, name a dataset: mmrl test METHOD DATASET")
@@ -64,10 +67,13 @@ def main(arguments: Sequence[str]) -> int:
 def test_run(folder: Path, dataset: str | None, args: argparse.Namespace, settings: Sequence[str]) -> int:
     """Test one run with its own settings; on another dataset, its classes count as new to the method."""
     import train
+    from trainers.base.plugins import load_plugins
 
+    load_plugins(args.plugins)
     record = read_record(folder) or {}
     into = args.output or folder.with_name(f"{folder.name}-on-{dataset or 'own'}")
     words = ["--from-record", str(folder), "--output-dir", str(into)]
+    words += ["--plugins", *args.plugins] if args.plugins else []
     if dataset:
         chosen = choose("dataset", dataset, datasets())
         pairs = dict(leaves(read(CONFIGS / "datasets" / f"{chosen}.yaml")))

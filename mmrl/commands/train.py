@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from mmrl.commands.names import add_dataset, add_method, add_protocol
 from runs import launch
@@ -23,12 +24,15 @@ from runs.command_line import (
     add_track,
     settings_apart,
 )
-from runs.names import method_name
-from runs.protocol import PlannedRun, config_for, plan
+from runs.names import dataset_name, method_name
+from runs.protocol import PlanError, PlannedRun, config_for, plan
 from runs.record import COMPLETE, read_record
 from runs.request import already_done
 from runs.train_arguments import words_of
 from safeio.file_names import own_data_name
+
+if TYPE_CHECKING:
+    from dassl.config import ConfigBuilder
 
 COOP = ("--trainer", "--config-file", "--dataset-config-file", "--from-record")
 """Options of train.py that say what to run: a command line with one of them is train.py's."""
@@ -79,6 +83,8 @@ def main(arguments: Sequence[str]) -> int:
 def carry_out(runs: Sequence[PlannedRun], args: argparse.Namespace, settings: Sequence[str]) -> int:
     """Run what is not complete, each in this process if it is the only one; return the exit status."""
     extra = [*words_of(args), *settings]
+    if extra:
+        resolved(runs[0], args, extra)  # a slip is said of a finished run too
     waiting = []
     for run in runs:
         if already_done(run, args.output, args.root, extra):
@@ -101,6 +107,21 @@ def carry_out(runs: Sequence[PlannedRun], args: argparse.Namespace, settings: Se
     return 1 if failed else 0
 
 
+def resolved(run: PlannedRun, args: argparse.Namespace, extra: Sequence[str]) -> ConfigBuilder:
+    """Return the settings that a run would have.
+
+    Raises:
+        PlanError: a key that does not exist, or a value that does not fit.
+    """
+    import train  # loads torch
+    from dassl.config import ConfigError
+
+    try:
+        return train.resolve(train.parse(run.arguments(args.output, args.root, extra)))
+    except (ConfigError, KeyError) as error:
+        raise PlanError(error.args[0]) from error
+
+
 def config_of(args: argparse.Namespace) -> str | None:
     """Return the method's config file: --cfg, or the one for a CLIP inside the package; None for the protocol's."""
     return args.cfg or config_for(args.backbone)
@@ -113,7 +134,7 @@ def _say(run: PlannedRun, args: argparse.Namespace) -> None:
     accuracy = record.get("metrics", {}).get("accuracy")
     untested = "not tested (TEST.NO_TEST)" if record.get("status") == COMPLETE else "no accuracy"
     shown = untested if accuracy is None else f"accuracy {accuracy:.1f} %"
-    on = record.get("dataset") or run.dataset
+    on = dataset_name(record.get("dataset") or run.dataset)
     print(f"\n{method_name(run.trainer)} on {on}, seed {run.seed}: {shown}\nfolder: {folder}")
     if run.model_folder is None:
         print(f"next:   mmrl predict {folder} IMAGE ...")

@@ -1,7 +1,8 @@
 """Tables as LaTeX for a paper. Needs \\usepackage{booktabs,graphicx} and nothing else.
 
 A table that is too long for a page is split at the end of a dataset, one that is too wide at a column; what little is
-left is scaled by \\fitbox. Notes stand as text after the tables, where they may run over pages.
+left is scaled by \\fitbox. Notes stand below the table where the page has room for them, else as text after it, where
+they may run over pages.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ LETTER, GAP, BETWEEN = 4.3, 6.0, 14.0
 LINES = {r"\footnotesize": 44, r"\scriptsize": 54}
 """Lines of a table that a page has room for beside the caption, by size of letters."""
 BORDER, RULE = 3, 0.65
-"""Lines that a block has beside its rows (title, heads, rules), and lines of height of a rule."""
+"""Lines that a block has beside its rows (title, heads, rules), and lines of height of a rule between datasets."""
+SPARE = 4
+"""Lines of notes that a page has room for below a table that fills it."""
 MOST_BESIDE = 3
 SECOND = "Underlined: the second highest."
 
@@ -72,8 +75,8 @@ def _paper(table: Table, style: Style) -> str:
     for group in _fill_pages(bands, heights, LINES[size]):
         grids.append([line for band in group for line in _band(table, band, widths, style, footnotes)])
     columns = rf"@{{\hskip {BETWEEN:g}pt}}".join("l" + "r" * (width - 1) for width in widths)
-    floats = _floats(table, grids, columns, size)
-    return "\n".join([*floats, *_notes(table, footnotes, style)])
+    bodies = [(grid[:-1], f"@{{}}{columns}@{{}}") for grid in grids]
+    return _environments(table, bodies, size, _notes(table, footnotes, style))
 
 
 def _parts_of(table: Table, block: Block, style: Style) -> list[Block]:
@@ -143,11 +146,11 @@ def _width(table: Table, column: str, cells: Sequence[Cell], style: Style) -> fl
 
 def _band(table: Table, band: list[Block], widths: list[int], style: Style, footnotes: Footnotes) -> list[str]:
     """Return the lines of blocks side by side; `widths` are the columns of each place, its names included."""
-    places = list(zip(band, widths, strict=False))
     heads = [["", *_heads_of(table, block, style)] for block in band]
     lines = [r"\toprule"]
     if any(block.title for block in band):
-        titles = [rf"\multicolumn{{{width}}}{{l}}{{\textbf{{{for_latex(block.title)}}}}}" for block, width in places]
+        bold = [rf"\textbf{{{for_latex(block.title)}}}" for block in band]
+        titles = [rf"\multicolumn{{{width}}}{{@{{}}l}}{{{title}}}" for title, width in zip(bold, widths, strict=False)]
         lines.append(" & ".join(titles) + r" \\")
     padded = [head for of, width in zip(heads, widths, strict=False) for head in _pad(of, width)]
     lines += [" & ".join(padded) + r" \\", r"\midrule"]
@@ -219,15 +222,15 @@ def _records(table: Table, style: Style) -> str:
         ]
         for chunk in _chunks(rows, LINES[r"\footnotesize"] - 2):
             bodies.append((heads, chunk))
-    floats = []
-    for i, (heads, chunk) in enumerate(bodies):
+    grids = []
+    for heads, chunk in bodies:
         kinds = "l" * len(table.labels) + "r" * (len(heads) - len(table.labels))
         lines = [r"\toprule", " & ".join(heads) + r" \\", r"\midrule"]
         for j, (dataset, row) in enumerate(chunk):
             lines += [r"\midrule"] if j and chunk[j - 1][0] != dataset else []
             lines.append(" & ".join(row) + r" \\")
-        floats += _float(table, [*lines, r"\bottomrule"], kinds, r"\footnotesize", i, len(bodies))
-    return "\n".join([*floats, *_notes(table, footnotes, style)])
+        grids.append(([*lines, r"\bottomrule"], kinds))
+    return _environments(table, grids, r"\footnotesize", _notes(table, footnotes, style))
 
 
 def _chunks(rows: list, room: float) -> Iterator[list]:
@@ -276,19 +279,30 @@ def _record_row(table: Table, i: int, columns: list[int], tops: dict, notes: Foo
     return row
 
 
-def _floats(table: Table, grids: list[list[str]], columns: str, size: str) -> list[str]:
-    return [
-        line
-        for i, grid in enumerate(grids)
-        for line in _float(table, grid[:-1], f"@{{}}{columns}@{{}}", size, i, len(grids))
-    ]
+def _environments(table: Table, bodies: Sequence[tuple[list[str], str]], size: str, notes: Sequence[str]) -> str:
+    """Return an environment for each body (its lines, its columns), and the notes in the last one or after it."""
+    wanted = sum(math.ceil(len(note) * LETTER / WIDTH) for note in notes)
+    rows = sum(1 if line.endswith(r"\\") else RULE / 2 for line in bodies[-1][0])
+    inside = rows + wanted <= LINES[size] + SPARE
+    found = []
+    for i, (lines, columns) in enumerate(bodies):
+        last = i == len(bodies) - 1
+        found += _float(table, lines, columns, size, (i, len(bodies)), notes if inside and last else ())
+    if notes and not inside:
+        begin = rf"\begingroup\footnotesize\raggedright\noindent Notes to Table~\ref{{tab:{table.name}}}.\par"
+        found += [begin, *(rf"\noindent {note}\par" for note in notes), r"\endgroup", ""]
+    return "\n".join(found)
 
 
-def _float(table: Table, lines: list[str], columns: str, size: str, i: int, count: int) -> list[str]:
-    """Return one environment; only the first of a split table has the whole caption."""
+def _float(
+    table: Table, lines: list[str], columns: str, size: str, part: tuple[int, int], notes: Sequence[str]
+) -> list[str]:
+    """Return one environment, `part` (i, of n) of the table; only the first has the whole caption."""
+    i, count = part
     of = f" ({i + 1} of {count})" if count > 1 else ""
     caption = f"{table.title}{of}. {table.caption if i == 0 else 'Continued.'}"
     label = table.name if i == 0 else f"{table.name}_{i + 1}"
+    below_it = [r"\par\smallskip", r"\parbox{\linewidth}{\raggedright", *(rf"{note}\par" for note in notes), "}"]
     return [
         *([r"\clearpage"] if i and i % 8 == 0 else []),  # LaTeX holds only so many tables that wait for a page
         r"\begin{table*}[tp]",
@@ -299,20 +313,17 @@ def _float(table: Table, lines: list[str], columns: str, size: str, i: int, coun
         rf"\fitbox{{\begin{{tabular}}{{{columns}}}",
         *lines,
         r"\end{tabular}}",
+        *(below_it if notes else []),
         r"\end{table*}",
         "",
     ]
 
 
 def _notes(table: Table, footnotes: Footnotes, style: Style) -> list[str]:
-    """Return the notes as paragraphs after the tables."""
+    """Return the notes on a table, a paragraph each."""
     notes = below(table, footnotes, style.shown)[1:]  # the first is the caption
-    notes += [BEST, SECOND] if ranked_cells(table) and "accuracy" in style.shown else []
-    if not notes:
-        return []
-    paragraphs = [rf"\noindent {_breakable(for_latex(note))}\par" for note in notes]
-    begin = rf"\begingroup\footnotesize\raggedright\noindent Notes to Table~\ref{{tab:{table.name}}}.\par"
-    return [begin, *paragraphs, r"\endgroup", ""]
+    notes += [f"{BEST} {SECOND}"] if ranked_cells(table) and "accuracy" in style.shown else []
+    return [_breakable(for_latex(note)) for note in notes]
 
 
 def _breakable(text: str) -> str:

@@ -158,13 +158,14 @@ def _fill(figure: Figure, panels: Sequence[Chart], rows: int, beside: int) -> No
     """Panels and title of a figure."""
     if panels[0].group:
         figure.suptitle(_plain(panels[0].group, MOST_OF_A_TITLE), fontsize=9, wrap=True)
+    letters = max(MOST_OF_A_PANEL, int(figure.get_figwidth() / beside / LETTER) - len("100.0 %"))  # below a panel
     grid = figure.subplots(rows, beside, squeeze=False, sharex=len(panels) > 3, sharey=panels[0].kind == "coverage")
     for spare in grid.flat[len(panels) :]:
         spare.set_axis_off()
     for i, (chart, axes) in enumerate(zip(panels, grid.flat, strict=False)):
         _plot(chart, axes)
         below = i + beside < len(panels)  # a panel under it has the axis's name
-        axes.set(xlabel="" if below else _plain(chart.x), ylabel="" if i % beside else _plain(chart.y))
+        axes.set(xlabel="" if below else _plain(chart.x, letters), ylabel="" if i % beside else _plain(chart.y))
         axes.set_title(_plain(chart.name, MOST_OF_A_PANEL))
         axes.tick_params(labelbottom=True)
     if panels[0].doubling:  # shared by all panels: those without a star have the place for one too

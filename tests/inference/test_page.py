@@ -86,6 +86,13 @@ def test_it_says_what_there_is_to_try(page, runs):
         urllib.request.urlopen(f"{page}/examples/{len(about['examples'])}")
 
 
+def test_runs_of_one_method_are_told_apart(runs):
+    model = Predictor.load(runs("MMRL"), device="cpu")
+    probe = Predictor.load(runs("LinearProbe"), device="cpu")
+    titles = [one["title"] for one in Trial([model, probe, model]).about()["runs"]]
+    assert titles == ["MMRL (1)", "Linear probe", "MMRL (2)"]
+
+
 def test_it_answers_as_the_predictor(page, runs):
     file = runs.files()[0]
     (expected,) = Predictor.load(runs("MMRL"), ["amber", "sea"], device="cpu").predict(file, topk=2)

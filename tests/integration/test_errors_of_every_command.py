@@ -39,7 +39,7 @@ class Mistake(NamedTuple):
 
 
 SWEEP = [
-    Mistake("sweep", 2, ("protocol",)),
+    Mistake("sweep", 2, ("PROTOCOL",)),
     Mistake("sweep base2now --methods MMRL --datasets dtd", 2, ("'base2now'", "base2new")),
     Mistake("sweep base2new --methods MMLR --datasets dtd", 2, ("MMLR", "MMRL")),
     Mistake("sweep base2new --methods MMRL --datasets dtt", 2, ("dtt", "dtd")),
@@ -83,7 +83,7 @@ REPORT = [
     Mistake("report TMP/record-text-accuracy", 2, ("run.json",)),
 ]
 PREDICT = [
-    Mistake("predict", 2, ("RUN_DIR IMAGE",)),
+    Mistake("predict", 2, ("name images", "folder of a run")),
     Mistake("predict RUN", 2, ("images",)),
     Mistake("predict TMP/nowhere IMAGES", 2, ("no folder", "TMP/nowhere")),
     Mistake("predict TMP/file IMAGES", 2, ("TMP/file",)),
@@ -165,6 +165,19 @@ COMMANDS_OF_MMRL = [
     Mistake("mmrl trian", 2, ("'trian'", "'train'")),
     Mistake("mmrl train", 2, ("METHOD",)),
     Mistake("mmrl train MMLR dtd", 2, ("MMLR", "MMRL")),
+    Mistake("mmrl train dtd MMRL", 2, ("dtd is a dataset", "the method comes before")),
+    Mistake("mmrl train MMRL dtd --shots 4.5", 2, ("'4.5' is not a whole number",)),
+    Mistake("mmrl train MMRL dtd --shots 0", 2, ("give --shots 1 or more",)),
+    Mistake("mmrl train MMRL dtd --seed 1,2", 2, ("'1,2' is not a whole number",)),
+    Mistake("mmrl train MMRL dtd --shot 4", 2, ("did you mean --shots?",)),
+    Mistake("mmrl train MMRL dtd =5", 2, ("unknown word =5",)),
+    Mistake("mmrl test MMRL dtd --on eurosat", 2, ("--on goes with the folder of a run",)),
+    Mistake("mmrl data unpack dtd TMP/new", 2, ("caltech101_64, clothing_64",)),
+    Mistake("mmrl data unpack clothing_64 TMP/file", 2, ("TMP/file is no folder",)),
+    Mistake("mmrl data texts MMRL", 2, ("MMRL is a method",)),
+    Mistake("mmrl compare MMRL dtd", 2, ("the seed is expected",)),
+    Mistake("mmrl help train MMRL", 2, ("Did you mean train?",)),
+    Mistake("mmrl --verson", 2, ("--version",)),
     Mistake("mmrl train MMRL dtt", 2, ("dtt", "dtd")),
     Mistake("mmrl train MMRL dtd --shots x", 2, ("--shots", "'x'")),
     Mistake("mmrl train MMRL dtd --device gpu --output TMP/new", 2, ("--device", "cpu or cuda")),
@@ -231,7 +244,7 @@ DATA = [
     Mistake("prepare dtd --root TMP/file", 2, ("TMP/file",)),
 ]
 RUNS = [
-    Mistake("launch base2new train MMRL", 2, ("dataset",)),
+    Mistake("launch base2new train MMRL", 2, ("DATASET",)),
     Mistake("launch base2new train MMRL dtt", 2, ("dtt", "dtd")),
     Mistake("launch base2new train MMRL dtd one", 2, ("'one'",)),
     Mistake(f"launch base2new train MMRL dtd {'9' * 5000} --output TMP/new", 2, ("the seed",)),

@@ -78,6 +78,15 @@ def test_a_script_explains_itself_without_torch(script):
         (["--version"], 0, f"mmrl {mmrl.__version__}"),
         (["help"], 0, "mmrl help COMMAND"),
         (["trian"], 2, "Did you mean 'train'?"),
+        (["--verson"], 2, "no option '--verson'. Did you mean '--version'?"),
+        (["help", "MMRL", "dtd"], 2, "no command or method 'MMRL dtd'. Did you mean MMRL?"),
+        (["help", "data", "prepar"], 2, "Did you mean data prepare?"),
+        (["help", "train", "MMRL"], 2, "Did you mean train?"),
+        (["train", "dtd", "MMRL"], 2, "dtd is a dataset; the method comes before the dataset"),
+        (["train", "MMRL", "CoOp"], 2, "CoOp is a method; the method comes before the dataset"),
+        (["test", "MMRL", "dtd", "--on", "eurosat"], 2, "--on goes with the folder of a run"),
+        (["predict", "--zero-shot", "cat, dog"], 2, "name images, or folders of images"),
+        (["data", "unpack", "clothing_64", __file__], 2, "is no folder"),
         (["data"], 2, "data prepare, data check"),
         (["data", "chekc"], 2, "did you mean 'data check'?"),
         (["data", "prepare", "dtdd"], 2, "Did you mean dtd?"),
@@ -239,6 +248,14 @@ def test_train_test_and_once_more(tmp_path, monkeypatch, capsys):
     assert status == 0 and "complete: skipped" in out
     status, _, err = call(["train", *words, "--protocol", "base2new", "OPTIM.LR=0.5"], capsys)
     assert status == 2 and "OPTIM.LR 0.002, not 0.5" in err
+    for slip, said in (
+        ("OPTIM.LRR=1", "OPTIM.LRR"),
+        ("OPTIM.LR=abc", "expected a number"),
+        ("USE_CUDA=maybe", "USE_CUDA"),
+        ("--track=wanbd", "tensorboard, wandb, mlflow"),
+    ):
+        status, _, err = call(["train", *words, "--protocol", "base2new", slip], capsys)
+        assert status == 2 and said in err and "holds a complete run" not in err, err
     status, out, err = call(["test", *words], capsys)
     assert status == 0 and "test_new" in out, err
     (run,) = [file.parent for file in tmp_path.rglob("train_base/**/run.json")]

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import io
+import pickle
+
+import joblib
 import numpy as np
 import pytest
 from sklearn.base import clone, is_classifier
@@ -69,6 +74,15 @@ def test_it_predicts_labels_of_the_kind_it_was_given(fitted, images, labels):
 def test_paths_are_images_too(fitted, folder, images):
     files = np.array([str(folder / "red" / f"{index}.png") for index in range(3)])
     assert np.allclose(fitted.predict_proba(files), fitted.predict_proba(images[:3]), atol=1e-5)
+
+
+def test_copies_predict_the_same(fitted, images):
+    wanted, file = fitted.predict_proba(images[:2]), io.BytesIO()
+    joblib.dump(fitted, file)
+    file.seek(0)
+    for again in (joblib.load(file), copy.deepcopy(fitted), pickle.loads(pickle.dumps(fitted))):
+        assert np.array_equal(again.predict_proba(images[:2]), wanted) and list(again.classes_) == ["green", "red"]
+    assert not hasattr(clone(fitted), "model_") and clone(fitted).get_params() == fitted.get_params()
 
 
 def test_the_same_seed_gives_the_same(images, labels):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import io
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -90,6 +92,22 @@ def test_a_saved_model_is_the_same_and_takes_new_classes(model, images, tmp_path
 def test_a_folder_is_split_for_testing(folder, tmp_path):
     model = mmrl.fit(folder, method="CoOp", backbone=BACKBONE, epochs=1, shots=2, output=tmp_path, device="cpu")
     assert 0 <= model.run.record["metrics"]["accuracy"] <= 100 and model.run.record["shots"] == 2
+
+
+def test_a_temporary_run_goes_with_its_model_and_is_kept_by_saving(images, labels, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    model = mmrl.fit(images, labels, method="CoOp", backbone=BACKBONE, epochs=1, shots=1, device="cpu")
+    copy, place = pickle.loads(pickle.dumps(model)), model.run.folder
+    assert place.is_dir() and place.parent == tmp_path
+    model.save(tmp_path / "kept")
+    del model
+    gc.collect()
+    assert not place.exists() and (tmp_path / "kept" / "run.json").is_file()
+    assert np.allclose(
+        copy.predict_proba(images[:2]), mmrl.load(tmp_path / "kept", device="cpu").predict_proba(images[:2])
+    )
+    with pytest.raises(mmrl.UserError, match="is gone"):
+        copy.save(tmp_path / "again")
 
 
 def test_zero_shot_needs_no_run(images):

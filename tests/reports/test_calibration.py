@@ -30,8 +30,15 @@ def test_base_and_new_are_apart_and_averaged_over_datasets(make):
     assert list(found) == [("Average", "MMRL"), ("DTD", "MMRL"), ("EuroSAT", "MMRL")]
     assert found["DTD", "MMRL"]["base ECE"].score.mean == 5.0 and found["Average", "MMRL"]["new ECE"].score.mean == 11.0
     charts = coverage_charts(runs)
-    assert [(chart.group, chart.name) for chart in charts] == [("Average", "base"), ("Average", "new")]
+    groups = [(chart.group, chart.name) for chart in charts]
+    assert groups == [(group, part) for group in ("Average", "DTD", "EuroSAT") for part in ("base", "new")]
     assert [(p.x, p.y) for p in charts[0].series[0].points] == [(0.5, 90.0), (1.0, pytest.approx(82.0))]
+
+
+def test_a_method_that_takes_no_part_in_new_classes_has_no_number_missing(make):
+    measure(make("CLAP", "DTD", part="base"), 3.0, [[1.0, 80.0]])
+    (row,) = calibration(find_runs(make.root)).rows
+    assert {cell.score.incomplete for cell in row[1][3:]} == {"takes no part"}
 
 
 def test_records_without_it_give_no_table(make):

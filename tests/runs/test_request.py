@@ -55,6 +55,11 @@ def test_other_settings_are_named(extra, fragment, birds, tmp_path):
         already_done(finished(tmp_path, birds), tmp_path, str(birds), extra)
 
 
+def test_a_slip_is_no_finished_run(birds, tmp_path):
+    with pytest.raises(PlanError, match=r"Unknown key 'OPTIM\.LRR' in command line; the nearest is OPTIM\.LR"):
+        already_done(finished(tmp_path, birds), tmp_path, str(birds), ["OPTIM.LRR", "1"])
+
+
 def test_other_images_are_named(birds, tmp_path):
     run = finished(tmp_path, birds)
     other = tmp_path / "more" / "birds"

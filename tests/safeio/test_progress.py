@@ -33,10 +33,10 @@ def code(every: float, unit: str = "it") -> list[str]:
     return [sys.executable, "-c", STEPS.format(project=str(PROJECT), every=every, unit=unit)]
 
 
-def on_a_terminal(command, **options) -> str:
+def on_a_terminal(command, columns: int = 140, **options) -> str:
     """Return what a command shows on a pseudo-terminal."""
     ours, its = pty.openpty()
-    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 140, 0, 0))
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24 if columns else 0, columns, 0, 0))
     process = subprocess.Popen(command, stdout=its, stderr=its, stdin=subprocess.DEVNULL, **options)
     os.close(its)
     shown = b""
@@ -58,6 +58,11 @@ def test_a_terminal_has_one_live_line_with_the_time_left():
     states = [state for state in shown.split("\r") if "images" in state]
     assert len(states) > 2 and all(re.search(r"\d+/20, \d\d:\d\d left|0/20, \? left", state) for state in states)
     assert shown.replace("\r", "").strip(" \n").endswith("done") and shown.count("\n") == 1  # it leaves nothing behind
+
+
+def test_a_terminal_without_a_size_has_lines():
+    shown = on_a_terminal(code(0.1), columns=0)
+    assert re.search(r"^images: \d+ of 20, \d\d:\d\d left\r$", shown, re.M) and shown.endswith("done\r\n")
 
 
 @pytest.mark.parametrize(("every", "lines"), [(30, 0), (0.15, (1, 4))])

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from short_runs import Runs
 
+import mmrl
 import predict
 import train
 from dassl.engine import TRAINER_REGISTRY
+from mmrl.__main__ import main as mmrl_main
 from runs.record import read_record
 
 FOLDER = Path(__file__).parent / "plugin"
@@ -69,6 +71,25 @@ def test_low_rank_updates_predict_where_the_plugin_is_given_again(runs, tmp_path
     assert f"give its file again, --plugins {FOLDER}" in capsys.readouterr().err
     assert predict.main([*words, "--plugins", str(FOLDER)]) == 0
     assert image in capsys.readouterr().out
+
+
+def test_every_way_to_a_plugins_run_takes_its_file_and_asks_for_it(runs, tmp_path, plugins, capsys):
+    """`mmrl test`, `mmrl export` and `mmrl.load`, of a run and of what was shared of it."""
+    trained(runs, "TaskResidual", "residual", tmp_path / "run")
+    folder, file = str(tmp_path / "run"), str(FOLDER / "residual.py")
+    share = ["export", folder, "--format", "hub-folder", "--output", str(tmp_path / "shared")]
+    for words in (["test", folder, "--output", str(tmp_path / "test")], share):
+        plugins()
+        assert mmrl_main(words) == 2
+        assert f"a plugin: give its file again, --plugins {FOLDER}" in capsys.readouterr().err
+        assert mmrl_main([*words, "--plugins", file]) == 0
+    assert read_record(tmp_path / "test")["metrics"] == read_record(tmp_path / "run")["metrics"]
+    for place, asked in ((folder, r"plugins=\["), (str(tmp_path / "shared"), "if it is a plugin|If it is a plugin")):
+        plugins()
+        with pytest.raises(mmrl.UserError, match=asked):
+            mmrl.load(place, device="cpu", backbone=str(runs.folder / "clip.pt"))
+        model = mmrl.load(place, device="cpu", backbone=str(runs.folder / "clip.pt"), plugins=[file])
+        assert model.predict(runs.files()[0])[0].label in model.classes
 
 
 def test_a_step_of_low_rank_updates_lowers_the_loss_and_leaves_clip_as_it_was(workshop):

@@ -13,7 +13,7 @@ import ast
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
@@ -27,6 +27,7 @@ from dassl.data.datasets.build import DATASET_REGISTRY
 from dassl.engine import TRAINER_REGISTRY
 from dassl.evaluation import EVALUATOR_REGISTRY
 from dassl.modeling import BACKBONE_REGISTRY, HEAD_REGISTRY, NETWORK_REGISTRY
+from safeio.names import nearest_name
 
 REGISTRIES = (
     *(TRAINER_REGISTRY, DATASET_REGISTRY, EVALUATOR_REGISTRY),
@@ -113,6 +114,18 @@ class Plugins:
 
 
 PLUGINS = Plugins()
+
+
+def without_its_plugin(record: Mapping[str, Any]) -> str:
+    """Return what to do about a run's record whose method no file read so far registers; empty where one does."""
+    name, files = record.get("method"), record.get("plugins")
+    if name in TRAINER_REGISTRY.registered_names():
+        return ""
+    if files and isinstance(files, list):
+        return f"trained by {name}, a plugin: give its file again, --plugins {files[0]} (in Python, plugins=[...])"
+    near = nearest_name(str(name), TRAINER_REGISTRY.registered_names())
+    hint = f"did you mean {near}? If it is a plugin" if near else "if it is a plugin"
+    return f"trained by {name}, no method here: {hint}, give its file, --plugins FILE (in Python, plugins=[...])"
 
 
 def load_plugins(paths: Sequence[str | Path]) -> None:

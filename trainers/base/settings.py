@@ -21,7 +21,7 @@ from safeio.file_names import own_data_name
 from safeio.names import find_name
 from safeio.old_spellings import present_protocol
 from safeio.trees import leaves
-from trainers.base.plugins import PLUGINS, is_plugin
+from trainers.base.plugins import PLUGINS, is_plugin, without_its_plugin
 from trainers.base.settings_ranges import check_settings
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -118,6 +118,8 @@ def resolve(args: argparse.Namespace) -> ConfigBuilder:
 def _merge_record(builder: ConfigBuilder, record: Mapping[str, Any], origin: str) -> None:
     """All settings of a run that was, into a folder beside its; no yaml of today is read."""
     config = record["config"]
+    if lost := without_its_plugin(record):
+        raise ConfigError(f"The run of {origin.removeprefix('record ')} was {lost}")
     _choose_trainer(builder, config["TRAINER"]["NAME"], origin)
     builder.merge_dict(config, origin)
     builder.set("OUTPUT_DIR", config["OUTPUT_DIR"].rstrip("/") + "-again", "default of --from-record")

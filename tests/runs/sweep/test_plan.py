@@ -117,7 +117,8 @@ def test_an_ablation_is_the_protocol_with_values():
 @pytest.mark.parametrize(
     ("request_", "parts"),
     [
-        (Request("base2now", ["MMRL"]), ["'base2now'", "Did you mean base2new?", "few_shot"]),
+        (Request("base2now", ["MMRL"]), ["'base2now'", "Did you mean base2new?"]),
+        (Request("xyz", ["MMRL"]), ["'xyz'", "base2new", "few_shot"]),
         (Request("base2new", ["MMLR"]), ["'MMLR'", "Did you mean MMRL?"]),
         (Request("base2new", ["MMRL"], ["dtdd"]), ["'dtdd'", "Did you mean dtd?"]),
         (Request("base2new", ["MMRL"], ["all", "dtd"]), ["'all'", "caltech101"]),
