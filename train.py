@@ -39,14 +39,14 @@ from dassl.utils.environment import compute_as, device_of, machine, prepare_cpu_
 from dassl.utils.layers import parameters_sha256
 from dassl.utils.logger import Labelled, Logger, log_closed
 from dassl.utils.phases import phase
-from datasets.base.images_used import images_used
+from datasets.base.images_used import folders_outside, images_used
 from datasets.base.metadata import lists_of, read_sources
 from datasets.base.splits import dataset_folder, existing_folder
 from datasets.own.read import existing
 from runs.protocol import PlanError, published_options
 from runs.record import RunRecord, close_abandoned, read_record, set_aside_log
 from runs.repeat import OUTCOME, SURROUNDINGS, RecordError, code_version, read_to_repeat, say_differences
-from runs.request import check_same_data, data_of
+from runs.request import check_same_data, data_of, outside_of
 from runs.sources import in_words, unverified
 from runs.sweep.exit_with_parent import end_with_parent
 from runs.sweep.grid import apart, parse_grid
@@ -181,6 +181,9 @@ def run(
     )
     trainer = build_trainer(cfg)
     record.built = True
+    if cfg.DATASET.NAME == "Folder":
+        outside = outside_of(folders_outside(getattr(trainer.dm, "dataset", None), cfg.DATASET.ROOT))
+        record.content["data"] |= {"outside": outside}
     if isinstance(trainer, ClipTrainer):
         names = trainer.dm.dataset.classnames
         if unknown := trainer.frozen.unknown_names(names):

@@ -17,6 +17,7 @@ from safeio.user_folders import home_cache
 EMBEDDED = Path(__file__).with_name("embedded")  # small models that are part of the repository, NAME.npz
 TABLE = Path(__file__).with_name("models.csv")  # OpenAI's releases: name, url, sha256
 CACHE_VARIABLE = "CLIP_CACHE"
+ADAPTER = "adapter_config.json"
 FILE_SUFFIXES = {".pt", ".pth", ".bin", ".npz", ".safetensors", ".tar", ".ckpt"}
 
 
@@ -93,11 +94,15 @@ def unknown(name: str) -> str | None:
     if name.startswith("open_clip:"):
         return f"{name}: the code that asks for this file knows OpenAI's conventions only, not open_clip's."
     if Path(name).expanduser().is_dir():
-        held = sorted(path.name for path in Path(name).expanduser().iterdir())[:5]
+        content = sorted(Path(name).expanduser().iterdir())
+        held = [path.name for path in content][:5]
+        inner = [str(path) for path in content if (path / "config.json").is_file()]
+        hint = f" There is a config.json in {', '.join(inner[:3])}: is that the model?" if inner else ""
+        hint = " It is an adapter (LoRA): merge it into its CLIP first, and save that." if ADAPTER in held else hint
         return (
             f"{name} is a folder, but of no layout that is read: Hugging Face's has config.json with model.safetensors "
             f"or pytorch_model.bin, open_clip's open_clip_config.json. It holds {', '.join(held) or 'nothing'}. Give "
-            f"such a folder, or a weights file."
+            f"such a folder, or a weights file.{hint}"
         )
     if Path(name).suffix in FILE_SUFFIXES:
         return f"There is no weights file {name}. Give an existing file or one of: {', '.join(names)}."

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -29,6 +31,8 @@ from safeio.read_back import DamagedFile, read_back
 from safeio.torchscript import torchscript_weights
 from safeio.unpickle import CheckpointError, is_torchscript, load_checkpoint_file
 
+LFS = b"version https://git-lfs"
+"""Beginning of the note that stands for a file which Git has not fetched."""
 REMEDY = "It is damaged, or of another format: fetch it again."
 
 
@@ -67,6 +71,13 @@ def load(
     except ValueError as error:
         found = f"The file has {len(weights)} entries, the first are {', '.join(list(weights)[:3])}."
         raise WeightsError(f"{path}: {error}. {found}") from error
+    if architecture is OF_A_FILE and not is_torchscript(path):  # which is how OpenAI's own are released
+        warnings.warn(
+            f"{path} does not say which activation, heads and normalisation its CLIP has: OpenAI's are taken "
+            f"(QuickGELU, heads of 64). If it has others, as most of open_clip's: give its folder, or "
+            f"open_clip:ARCHITECTURE/FILE.",
+            stacklevel=2,
+        )
     if side not in (None, model.visual.input_resolution):
         model = from_state_dict(resize_positions(weights, side), architecture)
     if torch.device(device).type != "cpu":
@@ -113,7 +124,9 @@ def state_dict_from(path: str | os.PathLike) -> dict[str, Tensor]:
     try:
         return openai_layout(tensors)
     except LayoutError as error:
-        raise WeightsError(f"{path}: {error}") from error
+        shard = re.search(r"-\d+-of-\d+\.", path.name)
+        hint = f" This is one of several files: give the folder, {path.parent}." if shard else ""
+        raise WeightsError(f"{path}: {error}{hint}") from error
 
 
 def _read(path: Path) -> Mapping:
@@ -125,6 +138,9 @@ def _read(path: Path) -> Mapping:
 
 def _tensors(path: Path) -> Mapping:
     refuse_bomb(path)
+    with open(path, "rb") as file:
+        if file.read(len(LFS)) == LFS:
+            raise WeightsError(f"{path} is no weights file, but Git LFS's note of one. Fetch it: git lfs pull.")
     if path.suffix == ".safetensors":
         return safetensors.torch.load_file(path)
     if _is_npz(path):

@@ -153,7 +153,9 @@ def _other_images(runs: Sequence[Run]) -> str:
         images = run.record.get("images")
         test = images.get("test") if isinstance(images, dict) else None
         if isinstance(test, dict):
-            tested[run.dataset][run.part].add(str(test.get("sha256")))
+            for kind in ("sha256", "bytes"):  # of the images' names, and of themselves; older records lack the latter
+                if kind in test:
+                    tested[run.dataset][f"{run.part} {kind}"].add(str(test[kind]))
     found = [dataset_name(name) for name, parts in sorted(tested.items()) if any(len(s) > 1 for s in parts.values())]
     return f" Warning: runs on {', '.join(found)} were tested on different images." if found else ""
 

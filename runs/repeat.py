@@ -55,10 +55,17 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any], about: tuple[st
             continue
         if isinstance(then[field], dict) and isinstance(now[field], dict):
             for key in sorted(then[field].keys() | now[field].keys()):
-                if then[field].get(key) != now[field].get(key):
+                if not _alike(then[field].get(key), now[field].get(key)):
                     yield f"{field}.{key}: {then[field].get(key)} there, {now[field].get(key)} here"
         else:
             yield f"{field}: {then[field]} there, {now[field]} here"
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Return True for equal values, and for objects that are equal in what both of them have."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return all(_alike(one[key], other[key]) for key in one.keys() & other.keys())
+    return one == other
 
 
 def say_differences(then: Mapping[str, Any] | None, now: Mapping[str, Any], about: tuple[str, ...], what: str) -> None:

@@ -12,7 +12,7 @@ import yaml
 from runs.protocol import CONFIGS, OWN_DATA, PlanError, PlannedRun, read
 from runs.record import RunRecord, is_complete, read_record
 from runs.train_arguments import parse_words
-from safeio.fingerprint import folder_fingerprint
+from safeio.fingerprint import files_fingerprint, folder_fingerprint
 from safeio.names import nearest_name
 from safeio.old_spellings import present_setting
 from safeio.trees import leaves
@@ -29,6 +29,8 @@ NO_MATTER = {
     *(f"DATALOADER.{name}" for name in ("NUM_WORKERS", "CACHE", "CACHE_DISK_GIB", "CACHE_MEMORY_GIB")),
 }
 """Settings under which a finished run stays the same one."""
+FINGERPRINTS = 2
+"""Number of the way in which fingerprints are taken: those of records of another way say nothing."""
 LATER_LAYERS = ("preset", "per-dataset value", "command line", "test_classes of", "roles of")
 """Origins that go before a yaml file's values."""
 
@@ -85,8 +87,9 @@ def differences(run: PlannedRun, record: Mapping[str, Any], root: str, extra: Se
         there = _value(config, key)
         if key not in NO_MATTER and there is not None and not same_value(there, value):
             yield f"{key} {there}, not {value}"
-    data = record.get("data") or {}
+    data = _comparable(record)
     yield from other_lists(data, args.root or root)
+    yield from other_outside(data)
     if run.dataset == OWN_DATA and data.get("fingerprint"):
         now = folder_fingerprint(args.root or root)
         if now != data["fingerprint"]:
@@ -136,7 +139,14 @@ def data_of(root: str, own: bool, lists: Sequence[str] = ()) -> dict[str, Any]:
     """
     place = os.path.abspath(os.path.expanduser(root))
     known = {name: mark for name in lists if (mark := folder_fingerprint(Path(place, name)))}
-    return {"root": place, "fingerprint": folder_fingerprint(place) if own else "", "lists": known}
+    own_mark = folder_fingerprint(place) if own else ""
+    return {"root": place, "fingerprint": own_mark, "lists": known, "fingerprints": FINGERPRINTS}
+
+
+def _comparable(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a record says of the data, nothing where its fingerprints were taken in another way."""
+    data = record.get("data") or {}
+    return data if data.get("fingerprints") == FINGERPRINTS else {}
 
 
 def other_lists(data: Mapping[str, Any], root: str) -> Iterator[str]:
@@ -148,6 +158,20 @@ def other_lists(data: Mapping[str, Any], root: str) -> Iterator[str]:
             yield f"the list {place} (fingerprint {mark[:12]}), which is now another ({now[:12]})"
 
 
+def outside_of(folders: Sequence[str]) -> dict[str, Any]:
+    """Return what a record says of folders outside the data's own place, whose images a list names."""
+    return {"folders": list(folders), "fingerprint": files_fingerprint(folders)} if folders else {}
+
+
+def other_outside(data: Mapping[str, Any]) -> Iterator[str]:
+    """Yield that images outside the data's own place are not those on record; none there says nothing."""
+    outside = data.get("outside") or {}
+    now = files_fingerprint(outside.get("folders") or ())
+    if now and now != outside["fingerprint"]:
+        first = f"the images in {outside['folders'][0]}"
+        yield f"{first} (fingerprint {outside['fingerprint'][:12]}), which are now others ({now[:12]})"
+
+
 def check_same_data(record: RunRecord) -> None:
     """Refuse to continue a run on other images than it began with.
 
@@ -157,8 +181,8 @@ def check_same_data(record: RunRecord) -> None:
     before = record.earlier or {}
     if before.get("built") is False:  # it failed before it used any, perhaps because of an image that is now repaired
         return
-    earlier, now = before.get("data") or {}, record.content["data"]
-    if others := list(other_lists(earlier, now["root"])):
+    earlier, now = _comparable(before), record.content["data"]
+    if others := [*other_lists(earlier, now["root"]), *other_outside(earlier)]:
         raise PlanError(
             f"{record.path.parent} holds a run with {'; '.join(others)}. Give another --output-dir, or remove it."
         )

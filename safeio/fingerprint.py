@@ -4,43 +4,90 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
-SMALL = 1 << 22
-"""Bytes up to which a text file counts by its content; other files count by name and size."""
-UNCOMPRESSED = (".bmp", ".dib", ".ppm", ".pgm", ".pnm", ".tif", ".tiff", ".tga", ".npy", ".parquet", ".arrow", ".tar")
-"""Endings of files of which many have one size: some bytes from their middle count too."""
-SAMPLE = 1 << 12
-TEXTS = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".ndjson")
+WHOLE = 1 << 26
+"""Bytes up to which a list, table or archive counts by all of its content."""
+BLOCK, BLOCKS = 1 << 12, 256
+"""Bytes of a sample, and samples of what is larger."""
+SAMPLED = 20_000
+"""Files of which a sample is read; of more, that many evenly over all count by content, the others by name and size."""
+CONTENT = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".tar")
+"""Endings of files in which a few bytes, such as a label, may change and leave the size as it is."""
 
 
 def folder_fingerprint(root: str | os.PathLike) -> str:
     """Return a SHA-256 over the files below a folder, hidden ones apart, or over one file; empty where there is none.
 
-    Names and sizes count, the content of lists (csv, json, txt), and some bytes of files that are not compressed.
+    Names and sizes count, the content of lists, tables and archives, and of each other file 4 KiB from its middle: an
+    image that was replaced under its name is another one. When a file was changed does not count.
     """
     root = Path(root).expanduser()
-    digest = hashlib.sha256()
     if root.is_file():
-        _add(digest, root, root.name)
-        return digest.hexdigest()
+        return _digest([(root.name, root)])
     if not root.is_dir():
         return ""
-    for folder, below, files in os.walk(root, followlinks=False):
-        below[:] = sorted(name for name in below if not name.startswith(".") and name != "split_fewshot")
-        for name in sorted(files):
-            path = Path(folder, name)
-            if not name.startswith(".") and path.is_file():
-                _add(digest, path, path.relative_to(root).as_posix())
+    return _digest(sorted((path.relative_to(root).as_posix(), path) for path in _files(root)))
+
+
+def files_fingerprint(folders: Iterable[str]) -> str:
+    """Return a SHA-256 as `folder_fingerprint`, over the files that lie directly in several folders; empty without any.
+
+    The folders count in their order and not by name.
+    """
+    found = []
+    for number, folder in enumerate(folders):
+        inside = sorted(path for path in _entries(folder) if path.is_file()) if os.path.isdir(folder) else []
+        found += [(f"{number}/{path.name}", path) for path in inside]
+    return _digest(found) if found else ""
+
+
+def _files(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
+    """Yield the files below a folder; links are followed, but not into a folder that they lie in."""
+    real = os.path.realpath(folder)
+    for path in _entries(folder) if real not in above else ():
+        if path.is_dir():
+            if path.name != "split_fewshot":
+                yield from _files(path, above | {real})
+        elif path.is_file():
+            yield path
+
+
+def _entries(folder: str | os.PathLike) -> Iterator[Path]:
+    return (path for path in Path(folder).iterdir() if not path.name.startswith("."))
+
+
+def _digest(files: list[tuple[str, Path]]) -> str:
+    digest = hashlib.sha256()
+    step = -(-len(files) // SAMPLED)
+    for number, (name, path) in enumerate(files):
+        about = path.stat()
+        digest.update(f"{name}\t{about.st_size}\n".encode(errors="surrogatepass"))
+        content = path.suffix.lower() in CONTENT
+        if content or number % step == 0:
+            digest.update(_content(path, about.st_size, about.st_mtime_ns, content))
     return digest.hexdigest()
 
 
-def _add(digest: hashlib._Hash, path: Path, name: str) -> None:
-    size = path.stat().st_size
-    digest.update(f"{name}\t{size}\n".encode(errors="surrogatepass"))
-    if path.suffix.lower() in TEXTS and size <= SMALL:
-        digest.update(path.read_bytes())
-    elif path.suffix.lower() in UNCOMPRESSED:
-        with open(path, "rb") as file:
-            file.seek(max(0, size - SAMPLE) // 2)
-            digest.update(file.read(SAMPLE))
+@lru_cache(maxsize=2 * SAMPLED)
+def _content(path: Path, size: int, changed: int, content: bool) -> bytes:
+    """Return a hash of what counts of a file; read once for all runs of a sweep, unless it was changed."""
+    digest = hashlib.sha256()
+    for block in _blocks(path, size, content):
+        digest.update(block)
+    return digest.digest()
+
+
+def _blocks(path: Path, size: int, content: bool) -> Iterator[bytes]:
+    """Yield all of a list, table or archive, or samples of a large one; of another file one sample."""
+    with open(path, "rb") as file:
+        if content and size <= WHOLE:
+            while block := file.read(1 << 20):
+                yield block
+            return
+        count = BLOCKS if content else 1
+        for number in range(1, count + 1):
+            file.seek(max(0, size * number // (count + 1) - BLOCK // 2))
+            yield file.read(BLOCK)

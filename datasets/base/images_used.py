@@ -2,17 +2,50 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from dassl.data.datasets import Datum
 from datasets.base.few_shot import fingerprint
+from safeio.packed_images import container_of, is_packed
 
 PARTS = {"train": "train_x", "val": "val", "test": "test"}
 """Part -> attribute of a dataset."""
 
 
 def images_used(dataset: Any, root: str) -> dict[str, dict[str, Any]]:
-    """Return number and fingerprint (paths below `root`, labels, names) of the images of each part that has any."""
-    parts = {part: getattr(dataset, name, None) for part, name in PARTS.items()}
+    """Return what tells the images of each part that has any: number, fingerprint, and bytes of files of their own.
+
+    The fingerprint is over paths below `root`, labels and names, the bytes are those of all of them together.
+    """
     above = Path(root).expanduser().absolute()
-    return {part: {"count": len(items), "sha256": fingerprint(items, above)} for part, items in parts.items() if items}
+    found: dict[str, dict[str, Any]] = {}
+    for part, items in _parts(dataset):
+        found[part] = {"count": len(items), "sha256": fingerprint(items, above)}
+        if not any(is_packed(item.impath) for item in items):  # whose address has its size
+            with suppress(OSError):  # an image that is gone by now
+                found[part]["bytes"] = sum(os.path.getsize(item.impath) for item in items)
+    return found
+
+
+def folders_outside(dataset: Any, root: str) -> list[str]:
+    """Return the folders of images that do not lie below `root`, such as those that a list names."""
+    place = os.path.realpath(os.path.expanduser(root))
+    folders = {os.path.dirname(container_of(path)) for path in _paths(dataset)}
+    return sorted(folder for folder in folders if not _is_below(os.path.realpath(folder), place))
+
+
+def _is_below(folder: str, place: str) -> bool:
+    return os.path.isdir(place) and os.path.commonpath([folder, place]) == place
+
+
+def _paths(dataset: Any) -> Iterable[str]:
+    return (item.impath for _, items in _parts(dataset) for item in items)
+
+
+def _parts(dataset: Any) -> Iterator[tuple[str, list[Datum]]]:
+    parts = ((part, getattr(dataset, name, None)) for part, name in PARTS.items())
+    return ((part, items) for part, items in parts if items)

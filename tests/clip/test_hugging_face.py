@@ -12,6 +12,7 @@ import clip
 from clip.hugging_face import UnsupportedLayout, hub_name, is_hugging_face
 from clip.pretrained import UnknownModelError, unknown
 from clip.weights import WeightsError, load, state_dict_from
+from safeio.errors import UserError
 
 RELEASED = {  # a small version of each released configuration: patch, side, heads' width, activation
     "ViT-B/32": {"patch_size": 32, "image_size": 64, "hidden_size": 64, "num_attention_heads": 1},
@@ -24,6 +25,10 @@ RELEASED = {  # a small version of each released configuration: patch, side, hea
                           "hidden_act": "gelu", "projection_dim": 40},
     "ViT-H/14 of LAION": {"patch_size": 14, "image_size": 28, "hidden_size": 160, "num_attention_heads": 2,
                           "hidden_act": "gelu"},
+    "ViT-bigG/14 of LAION": {"patch_size": 14, "image_size": 28, "hidden_size": 208, "num_attention_heads": 2,
+                             "intermediate_size": 1024, "hidden_act": "gelu", "projection_dim": 48},
+    "StreetCLIP, MetaCLIP, FashionCLIP": {"patch_size": 32, "image_size": 96, "hidden_size": 192,
+                                          "num_attention_heads": 3, "projection_dim": 24},
 }  # fmt: skip
 
 
@@ -225,3 +230,139 @@ def test_the_cache_goes_first(monkeypatch, tmp_path):
 def test_a_mistyped_name_is_no_hub_name():
     assert not hub_name("ViT-B/61") and not hub_name("nowhere/weights.pt") and not hub_name("tests/nothing")
     assert hub_name("openai/clip-vit-large-patch14") == "openai/clip-vit-large-patch14"
+
+
+def changed(path, file="config.json", **values):
+    """A small model, saved, in whose file these values are put, `text_config__vocab_size` into the inner object."""
+    model().save_pretrained(path)
+    content = json.loads((path / file).read_text()) if (path / file).is_file() else {}
+    for key, value in values.items():
+        place, _, name = key.rpartition("__")
+        (content[place] if place else content)[name] = value
+    (path / file).write_text(json.dumps(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"vision_config__num_attention_heads": "2"}, r"vision_config\.num_attention_heads should be a whole number"),
+        ({"vision_config__num_hidden_layers": 2.5}, "num_hidden_layers should be a whole number"),
+        ({"text_config": [1]}, "text_config should be an object"),
+        ({"vision_config__num_attention_heads": 3}, "3 heads"),
+        ({"vision_config__image_size": 224}, "image_resolution 64, not 224"),
+        ({"projection_dim": 64}, "embed_dim 32, not 64"),
+        ({"text_config__vocab_size": 30000}, "vocab_size is 30000, so that its tokenizer is another"),
+        ({"vision_config__layer_norm_eps": 1e-6}, "layer_norm_eps"),
+    ],
+)
+def test_a_configuration_that_contradicts_its_weights_is_refused(values, told, tmp_path):
+    with pytest.raises(UserError, match=told):
+        load(changed(tmp_path / "hf", **values))
+
+
+def test_what_a_configuration_leaves_empty_is_the_default(tmp_path):
+    place = changed(tmp_path / "hf", vision_config__hidden_act=None, vision_config__layer_norm_eps=None)
+    assert torch.equal(load(place)[0].logit_scale, model().logit_scale)
+
+
+@pytest.mark.parametrize(
+    ("index", "told"),
+    [
+        ({"weight_map": ["a"]}, "weight_map should be an object"),
+        ({"weight_map": {"a": 3}}, "should be a text"),
+        ({}, "weight_map"),
+        ({"weight_map": {"a": "../other.safetensors"}}, "outside of its folder"),
+    ],
+)
+def test_an_index_that_is_none_is_refused(index, told, tmp_path):
+    with pytest.raises(UserError, match=told):
+        load(folder(tmp_path / "hf", {"model_type": "clip"}, model__safetensors__index__json=json.dumps(index)))
+
+
+@pytest.mark.parametrize(
+    ("about", "told"),
+    [
+        ({"image_mean": ["a", "b", "c"], "image_std": [1, 1, 1]}, r"image_mean\[0\] should be a number"),
+        ({"image_mean": [0.5] * 3, "image_std": [0, 0, 0]}, "above 0"),
+        ({"image_mean": [0.5] * 3}, "three numbers"),
+        ({"rescale_factor": 1 / 127.5}, "rescale_factor"),
+    ],
+)
+def test_a_processor_that_cannot_be_is_refused(about, told, tmp_path):
+    with pytest.raises(UserError, match=told):
+        load(changed(tmp_path / "hf", "preprocessor_config.json", **about))
+
+
+@pytest.mark.parametrize(
+    ("about", "told"),
+    [
+        ({"do_center_crop": False, "size": {"height": 64, "width": 64}}, "without a crop"),
+        ({"size": {"shortest_edge": 73}, "crop_size": 64}, "scaled to 73 pixels"),
+        ({"resample": 2}, "another interpolation"),
+    ],
+)
+def test_a_processor_that_crops_otherwise_is_said(about, told, tmp_path):
+    with pytest.warns(UserWarning, match=told):
+        load(changed(tmp_path / "hf", "preprocessor_config.json", **about))
+
+
+def test_a_processor_without_normalisation_and_one_of_transformers_5(tmp_path):
+    plain = load(changed(tmp_path / "hf", "preprocessor_config.json", do_normalize=False))[0].architecture
+    assert (plain.mean, plain.std) == ((0, 0, 0), (1, 1, 1))
+    about = {"image_mean": [0.5] * 3, "image_std": [0.25] * 3, "crop_size": {"height": 64, "width": 64}}
+    made = load(changed(tmp_path / "new", "processor_config.json", image_processor=about))[0].architecture
+    assert (made.mean, made.std) == ((0.5,) * 3, (0.25,) * 3)
+
+
+@pytest.mark.parametrize(
+    ("file", "told"),
+    [
+        ("model-00001-of-00002.safetensors", "their index is missing"),
+        ("model.fp16.safetensors", r"There is model\.fp16\.safetensors"),
+        ("open_clip_pytorch_model.bin", "open_clip:"),
+    ],
+)
+def test_weights_under_another_name_are_named(file, told, tmp_path):
+    place = folder(tmp_path / "hf", {"model_type": "clip"})
+    (place / file).write_bytes(b"x")
+    with pytest.raises(UnsupportedLayout, match=told):
+        load(place)
+
+
+def test_one_of_several_files_says_so(tmp_path):
+    model().save_pretrained(tmp_path, max_shard_size="200KB")
+    with pytest.raises(WeightsError, match="one of several files: give the folder"):
+        load(min(tmp_path.glob("model-*")))
+
+
+def test_half_precision_and_position_ids(tmp_path):
+    theirs = model()
+    expected = {name: tensor.half() for name, tensor in theirs.state_dict().items()}
+    theirs.half().save_pretrained(tmp_path)
+    save_file(expected | {"text_model.embeddings.position_ids": torch.arange(77)[None]}, tmp_path / "model.safetensors")
+    found = load(tmp_path)[0]
+    assert found.dtype == torch.float32
+    assert torch.equal(found.logit_scale, expected["logit_scale"].float())
+
+
+def test_folders_around_a_model_say_where_it_is(tmp_path):
+    model().save_pretrained(tmp_path / "0_CLIPModel")
+    assert f"config.json in {tmp_path / '0_CLIPModel'}" in unknown(str(tmp_path))
+    (tmp_path / "adapter_config.json").write_text("{}")
+    assert "LoRA" in unknown(str(tmp_path))
+
+
+def test_weights_that_git_has_not_fetched_are_named(tmp_path):
+    place = folder(tmp_path / "hf", {"model_type": "clip"})
+    (place / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 3\n")
+    with pytest.raises(WeightsError, match="git lfs pull"):
+        load(place)
+
+
+def test_a_file_without_its_configuration_says_what_is_assumed(tmp_path):
+    model("ViT-B/32 of LAION").save_pretrained(tmp_path)
+    assert load(tmp_path / "model.safetensors")[0].architecture.declared  # config.json lies beside it
+    (tmp_path / "config.json").unlink()
+    with pytest.warns(UserWarning, match=r"does not say which activation.*QuickGELU"):
+        load(tmp_path / "model.safetensors")

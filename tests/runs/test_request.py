@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+
 import pytest
 
 import datasets  # noqa: F401  (registers the datasets)
 from datasets.base.metadata import lists_of
 from runs.protocol import PlanError, plan
 from runs.record import RunRecord
-from runs.request import already_done, check_same_data, data_of, same_value
-from safeio.fingerprint import folder_fingerprint
+from runs.request import already_done, check_same_data, data_of, outside_of, same_value
+from safeio.fingerprint import WHOLE, folder_fingerprint
 
 
 @pytest.fixture
@@ -19,12 +22,12 @@ def birds(tmp_path):
     return tmp_path / "birds"
 
 
-def finished(output, root, own_name="birds"):
+def finished(output, root, own_name="birds", **data):
     (run,) = plan("few_shot", "train", "MMRL", "folder", [1], [4], "photo", own_name)
     config = {"DATASET": {"NUM_SHOTS": 4, "NAME": "Folder", "OWN_NAME": own_name}}
     config |= {"OPTIM": {"MAX_EPOCH": 5, "LR": 0.001}}
     fields = {"config": config, "origins": {"OPTIM.MAX_EPOCH": "command line", "OPTIM.LR": "command line"}}
-    RunRecord(output / run.folder, {**fields, "data": data_of(str(root), True)}).complete({"accuracy": 50.0})
+    RunRecord(output / run.folder, {**fields, "data": data_of(str(root), True) | data}).complete({"accuracy": 50.0})
     return run
 
 
@@ -89,11 +92,70 @@ def test_another_split_of_a_benchmark_is_named(tmp_path):
         check_same_data(RunRecord(tmp_path / run.folder, {"data": data_of(root, False)}))
 
 
-def test_uncompressed_images_of_one_size_are_told_apart(birds):
-    (birds / "wren" / "1.bmp").write_bytes(bytes(9000))
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp", "bmp"])
+def test_an_image_replaced_under_its_name_is_another(ending, birds, tmp_path):
+    image = birds / "wren" / f"7.{ending}"
+    image.write_bytes(b"a" * 9000)
+    run = finished(tmp_path, birds)
+    image.write_bytes(b"b" * 9000)
+    with pytest.raises(PlanError, match=f"the images of {birds} "):
+        already_done(run, tmp_path, str(birds))
+
+
+def test_times_of_change_do_not_count(birds):
     first = folder_fingerprint(birds)
-    (birds / "wren" / "1.bmp").write_bytes(b"\x01" * 9000)
-    assert folder_fingerprint(birds) != first
+    for path in birds.rglob("*"):
+        os.utime(path, (1, 1))
+    assert folder_fingerprint(birds) == first
+
+
+def test_images_behind_links_count_and_links_in_a_circle_end(birds, tmp_path):
+    (tmp_path / "view").mkdir()
+    (tmp_path / "view" / "wren").symlink_to(birds / "wren")
+    (birds / "wren" / "up").symlink_to(birds)
+    first = folder_fingerprint(tmp_path / "view")
+    next((birds / "wren").glob("*.*")).write_bytes(b"another")
+    assert folder_fingerprint(tmp_path / "view") != first
+
+
+@pytest.mark.parametrize("size", [100, WHOLE + 10])
+def test_a_label_changed_in_a_list_or_archive_counts(size, tmp_path):
+    (tmp_path / "train.tar").write_bytes(b"3" * size)
+    first = folder_fingerprint(tmp_path)
+    with open(tmp_path / "train.tar", "r+b") as file:
+        file.seek(size // 257 if size > WHOLE else 50)  # of a large one, samples
+        file.write(b"5")
+    assert folder_fingerprint(tmp_path) != first
+
+
+def test_of_very_many_files_some_count_by_content(tmp_path, monkeypatch):
+    monkeypatch.setattr("safeio.fingerprint.SAMPLED", 4)
+    read = []
+    monkeypatch.setattr("safeio.fingerprint._blocks", lambda path, size, content: read.append(path.name) or [])
+    for number in range(10):
+        (tmp_path / f"{number}.jpg").write_bytes(b"x")
+    folder_fingerprint(tmp_path)
+    assert read == ["0.jpg", "3.jpg", "6.jpg", "9.jpg"]
+
+
+def test_images_outside_the_lists_folder_count(birds, tmp_path):
+    pool = tmp_path / "pool"
+    pool.mkdir()
+    (pool / "1.jpg").write_bytes(b"a" * 50)
+    run = finished(tmp_path, birds, outside=outside_of([str(pool)]))
+    assert already_done(run, tmp_path, str(birds))
+    (pool / "1.jpg").write_bytes(b"b" * 50)
+    with pytest.raises(PlanError, match=f"the images in {pool} .* now others"):
+        already_done(run, tmp_path, str(birds))
+    with pytest.raises(PlanError, match=f"the images in {pool}"):
+        check_same_data(RunRecord(tmp_path / run.folder, {"data": data_of(str(birds), True)}))
+    shutil.rmtree(pool)  # the data was moved: nothing is known
+    assert already_done(run, tmp_path, str(birds))
+
+
+def test_fingerprints_of_another_way_say_nothing(birds, tmp_path):
+    run = finished(tmp_path, birds, fingerprint="0" * 64, fingerprints=1)
+    assert already_done(run, tmp_path, str(birds))
 
 
 def test_a_fingerprint_sees_what_matters(birds):
