@@ -82,16 +82,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from inference.images import find_images
     from inference.output import as_data, as_text, notes, write_csv  # these load torch
 
-    try:
-        predictor = model_of(args)
-        for note in notes(predictor):
-            print(note, file=sys.stderr)
-        found = predictor.predict(find_images(images), args.topk, args.batch_size)
-        if args.csv:
-            write_csv(found, args.csv)
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return NOTHING
+    predictor = model_of(args)
+    for note in notes(predictor):
+        print(note, file=sys.stderr)
+    found = predictor.predict(find_images(images), args.topk, args.batch_size)
+    if args.csv:
+        write_csv(found, args.csv)
     print(json.dumps(as_data(found, predictor), indent=1) if args.json else as_text(found))
     for path, why in found.unreadable:
         print(for_line(f"skipped {path}: {why}"), file=sys.stderr)

@@ -27,6 +27,7 @@ from runs.names import BIBLIOGRAPHY, find_dataset, find_method
 from runs.record import FILE_NAME
 from safeio.atomic import atomic_write_text
 from safeio.entry import command
+from safeio.errors import WrongChoice
 
 FORMATS = ("table", "markdown", "latex", "csv", "html")
 LAYOUTS = {"records": ALL_COLUMNS, "paper": ("accuracy",)}
@@ -97,16 +98,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = make_parser().parse_args(arguments)
     program = sys.argv[0] if sys.argv[0].startswith("mmrl ") else "report.py"
     args.command = f"{program} {shlex.join(sys.argv[1:] if arguments is None else arguments)}".rstrip()
-    try:
-        runs = chosen(find_runs(args.output), args)
-        for folder in unreadable(args.output):
-            print(f"left out, its {FILE_NAME} cannot be read: {folder}", file=sys.stderr)
-        drawn = draw_figures(runs, args) if args.figures else []
-        if args.format or not args.figures:
-            write(runs, args, drawn)
-    except (FileNotFoundError, ModuleNotFoundError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    runs = chosen(find_runs(args.output), args)
+    for folder in unreadable(args.output):
+        print(f"left out, its {FILE_NAME} cannot be read: {folder}", file=sys.stderr)
+    drawn = draw_figures(runs, args) if args.figures else []
+    if args.format or not args.figures:
+        write(runs, args, drawn)
     return 0
 
 
@@ -114,7 +111,7 @@ def chosen(runs: list[Run], args: argparse.Namespace) -> list[Run]:
     """The runs that the command line names.
 
     Raises:
-        ValueError: a name that no record has, or nothing is left.
+        WrongChoice: a name that no record has, or nothing is left.
     """
     of = {
         "methods": lambda run: run.line.method,
@@ -129,10 +126,10 @@ def chosen(runs: list[Run], args: argparse.Namespace) -> list[Run]:
         meant = {"methods": find_method, "datasets": find_dataset}.get(option, lambda name, _: name)
         names = {meant(name, there) for name in ([wanted] if isinstance(wanted, str) else wanted)}
         if unknown := sorted(names - there):
-            raise ValueError(f"--{option}: no run has {', '.join(unknown)}; there are {', '.join(sorted(there))}.")
+            raise WrongChoice(f"--{option}: no run has {', '.join(unknown)}; there are {', '.join(sorted(there))}.")
         runs = [run for run in runs if read(run) in names]
     if not runs:
-        raise ValueError("No run is left: fewer of --methods, --datasets and --preset together leave more.")
+        raise WrongChoice("No run is left: fewer of --methods, --datasets and --preset together leave more.")
     return runs
 
 
@@ -167,12 +164,12 @@ def as_text(tables: Sequence[Table], args: argparse.Namespace) -> str:
     """Return the tables in the format, layout and columns that the command line asks for.
 
     Raises:
-        ValueError: no table has any of the columns.
+        WrongChoice: no table has any of the columns.
     """
     layout, shown = args.layout or "records", shown_parts(args)
     tables = [table for table in tables if set(OWN) & shown or table.has_beside(shown)]
     if not tables:
-        raise ValueError(f"--columns: no table has {' or '.join(sorted(shown))} of these runs.")
+        raise WrongChoice(f"--columns: no table has {' or '.join(sorted(shown))} of these runs.")
     if args.format == "csv":
         return as_csv(tables, shown)
     if args.format == "latex":

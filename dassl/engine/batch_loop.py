@@ -26,15 +26,11 @@ from dassl.utils.logger import Logger
 from dassl.utils.meters import AverageMeter, MetricMeter
 from dassl.utils.names import check_availability
 from dassl.utils.phases import phase
-from safeio.errors import UserError
+from safeio.errors import NoNumber
 from safeio.progress import NowAndThen, is_terminal, print_line, progress
 from safeio.unpickle import CheckpointError
 
 COUNT_ITER = ("train_x", "train_u", "smaller_one")
-
-
-class NoNumber(UserError, FloatingPointError):
-    """A loss is infinite or NaN; the message says where, and of which images."""
 
 
 class _BatchTrainer(SimpleTrainer):

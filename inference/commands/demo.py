@@ -9,7 +9,6 @@ The page is served to this machine only. See docs/predict.md.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -42,11 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = make_parser().parse_args(arguments)
     from inference.demo.server import serve
 
-    try:
-        serve(trial_of(args), args.port)
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    serve(trial_of(args), args.port)
     return 0
 
 

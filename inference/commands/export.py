@@ -18,6 +18,7 @@ from pathlib import Path
 
 from runs.command_line import CommandParser, add_backbone, add_plugins
 from safeio.entry import command
+from safeio.errors import WrongChoice
 
 SUFFIXES = {"onnx": ".onnx", "torch": ".pt2", "torchscript": ".pt", "safetensors": ".safetensors", "hub-folder": ""}
 MISSING = "this needs a package that is not installed: pip install -e '.[export]' (ONNX) or '.[hub]' (--push)"
@@ -64,15 +65,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(push(path, args.push))
             return 0
         if path.suffix != suffix:
-            raise ValueError(f"--output is {path}; a file of --format {args.format} ends in {suffix}")
+            raise WrongChoice(f"--output is {path}; a file of --format {args.format} ends in {suffix}")
         path.parent.mkdir(parents=True, exist_ok=True)
         note = (write_learned if suffix == ".safetensors" else write_program)(predictor, path)
         print(f"{path} ({path.stat().st_size / 2**20:.1f} MiB)\n{note}")
     except ModuleNotFoundError as error:
         print(f"error: {MISSING} ({error})", file=sys.stderr)
-        return 2
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 

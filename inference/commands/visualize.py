@@ -57,17 +57,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         print(f"error: {MISSING} ({error})", file=sys.stderr)
         return 2
-    try:
-        predictor = Predictor.load(args.run, device=args.device, backbone=args.backbone, plugins=args.plugins)
-        output = args.output or Path(args.run) / "figures"
-        written, unreadable = [], []
-        if args.images:
-            written, unreadable = draw_attention(predictor, args.images, output)
-        if args.features is not None:
-            written.append(draw_features(predictor, args.features, args.projection, args.per_class, output))
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    predictor = Predictor.load(args.run, device=args.device, backbone=args.backbone, plugins=args.plugins)
+    output = args.output or Path(args.run) / "figures"
+    written, unreadable = [], []
+    if args.images:
+        written, unreadable = draw_attention(predictor, args.images, output)
+    if args.features is not None:
+        written.append(draw_features(predictor, args.features, args.projection, args.per_class, output))
     for path in written:
         print(for_line(str(path)))
     for path, why in unreadable:

@@ -95,7 +95,7 @@ def check_resumed(saved: Mapping[str, Any], own: Mapping[str, Any], source: str)
     differing = [*_frame(saved, own), *_settings(saved, own)]
     if list(saved["classes"]) != list(own["classes"]):
         differing.append(_classes(saved, own))
-    differing += _values(saved["course"], own["course"])
+    differing += _values(saved.get("course") or {}, own["course"])
     if differing:
         advice = "Give the values that it began with, or another OUTPUT_DIR (--output-dir) to train anew."
         raise CheckpointMismatch(_told(source, differing, advice))

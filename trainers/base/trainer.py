@@ -240,7 +240,7 @@ class ClipTrainer(TrainerX):
         return super().checkpoint_state(name, epoch, val_result) | {"skipped_steps": self.skipped_steps}
 
     def restore_state(self, name: str, state: dict[str, Any]) -> int:
-        self.skipped_steps = int(state.get("skipped_steps", 0))
+        self.skipped_steps = state.get("skipped_steps") or 0
         return super().restore_state(name, state)
 
     def train(self) -> None:
