@@ -1,4 +1,4 @@
-"""Tables, one HTML page and figures from the records of finished runs, beside published figures.
+"""Make tables, an HTML page and figures from the records of runs, next to published numbers.
 
 mmrl report output --format markdown
 mmrl report output --format html --output report.html
@@ -43,7 +43,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--layout",
         choices=LAYOUTS,
-        help="paper: as papers print it, datasets as blocks or columns; records (default): every detail",
+        help="paper: the layout of papers, datasets as blocks or columns; records (default): every detail",
     )
     parser.add_argument(
         "--columns",
@@ -53,9 +53,9 @@ def make_parser() -> argparse.ArgumentParser:
         help=f"parts of a cell (paper: accuracy; records: all): {', '.join(COLUMNS)}",
     )
     parser.add_argument(
-        "--cite", action="store_true", help="latex: \\cite the methods; --output FILE.tex has FILE.bib beside it"
+        "--cite", action="store_true", help="latex: \\cite the methods; with --output FILE.tex also write FILE.bib"
     )
-    parser.add_argument("--cost-by-dataset", action="store_true", help="efficiency by dataset too, not by method alone")
+    parser.add_argument("--cost-by-dataset", action="store_true", help="efficiency also by dataset, not only by method")
     parser.add_argument(
         "--output",
         dest="out",
@@ -63,13 +63,13 @@ def make_parser() -> argparse.ArgumentParser:
         type=report_file,
         help="file for the result (html: OUTPUT_DIR/report.html; others: printed)",
     )
-    parser.add_argument("--figures", type=Path, metavar="DIR", help="draw plots there; markdown shows them")
-    parser.add_argument("--significance", action="store_true", help="a table of which differences are more than noise")
-    parser.add_argument("--column-width", choices=("single", "double"), help="of figures, in a two-column paper")
-    parser.add_argument("--methods", nargs="+", help="only these, by registry name or as papers write them")
-    parser.add_argument("--datasets", nargs="+", help="only these, in either spelling; the average is over them")
-    parser.add_argument("--preset", help="only this one; without it rows say which they are of")
-    add_seeds(parser, "seeds a cell needs to be complete (the protocol's)")
+    parser.add_argument("--figures", type=Path, metavar="DIR", help="folder to draw figures in; markdown includes them")
+    parser.add_argument("--significance", action="store_true", help="a table of significant differences")
+    parser.add_argument("--column-width", choices=("single", "double"), help="width of figures, for a two-column paper")
+    parser.add_argument("--methods", nargs="+", help="only these, by registered name or the papers' name")
+    parser.add_argument("--datasets", nargs="+", help="only these, in either spelling; averages are over them")
+    parser.add_argument("--preset", help="only this one; by default rows name their preset")
+    add_seeds(parser, "seeds that a cell needs to be complete (default: the protocol's)")
     return parser
 
 

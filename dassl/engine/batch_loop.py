@@ -115,7 +115,7 @@ class _BatchTrainer(SimpleTrainer):
     def _saving_if_a_worker_is_lost(
         self, epoch_start: dict[str, Any], metrics: MetricMeter, done: Callable[[], int]
     ) -> Iterator[None]:
-        """Noticed where the next batch is waited for, the position is a good one; elsewhere a step may be half done."""
+        """Save the position if a worker is lost while the next batch is awaited; elsewhere a step may be half done."""
         try:
             yield
         except WorkerLost:

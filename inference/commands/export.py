@@ -1,4 +1,4 @@
-"""A trained run as a file for other programs.
+"""Export a trained run as a file for other programs.
 
 mmrl export RUN_DIR --format onnx [--output FILE] [--classes names.txt]    adapted image encoder and class matrix
 mmrl export RUN_DIR --format torch ...                                     the same, for torch.export.load
@@ -28,7 +28,7 @@ def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     example = "mmrl export output/few_shot/caltech101_64/shots_16/MMRL/photo/seed1 --format onnx"
     parser = CommandParser(prog="mmrl export", description=__doc__, example=example)
-    parser.add_argument("run", metavar="RUN_DIR", help="folder of the run that trained")
+    parser.add_argument("run", metavar="RUN_DIR", help="folder of the training run")
     parser.add_argument("--format", required=True, choices=SUFFIXES, help="see above")
     parser.add_argument("--output", type=Path, metavar="PATH", help="the file or folder (RUN_DIR/export/METHOD.SUFFIX)")
     parser.add_argument("--classes", metavar="NAMES", help="classes of a program: a file, one per line, or 'cat, dog'")

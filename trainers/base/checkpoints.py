@@ -125,7 +125,7 @@ def _settings(
 
 
 def _values(saved: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[str]:
-    """A key that the checkpoint lacks is newer than the checkpoint: nothing can be said of it."""
+    """Yield the differing values of keys that the checkpoint has; other keys are newer than the checkpoint."""
     for key, value in own.items():
         if key in saved and _plain(saved[key]) != _plain(value):
             yield f"{key}: {saved[key]!r} there, {value!r} here"
