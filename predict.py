@@ -1,4 +1,4 @@
-"""Predict own images with a trained run, or with CLIP as it is.
+"""Predict your own images with a trained run, or with zero-shot CLIP.
 
 mmrl predict RUN_DIR image_or_folder ... [--topk 5] [--classes names.txt] [--csv out.csv] [--json]
 mmrl predict --zero-shot "cat, dog, grand piano" image_or_folder ... [--backbone ViT-B/16]
@@ -33,12 +33,18 @@ def make_parser() -> argparse.ArgumentParser:
         "places",
         nargs="*",
         metavar="RUN_DIR IMAGE",
-        help="folder of the run that trained (not with --zero-shot), then image files or folders of images",
+        help="folder of the training run (not with --zero-shot), then image files or folders of images",
     )
-    parser.add_argument("--zero-shot", metavar="NAMES", help="no run: CLIP as it is, for these classes, as --classes")
-    parser.add_argument("--topk", type=at_least_one, default=5, metavar="N", help="classes named for each image")
     parser.add_argument(
-        "--classes", metavar="NAMES", help="classes, trained or new, to choose among: a file or 'cat, dog'"
+        "--zero-shot",
+        metavar="NAMES",
+        help="zero-shot CLIP without a run, for these classes; a file or names, as --classes",
+    )
+    parser.add_argument(
+        "--topk", type=at_least_one, default=5, metavar="N", help="number of classes printed for each image"
+    )
+    parser.add_argument(
+        "--classes", metavar="NAMES", help="classes to choose among, trained or new: a file or 'cat, dog'"
     )
     parser.add_argument("--csv", metavar="FILE", help="write a table")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
@@ -76,16 +82,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from inference.images import find_images
     from inference.output import as_data, as_text, notes, write_csv  # these load torch
 
-    try:
-        predictor = model_of(args)
-        for note in notes(predictor):
-            print(note, file=sys.stderr)
-        found = predictor.predict(find_images(images), args.topk, args.batch_size)
-        if args.csv:
-            write_csv(found, args.csv)
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return NOTHING
+    predictor = model_of(args)
+    for note in notes(predictor):
+        print(note, file=sys.stderr)
+    found = predictor.predict(find_images(images), args.topk, args.batch_size)
+    if args.csv:
+        write_csv(found, args.csv)
     print(json.dumps(as_data(found, predictor), indent=1) if args.json else as_text(found))
     for path, why in found.unreadable:
         print(for_line(f"skipped {path}: {why}"), file=sys.stderr)

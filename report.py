@@ -1,4 +1,4 @@
-"""Tables, one HTML page and figures from the records of finished runs, beside published figures.
+"""Make tables, an HTML page and figures from the records of runs, next to published numbers.
 
 mmrl report output --format markdown
 mmrl report output --format html --output report.html
@@ -27,6 +27,7 @@ from runs.names import BIBLIOGRAPHY, find_dataset, find_method
 from runs.record import FILE_NAME
 from safeio.atomic import atomic_write_text
 from safeio.entry import command
+from safeio.errors import WrongChoice
 
 FORMATS = ("table", "markdown", "latex", "csv", "html")
 LAYOUTS = {"records": ALL_COLUMNS, "paper": ("accuracy",)}
@@ -42,7 +43,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--layout",
         choices=LAYOUTS,
-        help="paper: as papers print it, datasets as blocks or columns; records (default): every detail",
+        help="paper: the layout of papers, datasets as blocks or columns; records (default): every detail",
     )
     parser.add_argument(
         "--columns",
@@ -52,9 +53,9 @@ def make_parser() -> argparse.ArgumentParser:
         help=f"parts of a cell (paper: accuracy; records: all): {', '.join(COLUMNS)}",
     )
     parser.add_argument(
-        "--cite", action="store_true", help="latex: \\cite the methods; --output FILE.tex has FILE.bib beside it"
+        "--cite", action="store_true", help="latex: \\cite the methods; with --output FILE.tex also write FILE.bib"
     )
-    parser.add_argument("--cost-by-dataset", action="store_true", help="efficiency by dataset too, not by method alone")
+    parser.add_argument("--cost-by-dataset", action="store_true", help="efficiency also by dataset, not only by method")
     parser.add_argument(
         "--output",
         dest="out",
@@ -62,13 +63,13 @@ def make_parser() -> argparse.ArgumentParser:
         type=report_file,
         help="file for the result (html: OUTPUT_DIR/report.html; others: printed)",
     )
-    parser.add_argument("--figures", type=Path, metavar="DIR", help="draw plots there; markdown shows them")
-    parser.add_argument("--significance", action="store_true", help="a table of which differences are more than noise")
-    parser.add_argument("--column-width", choices=("single", "double"), help="of figures, in a two-column paper")
-    parser.add_argument("--methods", nargs="+", help="only these, by registry name or as papers write them")
-    parser.add_argument("--datasets", nargs="+", help="only these, in either spelling; the average is over them")
-    parser.add_argument("--preset", help="only this one; without it rows say which they are of")
-    add_seeds(parser, "seeds a cell needs to be complete (the protocol's)")
+    parser.add_argument("--figures", type=Path, metavar="DIR", help="folder to draw figures in; markdown includes them")
+    parser.add_argument("--significance", action="store_true", help="a table of significant differences")
+    parser.add_argument("--column-width", choices=("single", "double"), help="width of figures, for a two-column paper")
+    parser.add_argument("--methods", nargs="+", help="only these, by registered name or the papers' name")
+    parser.add_argument("--datasets", nargs="+", help="only these, in either spelling; averages are over them")
+    parser.add_argument("--preset", help="only this one; by default rows name their preset")
+    add_seeds(parser, "seeds that a cell needs to be complete (default: the protocol's)")
     return parser
 
 
@@ -97,16 +98,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = make_parser().parse_args(arguments)
     program = sys.argv[0] if sys.argv[0].startswith("mmrl ") else "report.py"
     args.command = f"{program} {shlex.join(sys.argv[1:] if arguments is None else arguments)}".rstrip()
-    try:
-        runs = chosen(find_runs(args.output), args)
-        for folder in unreadable(args.output):
-            print(f"left out, its {FILE_NAME} cannot be read: {folder}", file=sys.stderr)
-        drawn = draw_figures(runs, args) if args.figures else []
-        if args.format or not args.figures:
-            write(runs, args, drawn)
-    except (FileNotFoundError, ModuleNotFoundError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    runs = chosen(find_runs(args.output), args)
+    for folder in unreadable(args.output):
+        print(f"left out, its {FILE_NAME} cannot be read: {folder}", file=sys.stderr)
+    drawn = draw_figures(runs, args) if args.figures else []
+    if args.format or not args.figures:
+        write(runs, args, drawn)
     return 0
 
 
@@ -114,7 +111,7 @@ def chosen(runs: list[Run], args: argparse.Namespace) -> list[Run]:
     """The runs that the command line names.
 
     Raises:
-        ValueError: a name that no record has, or nothing is left.
+        WrongChoice: a name that no record has, or nothing is left.
     """
     of = {
         "methods": lambda run: run.line.method,
@@ -129,10 +126,10 @@ def chosen(runs: list[Run], args: argparse.Namespace) -> list[Run]:
         meant = {"methods": find_method, "datasets": find_dataset}.get(option, lambda name, _: name)
         names = {meant(name, there) for name in ([wanted] if isinstance(wanted, str) else wanted)}
         if unknown := sorted(names - there):
-            raise ValueError(f"--{option}: no run has {', '.join(unknown)}; there are {', '.join(sorted(there))}.")
+            raise WrongChoice(f"--{option}: no run has {', '.join(unknown)}; there are {', '.join(sorted(there))}.")
         runs = [run for run in runs if read(run) in names]
     if not runs:
-        raise ValueError("No run is left: fewer of --methods, --datasets and --preset together leave more.")
+        raise WrongChoice("No run is left: fewer of --methods, --datasets and --preset together leave more.")
     return runs
 
 
@@ -167,12 +164,12 @@ def as_text(tables: Sequence[Table], args: argparse.Namespace) -> str:
     """Return the tables in the format, layout and columns that the command line asks for.
 
     Raises:
-        ValueError: no table has any of the columns.
+        WrongChoice: no table has any of the columns.
     """
     layout, shown = args.layout or "records", shown_parts(args)
     tables = [table for table in tables if set(OWN) & shown or table.has_beside(shown)]
     if not tables:
-        raise ValueError(f"--columns: no table has {' or '.join(sorted(shown))} of these runs.")
+        raise WrongChoice(f"--columns: no table has {' or '.join(sorted(shown))} of these runs.")
     if args.format == "csv":
         return as_csv(tables, shown)
     if args.format == "latex":

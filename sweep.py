@@ -1,4 +1,4 @@
-"""Many runs: a protocol for methods, datasets and seeds, or a grid over any setting; only what is not complete is run.
+"""Run a protocol for methods, datasets and seeds, or a grid over any setting; complete runs are not repeated.
 
 mmrl sweep base2new --methods MMRL CoOp --datasets all --seeds 1 2 3
 mmrl sweep base2new --methods MMRL --datasets dtd --set TRAINER.MMRL.N_REP_TOKENS=1,3,5,7 --dry-run
@@ -52,15 +52,15 @@ def make_parser() -> argparse.ArgumentParser:
     """The command line; docs/sweeps.md explains it."""
     parser = CommandParser(description=__doc__, example=EXAMPLE, usage="%(prog)s PROTOCOL [options] [KEY=VALUE ...]")
     parser.add_argument("protocol", metavar="PROTOCOL", help=", ".join(protocols()))
-    what = parser.add_argument_group("what is run")
-    what.add_argument("--methods", nargs="+", default=[], help="registry names, or all; an ablation has its own")
+    what = parser.add_argument_group("runs")
+    what.add_argument("--methods", nargs="+", default=[], help="methods, or all; an ablation names its own")
     what.add_argument("--datasets", nargs="+", default=[], help="names of configs/datasets, or all (the protocol's)")
-    add_seeds(what, "instead of the protocol's", default=[])
-    what.add_argument("--shots", nargs="+", type=int, default=[], help="instead of the protocol's")
+    add_seeds(what, "by default the protocol's", default=[])
+    what.add_argument("--shots", nargs="+", type=int, default=[], help="by default the protocol's")
     what.add_argument("--preset", nargs="+", default=["paper"], help=f"one or more of: {', '.join(presets())}")
     what.add_argument("--set", nargs="+", default=[], action="extend", metavar="KEY=VALUE,VALUE", help="values to try")
     what.add_argument("--shard", metavar="I/N", help="the I-th of N parts, each with the runs its tests need")
-    what.add_argument("--retry-failed", action="store_true", help="run again what failed")
+    what.add_argument("--retry-failed", action="store_true", help="repeat failed runs")
     what.add_argument(
         "--search", type=at_least_one, metavar="N", help="search settings in N trials, on validation images"
     )
@@ -69,11 +69,13 @@ def make_parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="KEY[=LOW..HIGH[:log]]",
-        help="what --search tries; KEY: its declared range; default: the rate and the method's ranges",
+        help="for --search; KEY alone: its declared range (default: learning rate and declared ranges)",
     )
-    how = parser.add_argument_group("how")
-    how.add_argument("--dry-run", action="store_true", help="print the plan and where it stands")
-    how.add_argument("--print-commands", action="store_true", help="print a command per run that is not complete")
+    how = parser.add_argument_group("execution")
+    how.add_argument("--dry-run", action="store_true", help="print the runs and their states")
+    how.add_argument(
+        "--print-commands", action="store_true", help="print one command for each run that is not complete"
+    )
     add_root(how)
     add_own_name(how)
     add_output(how)
@@ -82,10 +84,10 @@ def make_parser() -> argparse.ArgumentParser:
     add_track(how)
     how.add_argument("--executor", choices=["local", "ray"], default="local")
     how.add_argument("--workers", type=at_least_one, default=1, help="local: runs at a time")
-    how.add_argument("--gpus", nargs="+", help="local: cards for the workers in turn; all that are visible")
-    how.add_argument("--address", help="ray: of the cluster, such as auto; without: this machine")
-    how.add_argument("--gpus-per-run", type=float, default=0, help="ray: cards of a run, a fraction to share one")
-    how.add_argument("--cpus-per-run", type=float, default=1, help="ray: cores of a run")
+    how.add_argument("--gpus", nargs="+", help="local: GPUs for the workers in turn (default: all visible ones)")
+    how.add_argument("--address", help="ray: address of the cluster, such as auto (default: this machine)")
+    how.add_argument("--gpus-per-run", type=float, default=0, help="ray: GPUs of each run; a fraction shares one")
+    how.add_argument("--cpus-per-run", type=float, default=1, help="ray: CPU cores of each run")
     return parser
 
 

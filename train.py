@@ -50,7 +50,7 @@ from runs.request import check_same_data, data_of, outside_of
 from runs.sources import in_words, unverified
 from runs.sweep.exit_with_parent import end_with_parent
 from runs.sweep.grid import apart, parse_grid
-from safeio.entry import WRONG, command
+from safeio.entry import PIPE_CLOSED, WRONG, command
 from safeio.errors import UserError, for_people
 from safeio.lock import FolderInUse, sole_use
 from safeio.read_back import number
@@ -299,6 +299,10 @@ def recorded(
                 record.interrupted(error)
             print("Interrupted; the same command continues the run.", file=sys.stderr)
             return error.code if isinstance(error, Stopped) else 130
+        except BrokenPipeError as error:  # `train.py ... | head`
+            with stop.held():
+                record.interrupted(error)
+            return PIPE_CLOSED
         except BaseException as error:
             with stop.held():  # torchrun, for example, asks a process to end whose partner is gone
                 record.failed(error)

@@ -29,7 +29,7 @@ class FullVisionTransformer(VisionTransformer):
     def forward_until(
         self, images: Tensor, to: int, tokens: DeepTokens | None = None, branch: DeepBranch | None = None
     ) -> Paused:
-        """Nothing is shared here: the whole computation is left to `forward_from`."""
+        """Keep the input: without sharing, `forward_from` computes everything."""
         return Paused(images, to)
 
     def forward_from(

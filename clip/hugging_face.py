@@ -66,7 +66,7 @@ def is_hugging_face(name: str) -> bool:
 
 
 def hub_name(name: str) -> str:
-    """Return the name on the hub, OWNER/NAME, that a text is: with `hf:` in front, or where it can be nothing else."""
+    """Return the hub name OWNER/NAME in a text: after the prefix `hf:`, or where it can mean nothing else."""
     if name.startswith(PREFIX):
         return name.removeprefix(PREFIX)
     path = Path(name)

@@ -235,7 +235,7 @@ def from_state_dict(state_dict: Mapping[str, Tensor], architecture: Architecture
 
 
 def _complete(shape: dict, architecture: Architecture) -> dict:
-    """Constructor arguments of `CLIP`: those that the shapes of the weights tell, and the architecture's."""
+    """Return the constructor arguments of `CLIP`, from the shapes of the weights and the architecture."""
     declared = architecture.declared
     wrong = [f"{key} {shape[key]}, not {value}" for key, value in declared.items() if shape.get(key, value) != value]
     if wrong:
@@ -250,7 +250,7 @@ def _complete(shape: dict, architecture: Architecture) -> dict:
 
 
 def _shape_from(weights: Mapping[str, Tensor]) -> dict:
-    """Constructor arguments of `CLIP` that the shapes of its weights tell."""
+    """Return the constructor arguments of `CLIP` that follow from the shapes of its weights."""
     text_width = weights["ln_final.weight"].shape[0]
     common = {
         "embed_dim": weights["text_projection"].shape[1],

@@ -32,7 +32,7 @@ TEXT = {"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio"}
 
 
 class UnsupportedModelError(UserError, ValueError):
-    """An open_clip model of another architecture than OpenAI's; the message says what is different."""
+    """An open_clip model of another architecture than OpenAI's; the message says what differs."""
 
 
 def is_open_clip(name: str) -> bool:
@@ -42,7 +42,7 @@ def is_open_clip(name: str) -> bool:
 
 
 def find(name: str) -> tuple[Path, Architecture]:
-    """The weights file of a model, downloaded by open_clip_torch if it has to be, and what the file does not tell.
+    """Return a model's weights file, downloaded by open_clip_torch if necessary, and its architecture.
 
     Args:
         name: `open_clip:ARCHITECTURE/TAG`, `open_clip:ARCHITECTURE/FILE` (an absolute path then stands after two
@@ -64,7 +64,7 @@ def find(name: str) -> tuple[Path, Architecture]:
 
 
 def is_resnet(name: str) -> bool:
-    """Return True where a model is a ResNet by its open_clip name; of a folder only reading it tells."""
+    """Return True if a model's open_clip name is a ResNet's; a folder must be read to know."""
     given = name.removeprefix(PREFIX)
     if Path(given).expanduser().is_dir():
         return False
@@ -75,7 +75,7 @@ def is_resnet(name: str) -> bool:
 def as_architecture(
     config: Mapping[str, Any], name: str, about_images: Mapping[str, Any] | None = None, quick_gelu: bool = False
 ) -> Architecture:
-    """Read the parts of open_clip's model description that the weights do not tell.
+    """Read the parts of open_clip's model description that the weights do not determine.
 
     Args:
         config: `embed_dim`, `vision_cfg`, `text_cfg` and so on, as in open_clip_torch's files.

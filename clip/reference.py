@@ -49,7 +49,7 @@ class FullTextEncoder:
     def forward_until(
         self, prompts: PromptBatch, to: int, tokens: DeepTokens | None = None, branch: DeepBranch | None = None
     ) -> Paused:
-        """Nothing is shared here: the whole computation is left to `forward_from`."""
+        """Keep the input: without sharing, `forward_from` computes everything."""
         return Paused(prompts, to)
 
     def forward_from(

@@ -85,7 +85,7 @@ class ModifiedResNet(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """Narrow, look around, widen, and add to the input: `(B, C, H, W) -> (B, 4 * planes, H / stride, W /
+    """Reduce channels, convolve, expand, and add to the input: `(B, C, H, W) -> (B, 4 * planes, H / stride, W /
     stride)`."""
 
     def __init__(self, inplanes: int, planes: int, stride: int = 1):

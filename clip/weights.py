@@ -87,7 +87,7 @@ def load(
 
 
 def known_resnet(name: str) -> bool:
-    """Return True where a name alone tells that the image encoder is a ResNet, so that nothing need be fetched."""
+    """Return True if the name alone shows that the image encoder is a ResNet, so that nothing is downloaded."""
     return is_open_clip_resnet(name) if is_open_clip(name) else name in releases() and name.startswith("RN")
 
 

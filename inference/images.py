@@ -20,7 +20,7 @@ Item = TypeVar("Item", Path, "Path | Image.Image")
 
 
 class NoImagesError(UserError, ValueError):
-    """Nothing to look at; the message names where was looked."""
+    """No image was found; the message names the places searched."""
 
 
 class Unreadable(NamedTuple):

@@ -31,7 +31,7 @@ from inference.predictions import Prediction, Predictions
 from inference.run_folder import HUB_WEIGHTS, TrainedRun, open_run
 from runs.record import FILE_NAME
 from safeio.atomic import atomic_write_json
-from safeio.errors import MissingFile
+from safeio.errors import MissingFile, NoNumber
 from safeio.progress import progress
 from trainers.base.build import build_clip, build_method, method_settings
 from trainers.base.frozen_clip import FrozenCLIP
@@ -144,10 +144,20 @@ class Predictor:
 
     @torch.no_grad()
     def scores(self, images: Tensor) -> Tensor:
-        """Logits (B, C) of the classes asked for, float32 on the CPU, from images (B, 3, S, S)."""
+        """Logits (B, C) of the classes asked for, float32 on the CPU, from images (B, 3, S, S).
+
+        Raises:
+            NoNumber: some are NaN.
+        """
         with self.precision.context():
             logits = self.method.logits(images.to(self.clip.device), self.class_features, self.own_seen)
-        return logits.float().cpu()[:, self.columns]
+        logits = logits.float().cpu()[:, self.columns]
+        if logits.isnan().any():
+            raise NoNumber(
+                f"{self.run.folder} gives scores that are NaN: its training went wrong. Train anew, with a lower "
+                f"OPTIM.LR or another precision (PREC) for example."
+            )
+        return logits
 
     @torch.no_grad()
     def feature_sets(self, images: Tensor) -> dict[str, np.ndarray]:

@@ -19,7 +19,7 @@ import trainers  # noqa: F401  (registers the methods)
 from dassl.config import ConfigError
 from dassl.data.datasets import build_dataset
 from dassl.engine import TRAINER_REGISTRY
-from dassl.utils.checkpoint import ABOUT, BEST, check_finite, load_checkpoint, load_parameters, newest_checkpoint
+from dassl.utils.checkpoint import BEST, about_run, check_finite, load_checkpoint, load_parameters, newest_checkpoint
 from runs.protocol import find_backbone
 from runs.record import COMPLETE, FILE_NAME, RECORD, load_record
 from safeio.errors import MissingFile, UserError
@@ -155,7 +155,7 @@ def open_run(folder: str | os.PathLike, backbone: str | None = None) -> TrainedR
 def read_hub_config(folder: Path) -> dict[str, Any] | None:
     """Return the record in a folder made for a model hub; None where there is none."""
     try:
-        content = read_json(folder / HUB_CONFIG, {**RECORD, "library_name?": str, "about?": ABOUT})
+        content = read_json(folder / HUB_CONFIG, {**RECORD, "library_name?": str, "about?": about_run})
     except MissingFile:
         return None
     return present_record(content) if content.get("library_name") == HUB_LIBRARY else None

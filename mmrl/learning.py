@@ -11,7 +11,7 @@ import shutil
 import sys
 import tempfile
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,11 @@ __all__ = [
 BACKBONE = "ViT-B/16"
 """The CLIP where none is named: the papers'."""
 LISTING = "labels.json"
+ARGUMENTS = {
+    "OUTPUT_DIR": "output", "SEED": "seed", "DATASET.NUM_SHOTS": "shots", "OPTIM.MAX_EPOCH": "epochs",
+    "MODEL.BACKBONE.NAME": "backbone", "TRAINER.NAME": "method",
+}  # fmt: skip
+"""Settings that are arguments of `fit`."""
 
 
 class FitError(UserError, RuntimeError):
@@ -100,8 +105,7 @@ def fit(
         UserError: no such method, images that cannot be read, settings that do not fit, or the training failed.
     """
     name = choose("method", str(method), methods())
-    if output is not None and os.path.lexists(output) and not Path(output).is_dir():
-        raise FitError(f"{output} is no folder: the run needs one")
+    _check_arguments(shots, output, settings)
     folder = Path(output or tempfile.mkdtemp(prefix="mmrl-"))
     extra: dict[str, Any] = {}
     if labels is None:
@@ -134,6 +138,17 @@ def _remove(folder: Path, process: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _check_arguments(shots: int | None, output: str | os.PathLike | None, settings: Mapping[str, Any] | None) -> None:
+    if output is not None and os.path.lexists(output) and not Path(output).is_dir():
+        raise FitError(f"{output} is no folder: the run needs one")
+    if not isinstance(settings or {}, Mapping) or not all(isinstance(key, str) for key in settings or {}):
+        raise FitError(f'settings is {settings!r:.80}; expected keys with values, such as {{"OPTIM.LR": 0.002}}')
+    if taken := sorted(set(settings or {}) & ARGUMENTS.keys()):
+        raise FitError(f"{taken[0]} is an argument of its own here: fit(..., {ARGUMENTS[taken[0]]}=...)")
+    if shots is not None and not isinstance(shots, int):
+        raise FitError(f"shots is {shots!r}; expected a whole number, or None for all images")
+
+
 def _run_of(
     method: str, backbone: str, shots: int | None, seed: int, device: str | None
 ) -> tuple[PlannedRun, dict[str, Any]]:
@@ -154,6 +169,8 @@ def _run_of(
 
 def _written(images: Any, labels: Sequence[str], folder: Path) -> Path:
     """Write images with their labels as files, and return the folder."""
+    if isinstance(labels, str) or not isinstance(labels, Iterable):
+        raise FitError(f"labels is {labels!r:.80}; expected a class name for each image")
     if strange := [label for label in labels if label is None or label != label]:  # NaN, of a table with gaps
         raise FitError(f"Every image needs a label; {len(strange)} of {len(labels)} are missing")
     labels = [str(label) for label in labels]

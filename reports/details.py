@@ -11,7 +11,7 @@ from typing import Any
 from reports.records import Run
 from runs.names import dataset_name
 from safeio.errors import MissingFile
-from safeio.read_back import DamagedFile, number, read_json, say
+from safeio.read_back import DamagedFile, check_shape, number, read_json, say
 
 CURVE, CONFUSION = "curve.json", "confusion.json"
 COUNTS = {"classes": [str], "counts": [(int, int, int)]}
@@ -19,6 +19,13 @@ PAIRS = 2000
 """Most frequent confusions kept of a run with more."""
 BUDGET = 12 * 2**20
 """Characters of details in one page; runs beyond are named, without details."""
+
+
+def confusions(content: Any) -> bool:
+    """classes, and counts of pairs of them"""
+    check_shape(content, COUNTS)
+    labels = [label for *pair, _ in content["counts"] for label in pair]
+    return all(0 <= label < len(content["classes"]) for label in labels)
 
 
 def details(runs: Sequence[Run], root: Path, budget: int = BUDGET) -> tuple[list[dict[str, Any]], int]:
@@ -43,7 +50,7 @@ def of_run(run: Run, root: Path) -> dict[str, Any] | None:
     `correct` and `total` are counts by class; `pairs` are [true, predicted, count] of wrong predictions, most frequent
     first; lists are empty where the file is missing or not as it should be.
     """
-    curve, confusion = _read(root / run.folder / CURVE, [dict]), _read(root / run.folder / CONFUSION, COUNTS)
+    curve, confusion = _read(root / run.folder / CURVE, [dict]), _read(root / run.folder / CONFUSION, confusions)
     rows = [row for row in curve if isinstance(row, dict)] if isinstance(curve, list) else []
     counted = _counted(confusion)
     if not rows and not counted["classes"]:
@@ -65,18 +72,14 @@ def of_run(run: Run, root: Path) -> dict[str, Any] | None:
     }
 
 
-def _counted(content: Any) -> dict[str, list]:
-    try:
-        classes = [str(name) for name in content["classes"]]
-        counts = [(int(true), int(predicted), int(count)) for true, predicted, count in content["counts"]]
-        correct, total = [0] * len(classes), [0] * len(classes)
-        for true, predicted, count in counts:
-            if not 0 <= min(true, predicted) <= max(true, predicted) < len(classes):
-                raise ValueError("a label that no class has")
-            total[true] += count
-            correct[true] += count * (true == predicted)
-    except (KeyError, TypeError, ValueError):
+def _counted(content: dict[str, Any] | None) -> dict[str, list]:
+    if content is None:
         return {"classes": [], "correct": [], "total": [], "pairs": []}
+    classes, counts = content["classes"], content["counts"]
+    correct, total = [0] * len(classes), [0] * len(classes)
+    for true, predicted, count in counts:
+        total[true] += count
+        correct[true] += count * (true == predicted)
     wrong = Counter({(true, predicted): count for true, predicted, count in counts if true != predicted})
     pairs = [[*pair, count] for pair, count in wrong.most_common(PAIRS)]
     return {"classes": classes, "correct": correct, "total": total, "pairs": pairs}

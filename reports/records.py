@@ -119,6 +119,8 @@ def find_runs(root: Path) -> list[Run]:
         raise MissingFile(f"There is no folder {root}: give the output folder of finished runs.")
     found = _settled([run for folder in _folders(root) if (run := _read(root, folder)) is not None])
     if not found:
+        if damaged := unreadable(root):
+            raise MissingFile(f"None of the {FILE_NAME} below {root} can be read: {', '.join(map(str, damaged[:3]))}.")
         raise MissingFile(f"No {FILE_NAME} of a run below {root}: it is not the output folder of runs.")
     return found
 

@@ -19,7 +19,7 @@ ALL_COLUMNS = frozenset(COLUMNS)
 
 @dataclass(frozen=True)
 class Cell:
-    """A score and what it is beside: the published figure, or another run of ours.
+    """A score and the number it is compared with: the published one, or another run of ours.
 
     Attributes:
         reruns: what others report of the same method, a number for each of them, in ascending order.

@@ -124,7 +124,7 @@ def add_root(parser: argparse._ActionsContainer) -> None:
 
 def add_own_name(parser: argparse._ActionsContainer) -> None:
     """Add --name, of own images."""
-    parser.add_argument("--name", help="of own images (dataset folder); the name of their folder by default")
+    parser.add_argument("--name", help="name of your own images (dataset folder); by default their folder's name")
 
 
 def add_seeds(parser: argparse._ActionsContainer, text: str, default: Sequence[int] | None = None) -> None:

@@ -48,7 +48,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("trainer", metavar="METHOD", help="`mmrl list methods`")
     parser.add_argument("dataset", metavar="DATASET", help="a name of configs/datasets")
     parser.add_argument("--cfg", default=os.environ.get("CFG") or None, help="a file of configs/trainers/TRAINER")
-    parser.add_argument("--shots", nargs="+", default=[], metavar="N", help="instead of the protocol's")
+    parser.add_argument("--shots", nargs="+", default=[], metavar="N", help="by default the protocol's")
     add_seeds(parser, "one or more seeds; or after the dataset", default=[])
     add_backbone(parser)
     parser.add_argument("--together", action="store_true", help="train the seeds in one process, in one pass")
@@ -125,7 +125,7 @@ def check_flags(words: Sequence[str]) -> None:
 
 
 def execute(runs: Sequence[PlannedRun], output: Path, root: str, extra: Sequence[str]) -> list[PlannedRun]:
-    """Run train.py for one run, or several that train together, unless complete; those that are not complete now."""
+    """Run train.py for one run, or several that train together, unless complete; return those still incomplete."""
     missing = []
     for run in runs:
         if already_done(run, output, root, extra):

@@ -42,7 +42,7 @@ def make_parser() -> argparse.ArgumentParser:
         action="extend",
         default=[],
         metavar="PATH",
-        help="trainer files of others: folders or files",
+        help="other people's trainer files: folders or files",
     )
     add_backbone(parser)
     add_device(parser)

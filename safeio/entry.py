@@ -36,9 +36,12 @@ def command(main: Callable[..., int]) -> Callable[..., int]:
 def _ended(main: Callable[..., int], words: tuple, more: dict[str, Any]) -> int:
     """Return the exit status of `main`, and print what kept it from its end."""
     try:
-        status = main(*words, **more)
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        try:
+            status = main(*words, **more)
+        except SystemExit:  # argparse, which has said all there is to say
+            _flush()
+            raise
+        _flush()
         return status
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -63,13 +66,20 @@ def _say_of_thread(ended: threading.ExceptHookArgs) -> None:
         print(f"error: {message}", file=sys.stderr)
 
 
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+
+
 def _say_no_more() -> None:
-    """Give stdout another end if it cannot take what is still held back, which Python would try once more."""
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except (OSError, ValueError):
-        with contextlib.suppress(OSError, ValueError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, sys.stdout.fileno())
-            os.close(nowhere)
+    """Give a stream another end if it cannot take what is still held back, which Python would try once more."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, stream.fileno())
+                os.close(nowhere)

@@ -11,6 +11,18 @@ class MissingFile(UserError, FileNotFoundError):
     """A file or folder that was named is not there; the message says what was looked for."""
 
 
+class WrongChoice(UserError, ValueError):
+    """An option or value does not fit what there is; the message has both."""
+
+
+class MissingPackage(UserError, ModuleNotFoundError):
+    """An optional package is not installed; the message says how to get it."""
+
+
+class NoNumber(UserError, FloatingPointError):
+    """Losses or scores are infinite or NaN; the message says of which images."""
+
+
 def for_people(error: BaseException) -> str | None:
     """Return the message for an error from outside the code, such as a full disk; None: show the traceback."""
     if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):  # the first is PyTorch's, of a GPU

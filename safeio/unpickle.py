@@ -25,6 +25,8 @@ from safeio.tensor_pickle import Inert, TensorUnpickler, as_stream
 __all__ = ["CheckpointError", "Inert", "is_torchscript", "load_checkpoint_file"]
 
 LEGACY_MAGIC, LEGACY_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
+ZIP = b"PK\3\4"
+"""First bytes of a zip archive."""
 REMEDY = (
     "It is truncated, of another format, or holds what is refused because reading it could run code. If it was "
     "downloaded or copied, fetch it again; if a run left it, delete it and start the run again."
@@ -51,6 +53,9 @@ def load_checkpoint_file(path: str | os.PathLike) -> dict:
 def _read(path: Path) -> dict:
     if not zipfile.is_zipfile(path):
         with open(path, "rb") as file:
+            if file.read(len(ZIP)) == ZIP:
+                raise ValueError("its end is missing")
+            file.seek(0)
             content = _legacy(file, path.stat().st_size)
     elif is_torchscript(path):
         raise CheckpointError(f"{path} is a TorchScript archive (a whole program), not a checkpoint.")

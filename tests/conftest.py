@@ -2,11 +2,33 @@
 
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
 import chromium
 from safeio import threads  # noqa: F401  (before torch)
+
+SLOW = (
+    *("benchmarks", "docs", "gpu", "integration", "packaging", "test_types.py", "dassl/test_exact_resume.py"),
+    *(
+        "mmrl/test_learning.py",
+        "reports/test_browser.py",
+        "reports/render/test_latex.py",
+        "runs/sweep/test_ray_cluster.py",
+    ),
+    *("runs/sweep/test_sweep_killed.py", "runs/sweep/test_warm.py", "tools/test_inject_faults.py"),
+    *("trainers/steps/test_distributed.py", "trainers/test_methods_as_plugins.py"),
+)
+"""Folders and files whose tests train whole runs, start processes, open pages or build the package."""
+
+
+def pytest_collection_modifyitems(items):
+    here = Path(__file__).parent
+    for item in items:
+        path = item.path.relative_to(here).as_posix()
+        if path in SLOW or path.partition("/")[0] in SLOW:
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session", autouse=True)

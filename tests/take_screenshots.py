@@ -53,6 +53,13 @@ def main(report: Path, folder: Path, method: str = "MMRL,") -> None:
             page.close()
 
 
+def click_example(page: chromium.Page) -> None:
+    """Choose an example image and wait for the answers."""
+    page.wait_for(f"document.querySelectorAll('#examples button').length > {EXAMPLE}")
+    page.run(f"document.querySelectorAll('#examples button')[{EXAMPLE}].click()")
+    page.wait_for("document.querySelectorAll('.columns:not(.old) .class').length > 0")
+
+
 def demo(runs: list[str], folder: Path) -> None:
     """Answers and attention on the page of `mmrl demo`, in a wide window and on a phone in dark mode."""
     from inference.commands.demo import make_parser, trial_of
@@ -63,17 +70,13 @@ def demo(runs: list[str], folder: Path) -> None:
         page = chromium.Page(profile)
         try:
             page.open(server.address, width=1280, height=1500)
-            page.wait_for(f"document.querySelectorAll('#examples button').length > {EXAMPLE}")
-            page.run(f"document.querySelectorAll('#examples button')[{EXAMPLE}].click()")
-            page.wait_for("document.querySelectorAll('.columns:not(.old) .class').length > 0")
+            click_example(page)
             page.run("document.querySelector('.class').click()")
             page.wait_for("document.querySelectorAll('.attention canvas').length > 2")
             page.run(SETTLED)
             save(page.screenshot("body"), folder / "demo.png")
             page.open(server.address, width=PHONE[0], dark=True, height=PHONE[1])
-            page.wait_for(f"document.querySelectorAll('#examples button').length > {EXAMPLE}")
-            page.run(f"document.querySelectorAll('#examples button')[{EXAMPLE}].click()")
-            page.wait_for("document.querySelectorAll('.columns:not(.old) .class').length > 0")
+            click_example(page)
             page.run("document.getElementById('answers').scrollIntoView({ behavior: 'instant' })")
             page.run(SETTLED)
             save(page.screenshot(), folder / "demo-phone.png")

@@ -7,6 +7,8 @@ licence.
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 from torch import Tensor
 
 from dassl.config.validators import above, at_least, below_one, each, one_of
@@ -52,6 +54,11 @@ class CLIPLoRAMethod(CosineMethod):
 
     def class_output(self) -> Tensor:
         return self.low_rank.class_output(self.clip, self.prompts)
+
+    def settled(self) -> CLIPLoRAMethod:
+        other = deepcopy(self)
+        other.low_rank.settle()
+        return other
 
     def similarity(self, image_features: Tensor, class_features: Tensor) -> Tensor:
         return LOGIT_SCALE * image_features @ class_features.t()

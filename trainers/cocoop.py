@@ -42,7 +42,7 @@ class CoCoOpMethod(Method):
         return {"N_CTX": why} if plain_words(settings.CTX_INIT) else {}
 
     def class_features(self) -> None:
-        """Nothing can be known of the classes without the image."""
+        """Return nothing: the class features depend on the image."""
 
     def conditional_features(self, f_0: Tensor) -> Tensor:
         """w(x), normalized text features of the context shifted for each image: (B, E) -> (B, C, E)"""

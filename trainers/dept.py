@@ -38,7 +38,7 @@ class ScaleAndShift(nn.Module):
 
 
 class Decoupled(CosineMethod):
-    """Goes before a host's method: scale and shift for image and text outputs, and the head (C, E)."""
+    """Mixin before a host's method: scale and shift of image and text outputs, and the head (C, E)."""
 
     per_class = ("head.weight", "head.bias")
     rules = ("similarity and linear head", "similarity")

@@ -42,7 +42,7 @@ class LinearProbeMethod(FeatureMethod):
         self.classifier = nn.Linear(clip.embed_dim, len(task.classnames))
 
     def class_features(self) -> None:
-        """Prediction needs no words."""
+        """Return nothing: prediction needs no text."""
 
     def logits(self, images: Tensor, class_features: None, seen: Tensor) -> Tensor:
         return self.classifier(self.features(images).float())

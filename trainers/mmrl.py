@@ -44,7 +44,7 @@ class RepresentationTokens:
         self.maps = dict(zip(layers, maps, strict=True))
 
     def tokens(self, layer: int, previous: Tensor | None) -> Tensor | None:
-        """M_i = R W_i^T + b_i; what became of the tokens in the layer below is dropped."""
+        """Return M_i = R W_i^T + b_i; the output of the layer below in these slots is dropped."""
         return self.maps[layer](self.space) if layer in self.maps else None
 
     def replaced_at(self, layer: int) -> bool:

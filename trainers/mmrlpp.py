@@ -89,7 +89,7 @@ class MMRLppMethod(MMRLMethod):
 
 
 def low_rank(rows: int, columns: int, rank: int) -> tuple[nn.Parameter, nn.Parameter]:
-    """A (rows, rank), Kaiming-uniform, and B (rank, columns), zero: their product starts as nothing."""
+    """A (rows, rank), Kaiming-uniform, and B (rank, columns), zero: their product starts as zero."""
     a = torch.empty(rows, rank)
     nn.init.kaiming_uniform_(a, a=math.sqrt(5))
     return nn.Parameter(a), nn.Parameter(torch.zeros(rank, columns))

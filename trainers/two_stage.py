@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from copy import deepcopy
 
 import torch
 import torch.nn.functional as F
@@ -83,6 +84,17 @@ class TwoStageMethod(Method):
             return self.low_rank.image_output(self.clip, images)
         with self.adapted():
             return self.clip.visual(self.clip.images(images))
+
+    @torch.no_grad()
+    def settled(self) -> TwoStageMethod:
+        other = deepcopy(self)
+        if other.low_rank is not None:
+            other.low_rank.settle()
+        for name, value in zip(other.names, other.tuned, strict=True):
+            if name.startswith("visual."):
+                other.clip.model.get_parameter(name).copy_(value)
+        other.names, other.tuned = [], nn.ParameterList()
+        return other
 
     def adapted_features(self, images: Tensor) -> dict[str, Tensor]:
         return {"adapted": l2_normalize(self.image_output(images))}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from ast import literal_eval
 from typing import Any
 
+from safeio.read_back import number
+
 AUTO = "auto"
 """Value of a whole-number setting that the method chooses itself, for example from the backbone's depth."""
 SPELLING = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
@@ -37,21 +39,21 @@ def decode(value: Any) -> Any:
 def coerce(value: Any, current: Any) -> Any:
     """``value`` with the type of ``current``.
 
-    Whole numbers become floats, tuples and lists each other; None fits everywhere, and anything fits a key
-    that is None. A text is kept as it was typed where a text is expected, though it may look like a number.
+    Whole numbers become floats, tuples and lists each other, None the empty text; anything fits a key that is None. A
+    text is kept as it was typed where a text is expected, though it may look like a number.
 
     Raises:
         ConfigValueError: another type, or no kind of setting.
     """
     decoded = decode(value)
     expected = type(current)
-    if decoded is None or current is None or type(decoded) is expected:
+    if current is None or type(decoded) is expected:
         return decoded
     if AUTO in (decoded, current) and {type(decoded), expected} == {int, str}:
         return decoded
-    if expected is str and isinstance(value, str):
-        return value
-    if expected is float and type(decoded) is int:
+    if expected is str and (value is None or isinstance(value, str)):
+        return value or ""
+    if expected is float and type(decoded) is int and number(decoded):
         return float(decoded)
     if expected in SEQUENCES and type(decoded) in SEQUENCES:
         return expected(decoded)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
@@ -10,6 +9,7 @@ from dassl.config.builder import ConfigBuilder
 from dassl.config.coercion import AUTO
 from dassl.config.yaml_files import ConfigError
 from dassl.utils.names import get_most_similar_str_to_a_from_b
+from safeio.read_back import number
 from safeio.trees import leaves
 
 Values = Mapping[str, Any]
@@ -18,18 +18,19 @@ Dependency = Callable[[Values], str | None]
 
 
 class Rule(NamedTuple):
-    """Rule for one value: the words that follow "expected", the test, the names to choose from, if any, and
-    the least and the largest number, where both are known."""
+    """Rule for one value: the words that follow "expected", the test, the names to choose from, if any, the least
+    and the largest number, where both are known, and a limit that is said only to who goes beyond it."""
 
     expected: str
     fits: Callable[[Any], bool]
     choices: Collection[str] = ()
     ends: tuple[float, float] | None = None
+    limit: float | None = None
 
 
 def is_number(value: Any) -> bool:
     """A finite one."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return number(value)
 
 
 NUMBER = Rule("a finite number", is_number)
@@ -40,7 +41,10 @@ MOST = 2**31 - 1
 
 
 def at_least(least: float) -> Rule:
-    return Rule(f"a number of at least {least}", lambda value: is_number(value) and least <= value <= MOST)
+    def fits(value: Any) -> bool:
+        return is_number(value) and least <= value <= MOST
+
+    return Rule(f"a number of at least {least}", fits, limit=MOST)
 
 
 def above(limit: float) -> Rule:
@@ -86,6 +90,7 @@ def check_ranges(builder: ConfigBuilder, rules: Mapping[str, Rule], dependencies
     values = dict(leaves(builder.cfg))
     wrong = [
         f"{key} in {builder.origins.get(key, 'the defaults')} is {values[key]!r}, expected {rule.expected}"
+        + _beyond(values[key], rule)
         + _nearest(values[key], rule.choices)
         for key, rule in rules.items()
         if values.get(key) is not None and not rule.fits(values[key])
@@ -94,6 +99,10 @@ def check_ranges(builder: ConfigBuilder, rules: Mapping[str, Rule], dependencies
         wrong = [message for dependency in dependencies if (message := dependency(values))]
     if wrong:
         raise ConfigError("\n".join(wrong))
+
+
+def _beyond(value: Any, rule: Rule) -> str:
+    return f" and at most {rule.limit:,}" if rule.limit and is_number(value) and value > rule.limit else ""
 
 
 def _nearest(value: Any, choices: Collection[str]) -> str:

@@ -21,7 +21,7 @@ class WorkerLost(UserError, RuntimeError):
 
 
 def naming_lost_workers(batches: Iterable[Any]) -> Iterator[Any]:
-    """The batches.
+    """Yield the batches; a killed worker process becomes an error that explains.
 
     Raises:
         WorkerLost: a process of the loader was killed. Errors that such a process itself met come as they are.
@@ -47,7 +47,7 @@ def is_of_lost_worker(error: RuntimeError) -> bool:
 
 
 def worker_lost(error: Exception) -> WorkerLost:
-    """The error that says so in full."""
+    """Return the error with the cause and advice."""
     return WorkerLost(
         f"A data loader process was killed ({type(error).__name__}: {str(error).strip()}), often for want of memory. "
         f"The same command continues the run. If it happens again: free memory, or train anew in another OUTPUT_DIR "

@@ -180,7 +180,6 @@ class TrainerBase:
         """
         folders = {name: Path(directory) / name for name in self.get_model_names()}
         if not folders or not all(newest_checkpoint(folder) for folder in folders.values()):
-            print("Nothing to resume: training from scratch")
             return 0
         print(f"Resuming the training in {directory}")
         for name, state in newest_of_one_epoch(folders).items():

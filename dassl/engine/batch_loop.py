@@ -26,15 +26,11 @@ from dassl.utils.logger import Logger
 from dassl.utils.meters import AverageMeter, MetricMeter
 from dassl.utils.names import check_availability
 from dassl.utils.phases import phase
-from safeio.errors import UserError
+from safeio.errors import NoNumber
 from safeio.progress import NowAndThen, is_terminal, print_line, progress
 from safeio.unpickle import CheckpointError
 
 COUNT_ITER = ("train_x", "train_u", "smaller_one")
-
-
-class NoNumber(UserError, FloatingPointError):
-    """A loss is infinite or NaN; the message says where, and of which images."""
 
 
 class _BatchTrainer(SimpleTrainer):
@@ -119,7 +115,7 @@ class _BatchTrainer(SimpleTrainer):
     def _saving_if_a_worker_is_lost(
         self, epoch_start: dict[str, Any], metrics: MetricMeter, done: Callable[[], int]
     ) -> Iterator[None]:
-        """Noticed where the next batch is waited for, the position is a good one; elsewhere a step may be half done."""
+        """Save the position if a worker is lost while the next batch is awaited; elsewhere a step may be half done."""
         try:
             yield
         except WorkerLost:

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dassl.utils.checkpoint import load_checkpoint, save_plain
+from dassl.utils.checkpoint import CHECKPOINT, NoneWhole, load_checkpoint, save_plain
 from dassl.utils.environment import random_state
 from safeio.errors import UserError
 from safeio.read_back import DamagedFile, check_shape, newest_whole, number
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 NAME, PREVIOUS = "resume.pth", "resume-previous.pth"
 POSITION = {
     **dict.fromkeys(("epoch", "batches"), int),
-    **dict.fromkeys(("models", "epoch_start", "now"), dict),
+    **dict.fromkeys(("epoch_start", "now"), dict),
+    "models": {str: CHECKPOINT},
     "means?": {str: (number, int)},
     "workers?": int,
 }
@@ -82,6 +83,30 @@ def save_position(
         os.replace(path, path.with_name(PREVIOUS))
     save_plain(content, path)
     trainer.damaged.discard(path)
+
+
+def resume(trainer: TrainerBase, folder: str | os.PathLike) -> tuple[int, Position | None]:
+    """Bring a trainer to where the training in a folder stands: its newest checkpoints, or a position beyond these.
+
+    Returns:
+        The completed epochs, and the position within the next, if it was cut short there.
+
+    Raises:
+        NoneWhole: no checkpoint can be read, and there is no position.
+    """
+    damaged = None
+    try:
+        completed = trainer.resume_model_if_exist(folder)
+    except NoneWhole as error:
+        completed, damaged = 0, error
+    position = restore_position(trainer, folder, completed)
+    if position is not None:
+        return position.epoch, position
+    if damaged is not None:
+        raise damaged
+    if not completed:
+        print("Nothing to resume: training from scratch")
+    return completed, None
 
 
 def restore_position(trainer: TrainerBase, folder: str | os.PathLike, completed: int) -> Position | None:

@@ -25,7 +25,7 @@ from dassl.engine.distributed import (
     rank,
 )
 from dassl.engine.measurements import Measures
-from dassl.engine.resume import Position, remove_positions, restore_position
+from dassl.engine.resume import Position, remove_positions, resume
 from dassl.engine.stop import StopRequest
 from dassl.evaluation.build import build_evaluator
 from dassl.modeling import build_backbone, build_head
@@ -151,10 +151,7 @@ class SimpleTrainer(TrainerBase):
         for folder in (self.output_dir, *(Path(self.output_dir) / name for name in self.get_model_names())):
             remove_leftovers(folder)
         directory = self.cfg.RESUME or self.output_dir
-        self.start_epoch = self.resume_model_if_exist(directory)
-        self.position = restore_position(self, directory, self.start_epoch)
-        if self.position is not None:
-            self.start_epoch = self.position.epoch
+        self.start_epoch, self.position = resume(self, directory)
         if self.cfg.RESUME and not self.start_epoch and self.position is None:
             raise MissingFile(f"RESUME is {self.cfg.RESUME!r}, which has no checkpoints of {self.get_model_names()}")
         if self.start_epoch and self.cfg.TEST.FINAL_MODEL == "best_val":

@@ -25,7 +25,7 @@ class Stopped(SystemExit):
 
 
 class StopRequest:
-    """Return whether a signal came. Outside of `held` a signal stops the run at once; a second one always does.
+    """Request to stop by a signal. Outside of `held` a signal stops the run at once; a second one always does.
 
     Several runs of one process may share it: blocks may lie within one another.
 

@@ -30,7 +30,7 @@ class MissingTracker(UserError, ModuleNotFoundError):
 
 
 class TrackerError(UserError, RuntimeError):
-    """A tracker took something not; the message says which tracker and why."""
+    """A tracker refused something; the message says which tracker and why."""
 
 
 class Tracker(Callback):

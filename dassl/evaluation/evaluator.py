@@ -18,6 +18,7 @@ from dassl.evaluation.build import EVALUATOR_REGISTRY
 from dassl.evaluation.calibration import Calibration
 from dassl.metrics.confusion import confusion_matrix, macro_f1
 from safeio.atomic import atomic_write, atomic_write_text
+from safeio.errors import NoNumber
 
 CONFUSION = "confusion.json"
 
@@ -92,9 +93,15 @@ class Classification(EvaluatorBase):
 
         Raises:
             ValueError: nothing was processed.
+            NoNumber: no image has a score that is a number.
         """
         if not self._y_true:
             raise ValueError("Nothing to evaluate: no batch was processed since the last reset")
+        if self._without_numbers == len(self._y_true):
+            raise NoNumber(
+                f"The scores of all {len(self._y_true):,} images are NaN: the training went wrong. Train anew, with a "
+                f"lower OPTIM.LR or another precision (PREC) for example."
+            )
         if self._without_numbers:
             share = f"{self._without_numbers:,} of {len(self._y_true):,} images"
             print(f"WARNING: scores of {share} are NaN, so the result says nothing of them", file=sys.stderr)

@@ -11,6 +11,7 @@ import warnings
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,10 @@ NUMBERED = "model.pth.tar-"  # followed by the number of completed epochs
 DROP = object()
 
 
+class NoneWhole(CheckpointError):
+    """None of a folder's checkpoints can be read."""
+
+
 def state_of_parameters(value: Any) -> bool:
     """names with tensors"""
     return isinstance(value, Mapping) and all(isinstance(name, str) for name in value)
@@ -38,12 +43,34 @@ def measured(value: Any) -> bool:
     return isinstance(value, int | float | np.number)
 
 
+def settings(value: Any) -> bool:
+    """names with numbers, texts and lists of these"""
+    return isinstance(value, Mapping) and all(isinstance(name, str) and _setting(part) for name, part in value.items())
+
+
+def _setting(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(map(_setting, value))
+    return settings(value) if isinstance(value, Mapping) else isinstance(value, str | bool | int | float | NoneType)
+
+
+def about_run(value: Any) -> bool:
+    """the identity of a run"""
+    if not isinstance(value, Mapping) or value:  # files of published code say nothing
+        check_shape(value, ABOUT, "about")
+    return True
+
+
 ABOUT = {
-    **dict.fromkeys(("method?", "backbone?", "dataset?"), str),
-    **dict.fromkeys(("settings?", "course?"), dict),
-    "classes?": [str],
+    **dict.fromkeys(("method", "backbone", "dataset"), str),
+    **{"settings": settings, "course?": settings, "classes": [str], "workers?": int},
 }
-CHECKPOINT = {"state_dict?": state_of_parameters, "epoch?": int, "val_result?": measured, "about?": ABOUT}
+CHECKPOINT = {
+    "state_dict?": state_of_parameters,
+    "val_result?": measured,
+    "about?": about_run,
+    **dict.fromkeys(("epoch?", "skipped_steps?"), int),
+}
 """Shape of what is read of a checkpoint, where it is there at all: plain weights have none of it."""
 
 
@@ -165,14 +192,14 @@ def load_newest_checkpoint(folder: str | os.PathLike) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: no checkpoint there.
-        safeio.unpickle.CheckpointError: none of those there can be read.
+        NoneWhole: none of those there can be read.
     """
     path = newest_checkpoint(folder)
     if path is None:
         raise MissingFile(f"No checkpoint in {folder}: looked for {NUMBERED}<epoch> and {BEST}")
     found = newest_whole([path, *(other for other in reversed(_numbered(folder)) if other != path)], load_checkpoint)
     if found is None:
-        raise CheckpointError(
+        raise NoneWhole(
             f"None of the checkpoints in {folder} can be read. Remove the folder, and the same command trains anew; or "
             f"give another OUTPUT_DIR (--output-dir)."
         )
@@ -237,9 +264,13 @@ def load_parameters(model: nn.Module, state_dict: Mapping[str, Any], source: str
     """Put parameters into a model.
 
     Raises:
-        safeio.unpickle.CheckpointError: names or shapes differ, or values are no numbers.
+        safeio.unpickle.CheckpointError: names, shapes or kinds of number differ, or values are no numbers.
     """
     check_finite(state_dict, source)
+    for name, own in model.state_dict().items():  # PyTorch would round numbers to whole ones, and drop imaginary parts
+        given = state_dict.get(name, own)
+        if isinstance(given, torch.Tensor) and given.is_floating_point() != own.is_floating_point():
+            raise CheckpointError(f"{source} does not fit the model as it is here: {name} is {given.dtype} in it.")
     try:
         model.load_state_dict(state_dict)
     except UserError:

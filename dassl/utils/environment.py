@@ -96,7 +96,7 @@ def machine(device: str) -> dict[str, Any]:
 
 
 def compute_as(there: dict[str, Any]) -> None:
-    """Use as many threads as a run did of which `machine` said this: sums over more of them round otherwise."""
+    """Use as many threads as the run with this `machine` record: sums over another number round differently."""
     if isinstance(threads := there.get("threads"), int) and 0 < threads <= MOST_THREADS:
         torch.set_num_threads(threads)
 

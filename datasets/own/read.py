@@ -291,7 +291,7 @@ def _note_unlisted(tree: Tree, table: Table) -> None:
 
 
 def _hint(file: Path, tree: Tree) -> str:
-    """Say what a file that was not used may be good for."""
+    """Suggest a use for a file that was not read."""
     named = is_name_list(file)
     if file.parent == tree.path and is_manifest(file):
         return f" (it lists images: to use it, --root {file})"

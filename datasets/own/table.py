@@ -93,9 +93,9 @@ def check_table(table: Table, allow: Collection[str] = ()) -> None:
     if len(table.names) < 2 and "one_class" not in allow:
         only = next(iter(table.names), "none")
         raise OwnDataError(
-            f"{table.root} holds one class only, {only!r} with {len(table.rows):,} images, so that every prediction is "
-            f"right. Expected a folder for each class ({table.root}/<class>/*.jpg), or a manifest with a label for "
-            f"each image. If it is meant: DATASET.ALLOW one_class."
+            f"{table.root} holds one class only, {only!r:.80} with {len(table.rows):,} images, so that every "
+            f"prediction is right. Expected a folder for each class ({table.root}/<class>/*.jpg), or a manifest with "
+            f"a label for each image. If it is meant: DATASET.ALLOW one_class."
         )
     if "partial" not in allow:
         _check_parts(table)

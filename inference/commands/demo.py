@@ -1,4 +1,4 @@
-"""Try runs in the browser, side by side; without a run, CLIP as it is with any class names.
+"""Try runs in the browser, side by side; without a run, zero-shot CLIP with any class names.
 
 mmrl demo RUN_DIR [RUN_DIR ...] [--classes names.txt] [--port 7860]
 mmrl demo [--classes "cat, dog, grand piano"] [--backbone ViT-B/16]
@@ -9,7 +9,6 @@ The page is served to this machine only. See docs/predict.md.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -27,7 +26,7 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the parser."""
     example = "mmrl demo output/few_shot/caltech101_64/shots_16/MMRL/photo/seed1"
     parser = CommandParser(prog="mmrl demo", description=__doc__, example=example)
-    parser.add_argument("runs", nargs="*", metavar="RUN_DIR", help="folders of runs that trained; none: zero-shot")
+    parser.add_argument("runs", nargs="*", metavar="RUN_DIR", help="folders of training runs; none: zero-shot CLIP")
     parser.add_argument("--classes", metavar="NAMES", help="classes to begin with: a file, one per line, or 'cat, dog'")
     parser.add_argument("--port", type=int, help="port of the page (the first free one from 7860 on)")
     add_device(parser)
@@ -42,11 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = make_parser().parse_args(arguments)
     from inference.demo.server import serve
 
-    try:
-        serve(trial_of(args), args.port)
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    serve(trial_of(args), args.port)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""A trained run as a file for other programs.
+"""Export a trained run as a file for other programs.
 
 mmrl export RUN_DIR --format onnx [--output FILE] [--classes names.txt]    adapted image encoder and class matrix
 mmrl export RUN_DIR --format torch ...                                     the same, for torch.export.load
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from runs.command_line import CommandParser, add_backbone, add_plugins
 from safeio.entry import command
+from safeio.errors import WrongChoice
 
 SUFFIXES = {"onnx": ".onnx", "torch": ".pt2", "torchscript": ".pt", "safetensors": ".safetensors", "hub-folder": ""}
 MISSING = "this needs a package that is not installed: pip install -e '.[export]' (ONNX) or '.[hub]' (--push)"
@@ -27,7 +28,7 @@ def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     example = "mmrl export output/few_shot/caltech101_64/shots_16/MMRL/photo/seed1 --format onnx"
     parser = CommandParser(prog="mmrl export", description=__doc__, example=example)
-    parser.add_argument("run", metavar="RUN_DIR", help="folder of the run that trained")
+    parser.add_argument("run", metavar="RUN_DIR", help="folder of the training run")
     parser.add_argument("--format", required=True, choices=SUFFIXES, help="see above")
     parser.add_argument("--output", type=Path, metavar="PATH", help="the file or folder (RUN_DIR/export/METHOD.SUFFIX)")
     parser.add_argument("--classes", metavar="NAMES", help="classes of a program: a file, one per line, or 'cat, dog'")
@@ -64,15 +65,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(push(path, args.push))
             return 0
         if path.suffix != suffix:
-            raise ValueError(f"--output is {path}; a file of --format {args.format} ends in {suffix}")
+            raise WrongChoice(f"--output is {path}; a file of --format {args.format} ends in {suffix}")
         path.parent.mkdir(parents=True, exist_ok=True)
         note = (write_learned if suffix == ".safetensors" else write_program)(predictor, path)
         print(f"{path} ({path.stat().st_size / 2**20:.1f} MiB)\n{note}")
     except ModuleNotFoundError as error:
         print(f"error: {MISSING} ({error})", file=sys.stderr)
-        return 2
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 

@@ -1,4 +1,4 @@
-"""See what a method learned: where its tokens look, and how its features lie.
+"""Draw what a method learned: the attention of its tokens, and its image features on a plane.
 
 mmrl visualize RUN_DIR image_or_folder ...          attention of class token and learned tokens, layer by layer
 mmrl visualize RUN_DIR --features [CLASS_FOLDERS]   image features before and after, on a plane
@@ -24,16 +24,16 @@ def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     example = "mmrl visualize output/few_shot/caltech101_64/shots_16/MMRL/photo/seed1 image.png"
     parser = CommandParser(prog="mmrl visualize", description=__doc__, example=example)
-    parser.add_argument("run", metavar="RUN_DIR", help="folder of the run that trained")
+    parser.add_argument("run", metavar="RUN_DIR", help="folder of the training run")
     parser.add_argument("images", nargs="*", help="images to draw the attention on")
     parser.add_argument(
         "--features",
         nargs="?",
         const="",
         metavar="CLASS_FOLDERS",
-        help="map of features; of the run's own test images",
+        help="map of features, by default of the run's own test images",
     )
-    parser.add_argument("--projection", default="tsne", choices=("tsne", "pca"), help="of the map")
+    parser.add_argument("--projection", default="tsne", choices=("tsne", "pca"), help="projection of the map")
     parser.add_argument(
         "--per-class", type=at_least_one, default=15, metavar="N", help="images of each class on the map"
     )
@@ -57,17 +57,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         print(f"error: {MISSING} ({error})", file=sys.stderr)
         return 2
-    try:
-        predictor = Predictor.load(args.run, device=args.device, backbone=args.backbone, plugins=args.plugins)
-        output = args.output or Path(args.run) / "figures"
-        written, unreadable = [], []
-        if args.images:
-            written, unreadable = draw_attention(predictor, args.images, output)
-        if args.features is not None:
-            written.append(draw_features(predictor, args.features, args.projection, args.per_class, output))
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    predictor = Predictor.load(args.run, device=args.device, backbone=args.backbone, plugins=args.plugins)
+    output = args.output or Path(args.run) / "figures"
+    written, unreadable = [], []
+    if args.images:
+        written, unreadable = draw_attention(predictor, args.images, output)
+    if args.features is not None:
+        written.append(draw_features(predictor, args.features, args.projection, args.per_class, output))
     for path in written:
         print(for_line(str(path)))
     for path, why in unreadable:

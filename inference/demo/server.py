@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from inference.demo.trial import Trial
-from safeio.errors import UserError
+from safeio.errors import UserError, WrongChoice
 
 HOST = "127.0.0.1"
 NAMES = frozenset({HOST, "localhost"})
@@ -155,7 +155,7 @@ class PageServer(ThreadingHTTPServer):
         port: None for the first free one from 7860 on; largest: bytes of a request.
 
     Raises:
-        OSError: the port is taken, or all are.
+        OSError: the port is taken, or all are. WrongChoice: there is no such port.
     """
 
     daemon_threads = True
@@ -167,7 +167,7 @@ class PageServer(ThreadingHTTPServer):
                 super().__init__((HOST, number), Handler)
                 return
             except OverflowError as error:
-                raise OSError(f"Port {port} does not exist: give one from 1 to 65535 with --port") from error
+                raise WrongChoice(f"Port {port} does not exist: give one from 1 to 65535 with --port") from error
             except OSError as error:
                 reason = error
         where = f"Port {port} is" if port is not None else f"The ports {FIRST_PORT} to {FIRST_PORT + PORTS - 1} are"

@@ -13,6 +13,7 @@ from inference.predictor import Predictor
 from inference.run_folder import HUB_CONFIG, HUB_LIBRARY, HUB_WEIGHTS
 from safeio.atomic import atomic_write_json, atomic_write_text
 from safeio.escape import for_code, for_markdown, for_yaml
+from safeio.read_back import reason_of
 
 CARD = "README.md"
 SHARED = (
@@ -112,16 +113,15 @@ def push(folder: Path, repository: str, private: bool = False) -> str:
 
     Raises:
         ModuleNotFoundError: huggingface_hub is not installed.
-        ExportError: the hub refused; the message is its answer.
+        ExportError: the hub refused, or was not reached; the message is its answer.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
 
     api = HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
     try:
         if not api.repo_exists(repository):  # after a refusal, exist_ok knows addresses of the default hub only
             api.create_repo(repository, private=private)
         api.upload_folder(repo_id=repository, folder_path=folder, commit_message="Upload of mmrl export")
-    except (HfHubHTTPError, OSError) as error:
-        raise ExportError(f"{repository} could not be uploaded: {error}. Is HF_TOKEN set?") from error
+    except Exception as error:  # of the package, its network library, or what reads the answers
+        raise ExportError(f"{repository} could not be uploaded: {reason_of(error)}. Is HF_TOKEN set?") from error
     return f"{api.endpoint}/{repository}"

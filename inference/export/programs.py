@@ -34,7 +34,8 @@ class AdaptedEncoder(nn.Module):
 
     def __init__(self, predictor: Predictor):
         super().__init__()
-        self.encoder, self.method = predictor.clip.visual, predictor.method
+        self.method = predictor.method.settled()
+        self.encoder = self.method.clip.visual
         self.register_buffer("class_features", predictor.class_features)
         self.register_buffer("columns", predictor.columns.to(predictor.own_seen.device))
         self.seen = predictor.own_seen.tolist()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from safeio.errors import WrongChoice
+
 PROJECTIONS = ("pca", "tsne")
 
 
@@ -11,15 +13,15 @@ def on_a_plane(features: np.ndarray, projection: str, seed: int = 0) -> np.ndarr
     """(n, E) -> (n, 2), by principal components or by t-SNE.
 
     Raises:
-        ValueError: an unknown projection, or fewer than three images.
+        WrongChoice: an unknown projection, or fewer than three images.
     """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 
     if projection not in PROJECTIONS:
-        raise ValueError(f"The projection is {projection!r}; it must be one of {', '.join(PROJECTIONS)}")
+        raise WrongChoice(f"The projection is {projection!r}; it must be one of {', '.join(PROJECTIONS)}")
     if len(features) < 3:
-        raise ValueError(f"A map of features needs three images or more, not {len(features)}")
+        raise WrongChoice(f"A map of features needs three images or more, not {len(features)}")
     if projection == "pca":
         return PCA(n_components=2, random_state=seed).fit_transform(features)
     nearest = min(30.0, (len(features) - 1) / 3)

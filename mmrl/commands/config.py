@@ -1,4 +1,4 @@
-"""Show the settings that a run of METHOD on DATASET would have, and where each comes from; nothing is started."""
+"""Show the settings of a run of METHOD on DATASET and the origin of each, without starting it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Check that benchmarks are complete: print what was found against the expected numbers, and the first thing wrong.
+"""Check that benchmarks are complete: print the found and the expected numbers, and the first error.
 
-For own images (DATASET is folder, --root their folder or a list of them): print how they are read; with --deep also
-find broken and doubled images and draw a contact sheet.
+For your own images (DATASET is folder, --root their folder or a list of them): print how they are read; with
+--deep, also find broken and duplicate images and draw a contact sheet.
 """
 
 from __future__ import annotations

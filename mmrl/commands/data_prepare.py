@@ -1,4 +1,4 @@
-"""Fetch benchmarks and lay them out: download what has a public source, say what to fetch by hand for the rest."""
+"""Fetch benchmarks and prepare their folders: download public files, and name those to fetch by hand."""
 
 from __future__ import annotations
 

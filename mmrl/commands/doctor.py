@@ -1,4 +1,4 @@
-"""Show what a bug report needs: versions, devices, extras, caches, and which weights and data are found."""
+"""Show the facts for a bug report: versions, devices, extras, caches, and the weights and data that are found."""
 
 from __future__ import annotations
 

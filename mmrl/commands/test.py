@@ -1,6 +1,6 @@
-"""Test what was trained: a run's folder on its own or another dataset, or a method's runs as a protocol says.
+"""Test a trained run on its own or another dataset, or all runs of a method under a protocol.
 
-`mmrl test METHOD DATASET` runs the test stage of --protocol on the runs that `mmrl train` left. `mmrl test RUN_DIR`
+`mmrl test METHOD DATASET` runs the test stage of --protocol on the runs of `mmrl train`. `mmrl test RUN_DIR`
 tests one run, with `--on DATASET` on another dataset, whose classes are new to it.
 """
 
@@ -28,7 +28,7 @@ def make_parser() -> argparse.ArgumentParser:
         usage="mmrl test METHOD DATASET [options] [KEY=VALUE ...]\n       mmrl test RUN_DIR [--on DATASET] [options]",
         example="mmrl test MMRL caltech101_64 --protocol base2new --seed 1",
     )
-    parser.add_argument("method", metavar="METHOD|RUN_DIR", help="a method, or the folder of a run that trained")
+    parser.add_argument("method", metavar="METHOD|RUN_DIR", help="a method, or the folder of a training run")
     add_dataset(parser, nargs="?")
     text = "folder of all runs, output; or set OUTPUT. With RUN_DIR: of this test, RUN_DIR-on-DATASET"
     parser.add_argument("--output", type=folder_name, metavar="DIR", help=text)

@@ -1,7 +1,7 @@
 """Train a method on a dataset and test it.
 
-Settings of the run come from the method's published ones for the protocol; KEY=VALUE changes any of them. A run that is
-complete is not repeated. CoOp's options (--trainer, --config-file, ...) are accepted too.
+The run has the method's published settings for the protocol; KEY=VALUE changes any of them. A complete run is not
+repeated. CoOp's options (--trainer, --config-file, ...) are accepted too.
 """
 
 from __future__ import annotations

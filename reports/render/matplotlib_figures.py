@@ -16,6 +16,7 @@ from reports.chart_types import COLOURS, Chart, Point, Series
 from reports.records import Run
 from reports.render.label_placement import name_points
 from safeio.atomic import atomic_write
+from safeio.errors import MissingPackage, WrongChoice
 from safeio.escape import for_figure, for_line
 
 if TYPE_CHECKING:
@@ -67,17 +68,17 @@ def draw(
 
     Raises:
         ModuleNotFoundError: matplotlib is missing; the message says how to get it.
-        ValueError: there is nothing to draw.
+        WrongChoice: there is nothing to draw.
     """
     try:
         import matplotlib.figure  # noqa: F401
     except ModuleNotFoundError:
-        raise ModuleNotFoundError(
+        raise MissingPackage(
             "--figures needs matplotlib: pip install -e '.[figures]' (--format html draws without it)."
         ) from None
     drawn = charts(runs, seeds)
     if not drawn:
-        raise ValueError(
+        raise WrongChoice(
             "There is nothing to draw: no base-to-novel pairs, no several shots, no ablation among the runs."
         )
     figures = {file_name(group[0]): group for group in (list(of) for _, of in groupby(drawn, key=file_name))}

@@ -17,6 +17,7 @@ from runs.protocol import PlanError, PlannedRun
 from runs.record import COMPLETE, read_record
 from safeio.atomic import atomic_write_json
 from safeio.names import nearest_name
+from safeio.read_back import reading
 
 FOLDER, STORE, TRIALS = "search", "trials.db", "trials.json"
 """The folder of all searches; in each search's folder Optuna's storage, and the file that a report reads."""
@@ -102,6 +103,7 @@ def search(
 
     Raises:
         PlanError: Optuna is not installed, or the dataset has no validation images.
+        DamagedFile: what an earlier search left cannot be read.
     """
     try:
         import optuna
@@ -111,13 +113,16 @@ def search(
     folder = Path(FOLDER) / base.folder
     (output / folder).mkdir(parents=True, exist_ok=True)
     done = optuna.trial.TrialState.COMPLETE
-    study = optuna.create_study(
-        storage=f"sqlite:///{(output / folder / STORE).absolute()}",
-        study_name=" ".join(sorted(ranges)),
-        direction="maximize",
-        load_if_exists=True,
-        sampler=optuna.samplers.TPESampler(seed=base.seed + 1000 * len(list((output / folder).glob("trial-*")))),
-    )
+    store = (output / folder / STORE).absolute()
+    with reading(f"{store}, which a search goes on from unless it is removed", "trials of Optuna"):
+        study = optuna.create_study(
+            storage=f"sqlite:///{store}",
+            study_name=" ".join(sorted(ranges)),
+            direction="maximize",
+            load_if_exists=True,
+            sampler=optuna.samplers.TPESampler(seed=base.seed + 1000 * len(list((output / folder).glob("trial-*")))),
+        )
+        study.get_trials()
     while len(study.get_trials(states=[done])) < count:
         trial = study.ask()
         values = {key: _suggest(trial, key, each) for key, each in ranges.items()}

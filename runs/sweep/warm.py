@@ -21,7 +21,7 @@ POSSIBLE = sys.platform == "linux"
 
 
 class WarmRun:
-    """A run that the server has forked; what `subprocess.Popen` is to one that was started."""
+    """A forked run, with the interface of a started one's `subprocess.Popen`."""
 
     def __init__(self, server: WarmServer, number: int):
         self.server, self.number = server, number

@@ -129,7 +129,6 @@ def test_models_of_different_epochs_resume_from_the_last_common_one(tmp_path, ca
         for epoch in epochs:
             marked.weight.data.fill_(epoch)
             save_checkpoint({"state_dict": marked.state_dict(), "epoch": epoch}, tmp_path / name)
-    assert capsys.readouterr().out.count("Nothing to resume: training from scratch") == 3
     assert trainer.resume_model_if_exist(tmp_path) == 2
     assert all(model.weight.eq(2).all() for model in trainer._models.values())
     assert "{'a': 3, 'b': 2}" in capsys.readouterr().out

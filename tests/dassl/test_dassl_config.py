@@ -70,7 +70,7 @@ def test_later_layers_win_and_origins_are_kept(tmp_path):
         ("USE_CUDA", "False", False),
         ("DATASET.NAME", "2024", "2024"),
         ("DATASET.NAME", "'quoted'", "quoted"),
-        ("RESUME", None, None),
+        ("RESUME", None, ""),
     ],
 )
 def test_values_take_the_type_of_the_default(key, given, expected):

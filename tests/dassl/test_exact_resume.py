@@ -19,8 +19,9 @@ from dassl.engine import build_trainer
 from dassl.engine import resume as resume_module
 from dassl.engine.resume import NAME, PREVIOUS, restore_position
 from dassl.engine.stop import Stopped
-from dassl.utils import set_random_seed
+from dassl.utils import load_checkpoint, set_random_seed
 from safeio.unpickle import CheckpointError
+from tools.faults.damage import positions, with_other
 
 PROJECT = Path(__file__).parent.parent.parent
 
@@ -128,6 +129,30 @@ def test_a_damaged_file_does_not_push_out_the_good_one(cfg, tmp_path):
         assert torch.equal(value, parameters(whole)[name]), name
 
 
+def test_a_damaged_best_model_does_not_stop_a_whole_position(cfg, tmp_path, capsys):
+    cfg.TEST.NO_TEST, cfg.TEST.FINAL_MODEL = False, "best_val"
+    start(cfg, tmp_path / "whole").train()
+    assert killed_after(start(cfg, tmp_path / "cut"), 7)
+    best = tmp_path / "cut" / "prompt_learner" / "model-best.pth.tar"
+    best.write_bytes(best.read_bytes()[:-300])
+    capsys.readouterr()
+    start(cfg, tmp_path / "cut").train()
+    shown = capsys.readouterr()
+    assert "WARNING" in shown.err and best.name in shown.err and "The best model is sought" in shown.err
+    assert "Resumed in epoch" in shown.out and "Nothing to resume" not in shown.out
+    files = [tmp_path / name / "prompt_learner" / "model.pth.tar-4" for name in ("cut", "whole")]
+    last, unharmed = (load_checkpoint(file)["state_dict"] for file in files)
+    assert all(torch.equal(value, unharmed[name]) for name, value in last.items())
+
+
+def test_checkpoints_of_which_none_is_whole_stop_a_run_without_a_position(cfg, tmp_path):
+    start(cfg, tmp_path / "run").train()
+    (file,) = (tmp_path / "run" / "prompt_learner").glob("model.pth.tar-*")
+    file.write_bytes(file.read_bytes()[:-300])
+    with pytest.raises(CheckpointError, match=r"None of the checkpoints .* trains anew"):
+        start(cfg, tmp_path / "run").train()
+
+
 def test_fewer_images_than_when_it_began_are_told(cfg, tmp_path):
     assert killed_after(start(cfg, tmp_path / "cut"), 3)
     again = start(cfg, tmp_path / "cut")
@@ -140,25 +165,6 @@ LEAVES = st.none() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_si
 ANYTHING = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner))
 
 
-def places(content, above=()):
-    """Every path to a value in nested dictionaries and sequences."""
-    if not isinstance(content, (dict, list, tuple)):
-        return
-    for key, value in content.items() if isinstance(content, dict) else enumerate(content[:3]):
-        yield (*above, key)
-        yield from places(value, (*above, key))
-
-
-def with_other(content, place, value):
-    """The content with another value at a place."""
-    if not place:
-        return value
-    key, *rest = place
-    if isinstance(content, dict):
-        return content | {key: with_other(content[key], rest, value)}
-    return [with_other(item, rest, value) if i == key else item for i, item in enumerate(content)]
-
-
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data(), ANYTHING)
 def test_positions_of_any_content_are_used_or_told(cfg, tmp_path, data, value):
@@ -169,7 +175,7 @@ def test_positions_of_any_content_are_used_or_told(cfg, tmp_path, data, value):
         (folder / PREVIOUS).unlink()
         (folder / "good").write_bytes((folder / NAME).read_bytes())
     content = torch.load(folder / "good", weights_only=True)
-    torch.save(with_other(content, data.draw(st.sampled_from(list(places(content)))), value), folder / NAME)
+    torch.save(with_other(content, data.draw(st.sampled_from(list(positions(content)))), value), folder / NAME)
     trainer = start(cfg, folder)
     try:
         position = restore_position(trainer, folder, 0)

@@ -96,3 +96,21 @@ def test_a_tracker_that_is_not_installed_or_not_known_is_said(run, monkeypatch, 
         WandbTracker(None)
     assert run("--track", "wandbb") == 2
     assert "tensorboard, wandb, mlflow" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("tracker", "variable", "value"),
+    [
+        ("mlflow", "MLFLOW_TRACKING_URI", "sqlite:///DAMAGED"),
+        ("mlflow", "MLFLOW_TRACKING_URI", "sqlite:///DAMAGED/mlflow.db"),
+        ("mlflow", "MLFLOW_TRACKING_URI", "nonsense://x"),
+        ("wandb", "WANDB_MODE", "ofline"),
+    ],
+)
+def test_what_a_tracker_does_not_take_is_one_line(tracker, variable, value, run, tmp_path, monkeypatch, capsys):
+    pytest.importorskip(tracker)
+    (tmp_path / "damaged.db").write_bytes(b"no database" * 100)
+    monkeypatch.setenv(variable, value.replace("DAMAGED", str(tmp_path / "damaged.db")))
+    assert run("--track", tracker) == 1
+    said = capsys.readouterr().err
+    assert f"error: {tracker} does not take this run" in said and "TRAIN.TRACK" in said and "Traceback" not in said

@@ -55,6 +55,34 @@ def test_an_exported_update_costs_nothing(runs, tmp_path, capsys):
     assert products[0] and products[0] == products[1]
 
 
+@pytest.mark.parametrize("peft", ["ln", "bitfit", "lora"])
+def test_two_stages_settle_in_the_weights(peft, runs):
+    """Norms, biases or low-rank updates replace weights of a copy; the run's own method stays as it is."""
+    predictor = Predictor.load(runs("TwoStage", "base", "TRAINER.TWOSTAGE.PEFT", peft), device="cpu")
+    method, x = predictor.method, images(2)
+    before = {name: value.clone() for name, value in method.clip.model.state_dict().items()}
+    settled = method.settled()
+    with torch.no_grad():
+        expected, found = (one.logits(x, predictor.class_features, torch.tensor(True)) for one in (method, settled))
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    assert [name for name, _ in settled.named_parameters()] == ["classifier"]
+    assert all(torch.equal(value, before[name]) for name, value in method.clip.model.state_dict().items())
+    moved = settled.clip.visual.state_dict().items()
+    assert any(not torch.equal(value, before[f"visual.{name}"]) for name, value in moved)
+
+
+def test_an_exported_update_takes_no_room(runs, tmp_path, capsys):
+    """A program holds the updated weights in the place of CLIP's, as parameters that move to another device."""
+    held = []
+    for name in ("CLIPLoRA", "ZeroshotCLIP"):
+        path, _ = exported(runs, name, "torchscript", tmp_path, capsys)
+        program = load_file(path)
+        fixed = [node for node in program.inlined_graph.nodes() if node.kind() == "prim::Constant"]
+        tensors = [node.t("value") for node in fixed if node.output().type().kind() == "TensorType"]
+        held.append((sum(p.numel() for p in program.parameters()), max(t.numel() for t in tensors)))
+    assert held[0] == held[1]
+
+
 @pytest.mark.parametrize("name", ["MMRL", "TipAdapter", "TwoStage", "GDACLIP", "DePTCoOp"])
 def test_trained_and_new_classes_in_one_program(name, names, runs, tmp_path, capsys):
     path, _ = exported(runs, name, "torch", tmp_path, capsys, "--classes", names)

@@ -16,25 +16,13 @@ from runs import train_arguments
 from runs.record import read_record
 from runs.repeat import RecordError, read_to_repeat
 from safeio.errors import UserError
+from tools.faults.damage import positions, with_other
 from trainers.base.settings import resolve
 
 QUIET = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 DEEP = b"[" * 100_000
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4)
 JSON = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner))
-
-
-def places(content, above=()):
-    """Every path to a value in nested dictionaries."""
-    for key, value in content.items():
-        yield (*above, key)
-        if isinstance(value, dict):
-            yield from places(value, (*above, key))
-
-
-def with_other(content: dict, place: tuple, value) -> dict:
-    key, *rest = place
-    return content | {key: with_other(content[key], rest, value) if rest else value}
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +73,7 @@ def test_records_of_any_bytes(run_folder, content):
 @given(st.data(), JSON)
 def test_records_with_other_values(run_folder, data, value):
     folder, record = run_folder
-    place = data.draw(st.sampled_from(list(places(record))))
+    place = data.draw(st.sampled_from(list(positions(record))))
     (folder / "run.json").write_text(json.dumps(with_other(record, place, value)), encoding="utf-8")
     opened(folder)
     repeated(folder)

@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import json
+import random
+import shutil
 import warnings
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
+from short_runs import Runs
 
+import train
 from dassl.data.datasets import Datum
+from dassl.engine import build_trainer
 from dassl.engine.measurements import CURVE, add_to_curve, read_curve
-from dassl.utils.checkpoint import POINTER, load_checkpoint, load_newest_checkpoint, newest_checkpoint, save_checkpoint
+from dassl.utils.checkpoint import (
+    POINTER,
+    load_checkpoint,
+    load_newest_checkpoint,
+    newest_checkpoint,
+    save_checkpoint,
+)
 from datasets.base.few_shot import few_shot
 from datasets.base.listing_cache import list_classes
 from datasets.base.splits import Split
+from inference.run_folder import open_run
 from runs.record import RunRecord, read_record
+from safeio.errors import UserError
 from safeio.lock import HOLDER, holder, in_use, sole_use
 from safeio.read_back import DamagedFile, say
-from tools.faults.damage import damages
+from tools.faults.damage import OTHERS, damages, positions, with_other
+from trainers.base.trainer import ClipTrainer
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +78,45 @@ def test_checkpoints_fall_back_to_the_one_before(tmp_path, capsys):
 
     assert tried(path, newest) > 200
     assert used.count(1) > 150 and 2 in used  # some flips are in bytes that mean nothing
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> tuple[ClipTrainer, Path]:
+    """A trainer as its run was, and the run's folder."""
+    short = Runs(tmp_path_factory.mktemp("short"))
+    folder = short("CoOp", "all", "TEST.NO_TEST", "True")
+    args = train.parse(short.arguments("CoOp", "all", folder, "TEST.NO_TEST", "True"))
+    return build_trainer(train.resolve(args).cfg), folder
+
+
+def test_checkpoints_with_other_values_at_each_place(trained, tmp_path):
+    """Whole files with the right checksums: tested, continued and predicted with, or one error."""
+    trainer, folder = trained
+    file = "prompt_learner/model.pth.tar-1"
+    shutil.copytree(folder, tmp_path / "run")
+    content, dice, refused, places = load_checkpoint(folder / file), random.Random(0), Counter(), 0
+    readers = {
+        "test": lambda: trainer.load_model(tmp_path / "run", 1),
+        "continue": lambda: trainer.resume_model_if_exist(tmp_path / "run"),
+        "predict": lambda: open_run(tmp_path / "run").restore(trainer.method),
+    }
+    lacking = [
+        {key: value for key, value in content["about"].items() if key != left_out} for left_out in content["about"]
+    ]
+    changed = [content | {"about": about} for about in lacking]
+    for place in positions(content):
+        places += 1
+        changed += [with_other(content, place, value) for value in dice.sample([*OTHERS, torch.ones(2), 3 + 4j], 3)]
+    for number, other in enumerate(changed):
+        torch.save(other, tmp_path / "run" / file)
+        for name, read in readers.items():
+            try:
+                read()
+            except UserError:
+                refused[name] += 1
+            except Exception as error:
+                raise AssertionError(f"{name}, change {number}: {type(error).__name__}: {error}") from error
+    assert places > 50 and all(refused[name] > 20 for name in readers), (places, refused)
 
 
 def test_a_checkpoint_that_is_asked_for_is_used_or_named(tmp_path):

@@ -21,6 +21,7 @@ from runs.record import read_record
 from safeio import atomic
 from safeio.atomic import atomic_write
 from safeio.entry import command
+from tools.faults.failing_file import FailingFile
 
 resource = pytest.importorskip("resource", reason="limits the size of files as POSIX does")
 
@@ -59,41 +60,17 @@ def test_a_training_that_may_write_little(size, short, tmp_path, capsys):
     assert read_record(tmp_path / "run")["parameters_sha256"] == wanted
 
 
-class Failing:
-    """A file whose n-th write of all fails with an error of the disk."""
-
-    left, number = 0, 0
-
-    def __init__(self, file, number: int):
-        self.file, type(self).number = file, number
-
-    def write(self, data):
-        type(self).left -= 1
-        if type(self).left < 0:
-            raise OSError(self.number, os.strerror(self.number))
-        return self.file.write(data)
-
-    def __getattr__(self, name):
-        return getattr(self.file, name)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *ended):
-        self.file.close()
-
-
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
 @pytest.mark.parametrize("nth", [1, 2, 5, 12, 20])
 def test_the_nth_write_fails(nth, number, short, tmp_path, monkeypatch, capsys):
     wanted = read_record(short("CoOp", "all", "TRAIN.TRACK", "()"))["parameters_sha256"]
     with monkeypatch.context() as patch:
-        Failing.left = nth
+        FailingFile.left, FailingFile.number = nth, number
         opener = builtins.open
-        patch.setattr(atomic, "open", lambda *words, **more: Failing(opener(*words, **more), number), False)
+        patch.setattr(atomic, "open", lambda *words, **more: FailingFile(opener(*words, **more)), False)
         status = trained(short, tmp_path / "run")
     said = capsys.readouterr().err
-    assert Failing.left < 0, "a training writes more often"
+    assert FailingFile.left < 0, "a training writes more often"
     assert status in (1, 2) and "error: " in said and os.strerror(number) in said
     assert "Traceback" not in said and not list(tmp_path.rglob("*.tmp"))
     assert trained(short, tmp_path / "run") == 0

@@ -12,29 +12,28 @@ import numpy as np
 import pytest
 import torch
 from published_engine import ConstantWarmupScheduler
-from short_runs import clothes
+from short_runs import Runs
 
 import clip
 import train
-from clip.pretrained import embedded
 from dassl.engine import TRAINER_REGISTRY
-from runs.record import read_record
 
 WHOLE = {"CoOp": False, "MaPLe": True, "MMRL": True, "MMRLpp": True}
 """Method -> whether its code saves the whole model, or the learner alone."""
 
 
-def run(method: str, output: Path, *words: str) -> int:
-    return train.main(clothes(output, *words, method=method))
+@pytest.fixture(scope="module")
+def short(tmp_path_factory) -> Runs:
+    return Runs(tmp_path_factory.mktemp("short"))
 
 
-def published(method: str, own: Path, folder: Path) -> Path:
+def published(short: Runs, method: str, own: Path, folder: Path) -> Path:
     """A trained run's parameters in the layout of the published code."""
     trainer = TRAINER_REGISTRY.get(method)
     (file,) = (own / trainer.checkpoint_folder).glob("model.pth.tar-*")
     kind, learned = trainer.method_class, torch.load(file, weights_only=True)["state_dict"]
     state = {kind.published_name(kind, name): value for name, value in learned.items()}
-    model, _ = clip.load(next(iter(embedded())))
+    model, _ = clip.load(short.folder / "clip.pt")
     if any(name.startswith("prompt_learner.") for name in state):
         start, suffix = model.token_embedding.weight.detach()[49406], torch.zeros(5, 60, model.ln_final.weight.numel())
         state |= {"prompt_learner.token_prefix": start.expand(5, 1, -1), "prompt_learner.token_suffix": suffix}
@@ -57,28 +56,27 @@ def published(method: str, own: Path, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("method", WHOLE)
-def test_it_is_tested_as_the_run_itself(method, tmp_path):
-    assert run(method, tmp_path / "own", "DATASET.SUBSAMPLE_CLASSES", "base", "TEST.NO_TEST", "True") == 0
-    theirs = published(method, tmp_path / "own", tmp_path / "theirs")
+def test_it_is_tested_as_the_run_itself(method, short, tmp_path):
+    own = short(method)
+    theirs = published(short, method, own, tmp_path / "theirs")
     predictions = {}
-    for source, words in ((tmp_path / "own", []), (theirs, ["--load-epoch", "1"])):
+    for source, words in ((own, []), (theirs, ["--load-epoch", "1"])):
         for classes in ("base", "new"):
-            output = tmp_path / f"{source.name}-{classes}"
-            test = ["--eval-only", "--model-dir", str(source), *words, "DATASET.SUBSAMPLE_CLASSES", classes]
-            assert run(method, output, *test) == 0
-            assert read_record(output)["metrics"]["accuracy"] > 0
-            predictions[source.name, classes] = json.loads((output / "confusion.json").read_text())
-    assert len(predictions["own", "base"]["classes"]) == 5
+            side = "theirs" if words else "own"
+            output = tmp_path / f"{side}-{classes}"
+            test = ["--eval-only", "--model-dir", source, *words]
+            assert train.main(short.arguments(method, classes, output, *test)) == 0
+            predictions[side, classes] = json.loads((output / "confusion.json").read_text())
+    assert len(predictions["own", "base"]["classes"]) == 2
     for classes in ("base", "new"):
         assert predictions["own", classes] == predictions["theirs", classes]
     assert predictions["own", "base"] != predictions["own", "new"]
 
 
-def test_another_number_of_tokens_is_refused_with_both_shapes(tmp_path, capsys):
-    assert run("MMRL", tmp_path / "own", "DATASET.SUBSAMPLE_CLASSES", "base", "TEST.NO_TEST", "True") == 0
-    theirs = published("MMRL", tmp_path / "own", tmp_path / "theirs")
-    test = ["--eval-only", "--model-dir", str(theirs), "DATASET.SUBSAMPLE_CLASSES", "base", "TRAINER.MMRL.N_REP_TOKENS"]
-    assert run("MMRL", tmp_path / "tested", *test, "3") == 1
+def test_another_number_of_tokens_is_refused_with_both_shapes(short, tmp_path, capsys):
+    theirs = published(short, "MMRL", short("MMRL"), tmp_path / "theirs")
+    test = ["--eval-only", "--model-dir", theirs, "TRAINER.MMRL.N_REP_TOKENS", 3]
+    assert train.main(short.arguments("MMRL", "base", tmp_path / "tested", *test)) == 1
     said = capsys.readouterr().err
     assert "Traceback" not in said and "model.pth.tar-1 does not fit" in said
     assert "torch.Size([3," in said and "torch.Size([5," in said

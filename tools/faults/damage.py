@@ -76,8 +76,8 @@ def _other_values(whole: bytes) -> Iterator[tuple[str, Callable[[Path], None]]]:
 
 
 def positions(content: Any, above: tuple = ()) -> Iterator[tuple]:
-    """Yield the path to every value in nested dictionaries and lists; of a list the first three."""
-    if isinstance(content, (dict, list)):
+    """Yield the path to every value in nested dictionaries and sequences; of a sequence the first three."""
+    if isinstance(content, (dict, list, tuple)):
         for key, value in content.items() if isinstance(content, dict) else list(enumerate(content))[:3]:
             yield (*above, key)
             yield from positions(value, (*above, key))

@@ -3,37 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from tools.faults import failing_file
 from tools.faults.bench import DISK, PATIENCE, Bench, Fault, Row, expect, small_disk, wait_for
 from tools.faults.damage import damages
 
 NTH_WRITE = """
-import builtins, os, sys
+import builtins, sys
 import safeio.atomic
-left, number = {nth}, {number}
-
-class Failing:
-    def __init__(self, file):
-        self.file = file
-    def write(self, data):
-        global left
-        left -= 1
-        if left < 0:
-            raise OSError(number, os.strerror(number))
-        return self.file.write(data)
-    def __getattr__(self, name):
-        return getattr(self.file, name)
-    def __enter__(self):
-        return self
-    def __exit__(self, *ended):
-        self.file.close()
-
-safeio.atomic.open = lambda *words, **more: Failing(builtins.open(*words, **more))
+FailingFile.left, FailingFile.number = {nth}, {number}
+safeio.atomic.open = lambda *words, **more: FailingFile(builtins.open(*words, **more))
 sys.argv = ["train.py", *sys.argv[1:]]
 import train
 raise SystemExit(train.main())
@@ -85,7 +70,9 @@ def nth_write(bench: Bench, times: int) -> Row:
     lost = 0
     for number in range(times):
         output = bench.new()
-        code = NTH_WRITE.format(nth=1 + number * 7, number=ERRORS[number % len(ERRORS)])
+        code = inspect.getsource(failing_file) + NTH_WRITE.format(
+            nth=1 + number * 7, number=ERRORS[number % len(ERRORS)]
+        )
         expect(bench, output, bench.start(output, code), {1, 2}, "error: ")
         if left := list(output.rglob("*.tmp")):
             raise Fault(f"a write failed, and {left} is left behind")

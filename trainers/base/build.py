@@ -69,7 +69,7 @@ def hold_weights(cfg: CfgNode, node: str) -> None:
 
 
 def check_normalisation(cfg: CfgNode, architecture: Architecture) -> None:
-    """Images must be normalised as those that the backbone was trained on, where that is known.
+    """Refuse another normalisation of images than the backbone's training had, where that is known.
 
     Raises:
         dassl.config.ConfigError: they are not; says what to set.

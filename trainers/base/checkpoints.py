@@ -95,7 +95,7 @@ def check_resumed(saved: Mapping[str, Any], own: Mapping[str, Any], source: str)
     differing = [*_frame(saved, own), *_settings(saved, own)]
     if list(saved["classes"]) != list(own["classes"]):
         differing.append(_classes(saved, own))
-    differing += _values(saved["course"], own["course"])
+    differing += _values(saved.get("course") or {}, own["course"])
     if differing:
         advice = "Give the values that it began with, or another OUTPUT_DIR (--output-dir) to train anew."
         raise CheckpointMismatch(_told(source, differing, advice))
@@ -125,7 +125,7 @@ def _settings(
 
 
 def _values(saved: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[str]:
-    """A key that the checkpoint lacks is newer than the checkpoint: nothing can be said of it."""
+    """Yield the differing values of keys that the checkpoint has; other keys are newer than the checkpoint."""
     for key, value in own.items():
         if key in saved and _plain(saved[key]) != _plain(value):
             yield f"{key}: {saved[key]!r} there, {value!r} here"

@@ -32,7 +32,7 @@ def texts_setting() -> Setting:
 
 
 def marks_of_texts(settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return how reports mark a method that learns from these texts: templates are nobody's."""
+    """Return the mark in reports for a method that learns from these texts; none for templates."""
     return () if settings["TEXTS"] == TEMPLATES else (LANGUAGE_MODEL,)
 
 

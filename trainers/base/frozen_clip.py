@@ -24,7 +24,7 @@ _shared: dict[str, CLIP] | None = None
 
 @contextmanager
 def one_copy_of_weights() -> Iterator[None]:
-    """Runs that are built in this block hold the same frozen weights once."""
+    """Share one copy of the frozen weights among the runs that are built in this block."""
     global _shared
     _shared = {}
     try:
@@ -42,7 +42,7 @@ def hold_newest(key: str, load: Callable[[], CLIP]) -> None:
 
 
 def unknown_note(backbone: str, unknown: Sequence[str], count: int) -> str:
-    """Return what to say of names that a CLIP does not know, of `count` class names."""
+    """Return a warning about class names that a CLIP does not know, of `count`."""
     shown = ", ".join(unknown[:5]) + (" ..." if len(unknown) > 5 else "")
     return (
         f"{backbone} does not know {len(unknown)} of the {count} class names and cannot tell them apart: {shown}. Name "
@@ -52,7 +52,7 @@ def unknown_note(backbone: str, unknown: Sequence[str], count: int) -> str:
 
 
 def vit_wanted(what: str) -> str:
-    """Return what to say where a backbone is a ResNet."""
+    """Return the message for a backbone that is a ResNet."""
     return f"{what} works inside a vision transformer: choose a ViT in MODEL.BACKBONE.NAME, no ResNet"
 
 
@@ -120,7 +120,7 @@ class FrozenCLIP:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A checksum over all weights of the image encoder: other weights give other features."""
+        """Return a checksum over all weights of the image encoder."""
         found = hashlib.sha256()
         for name, weights in sorted(self.visual.state_dict().items()):
             found.update(name.encode())
@@ -128,7 +128,7 @@ class FrozenCLIP:
         return found.hexdigest()
 
     def unknown_names(self, classnames: Sequence[str]) -> list[str]:
-        """Return the names of whose words this CLIP has no embedding: a small one holds such names for the same."""
+        """Return the names with words that this CLIP has no embedding for; a small CLIP cannot distinguish them."""
         known = self.model.token_embedding.weight.any(dim=1)
         if known.all():
             return []

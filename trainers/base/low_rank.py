@@ -129,6 +129,13 @@ class LowRankUpdates(nn.Module):
                 return clip.text.encode(prompts)
             return clip.model.encode_text(prompts.ids[:, : int(prompts.ends.max()) + 1])
 
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Write the image encoder's updated weights into the CLIP for good, and forget all updates."""
+        for name, weight in self.weights("image").items():
+            self.frozen.get_parameter(name).copy_(weight)
+        self.updates, self.places, self.merged = nn.ModuleDict(), {}, {}
+
     def weights(self, encoder: str) -> dict[str, Tensor]:
         """Updated weights by name in CLIP, of "image" or "text": what `clip.substitute.with_weights` takes."""
         found = {}

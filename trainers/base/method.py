@@ -53,7 +53,7 @@ class Losses(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """The classes a method is to tell apart, in label order, and how they are put into words.
+    """The classes of a task, in label order, and the template of their prompts.
 
     Attributes:
         root: DATASET.ROOT, below which a method may find texts about the classes.
@@ -108,7 +108,7 @@ class Method(nn.Module):
 
     @classmethod
     def tied_to_classes(cls, settings: CfgNode) -> bool:
-        """Return `tied`, or what it is with these settings."""
+        """Return `tied` under these settings."""
         return cls.tied
 
     @classmethod
@@ -130,7 +130,7 @@ class Method(nn.Module):
 
     @classmethod
     def unread(cls, settings: CfgNode) -> dict[str, str]:
-        """Settings that change nothing beside the others' values: name -> why."""
+        """Settings without effect under the values of the others: name -> why."""
         return {}
 
     def __init__(self, settings: CfgNode, clip: FrozenCLIP, task: Task):
@@ -176,6 +176,11 @@ class Method(nn.Module):
             images: (B, 3, S, S).
         """
         return {}
+
+    def settled(self) -> Method:
+        """Return the method for `logits` of the present classes alone, as an exported program holds it: a copy whose
+        learned weights of the image encoder have replaced CLIP's, or itself where it learns no such weights."""
+        return self
 
     def logits(self, images: Tensor, class_features: Any, seen: Tensor) -> Tensor:
         """Class scores (B, C).

@@ -12,7 +12,7 @@ from trainers.base.build import method_settings
 
 
 def prediction_rule(trainer: TrainerBase, builder: ConfigBuilder) -> tuple[str, str]:
-    """Return by which rule the classes were predicted, as seen or unseen, and what decided it."""
+    """Return the rule of prediction, seen or unseen, and the reason for it."""
     reason = getattr(trainer, "test_classes_reason", "") or builder.origins.get(
         "TEST.CLASSES", "the method has one rule only"
     )

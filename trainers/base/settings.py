@@ -189,7 +189,7 @@ def _merge_per_dataset(builder: ConfigBuilder, pairs: Mapping[str, Any]) -> None
 
 
 def _decide_test_classes(builder: ConfigBuilder, eval_only: bool) -> None:
-    """Set TEST.CLASSES, where it is not given, by what the protocol says of the classes tested on.
+    """Set TEST.CLASSES, where it is not given, as the protocol says.
 
     Without a protocol (neither PROTOCOL nor TASK is given) the classes decide: a run that trains tests what it trained;
     a run that tests a checkpoint compares its classes with the checkpoint's (`trainers.base.trainer`).
@@ -222,7 +222,7 @@ def _decide_test_classes(builder: ConfigBuilder, eval_only: bool) -> None:
 
 
 def _settle_own_data(builder: ConfigBuilder) -> None:
-    """Own images go by the name of their folder and are turned upright, as in prediction, unless asked otherwise."""
+    """Name own images after their folder and turn them upright, as in prediction, unless set otherwise."""
     cfg = builder.cfg
     if cfg.DATASET.NAME != "Folder":
         return
@@ -233,7 +233,7 @@ def _settle_own_data(builder: ConfigBuilder) -> None:
 
 
 def without_effect(builder: ConfigBuilder, published: Mapping[str, Any]) -> list[str]:
-    """Return a sentence for each setting of the command line that the method does not read beside the others.
+    """Return a sentence for each setting of the command line that has no effect on the method.
 
     Args:
         published: by key, what published scripts give in the protocol; nobody here asked for these.

@@ -93,7 +93,7 @@ class ClipTrainer(TrainerX):
         check_template(cfg.DATASET.TEMPLATE or dataset_template(cfg.DATASET.NAME, cfg.TRAINER.NAME))
 
     def build_data_loader(self) -> None:
-        """Build the backbone before the data: what does not go together is an error before any is read."""
+        """Build the backbone before the data, so that settings that do not fit fail before any data is read."""
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             self.of_classes(["thing"])
         super().build_data_loader()
@@ -153,7 +153,7 @@ class ClipTrainer(TrainerX):
         return build_lr_scheduler(self.optim, self.cfg.OPTIM, steps)
 
     def restart_graphs(self) -> None:
-        """Record steps anew from here on, where CUDA graphs are used: the computation is another."""
+        """Record CUDA graphs again, where they are used, because the computation has changed."""
         if self.graphs:
             self.computer = GraphedStep(self)
 
@@ -208,7 +208,7 @@ class ClipTrainer(TrainerX):
             )
 
     def finish_epoch(self) -> None:
-        """Do what the last step of an epoch does besides."""
+        """Step the schedule at the end of an epoch, unless it is stepped after each step."""
         if self.schedule_unit == "epoch":
             self.update_lr()
 
@@ -240,7 +240,7 @@ class ClipTrainer(TrainerX):
         return super().checkpoint_state(name, epoch, val_result) | {"skipped_steps": self.skipped_steps}
 
     def restore_state(self, name: str, state: dict[str, Any]) -> int:
-        self.skipped_steps = int(state.get("skipped_steps", 0))
+        self.skipped_steps = state.get("skipped_steps") or 0
         return super().restore_state(name, state)
 
     def train(self) -> None:
@@ -289,7 +289,7 @@ class ClipTrainer(TrainerX):
 
     @contextmanager
     def fixed_classes(self) -> Iterator[None]:
-        """Compute what prediction needs of the classes once, for as long as nothing is trained."""
+        """Compute the class features once, for as long as nothing is trained."""
         self.set_model_mode("eval")
         with torch.no_grad(), self.precision.context(), phase("class texts"):
             self.class_features = self.method.class_features()

@@ -10,7 +10,7 @@ from trainers.base.feature_trainer import FeatureTrainer
 
 
 class TrainingFreeTrainer(FeatureTrainer):
-    """Its only epoch is `run_epoch`, which subclasses implement; the engine saves and tests as after any epoch."""
+    """Trainer with a single epoch, `run_epoch`, which subclasses implement; the engine saves and tests after it."""
 
     learns = False
 

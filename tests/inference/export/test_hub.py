@@ -168,3 +168,23 @@ def test_a_refusal_is_said(exists, shared, hub, tmp_path, capsys):
     words = [str(shared[0]), "--format", "hub-folder", "--output", str(tmp_path / "out"), "--push", "me/model"]
     assert export.main(words) == 2
     assert "me/model could not be uploaded" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("me model", None),
+        ("me/model/again", None),
+        ("", None),
+        ("--", None),
+        ("me/model", "http://127.0.0.1:9"),
+        ("me/model", "nowhere"),
+        ("me/model", "http://[bad"),
+    ],
+)
+def test_names_and_addresses_that_are_none_are_said(name, address, shared, hub, tmp_path, monkeypatch, capsys):
+    if address is not None:
+        monkeypatch.setenv("HF_ENDPOINT", address)
+    words = [str(shared[0]), "--format", "hub-folder", "--output", str(tmp_path / "out"), f"--push={name}"]
+    assert export.main(words) == 2
+    assert "error: " in (said := capsys.readouterr().err) and "could not be uploaded" in said and not Hub.files

@@ -13,7 +13,8 @@ from reports.render.html import as_html
 from reports.searches import find_searches
 from runs.protocol import PlanError, methods, plan
 from runs.record import RunRecord
-from runs.sweep.search import parse_ranges, search
+from runs.sweep.search import STORE, parse_ranges, search
+from safeio.read_back import DamagedFile
 
 pytest.importorskip("optuna")
 WORDS = ["base2new", "--methods", "CoOp", "--datasets", "clothing_64", "--seed", "1"]
@@ -101,6 +102,21 @@ def test_a_dataset_without_validation_images_is_refused(tmp_path):
     (base,) = plan("base2new", "train", "CoOp", "clothing_64", [1], [16])
     with pytest.raises(PlanError, match="must not choose by test images"):
         search(base, 1, parse_ranges(["OPTIM.LR=0..1.0"], {}), tmp_path, "data", Fallen())
+
+
+@pytest.mark.parametrize("damage", [b"no database", b"", None], ids=["nonsense", "empty", "a folder"])
+def test_what_an_earlier_search_left_damaged_is_said(damage, tmp_path):
+    (base,) = plan("base2new", "train", "CoOp", "clothing_64", [1], [16])
+    ranges, carried = parse_ranges(["OPTIM.LR=0..1.0"], {}), Carried()
+    search(base, 1, ranges, tmp_path, "data", carried)
+    (store,) = tmp_path.rglob(STORE)
+    store.unlink()
+    store.mkdir() if damage is None else store.write_bytes(damage)
+    if damage == b"":  # for sqlite, a database without tables
+        assert len(search(base, 1, ranges, tmp_path, "data", carried)) == 1
+        return
+    with pytest.raises(DamagedFile, match=f"{STORE}.* unless it is removed"):
+        search(base, 1, ranges, tmp_path, "data", carried)
 
 
 @pytest.mark.parametrize(
