@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -237,7 +238,8 @@ def _parts_below(folders: dict[str, Tree]) -> bool:
 def _refuse_roles(top: Tree) -> None:
     """Refuse `images/` beside `masks/`: folders that are named for what their files are for, none for a class."""
     names = list(top.inhabited)
-    if len(names) > 1 and all(is_filler(name, ROLES) for name in names):
+    numbered = all(re.search(r"\d", name) for name in names)  # `class 0`, `class 1` are classes
+    if len(names) > 1 and not numbered and all(is_filler(name, ROLES) for name in names):
         raise OwnDataError(
             f"{top.path} holds {few(names)}, which name no classes, but kinds of files, as for segmentation. Expected "
             f"a folder for each class, or a list with a label for each image (manifest.csv). Rename them if they are "

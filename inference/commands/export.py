@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     parser = make_parser()
     args = parser.parse_args(arguments)
-    if args.push and args.format != "hub-folder":
+    if args.push is not None and args.format != "hub-folder":
         parser.error("--push uploads a folder: give --format hub-folder")
     try:
         from inference.classes import named_classes
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         path = args.output or Path(args.run) / "export" / name
         if not suffix:
             print(f"{path}\n{write_hub_folder(predictor, path)}")
-            if args.push:
+            if args.push is not None:
                 print(push(path, args.push))
             return 0
         if path.suffix != suffix:

@@ -15,6 +15,7 @@ from torch.export import Dim, ExportedProgram
 
 from inference.predictor import Predictor
 from safeio.atomic import atomic_write, naming
+from safeio.errors import UserError
 
 INPUT, OUTPUT = "images", "logits"
 """Names of the tensors of an exported program: (B, 3, S, S), normalised images, to (B, C)."""
@@ -25,7 +26,7 @@ TOLERANCE = 1e-4
 """Largest allowed difference between the logits of a file and the run's."""
 
 
-class ExportError(ValueError):
+class ExportError(UserError, ValueError):
     """Error for a run that cannot be exported; the message says what can be done instead."""
 
 

@@ -25,6 +25,7 @@ from inference.demo.rules import RULES
 from inference.demo.server import PageServer, serve_beside
 from inference.demo.trial import Trial, examples_of
 from inference.predictor import Predictor
+from safeio.errors import WrongChoice
 from trainers.base.trainer import ClipTrainer
 
 PROJECT = Path(__file__).parents[2]
@@ -171,7 +172,7 @@ def test_requests_from_elsewhere_or_without_bounds_are_refused(page, headers, st
 def test_a_taken_port_is_named(trial):
     with PageServer(trial, None) as first, pytest.raises(OSError, match=r"Port \d+ is taken.*--port"):
         PageServer(trial, first.server_address[1])
-    with pytest.raises(OSError, match="65535"):
+    with pytest.raises(WrongChoice, match="65535"):
         PageServer(trial, 70000)
 
 

@@ -151,7 +151,7 @@ def test_what_is_no_run_is_said(copied, runs, tmp_path):
     assert f"Runs below it: {copied}" in message(tmp_path)
     assert "photo-ViT-8" in message(copied, backbone="photo-ViT-9")
     changed(copied, method="MMLR")
-    assert "'MMLR'" in message(copied) and "'MMRL'" in message(copied)
+    assert "MMLR" in message(copied) and "did you mean MMRL?" in message(copied)
     changed(copied, method="MMRL")
     for file in copied.glob("*/model.pth.tar-*"):
         file.write_bytes(file.read_bytes()[:2000])

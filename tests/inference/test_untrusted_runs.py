@@ -92,7 +92,7 @@ def test_a_record_cannot_set_what_is_no_setting(run_folder, change, words):
     (folder / "run.json").write_text(json.dumps(record | change), encoding="utf-8")
     with pytest.raises(RecordError, match=words):
         read_to_repeat(folder)
-    (folder / "run.json").write_text(json.dumps(with_other(record, ("flags", "opts"), ["USE_CUDA", "True"])))
+    (folder / "run.json").write_text(json.dumps(record | {"flags": record["flags"] | {"opts": ["USE_CUDA", "True"]}}))
     with pytest.raises(RecordError, match="not those of a run: opts"):
         read_to_repeat(folder)
 

@@ -161,7 +161,10 @@ def test_there_must_be_runs(tmp_path):
     with pytest.raises(FileNotFoundError, match="no folder"):
         find_runs(tmp_path / "nowhere")
     (tmp_path / "run.json").write_text('{"method": 3}')
-    with pytest.raises(FileNotFoundError, match="No run"):
+    with pytest.raises(FileNotFoundError, match=r"None of the run\.json below .* can be read"):
+        find_runs(tmp_path)
+    (tmp_path / "run.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"No run\.json"):
         find_runs(tmp_path)
 
 
@@ -212,6 +215,6 @@ def test_sources_alone_are_shown_once(make):
         make("CoOp", "Caltech101Pencil", 50.0, seed, "target", protocol="domain_generalization")
     (only,) = accuracy_tables(find_runs(make.root))
     assert only.name == "domain_generalization" and {labels[0] for labels, _ in only.rows} == {
-        "Clothing",
-        "Caltech101Pencil",
+        "Clothing (64 px)",
+        "Pencil (64 px)",
     }

@@ -381,6 +381,12 @@ def test_folders_that_are_no_classes_are_refused(made, told, tmp_path):
     assert told in refused(tmp_path)
 
 
+@pytest.mark.parametrize("word", ["class", "object_", "label", "Image"])
+def test_numbered_folders_are_classes(word, tmp_path):
+    fill(tmp_path, **{f"{word} {number}": 2 for number in range(3)})
+    assert {row.label for row in read_table(tmp_path).rows} == {f"{word} {number}" for number in range(3)}
+
+
 @pytest.mark.parametrize("beside", ["labels/0.txt", "Annotations/0.xml"])
 def test_object_detection_is_named(beside, tmp_path, write):
     fill(tmp_path / "train", images=2)
