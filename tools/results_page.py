@@ -27,7 +27,7 @@ from runs.names import dataset_name, method_name
 DOCS = Path(__file__).parent.parent / "docs"
 DATA, PAGE = DOCS / "demonstration.csv", DOCS / "results.md"
 KEY = ("protocol", "method", "dataset", "shots", "seed", "part")
-FIELDS = (*KEY, "accuracy", "parameters", "processor_seconds")
+FIELDS = (*KEY, "accuracy", "parameters")
 ZERO_SHOT = "ZeroshotCLIP"
 
 Rows = dict[tuple[str, ...], dict[str, str]]
@@ -51,9 +51,7 @@ def taken(output: Path) -> Rows:
         if run.accuracy is None or run.line.swept or run.protocol not in TABLES:
             continue
         key = (run.protocol, run.line.method, run.dataset, str(run.shots), str(run.seed), run.part)
-        phases = (run.record.get("phases") or {}).values()
-        seconds = sum(processor for _, processor in phases)
-        numbers = (f"{run.accuracy:.2f}", str(int(run.number("trainable_params") or 0)), f"{seconds:.0f}")
+        numbers = (f"{run.accuracy:.2f}", str(int(run.number("trainable_params") or 0)))
         rows[key] = dict(zip(FIELDS, (*key, *numbers), strict=True))
     return rows
 
@@ -112,8 +110,8 @@ def table(
         return method != ZERO_SHOT, mean(numbers.values()) if numbers else -1.0
 
     zero_shot = found.get(ZERO_SHOT, {})
-    yield f"| method | {' | '.join(heads.values())} |" + (" parameters | seconds |" if extra else "")
-    yield "|---|" + "---|" * (len(heads) + 2 * bool(extra))
+    yield f"| method | {' | '.join(heads.values())} |" + (" parameters |" if extra else "")
+    yield "|---|" + "---|" * (len(heads) + bool(extra))
     for method in sorted(found, key=order):
         base = {} if method == ZERO_SHOT else zero_shot
         cells = [cell(found[method].get(column, {}), base.get(column) or base.get("0")) for column in heads]
@@ -126,13 +124,15 @@ def base_to_novel(rows: Rows) -> Iterator[str]:
     both = {name: parts for name, parts in found.items() if parts.get("base") and parts.get("new")}
     for parts in both.values():
         parts["H"] = harmonic(parts["base"], parts["new"])
-    runs = [row for row in rows.values() if row["protocol"] == "base2new" and row["part"] == "base"]
-    extra = {}
-    for method in both:
-        own = [row for row in runs if row["method"] == method]
-        seconds = mean(float(row["processor_seconds"]) for row in own)
-        extra[method] = f"{int(own[0]['parameters']):,} | {seconds:.0f}"
-    yield from table(both, {"base": "base", "new": "new", "H": "H"}, extra)
+    learned = {row["method"]: f"{int(row['parameters']):,}" for row in rows.values() if row["part"] == "base"}
+    yield from table(both, {"base": "base", "new": "new", "H": "H"}, learned)
+
+
+def base_alone(rows: Rows) -> Iterator[str]:
+    """Give the base accuracy of methods that cannot predict new classes."""
+    found = gathered(rows, "base2new", lambda row: row["part"])
+    alone = {name: parts for name, parts in found.items() if name == ZERO_SHOT or not parts.get("new")}
+    yield from table(alone, {"base": "base"}, {})
 
 
 def few_shot(rows: Rows) -> Iterator[str]:
@@ -157,6 +157,7 @@ def targets(protocol: str) -> Callable[[Rows], Iterator[str]]:
 
 BLOCKS: dict[str, Callable[[Rows], Iterator[str]]] = {
     "base-to-novel": base_to_novel,
+    "base classes alone": base_alone,
     "few-shot": few_shot,
     "cross-dataset": targets("cross_dataset"),
     "domain generalization": targets("domain_generalization"),
