@@ -16,6 +16,7 @@ import re
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from math import isfinite
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -71,13 +72,13 @@ def interval(numbers: Seeds) -> float:
     return float(t.ppf(0.975, len(numbers) - 1)) * stdev(numbers.values()) / len(numbers) ** 0.5
 
 
-def cell(numbers: Seeds, base: Seeds | None = None) -> str:
-    """Return mean and interval, with an arrow where the difference to `base`, seed by seed, is not 0."""
+def cell(numbers: Seeds, reference: Seeds | None = None) -> str:
+    """Return mean and interval as text, with an arrow if the interval of the difference to `reference` leaves out 0."""
     if not numbers:
         return ""
     width = interval(numbers)
-    shown = f"{mean(numbers.values()):.1f}" + (f" ± {width:.1f}" if width < 100 else "")
-    shared = {seed: numbers[seed] - base[seed] for seed in numbers if base and seed in base}
+    shown = f"{mean(numbers.values()):.1f}" + (f" ± {width:.1f}" if isfinite(width) else "")
+    shared = {seed: numbers[seed] - reference[seed] for seed in numbers if reference and seed in reference}
     if len(shared) > 1 and abs(mean(shared.values())) > interval(shared):
         shown += " ↑" if mean(shared.values()) > 0 else " ↓"
     return shown
@@ -102,7 +103,7 @@ def gathered(
 def table(
     found: Mapping[str, Mapping[str, Seeds]], heads: Mapping[str, str], extra: Mapping[str, str]
 ) -> Iterator[str]:
-    """Give a Markdown table: methods by their last column, the best last; zero-shot CLIP first."""
+    """Give a Markdown table, sorted by the last column with the best method at the end; zero-shot CLIP comes first."""
     last = [*heads][-1]
 
     def order(method: str) -> tuple[bool, float]:
@@ -113,8 +114,8 @@ def table(
     yield f"| method | {' | '.join(heads.values())} |" + (" parameters |" if extra else "")
     yield "|---|" + "---|" * (len(heads) + bool(extra))
     for method in sorted(found, key=order):
-        base = {} if method == ZERO_SHOT else zero_shot
-        cells = [cell(found[method].get(column, {}), base.get(column) or base.get("0")) for column in heads]
+        reference = {} if method == ZERO_SHOT else zero_shot
+        cells = [cell(found[method].get(column, {}), reference.get(column) or reference.get("0")) for column in heads]
         yield f"| {method_name(method)} | {' | '.join(cells)} |" + (f" {extra.get(method, '')} |" if extra else "")
 
 
@@ -144,7 +145,7 @@ def few_shot(rows: Rows) -> Iterator[str]:
 
 
 def targets(protocol: str) -> Callable[[Rows], Iterator[str]]:
-    """Return what gives the accuracy on the source and on each target."""
+    """Return the function that gives a protocol's table: accuracy on the source and on each target."""
 
     def give(rows: Rows) -> Iterator[str]:
         found = gathered(rows, protocol, lambda row: f"{row['part']} {row['dataset']}")
