@@ -7,6 +7,7 @@ The numbers are those of parts.json, measured with step.py: published code's way
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
@@ -51,4 +52,5 @@ def main(target: Path = TARGET) -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     main()

@@ -7,9 +7,10 @@ of test images; the backbone has random weights. `--scale` takes that share of t
 shots, at least one; settings (KEY=VALUE) reach every run. Class names are the benchmarks' own but for Food101,
 FGVCAircraft and SUN397, which get ImageNet's.
 
-Printed are, for each run and summed, seconds by the clock and of the processor in each phase (`dassl.utils.phases`),
-and what lies between the runs: the sweep itself, and the ends of processes. On a GPU recording graphs is among the
-steps.
+Printed are, for each run and summed, seconds of the processor and by the clock in each phase (`dassl.utils.phases`),
+and what lies between the runs: the sweep's own start, its plan, the ends of processes, and where runs are forked the
+imports, once for all of them. These are measured apart, in a process that does nothing else; where runs are not forked,
+each run's `start` has them.
 """
 
 from __future__ import annotations
@@ -35,10 +36,15 @@ from dassl.engine import TRAINER_REGISTRY
 from dassl.utils.phases import PHASES
 from runs.protocol import CONFIGS, load_protocol
 from runs.record import COMPLETE, load_record
+from runs.sweep import warm
 from safeio.errors import UserError
 
 PROTOCOLS = ("base2new", "cross_dataset", "few_shot")
 """Those that need the eleven benchmarks only."""
+KINDS = ("clock", "processor")
+NONE = (0.0, 0.0)
+Seconds = tuple[float, float]
+"""By the clock, and of the processor."""
 
 
 def fraction(text: str) -> float:
@@ -73,6 +79,7 @@ def measure(args: argparse.Namespace) -> dict:
         words += [args.workers, "--root", folder / "data", "--output", folder / "out"]
         words += ["--seeds", *args.seeds, *settings(args, weights)]
         environment = os.environ | {"CROP_CACHE": str(folder / "crops")}
+        imports = import_seconds() if warm.POSSIBLE else None
         before, began = processor_seconds(), time.perf_counter()
         call = [sys.executable, CONFIGS.parent / "sweep.py", *words]
         done = subprocess.run([str(word) for word in call], env=environment, capture_output=True, text=True)
@@ -82,24 +89,42 @@ def measure(args: argparse.Namespace) -> dict:
             said = [(path / "console.txt").read_text() for path, r in records.items() if r["status"] != COMPLETE]
             raise UserError(f"sweep.py ended with status {done.returncode}: {done.stderr}\n{''.join(said[:1])}")
         runs = {str(path.relative_to(folder / "out")): record for path, record in records.items()}
-    return summed(runs, clock, processor)
+    return summed(runs, clock, processor, imports)
 
 
-def summed(runs: dict[str, dict], clock: float, processor: float) -> dict:
-    """Print a row of processor seconds for each run; return clock and processor seconds of each phase, and shares."""
-    rows = [
-        {"run": f"{r['stage']} {r['dataset']} {r['seed']}"} | {p: r["phases"].get(p, [0, 0])[1] for p in PHASES}
-        for r in runs.values()
-    ]
-    print("Processor seconds of each run:")
-    print(tabulate(rows, headers="keys", floatfmt=".2f"))
-    found: dict[str, object] = {"runs": len(runs)}
-    sums = {p: [sum(r["phases"].get(p, [0, 0])[i] for r in runs.values()) for i in (0, 1)] for p in PHASES}
+def summed(runs: dict[str, dict], clock: float, processor: float, imports: Seconds | None = None) -> dict:
+    """Print a row for each run and a table of the sums; return each phase's seconds by the clock and of the processor.
+
+    Args:
+        runs: records by their folder.
+        clock, processor: seconds of the whole sweep.
+        imports: what the process that forks the runs imports takes; None: each run imports by itself.
+    """
+    phases = [phase for phase in PHASES if any(phase in record["phases"] for record in runs.values())]
+    rows = []
+    for record in runs.values():
+        cells = {phase: record["phases"].get(phase, NONE) for phase in phases}
+        cells["all"] = [sum(seconds) for seconds in zip(*cells.values(), strict=True)]
+        name = f"{record['stage']} {record['dataset']} {record['seed']}"
+        rows.append({"run": name} | {phase: f"{s:.2f} ({c:.2f})" for phase, (c, s) in cells.items()})
+    print("Processor seconds of each run, in brackets by the clock:")
+    print(tabulate(rows, headers="keys"))
+    sums = {p: [sum(r["phases"].get(p, NONE)[i] for r in runs.values()) for i in (0, 1)] for p in PHASES}
+    if imports:
+        sums["imports, once"] = list(imports)
     sums["between runs"] = [clock - sum(c for c, _ in sums.values()), processor - sum(s for _, s in sums.values())]
     sums["all"] = [clock, processor]
     rows = [[phase, *seconds, 100 * seconds[1] / processor] for phase, seconds in sums.items()]
     print(tabulate(rows, headers=["phase", "clock, s", "processor, s", "share, %"], floatfmt=".2f"))
-    return found | {f"{phase} s": seconds[1] for phase, seconds in sums.items()}
+    found: dict[str, object] = {"runs": len(runs)}
+    return found | {f"{p}, {kind} s": s for p, both in sums.items() for kind, s in zip(KINDS, both, strict=True)}
+
+
+def import_seconds() -> Seconds:
+    """Return what importing all that a run needs takes in a process of its own, its start and end included."""
+    before, began = processor_seconds(), time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import train"], cwd=CONFIGS.parent, check=True)
+    return time.perf_counter() - began, processor_seconds() - before
 
 
 def processor_seconds() -> float:

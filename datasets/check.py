@@ -1,13 +1,12 @@
-"""Look whether data is complete: `mmrl data check [NAME ...|all|folder] --root DATA [--deep]`.
+"""Look whether data is complete, for `mmrl data check`.
 
-Prints a row per benchmark: what was found against the expected numbers, and the first thing that is wrong. For
-own images (`folder`) prints how they are read: parts, classes, names, files left out. Nothing is written but the
-listings of ImageNet's folders, and the contact sheet.
+Of benchmarks a row each is printed: the found and the expected numbers, and the first error. Of own images, how they
+are read: parts, classes, names, files left out. Nothing is written but the listings of ImageNet's folders, and the
+contact sheet.
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import os
 import sys
@@ -18,14 +17,12 @@ from pathlib import Path
 from tabulate import tabulate
 
 from dassl.data.datasets import DATASET_REGISTRY
-from datasets.base.metadata import chosen, read_facts
+from datasets.base.metadata import read_facts
 from datasets.base.splits import Split, SplitError
 from datasets.own.divide import divide, rule_of
 from datasets.own.inspect import contact_sheet, inspect
 from datasets.own.read import read_table
 from datasets.own.report import describe
-from datasets.own.table import ALLOWABLE
-from safeio.entry import command
 from safeio.errors import UserError
 from safeio.file_names import own_data_name
 from safeio.images import image_problem
@@ -34,30 +31,9 @@ from safeio.progress import progress
 AT_ONCE = 1024  # images handed to the threads together
 
 
-@command
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 if everything looked at is as expected, else 1."""
-    parser = argparse.ArgumentParser(prog="mmrl data check", description=__doc__)
-    parser.add_argument(
-        "names", nargs="*", default=["all"], metavar="NAME", help="a benchmark, all, or folder: own images"
-    )
-    parser.add_argument("--root", type=Path, default=Path("data"), help="folder that holds the datasets (./data)")
-    parser.add_argument("--deep", action="store_true", help="open every image; of own images also find duplicates")
-    own = parser.add_argument_group("own images (NAME folder; --root is their folder, or a list of them)")
-    own.add_argument("--sheet", type=Path, metavar="PNG", help="contact sheet of --deep (./NAME-contact-sheet.png)")
-    own.add_argument(
-        "--allow", nargs="+", default=[], choices=ALLOWABLE, help="faults that are accepted (DATASET.ALLOW)"
-    )
-    own.add_argument("--val-share", type=float, default=-1.0, help="as DATASET.VAL_SHARE")
-    options = parser.parse_args(arguments)
-    root = options.root.expanduser().absolute()
-    if [name.lower() for name in options.names] == ["folder"]:
-        return check_own(root, options.deep, options.sheet, options.allow, options.val_share)
-    try:
-        names = chosen(options.names or ["all"])
-    except ValueError as error:
-        parser.error(f"{error} Own images are called folder, and checked alone.")
-    rows = [check(name, root, options.deep) for name in names]
+def check_all(names: Sequence[str], root: Path, deep: bool = False) -> int:
+    """Print a row for each of these benchmarks, by registry name; 0 if everything is as expected, else 1."""
+    rows = [check(name, root, deep) for name in names]
     print(tabulate(rows, headers=["dataset", "state", "classes", "train", "val", "test", "remark"]))
     return 0 if all(row[1] == "found" for row in rows) else 1
 
@@ -125,7 +101,3 @@ def _in_turn(pool: ThreadPoolExecutor, paths: list[str]) -> Iterable[str | None]
     waiting = iter(paths)
     while block := list(itertools.islice(waiting, AT_ONCE)):
         yield from pool.map(image_problem, block)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -1,4 +1,4 @@
-"""Fetch benchmarks and lay them out: `mmrl data prepare NAME [NAME ...|all] --root DATA`.
+"""Fetch benchmarks and lay them out, for `mmrl data prepare`.
 
 What has a public source is downloaded (an interrupted download continues), checked and unpacked. For the rest the
 command says what to fetch and where to put it; run again, it continues from there.
@@ -6,9 +6,7 @@ command says what to fetch and where to put it; run again, it continues from the
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Sequence
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -16,34 +14,16 @@ from typing import Any
 
 from dassl.data.datasets import DATASET_REGISTRY
 from dassl.utils.download import download_url
-from datasets.base.metadata import HERE, chosen, read_sources
+from datasets.base.metadata import HERE
 from datasets.base.splits import SplitError, write_split
 from safeio.archives import ArchiveError, check_space, remove_unpacked, unpack
 from safeio.atomic import atomic_write_text
 from safeio.download import DownloadError, download, file_sha256
-from safeio.entry import command
 from safeio.lock import sole_use
 
 
 class ByHand(RuntimeError):
     """Something that only the user can fetch; the message says what, from where and where to."""
-
-
-@command
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 if every dataset is ready, else 1."""
-    parser = argparse.ArgumentParser(prog="mmrl data prepare", description=__doc__)
-    parser.add_argument("names", nargs="+", metavar="NAME", help="a benchmark, or all")
-    parser.add_argument("--root", type=Path, default=Path("data"), help="folder that holds the datasets (./data)")
-    parser.add_argument("--make-split", action="store_true", help="draw a split where the published one is missing")
-    options = parser.parse_args(arguments)
-    try:
-        names = chosen(options.names)
-    except ValueError as error:
-        parser.error(str(error))
-    sources = read_sources()
-    ready = [prepare(name, options.root.expanduser(), sources[name], options.make_split) for name in names]
-    return 0 if all(ready) else 1
 
 
 def prepare(name: str, root: Path, source: dict[str, Any], make_split: bool = False) -> bool:
@@ -132,7 +112,3 @@ def _instruction(entry: dict[str, Any], path: Path, place: str) -> str:
     details = [f"{entry['bytes']:,} bytes"] if "bytes" in entry else []
     details += [f"SHA-256 {entry['sha256']}"] if "sha256" in entry else []
     return f"Fetch {entry['name']} from {place} and save it as {path}" + (f" ({', '.join(details)})" if details else "")
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

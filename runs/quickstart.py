@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import shlex
 import subprocess
@@ -46,5 +47,12 @@ def main(output: Path = OUTPUT) -> int:
     return status
 
 
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser."""
+    parser = argparse.ArgumentParser(prog="quickstart.sh", description=__doc__)
+    parser.add_argument("--output", type=Path, default=OUTPUT, help="folder of the runs (%(default)s)")
+    return parser
+
+
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(make_parser().parse_args().output))

@@ -5,6 +5,7 @@ python -m tools.method_files
 
 from __future__ import annotations
 
+import argparse
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,4 +60,5 @@ def files() -> dict[str, int]:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     PAGE.write_text(page(), encoding="utf-8")

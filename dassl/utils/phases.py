@@ -13,6 +13,7 @@ PHASES = (
     "listing",  # of the datasets' images
     "images",  # read, decoded and transformed here, or waited for
     "class texts",  # the method's start values, and the features of its classes
+    "graph recording",  # of CUDA graphs of the step and of prediction
     "steps",
     "evaluation",
     "writing",

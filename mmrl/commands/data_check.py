@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 from runs.command_line import CommandParser, add_root
 
@@ -19,9 +20,9 @@ def make_parser() -> argparse.ArgumentParser:
     add_root(parser)
     parser.add_argument("--deep", action="store_true", help="open every image")
     own = parser.add_argument_group("own images (DATASET folder)")
-    own.add_argument("--sheet", metavar="PNG", help="contact sheet of --deep (./NAME-contact-sheet.png)")
+    own.add_argument("--sheet", type=Path, metavar="PNG", help="contact sheet of --deep (./NAME-contact-sheet.png)")
     own.add_argument("--allow", nargs="+", default=[], metavar="WORD", help="accepted faults, as DATASET.ALLOW")
-    own.add_argument("--val-share", type=float, metavar="SHARE", help="as DATASET.VAL_SHARE")
+    own.add_argument("--val-share", type=float, default=-1.0, metavar="SHARE", help="as DATASET.VAL_SHARE")
     return parser
 
 
@@ -29,15 +30,17 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command line; return the exit status."""
     parser = make_parser()
     args = parser.parse_args(arguments)
-    from datasets import check  # loads torch
-    from datasets.base.metadata import chosen
+    from datasets.base.metadata import chosen  # loads torch, as all below
+    from datasets.check import check_all, check_own
+    from datasets.own.table import ALLOWABLE
 
+    root = Path(args.root).expanduser().absolute()
+    if unknown := [word for word in args.allow if word not in ALLOWABLE]:
+        parser.error(f"argument --allow: {unknown[0]} is not known; there are: {', '.join(ALLOWABLE)}")
+    if [name.lower() for name in args.names] == ["folder"]:
+        return check_own(root, args.deep, args.sheet, args.allow, args.val_share)
     try:
-        chosen([name for name in args.names if name.lower() != "folder"])
+        names = chosen(args.names)
     except ValueError as error:
-        parser.error(f"{error} Own images are called folder.")
-
-    words = [*args.names, "--root", str(args.root), *(["--deep"] if args.deep else [])]
-    words += ["--sheet", args.sheet] if args.sheet else []
-    words += ["--val-share", str(args.val_share)] if args.val_share is not None else []
-    return check.main([*words, *(["--allow", *args.allow] if args.allow else [])])
+        parser.error(f"{error} Own images are called folder, and checked alone.")
+    return check_all(names, root, args.deep)

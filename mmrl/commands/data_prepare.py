@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 from runs.command_line import CommandParser, add_root
 
@@ -21,12 +22,13 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command line; return the exit status."""
     parser = make_parser()
     args = parser.parse_args(arguments)
-    from datasets import prepare  # loads torch
-    from datasets.base.metadata import chosen
+    from datasets.base.metadata import chosen, read_sources  # loads torch, as the next
+    from datasets.prepare import prepare
 
     try:
-        chosen(args.names)
+        names = chosen(args.names)
     except ValueError as error:
         parser.error(str(error))
-
-    return prepare.main([*args.names, "--root", str(args.root), *(["--make-split"] if args.make_split else [])])
+    root, sources = Path(args.root).expanduser(), read_sources()
+    ready = [prepare(name, root, sources[name], args.make_split) for name in names]
+    return 0 if all(ready) else 1

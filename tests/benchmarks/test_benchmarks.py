@@ -118,8 +118,13 @@ def test_a_table_s_sums_hold_every_second(capsys):
     phases = {"start": [1.0, 0.5], "steps": [4.0, 6.0]}
     runs = {name: {"stage": name, "dataset": "DTD", "seed": 1, "phases": phases} for name in ("train", "test")}
     found = summed(runs, clock=12.0, processor=15.0)
-    assert found["steps s"] == 12.0 and found["between runs s"] == 2.0 and found["all s"] == 15.0
-    assert "train DTD 1" in capsys.readouterr().out
+    assert found["steps, processor s"] == 12.0 and found["steps, clock s"] == 8.0
+    assert found["between runs, processor s"] == 2.0 and found["all, processor s"] == 15.0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["run", "start", "steps", "all"]
+    assert lines[3].split("  ")[0] == "train DTD 1" and lines[3].endswith("6.50 (5.00)")
+    found = summed(runs, clock=12.0, processor=15.0, imports=(1.5, 1.25))
+    assert found["imports, once, processor s"] == 1.25 and found["between runs, processor s"] == 0.75
 
 
 def test_cost_of_a_table():

@@ -9,6 +9,7 @@ from PIL import Image
 
 from datasets import check
 from datasets.base.metadata import read_facts
+from mmrl.commands import data_check
 
 
 @pytest.fixture
@@ -66,8 +67,8 @@ def test_nothing_is_written(textures):
 
 
 def test_command_line(textures, capsys):
-    assert check.main(["dtd", "--root", str(textures)]) == 0
-    assert check.main(["--root", str(textures)]) == 1
+    assert data_check.main(["dtd", "--root", str(textures)]) == 0
+    assert data_check.main(["--root", str(textures)]) == 1
     table = capsys.readouterr().out
     assert "ImageNetR" in table and "missing" in table
 

@@ -18,14 +18,13 @@ import predict
 import report
 import sweep
 import train
-from datasets import check, prepare
 from mmrl.__main__ import main as mmrl
 from runs import compare, launch
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": train.main, "sweep": sweep.main, "report": report.main, "predict": predict.main,
-    "parse": parse_test_res.main, "prepare": prepare.main, "check": check.main, "launch": launch.main,
-    "compare": compare.main, "mmrl": mmrl,
+    "parse": parse_test_res.main, "launch": launch.main, "compare": compare.main, "mmrl": mmrl,
+    "prepare": lambda words: mmrl(["data", "prepare", *words]), "check": lambda words: mmrl(["data", "check", *words]),
 }  # fmt: skip
 """First word of a case -> `main`."""
 
@@ -251,7 +250,7 @@ DATA = [
     Mistake("check folder --root IMAGES --allow everything", 2, ("everything",)),
     Mistake("check folder --root IMAGES --deep --sheet TMP/file/sheet.png", 2, ("TMP/file",)),
     Mistake("check --rot TMP", 2, ("--rot",)),
-    Mistake("prepare", 2, ("NAME",)),
+    Mistake("prepare", 2, ("DATASET",)),
     Mistake("prepare dtt --root TMP", 2, ("dtt",)),
     Mistake("prepare dtd --root TMP/file", 2, ("TMP/file",)),
 ]

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from dassl.utils.phases import phase
 from trainers.base.method import Losses, Term
 from trainers.steps.plain import Learner, PlainStep
 
@@ -145,7 +146,8 @@ class Graphs:
             return None
         try:
             if key not in self.replayed:
-                self.replayed[key] = Replayed(self.compute, self.record, inputs)
+                with phase("graph recording"):
+                    self.replayed[key] = Replayed(self.compute, self.record, inputs)
             return self.replayed[key](*inputs)
         except RuntimeError as error:
             self.usable, self.replayed = False, {}

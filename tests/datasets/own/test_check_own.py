@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import check
+from mmrl.commands import data_check
 
 from .conftest import fill, image
 
@@ -19,7 +19,7 @@ def pets(tmp_path):
 
 
 def run(*words) -> int:
-    return check.main([*map(str, words)])
+    return data_check.main([*map(str, words)])
 
 
 def test_it_shows_how_a_folder_or_list_is_read(pets, capsys):

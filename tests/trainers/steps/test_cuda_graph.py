@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from dassl.utils.phases import PhaseClock
 from trainers.base.frozen_clip import one_copy_of_weights
 from trainers.base.trainer import ClipTrainer
+from trainers.steps import cuda_graph
 from trainers.steps.cuda_graph import COMPARED, SEEN_BEFORE, GraphedStep, Graphs
 from trainers.steps.joint_runs import JointPass, JointRuns, WaitingStep, set_gradients
 from trainers.steps.lockstep import in_lockstep
@@ -181,6 +183,16 @@ def test_each_shape_has_a_graph_and_rare_ones_have_none():
             assert found is None or torch.equal(found[0], x * 2)
     assert graphs(torch.rand(5)) is None
     assert len(graphs.replayed) == 2
+
+
+def test_recording_is_a_phase_of_its_own(monkeypatch):
+    clock = PhaseClock()
+    monkeypatch.setattr(cuda_graph, "phase", clock)
+    graphs = Graphs("prediction", lambda x: [x * 2], StandIn)
+    for number in range(SEEN_BEFORE + 1):
+        assert "graph recording" not in clock.as_dict()
+        assert (graphs(torch.ones(2)) is None) == (number < SEEN_BEFORE)
+    assert "graph recording" in clock.as_dict()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
