@@ -29,8 +29,8 @@ def synchronise(device: torch.device) -> None:
 class Repeats(NamedTuple):
     """Seconds of each repeat of a computation: by the clock, and of all the process's threads together.
 
-    The second is the first times the threads on an idle machine, and is what remains comparable on a busy one
-    (OMP_WAIT_POLICY=passive: threads that wait for others then count for nothing).
+    The second is the first times the threads on an idle machine, and is what remains comparable on a busy one, where
+    threads that wait for others sleep (`safeio/threads.py`) and count for nothing.
     """
 
     clock: list[float]

@@ -13,9 +13,11 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
 sys.path.insert(0, os.fspath(Path(__file__).parent.parent))
+
+from safeio import threads  # noqa: F401, I001  (before torch)
+
+import torch
 
 from benchmarks._measure import hardware, in_turn, median_ms, peak_memory
 from dassl.data.datasets import Datum

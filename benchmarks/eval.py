@@ -20,6 +20,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from safeio import threads  # noqa: F401, I001  (before torch)
+
 import torch
 from torch.utils.data import DataLoader
 
@@ -88,7 +90,7 @@ def measure(args: argparse.Namespace) -> dict:
         agree = (found["plain"] == found["cached"]).float().mean().item()
     result = {key: getattr(args, key) for key in ("method", "backbone", "classes", "images", "batch", "workers")}
     result |= {f"{way}_per_second": args.images / clock for way, (clock, _) in seconds.items()}
-    result |= {f"{way}_processor_seconds": threads for way, (_, threads) in seconds.items()}
+    result |= {f"{way}_processor_seconds": busy for way, (_, busy) in seconds.items()}
     result |= {"cached_equals_uncached": same, "plain_agrees": agree}
     return result | {"ratio": seconds["plain"][0] / seconds["cached"][0]} | hardware(torch.device(args.device))
 

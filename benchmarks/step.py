@@ -7,8 +7,8 @@ tuned one, every row to the end, PyTorch's multi-head attention with positions f
 (`--plain own`: our blocks and our memory, so that only what is left out makes the difference). Weights are random,
 class names are ImageNet's. Printed are the medians, their ratio, the operations of each in 10^9, the memory each needs
 at its peak beyond the weights, and by how much loss and gradients differ. `--only product` measures where the plain
-computation does not fit, `--side text` the class features alone, forward and backward. On a busy machine
-`OMP_WAIT_POLICY=passive` and `cpu_ratio`, the ratio of all threads' seconds, say more than the clock.
+computation does not fit, `--side text` the class features alone, forward and backward. On a busy machine `cpu_ratio`,
+the ratio of all threads' seconds, says more than the clock; threads wait as commands' do (`safeio/threads.py`).
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from safeio import threads  # noqa: F401, I001  (before torch)
 
 import torch
 

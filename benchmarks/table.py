@@ -26,6 +26,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from safeio import threads  # noqa: F401, I001  (before torch)
+
 import torch
 from tabulate import tabulate
 

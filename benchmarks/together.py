@@ -16,6 +16,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from safeio import threads  # noqa: F401, I001  (before torch)
+
 import torch
 
 from benchmarks._command import add_run, at_least, command, run

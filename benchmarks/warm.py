@@ -19,6 +19,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from safeio import threads  # noqa: F401, I001  (before torch)
+
 import numpy as np
 from PIL import Image
 

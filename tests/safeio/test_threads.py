@@ -37,9 +37,16 @@ def first_sight_of_torch(module: str, **given: str) -> list[str]:
     return done.stdout.split()
 
 
-@pytest.mark.parametrize(
-    "module", ["train", "clip", "dassl.engine", "datasets", "trainers", "inference.predictor", "mmrl.learning"]
-)
+MODULES = ["train", "clip", "dassl.engine", "datasets", "trainers", "inference.predictor", "mmrl.learning"]
+"""Those that a command, a worker or a user imports first."""
+BENCHMARKS = [
+    f"benchmarks.{file.stem}"
+    for file in sorted((ROOT / "benchmarks").glob("*.py"))
+    if not file.stem.startswith("_") and "import torch\n" in file.read_text(encoding="utf-8")
+]
+
+
+@pytest.mark.parametrize("module", [*MODULES, *BENCHMARKS])
 def test_it_is_said_before_torch_is_loaded(module):
     assert first_sight_of_torch(module) == ["PASSIVE", "0"]
 
