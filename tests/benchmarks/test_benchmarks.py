@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from benchmarks import cost, figure, identical, step, warm
+from benchmarks import cost, figure, identical, methods, step, warm
 from benchmarks._synthetic_benchmarks import SIZES, benchmark, class_names, make
 from benchmarks.table import summed
 from dassl.config import get_cfg_default
@@ -31,6 +31,15 @@ def test_a_step_of_both(tmp_path):
     assert figures["gflop_ratio"] == figures["plain_gflop"] / figures["product_gflop"] > 1
     for variant in ("plain", "product"):
         assert figures[f"{variant}_ms"] > 0 and figures[f"{variant}_peak_mib"] > 0
+
+
+def test_a_step_that_reads_its_frozen_layers_learns_the_same(tmp_path):
+    file = tmp_path / "figures.json"
+    words = [sys.executable, "benchmarks/frozen_layers.py", *SMALL, "--json", file]
+    subprocess.run(words, cwd=PROJECT, check=True, capture_output=True)
+    figures = json.loads(file.read_text(encoding="utf-8"))
+    assert figures["identical"] and figures["ratio"] > 0
+    assert figures["mib_of_a_view"] == pytest.approx((50 + 1) * 768 * 4 / 2**20)  # all rows, then the class row alone
 
 
 @pytest.mark.parametrize(
@@ -125,6 +134,29 @@ def test_a_table_s_sums_hold_every_second(capsys):
     assert lines[3].split("  ")[0] == "train DTD 1" and lines[3].endswith("6.50 (5.00)")
     found = summed(runs, clock=12.0, processor=15.0, imports=(1.5, 1.25))
     assert found["imports, once, processor s"] == 1.25 and found["between runs, processor s"] == 0.75
+
+
+def test_seconds_of_every_method_leave_out_steps_that_are_not_all_on_record():
+    common = {
+        "protocol": "base2new",
+        "status": "complete",
+        "trainable_params": 8,
+        "config": {"OPTIM": {"MAX_EPOCH": 5}},
+    }
+
+    def trained(method, steps, epochs=5, **more):
+        phases = {"start": [9, 0.5], "steps": [9, steps], "evaluation": [9, 3.0]}
+        return (
+            common
+            | {"method": method, "stage": "train", "phases": phases, "efficiency": {"train_epochs": epochs}}
+            | more
+        )
+
+    continued = trained("MMRL", 4.0, epochs=2)
+    test = common | {"method": "MMRL", "stage": "test", "phases": {"start": [9, 0.5], "evaluation": [9, 1.0]}}
+    records = [trained("MMRL", 20.0), trained("MMRL", 30.0), continued, test, trained("CoOp", 4.0, epochs=1)]
+    records += [trained("VPT", 1.0, status="failed"), trained("IVLP", 1.0, protocol="few_shot")]
+    assert methods.table(records) == [["CoOp", None, 0.5, 3.0, None, None], ["MMRL", 25.0, 0.5, 3.0, 1.5, 30.0]]
 
 
 def test_cost_of_a_table():
