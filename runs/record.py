@@ -34,6 +34,7 @@ RECORD = {
     **dict.fromkeys(("efficiency?", "phases?"), dict),
     **{name: {str: number} for name in ("metrics?", "timing?")},
     "swept?": {str: scalars},
+    "symbols?": {str: str},
     "classes?": [str],
     "marks?": [str],
 }
