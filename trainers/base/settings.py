@@ -39,7 +39,7 @@ HARNESS_DEFAULTS = {
     "DATASET.IMBALANCE": 1.0,  # largest class of the few-shot set over the smallest, at least 1
     "DATASET.UNLABELLED": False,  # whether all training images of all classes are given too, without labels
     "DATASET.OWN_NAME": "",  # of own images in folders, records and reports; empty: the name of their folder
-    "DATASET.VAL_SHARE": -1.0,  # of own images: share of each class set aside for validation; below 0: see docs
+    "DATASET.VAL_SHARE": -1.0,  # of own images: share of each class set aside for validation; below 0: the default
     "DATASET.ALLOW": (),  # faults of own images that are accepted: datasets/own/table.py lists them
     "DATASET.SUBSAMPLE_CLASSES": "all",  # all, base or new
     "MODEL.BACKBONE.RESIZE_POSITIONS": False,  # whether INPUT.SIZE may be another than the backbone's
