@@ -182,6 +182,7 @@ def run(
     )
     trainer = build_trainer(cfg)
     record.built = True
+    record.content["notices"] = trainer.notices
     if cfg.DATASET.NAME == "Folder":
         outside = outside_of(folders_outside(getattr(trainer.dm, "dataset", None), cfg.DATASET.ROOT))
         record.content["data"] |= {"outside": outside}

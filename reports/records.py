@@ -112,6 +112,11 @@ class Run:
         return float(node) if isinstance(node, int | float) and not isinstance(node, bool) and isfinite(node) else None
 
     @property
+    def notices(self) -> list[str]:
+        """Return what the run noticed that bears on its result, such as a damaged best model."""
+        return self.record.get("notices") or []
+
+    @property
     def device(self) -> str:
         """Return the machine it ran on; "" if the record does not say."""
         found = (self.record.get("efficiency") or {}).get("device")

@@ -35,8 +35,7 @@ RECORD = {
     **{name: {str: number} for name in ("metrics?", "timing?")},
     "swept?": {str: scalars},
     "symbols?": {str: str},
-    "classes?": [str],
-    "marks?": [str],
+    **{f"{name}?": [str] for name in ("classes", "marks", "notices")},
 }
 """Shape of a record; each part may be missing, as in those of older versions."""
 
