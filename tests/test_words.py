@@ -15,9 +15,9 @@ ELSEWHERE = re.compile(
 OTHER_SPELLINGS = re.compile(
     r"\bbase[- ]to[- ]new\b|\bbase to novel\b|base_to_(?:new|novel)|\bcross[ -]datasets\b", re.I
 )
-"""Of base-to-novel and cross-dataset in prose, `base2new` and `cross_dataset` as keys."""
+"""Spellings of base-to-novel and cross-dataset; their keys are `base2new` and `cross_dataset`."""
 OTHER_WORDS = re.compile(r"\b(?:towers?|pictures?)\b", re.I)
-"""Of encoder and image."""
+"""Other words for encoder and image."""
 KEYS = re.compile(r"\b(?:base2new|cross_datasets?|B2N)\b")
 CODE = re.compile(r"^```.*?^```|`[^`]+`|\]\([^)]*\)|^ {4,}.*$|^\|.*$|https?://\S+", re.S | re.M)
 """Parts of a page that are no prose."""
