@@ -26,10 +26,15 @@ VOCABULARY = 49408
 
 
 def rounded(value: Tensor, bits: int) -> np.ndarray:
-    """Return float16 values; a matrix has `bits` bits of mantissa instead of ten, since what is zero compresses."""
-    dropped = 10 - bits if value.ndim > 1 else 0
+    """Return float16 values with `bits` bits of mantissa instead of ten: what is zero compresses."""
+    dropped = 10 - bits
     whole = value.detach().half().numpy().view(np.uint16).astype(np.uint32)
     return ((whole + (1 << dropped >> 1) >> dropped) << dropped).astype(np.uint16).view(np.float16)
+
+
+def arrays_of(weights: dict[str, Tensor], bits: int) -> dict[str, np.ndarray]:
+    """Return float16 arrays, matrices with fewer bits."""
+    return {name: rounded(value, bits if value.ndim > 1 else 10) for name, value in weights.items()}
 
 
 def text_arrays(checkpoint: Path, bits: int) -> dict[str, np.ndarray]:
@@ -43,7 +48,7 @@ def text_arrays(checkpoint: Path, bits: int) -> dict[str, np.ndarray]:
     weights["token_embedding.weight"] = torch.zeros(VOCABULARY, WIDTH)
     weights["token_embedding.weight"][text.tokens] = text.token_embedding.weight.data
     weights["logit_scale"] = torch.tensor(math.log(LOGIT_SCALE))
-    return {name: rounded(value, bits) for name, value in weights.items()}
+    return arrays_of(weights, bits)
 
 
 def main() -> None:
@@ -65,7 +70,7 @@ def main() -> None:
             text = {name: file[name] for name in file.files if not name.startswith("visual.")}
     else:
         text = text_arrays(args.work / f"{args.texts}.pt", args.bits)
-    arrays = text | {f"visual.{name}": rounded(value, args.bits) for name, value in image.items()}
+    arrays = text | arrays_of({f"visual.{name}": value for name, value in image.items()}, args.bits)
     scalars = {"input_resolution": SIDE, "context_length": CONTEXT, "vocab_size": VOCABULARY}
     with atomic_write(args.target) as file:
         np.savez_compressed(file, **(arrays | {name: np.array(value) for name, value in scalars.items()}))
