@@ -91,10 +91,10 @@ def measure(args: argparse.Namespace) -> dict:
             said = [(path / "console.txt").read_text() for path, r in records.items() if r["status"] != COMPLETE]
             raise UserError(f"sweep.py ended with status {done.returncode}: {done.stderr}\n{''.join(said[:1])}")
         runs = {str(path.relative_to(folder / "out")): record for path, record in records.items()}
-    return summed(runs, clock, processor, imports)
+    return totals(runs, clock, processor, imports)
 
 
-def summed(runs: dict[str, dict], clock: float, processor: float, imports: Seconds | None = None) -> dict:
+def totals(runs: dict[str, dict], clock: float, processor: float, imports: Seconds | None = None) -> dict:
     """Print a row for each run and a table of the sums; return each phase's seconds by the clock and of the processor.
 
     Args:

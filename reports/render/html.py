@@ -69,6 +69,7 @@ def as_html(
         searches=find_searches(root),
         complete=sum(run.complete for run in runs),
         summary=_summary(runs),
+        noticed=[run for run in runs if run.notices],
         unfinished=[run for run in runs if not run.complete],
         left_out=left_out,
         outside=[run for run in runs if in_no_table(run)],
@@ -83,7 +84,7 @@ def as_html(
         },
         style=Markup((WEB / "style.css").read_text(encoding="utf-8")),
         script=Markup(f"\n{script}"),
-        script_sum=base64.b64encode(hashlib.sha256(f"\n{script}".encode()).digest()).decode(),
+        script_hash=base64.b64encode(hashlib.sha256(f"\n{script}".encode()).digest()).decode(),
     )
 
 

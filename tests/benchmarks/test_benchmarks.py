@@ -10,7 +10,7 @@ from PIL import Image
 
 from benchmarks import cost, figure, identical, methods, step, warm
 from benchmarks._synthetic_benchmarks import SIZES, benchmark, class_names, make
-from benchmarks.table import summed
+from benchmarks.table import totals
 from dassl.config import get_cfg_default
 from dassl.data.datasets import build_dataset
 from runs.record import RunRecord
@@ -123,16 +123,16 @@ def test_true_counts_and_names():
     assert len(class_names("stanford_cars", 196)) == 196 and len(class_names("sun397", 397)) == 397
 
 
-def test_a_table_s_sums_hold_every_second(capsys):
+def test_the_totals_of_a_table_hold_every_second(capsys):
     phases = {"start": [1.0, 0.5], "steps": [4.0, 6.0]}
     runs = {name: {"stage": name, "dataset": "DTD", "seed": 1, "phases": phases} for name in ("train", "test")}
-    found = summed(runs, clock=12.0, processor=15.0)
+    found = totals(runs, clock=12.0, processor=15.0)
     assert found["steps, processor s"] == 12.0 and found["steps, clock s"] == 8.0
     assert found["between runs, processor s"] == 2.0 and found["all, processor s"] == 15.0
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].split() == ["run", "start", "steps", "all"]
     assert lines[3].split("  ")[0] == "train DTD 1" and lines[3].endswith("6.50 (5.00)")
-    found = summed(runs, clock=12.0, processor=15.0, imports=(1.5, 1.25))
+    found = totals(runs, clock=12.0, processor=15.0, imports=(1.5, 1.25))
     assert found["imports, once, processor s"] == 1.25 and found["between runs, processor s"] == 0.75
 
 

@@ -226,15 +226,14 @@ class ClipTrainer(TrainerX):
     def about(self) -> dict[str, Any]:
         return identity(self.cfg, self.settings, self.method.clip, self.method.task.classnames)
 
-    def check_about(self, about: dict[str, Any], source: str, resuming: bool) -> str:
+    def check_about(self, about: dict[str, Any], source: str, resuming: bool) -> None:
         if about and resuming:
-            return check_resumed(about, self.about(), source)
-        if about:
+            check_resumed(about, self.about(), source)
+        elif about:
             self._classes_of_checkpoint = (
                 "seen" if set(self.method.task.classnames) <= set(about["classes"]) else TEST_CLASSES[1]
             )
             check_loaded(about, self.about(), self.test_classes, self.method.transfers, source)
-        return ""
 
     def checkpoint_state(self, name: str, epoch: int, val_result: float | None = None) -> dict[str, Any]:
         return super().checkpoint_state(name, epoch, val_result) | {"skipped_steps": self.skipped_steps}
