@@ -114,29 +114,31 @@ class GDACLIPMethod(FeatureMethod):
         return nn.Module.load_state_dict(self, state_dict, strict, assign)
 
     def class_features(self) -> Tensor:
-        """Matrices of both rules, (2, C, E + 1), the shift in the last column: all logits are linear in f."""
-        alpha, zero_shot = self.alpha.to(self.t.dtype), LOGIT_SCALE * self.t.t()
+        """Matrices (3, C, E + 1), the shift in the last column, because all logits are linear in f: of trained classes,
+        of others that stand after the trained ones, and of others alone."""
+        zero_shot = torch.cat([LOGIT_SCALE * self.t.t(), self.t.new_zeros(1, len(self.t))]).t()
         if self.trained is None:
-            return torch.cat([zero_shot, torch.zeros_like(zero_shot[:1])]).t().expand(2, -1, -1)
-        known = self.trained.weight.shape[1]
-        known = known if len(self.t) > known else 0  # then these are its classes and others; else other ones, or none
-        others, _, _ = of_others(self.f, self.t[known:])
-        seen = zero_shot.clone(), torch.zeros_like(zero_shot[0])
-        unseen = zero_shot.clone(), torch.zeros_like(zero_shot[0])
-        for (weight, bias), at, found in (
-            (unseen, slice(known, None), others),
-            (seen, slice(0, self.trained.weight.shape[1]), self.trained),
-        ):
-            count = weight[:, at].shape[1]
-            weight[:, at] += alpha * found.weight[:, :count]
-            bias[at] += alpha * found.bias[:count]
-        return torch.stack([torch.cat([weight, bias[None]]).t() for weight, bias in (seen, unseen)])
+            return zero_shot.expand(3, -1, -1)
+        known, rules = len(self.trained.bias), zero_shot.repeat(3, 1, 1)
+        rules[0, :known] += self.added(self.trained)[: len(self.t)]
+        if len(self.t) > known:
+            rules[1, known:] += self.added(of_others(self.f, self.t[known:])[0])
+        rules[2] += self.added(of_others(self.f, self.t)[0])
+        return rules
+
+    def added(self, found: Classifier) -> Tensor:
+        """alpha (W, b) as rows (C, E + 1)."""
+        return self.alpha.to(self.t.dtype) * torch.cat([found.weight, found.bias[None]]).t()
 
     def logits(self, images: Tensor, class_features: Tensor, seen: Tensor) -> Tensor:
-        """100 f t + alpha (f W + b)."""
+        """100 f t + alpha (f W + b).
+
+        Args:
+            seen: one for all classes: False means that they are others alone; or (C,): trained ones, and others after.
+        """
         f = self.unit_features(images).to(class_features.dtype)
-        trained, others = (f @ matrix[:, :-1].t() + matrix[:, -1] for matrix in class_features)
-        return torch.where(seen, trained, others)
+        trained, after, alone = (f @ matrix[:, :-1].t() + matrix[:, -1] for matrix in class_features)
+        return torch.where(seen, trained, after if seen.ndim else alone)
 
     @torch.no_grad()
     def search(self, f: Tensor, labels: Tensor) -> float:

@@ -8,6 +8,7 @@ from golden_features import build
 
 from golden_cases import Case, cases
 from trainers.base.method import over_trained
+from trainers.gda_clip import LOGIT_SCALE, of_others
 
 STOP = 3
 """Epochs before the interruption."""
@@ -52,6 +53,12 @@ def test_trained_and_other_classes_together(name, tmp_path):
     torch.testing.assert_close(found[:, :count], alone, rtol=1e-4, atol=1e-2)
     expected = other.logits(images, other.class_features(), torch.tensor(False))
     torch.testing.assert_close(found[:, count:], expected, rtol=1e-4, atol=1e-2)
+    more = mixed.logits(images, mixed.class_features(), torch.tensor(False))  # all of them others, more than trained
+    added = more - LOGIT_SCALE * mixed.unit_features(images) @ mixed.t.t()
+    gaussians, _, _ = of_others(mixed.f, mixed.t)
+    torch.testing.assert_close(
+        added, mixed.alpha.float() * gaussians(mixed.unit_features(images)), rtol=1e-3, atol=1e-2
+    )
 
 
 def test_rows_of_trained_classes_over_those_of_all():
