@@ -199,6 +199,8 @@ def write(runs: list[Run], args: argparse.Namespace, drawn: Sequence[Path] = ())
     else:
         print(text)
     for run in runs:
+        for notice in run.notices:
+            print(f"noticed by {run.folder}: {notice}", file=sys.stderr)
         if in_no_table(run):
             print(f"in no table (protocol {run.protocol or 'none'}, {run.part} classes): {run.folder}", file=sys.stderr)
         if run.complete and run.accuracy is None:

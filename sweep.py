@@ -293,7 +293,15 @@ def execute(args: argparse.Namespace, runs: Sequence[PlannedRun], executor: Exec
     output = args.output.absolute()
     before = {run.folder: state_of(output / run.folder) for run in runs}
     progress = Progress(runs, before, output, executor.width, args.retry_failed)
-    drive = Drive(runs, output, lambda run: command_of(run, args), executor, progress, args.retry_failed)
+    drive = Drive(
+        runs,
+        output,
+        lambda run: command_of(run, args),
+        executor,
+        progress,
+        args.retry_failed,
+        lambda run: already_done(run, output, args.root, words_of(args)),
+    )
     try:
         states = drive.run()
     finally:

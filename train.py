@@ -59,7 +59,7 @@ from trainers.base.frozen_clip import one_copy_of_weights, unknown_note
 from trainers.base.outcome import calibration_of, marks_of, metrics_of, prediction_rule
 from trainers.base.plugins import load_plugins
 from trainers.base.preflight import problems
-from trainers.base.settings import CONFIGS, config_path, keys_like, nodes_of_others, resolve, without_effect
+from trainers.base.settings import CONFIGS, config_path, keys_like, nodes_of_others, resolve, symbols, without_effect
 from trainers.base.trainer import ClipTrainer
 from trainers.steps.distributed import distribute
 from trainers.steps.joint_runs import JointPass, WaitingStep
@@ -127,6 +127,7 @@ def record_fields(builder: ConfigBuilder, args: argparse.Namespace) -> dict:
         "stage": cfg.STAGE,
         "preset": cfg.PRESET,
         "swept": {key: reduce(getitem, key.split("."), plain) for key in cfg.SWEPT},
+        "symbols": symbols(cfg),
         "task": cfg.TASK,
         "subsample_classes": cfg.DATASET.SUBSAMPLE_CLASSES,
         "test_classes": cfg.TEST.CLASSES,
@@ -181,6 +182,7 @@ def run(
     )
     trainer = build_trainer(cfg)
     record.built = True
+    record.content["notices"] = trainer.notices
     if cfg.DATASET.NAME == "Folder":
         outside = outside_of(folders_outside(getattr(trainer.dm, "dataset", None), cfg.DATASET.ROOT))
         record.content["data"] |= {"outside": outside}

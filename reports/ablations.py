@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import cache
 
 from reports.chart_types import Chart, Point, Series, points
-from reports.records import USUAL_PRESET, Line, Run, text_of
+from reports.records import USUAL_PRESET, Line, Run, text_of, topic_of
 from reports.scores import Score, flatten
 from reports.tables import by_protocol, method_order
 from runs.protocol import load_protocol, protocols
@@ -28,11 +28,6 @@ def ablations(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> list[C
     """
     topics = sorted({topic_of(key) for run in runs for key, _ in run.line.swept})
     return [chart for topic in topics for chart in _ablation(topic, runs, seeds)]
-
-
-def topic_of(key: str) -> str:
-    """Return the topic of a key, whichever method it belongs to."""
-    return re.sub(r"^TRAINER\.[^.]+\.", "", key)
 
 
 @cache

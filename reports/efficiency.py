@@ -10,8 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from reports import reference_results
-from reports.ablations import topic_of
-from reports.records import Line, Run, in_no_table, seeds_of
+from reports.records import Line, Run, in_no_table, seeds_of, topic_of
 from reports.reference_results import PublishedValue
 from reports.scores import Score, score
 from reports.table_types import Cell, Table

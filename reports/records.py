@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from math import isfinite
 from pathlib import Path
@@ -36,9 +37,16 @@ USUAL_PRESET = "paper"
 FIELDS = {
     **dict.fromkeys(("method", "dataset", "status", "protocol", "task", "preset", "backbone", "test_classes"), str),
     **dict.fromkeys(("seed", "shots"), int),
-    **dict.fromkeys(("swept", "config", "metrics", "timing", "efficiency", "calibration", "unverified"), dict),
+    **dict.fromkeys(
+        ("swept", "symbols", "config", "metrics", "timing", "efficiency", "calibration", "unverified"), dict
+    ),
 }
 """Fields read from a record, and their types; all but the first three may be missing."""
+
+
+def topic_of(key: str) -> str:
+    """Return the topic of a key, whichever method it belongs to: ALPHA of `TRAINER.MMRL.ALPHA`."""
+    return re.sub(r"^TRAINER\.[^.]+\.", "", key)
 
 
 @dataclass(frozen=True, order=True)
@@ -49,6 +57,7 @@ class Line:
         preset: "paper", "fair", or "" in records without it.
         swept: the swept keys and their values, as text, by name.
         fixed: keys that a sweep set to one value for all runs of the protocol: no ablation, but not the protocol's.
+        symbols: how the paper writes swept keys, for those that it has a symbol for.
     """
 
     method: str
@@ -56,11 +65,16 @@ class Line:
     backbone: str
     swept: tuple[tuple[str, str], ...] = ()
     fixed: tuple[tuple[str, str], ...] = ()
+    symbols: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+
+    def settings(self) -> str:
+        """The swept values: `α=0.1, OPTIM.LR=0.002`."""
+        names = dict(self.symbols)
+        return ", ".join(f"{names.get(key) or topic_of(key)}={value}" for key, value in self.swept)
 
     def label(self) -> str:
         """The method with what was swept, for legends."""
-        swept = ", ".join(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in self.swept)
-        return method_name(self.method) + (f" [{swept}]" if swept else "")
+        return method_name(self.method) + (f" [{self.settings()}]" if self.swept else "")
 
 
 @dataclass(frozen=True)
@@ -96,6 +110,11 @@ class Run:
         for key in path:
             node = node.get(key) if isinstance(node, dict) else None
         return float(node) if isinstance(node, int | float) and not isinstance(node, bool) and isfinite(node) else None
+
+    @property
+    def notices(self) -> list[str]:
+        """Return what the run noticed that bears on its result, such as a damaged best model."""
+        return self.record.get("notices") or []
 
     @property
     def device(self) -> str:
@@ -185,6 +204,7 @@ def _read(root: Path, folder: Path) -> Run | None:
             preset=record.get("preset") or "",
             backbone=record.get("backbone") or "",
             swept=tuple(sorted((key, text_of(value)) for key, value in swept.items())),
+            symbols=tuple(sorted((key, str(symbol)) for key, symbol in (record.get("symbols") or {}).items())),
         ),
         protocol=protocol,
         part=_part(protocol, record),

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from reports import reference_results
-from reports.records import Line, Run, seeds_of, takes_part
+from reports.records import Line, Run, seeds_of, takes_part, topic_of
 from reports.reference_results import Reference
 from reports.scores import Score, average, harmonic, mean_of_harmonics, score
 from reports.table_types import Cell, Table
@@ -36,9 +36,18 @@ def accuracy_tables(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> 
         seeds: that a cell needs to be complete; None: those of the protocol.
     """
     plain = by_protocol([run for run in runs if not run.line.swept], seeds)
-    swept = by_protocol([run for run in runs if run.line.swept], seeds)
-    named = [replace(one, name=f"{one.name}_ablations", title=f"{one.title}: ablations") for one in swept]
-    return [*plain, *named]
+    varied = [run for run in runs if run.line.swept]
+    swept = [
+        replace(one, name=f"{one.name}_ablations", title=f"{one.title}: ablations", caption=one.caption + _keys(varied))
+        for one in by_protocol(varied, seeds)
+    ]
+    return [*plain, *swept]
+
+
+def _keys(runs: Sequence[Run]) -> str:
+    """Return which setting each symbol stands for."""
+    found = sorted({f"{symbol}: {topic_of(key)}" for run in runs for key, symbol in run.line.symbols})
+    return f" Settings: {', '.join(found)}." if found else ""
 
 
 def by_protocol(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> list[Table]:
@@ -226,7 +235,7 @@ def with_rows(table: Table, rows: Sequence[tuple[tuple[str, ...], Line, list[Cel
         for head, of in (
             ("Preset", lambda line: line.preset),
             ("Backbone", lambda line: line.backbone),
-            ("Settings", lambda line: ", ".join(f"{key}={value}" for key, value in line.swept)),
+            ("Settings", Line.settings),
         )
         if len({of(line) for _, line, _ in rows}) > 1 or (head == "Settings" and any(line.swept for _, line, _ in rows))
     ]

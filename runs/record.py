@@ -34,8 +34,8 @@ RECORD = {
     **dict.fromkeys(("efficiency?", "phases?"), dict),
     **{name: {str: number} for name in ("metrics?", "timing?")},
     "swept?": {str: scalars},
-    "classes?": [str],
-    "marks?": [str],
+    "symbols?": {str: str},
+    **{f"{name}?": [str] for name in ("classes", "marks", "notices")},
 }
 """Shape of a record; each part may be missing, as in those of older versions."""
 

@@ -120,7 +120,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, str):
         try:
             value = yaml.safe_load(value.replace("(", "[").replace(")", "]"))
-        except yaml.YAMLError:
+        except Exception:  # yaml answers texts such as 2024-99-99 with kinds beside its own
             return value
     if isinstance(value, list | tuple):
         return [part for part in map(_plain, value) if part is not None]

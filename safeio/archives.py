@@ -5,11 +5,11 @@ tarfile's own `data` filter is not enough: it keeps links, and zip archives have
 
 from __future__ import annotations
 
+import errno
 import shutil
 import tarfile
 import uuid
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, NamedTuple
@@ -17,9 +17,12 @@ from typing import IO, NamedTuple
 from safeio.archive_limits import Disproportion, refuse_disproportion
 from safeio.errors import UserError
 from safeio.progress import progress
+from safeio.read_back import reason_of
 
 EVERYTHING = {"": ""}
 UNPACKING = ".unpacking-"
+OF_NAMES = (None, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
+"""Errors of the system that the names in an archive can cause, or its bytes (None); others are the disk's."""
 SPARE = 1 << 30  # bytes that stay free on the disk
 
 
@@ -63,10 +66,14 @@ def unpack(archive: Path, folder: Path, take: Mapping[str, str] = EVERYTHING) ->
             expected = " or ".join(filter(None, take)) or "it"
             raise ArchiveError(f"{archive} holds no files below {expected}: it is another archive.")
         _merge(waiting, folder)
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, FileExistsError) as error:
-        raise ArchiveError(f"{archive} is damaged ({error}). Delete it and fetch it again.") from error
+    except UserError:
+        raise
     except Disproportion as error:
         raise ArchiveError(f"{error}. Do not use this archive.") from error
+    except Exception as error:  # zipfile and tarfile answer damage with almost any exception
+        if isinstance(error, OSError) and error.errno not in OF_NAMES:
+            raise
+        raise ArchiveError(f"{archive} is damaged ({reason_of(error)}). Delete it and fetch it again.") from error
     finally:
         shutil.rmtree(waiting, ignore_errors=True)
 

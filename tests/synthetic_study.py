@@ -40,6 +40,7 @@ class Study:
             "protocol": protocol,
             "preset": "paper",
             "swept": swept or {},
+            "symbols": {"TRAINER.MMRL.ALPHA": "α"} if swept else {},
             "subsample_classes": part if part in ("base", "new") else "all",
             "test_classes": "seen" if trained else "unseen",
             "shots": shots,

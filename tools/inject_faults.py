@@ -20,6 +20,7 @@ from tools.faults.bench import HERE, Bench, Fault, Row
 SCENARIOS: dict[str, tuple[Callable, int]] = {  # a share of --kills each
     "kill": (processes.kill_any_time, 1),
     "writing": (processes.kill_while_writing, 2),
+    "epochs": (processes.kill_with_default_steps, 10),
     "signals": (processes.ask_to_stop, 6),
     "testing": (processes.stop_in_test, 10),
     "worker": (processes.kill_a_worker, 6),
@@ -58,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
                     print(f"| {' | '.join(map(str, row))} |", flush=True)
                     lost += row.lost
             except Fault as fault:
-                print(f"| {name} | - | FAULT: {' '.join(str(fault).split())[:600]} | 1 |", flush=True)
+                print(f"| {name} | - | FAULT: {' '.join(str(fault).split())} | 1 |", flush=True)
                 lost += 1
             except subprocess.CalledProcessError as error:
                 print(f"| {name} | 0 | not possible here: {' '.join(error.cmd[:3])} failed | - |", flush=True)

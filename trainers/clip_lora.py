@@ -73,8 +73,8 @@ class CLIPLoRA(IterationTrainer):
     settings_source = "MaxZanella/CLIP-LoRA run_utils.py"
     checkpoint_folder = "clip_lora"
     defaults = {
-        "R": Setting(2, at_least(1), "rank of the updates", search="1..16:log"),
-        "ALPHA": Setting(1.0, above(0), "the update is ALPHA / sqrt(R) B A"),
+        "R": Setting(2, at_least(1), "rank of the updates", search="1..16:log", symbol="r"),
+        "ALPHA": Setting(1.0, above(0), "the update is ALPHA / sqrt(R) B A", symbol="α"),
         "PARAMS": Setting(("q", "k", "v"), each(one_of(*PROJECTIONS)), "projections: q, k, v, o"),
         "POSITION": Setting("all", one_of(*POSITIONS), "blocks: all, top3, bottom, mid, up, half-up or half-bottom"),
         "ENCODER": Setting("both", one_of(*ENCODERS), "both, vision or text"),

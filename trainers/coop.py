@@ -59,7 +59,7 @@ class CoOp(ClipTrainer):
     settings_source = "KaiyangZhou/CoOp train.py"
     checkpoint_folder = "prompt_learner"
     defaults = {
-        "N_CTX": Setting(16, between(1, 76), "rows of the context", search="2..16"),
+        "N_CTX": Setting(16, between(1, 76), "rows of the context", search="2..16", symbol="M"),
         "CSC": Setting(False, meaning="a context of its own for every class"),
         "CTX_INIT": Setting("", meaning="words to start from, a row for each; N_CTX and CSC are then not read"),
         "PREC": precision("fp16"),

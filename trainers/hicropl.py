@@ -183,7 +183,7 @@ class HiCroPL(ClipTrainer):
         "CROSS_LAYER": Setting(
             AUTO, or_auto(at_least(1)), "k, the last layer where text shapes images; auto: half of the depth"
         ),
-        "LAMBD": Setting(12.0, at_least(0), "weight of the distances to frozen CLIP"),
+        "LAMBD": Setting(12.0, at_least(0), "weight of the distances to frozen CLIP", symbol="λ"),
         "TEXTS": texts_setting(),
         "PREC": precision("fp16"),
     }

@@ -39,5 +39,7 @@ class KgCoOp(CoOp):
     defaults = CoOp.defaults | {
         "N_CTX": 4,
         "CTX_INIT": "a photo of a",
-        "W": Setting(8.0, at_least(0), "weight of staying close to the hand-written prompt", search="0.5..20:log"),
+        "W": Setting(
+            8.0, at_least(0), "weight of staying close to the hand-written prompt", search="0.5..20:log", symbol="λ"
+        ),
     }

@@ -181,10 +181,13 @@ class MMRL(ClipTrainer):
             0.7,
             between(0, 1),
             "weight of the class token beside the representation tokens, in the loss and in predicting",
+            symbol="α",
         ),
-        "REG_WEIGHT": Setting(1.0, at_least(0), "weight of staying close to zero-shot CLIP", search="0.1..10:log"),
-        "N_REP_TOKENS": Setting(5, between(1, 75), "K, the representation tokens", search="1..9"),
+        "REG_WEIGHT": Setting(
+            1.0, at_least(0), "weight of staying close to zero-shot CLIP", search="0.1..10:log", symbol="λ"
+        ),
+        "N_REP_TOKENS": Setting(5, between(1, 75), "number of representation tokens", search="1..9", symbol="K"),
         "REP_LAYERS": Setting((), LAYERS, "empty: the upper half of each encoder"),
-        "REP_DIM": Setting(512, at_least(1), "width of the shared space they live in"),
+        "REP_DIM": Setting(512, at_least(1), "width of the shared space they live in", symbol="d_r"),
         "PREC": precision("fp16"),
     }

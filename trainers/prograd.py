@@ -78,5 +78,5 @@ class ProGrad(CoOp):
         "N_CTX": 4,
         "CTX_INIT": "a photo of a",
         "T": Setting(1.0, above(0), "temperature of the distillation"),
-        "LAMBDA": Setting(1.0, NUMBER, "share of the conflicting gradient that is taken out"),
+        "LAMBDA": Setting(1.0, NUMBER, "share of the conflicting gradient that is taken out", symbol="λ"),
     }

@@ -87,7 +87,10 @@ class ProLIP(FeatureTrainer):
     checkpoint_folder = "prolip"
     defaults = {
         "LAMBDA": Setting(
-            -1.0, NUMBER, "weight of staying close to the start; negative: one over the images of each class"
+            -1.0,
+            NUMBER,
+            "weight of staying close to the start; negative: one over the images of each class",
+            symbol="λ",
         ),
         "AUG_VIEWS": Setting(300, at_least(1), "augmented views of each training image"),
         "SEARCH": Setting(

@@ -116,8 +116,8 @@ class CacheTrainer(FeatureTrainer):
     settings_source = "gaopengcuhk/Tip-Adapter configs/imagenet.yaml"
     defaults = {
         "SELECT_ON": Setting("val", one_of("val", "test"), "or test: the published protocol", OURS),
-        "INIT_BETA": Setting(1.0, at_least(0), "sharpness of the affinity where nothing is searched"),
-        "INIT_ALPHA": Setting(1.17, at_least(0), "weight of the cache where nothing is searched"),
+        "INIT_BETA": Setting(1.0, at_least(0), "sharpness of the affinity where nothing is searched", symbol="β"),
+        "INIT_ALPHA": Setting(1.17, at_least(0), "weight of the cache where nothing is searched", symbol="α"),
         "SEARCH_SCALE": Setting((7.0, 3.0), each(above(0), 2), "upper ends of the grids of beta and alpha"),
         "SEARCH_STEP": Setting((200, 20), each(at_least(1), 2), "how many of each"),
         "AUGMENT_EPOCH": Setting(10, at_least(1), "keys are means over that many random crops"),

@@ -24,6 +24,7 @@ from dassl.utils.checkpoint import (
 from dassl.utils.environment import random_state, restore_random_state
 from dassl.utils.phases import phase
 from safeio.errors import UserError
+from safeio.read_back import say
 from safeio.unpickle import CheckpointError
 
 Names = str | Sequence[str] | None
@@ -42,11 +43,21 @@ class TrainerBase:
         self._scheds: OrderedDict[str, Any] = OrderedDict()
         self._writer = None
         self.callbacks: list[Callback] = []
+        self.notices: list[str] = []  # for the run's record; checkpoints carry them on
+        self.workers_before: int | None = None  # loader processes of the training that is continued
 
     def notify(self, event: str, *details: Any) -> None:
         """Call a method of every callback, such as ``on_epoch_end``."""
         for callback in self.callbacks:
             getattr(callback, event)(self, *details)
+
+    def notice(self, message: str) -> None:
+        """Warn of something that whoever reads the result has to know; it goes into the record and the checkpoints."""
+        say(message)
+        self._add_notices([message])
+
+    def _add_notices(self, messages: Sequence[str]) -> None:
+        self.notices += [message for message in messages if message not in self.notices]
 
     # Models
 
@@ -126,20 +137,20 @@ class TrainerBase:
             "scaler": scaler.state_dict() if hasattr(scaler, "state_dict") else None,
             "random_state": random_state(),
             "about": self.about(),
+            "notices": list(self.notices),
         }
 
     def about(self) -> dict[str, Any]:
         """Return the identity of the run that checkpoints keep for `check_about`: numbers, texts and containers."""
         return {}
 
-    def check_about(self, about: dict[str, Any], source: str, resuming: bool) -> str:
-        """Refuse a checkpoint of another run by what it says of itself; return a warning or nothing. To be overridden.
+    def check_about(self, about: dict[str, Any], source: str, resuming: bool) -> None:
+        """Refuse a checkpoint of another run by what it says of itself. To be overridden.
 
         Args:
             about: empty for files of published code; source: the file, for the message.
             resuming: whether training is to continue from it, or it is only tested.
         """
-        return ""
 
     def restore_state(self, name: str, state: dict[str, Any]) -> int:
         """The reverse of :meth:`checkpoint_state`; returns the completed epochs.
@@ -152,8 +163,10 @@ class TrainerBase:
         """
         source = f"The checkpoint of {name} to resume from"
         try:
-            if warning := self.check_about(state.get("about") or {}, source, resuming=True):
-                print(f"Warning: {warning}")
+            about = state.get("about") or {}
+            self.check_about(about, source, resuming=True)
+            self.workers_before = about.get("workers")
+            self._add_notices(state.get("notices") or ())
             epoch = restore_from_state(state, self._models[name], self._optims[name], self._scheds[name])
             if state.get("scaler") and getattr(self, "scaler", None) is not None:
                 self.scaler.load_state_dict(state["scaler"])
@@ -209,6 +222,7 @@ class TrainerBase:
             if "state_dict" not in checkpoint:
                 raise CheckpointError(f"{path} is no checkpoint of a run: it has no state_dict")
             load_parameters(self._models[name], checkpoint["state_dict"], str(path))
+            self._add_notices(checkpoint.get("notices") or ())
 
     # TensorBoard
 

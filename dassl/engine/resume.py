@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dassl.utils.checkpoint import CHECKPOINT, NoneWhole, load_checkpoint, save_plain
 from dassl.utils.environment import random_state
 from safeio.errors import UserError
-from safeio.read_back import DamagedFile, check_shape, newest_whole, number
+from safeio.read_back import DamagedFile, check_shape, newest_whole, number, reading
 from safeio.unpickle import CheckpointError
 
 if TYPE_CHECKING:
@@ -114,9 +114,9 @@ def restore_position(trainer: TrainerBase, folder: str | os.PathLike, completed:
     content = _newest(folder, trainer.damaged)
     if content is None or content["epoch"] < completed or set(content["models"]) != set(trainer.get_model_names()):
         return None
-    _check_workers(trainer, content, folder)
     for name, state in content["models"].items():
         trainer.restore_state(name, state)
+    trainer.workers_before = content.get("workers")
     print(f"Resumed in epoch {content['epoch'] + 1} after {content['batches']} batches")
     done = content["epoch"], content["batches"]
     return Position(*done, content["epoch_start"], content["now"], content.get("means") or {})
@@ -128,25 +128,24 @@ def _newest(folder: str | os.PathLike, damaged: set[Path]) -> dict[str, Any] | N
     def read(path: Path) -> dict[str, Any]:
         try:
             content = load_checkpoint(path)
-            check_shape(content, POSITION)
+            with reading(str(path), "a position of a training", CheckpointError):
+                check_shape(content, POSITION)
             return content
-        except ValueError as error:
+        except DamagedFile:
             damaged.add(path)
-            if isinstance(error, DamagedFile):
-                raise
-            raise CheckpointError(f"{path} is no position of a training: {error}.") from error
+            raise
 
     found = newest_whole([Path(folder) / NAME, Path(folder) / PREVIOUS], read)
     return found and found[1]
 
 
-def _check_workers(trainer: TrainerBase, content: dict[str, Any], folder: str | os.PathLike) -> None:
+def check_workers(trainer: TrainerBase, folder: str | os.PathLike) -> None:
     """Refuse to continue with another number of loader processes: each draws random numbers of its own.
 
     Raises:
         OtherWorkers: it began with another.
     """
-    there, here = content.get("workers"), trainer.cfg.DATALOADER.NUM_WORKERS
+    there, here = trainer.workers_before, trainer.cfg.DATALOADER.NUM_WORKERS
     if there is not None and there != here:
         raise OtherWorkers(
             f"The run in {folder} began with DATALOADER.NUM_WORKERS {there}, here it is {here}. Each loader process "

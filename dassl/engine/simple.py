@@ -25,7 +25,7 @@ from dassl.engine.distributed import (
     rank,
 )
 from dassl.engine.measurements import Measures
-from dassl.engine.resume import Position, remove_positions, resume
+from dassl.engine.resume import Position, check_workers, remove_positions, resume
 from dassl.engine.stop import StopRequest
 from dassl.evaluation.build import build_evaluator
 from dassl.modeling import build_backbone, build_head
@@ -38,7 +38,7 @@ from dassl.utils.phases import phase
 from safeio.atomic import remove_leftovers
 from safeio.errors import MissingFile
 from safeio.progress import progress
-from safeio.read_back import DamagedFile, say
+from safeio.read_back import DamagedFile
 
 GROWN = 1e5
 """Size of a learned parameter that only a training gone wrong has."""
@@ -162,6 +162,8 @@ class SimpleTrainer(TrainerBase):
                 f"epochs already. Give OPTIM.MAX_EPOCH {self.start_epoch} to test it, or another --output-dir to train "
                 f"anew."
             )
+        if self.start_epoch < self.max_epoch:  # else nothing is trained any more
+            check_workers(self, directory)
         match_first_process(self)
         self._keep_decoded_images()
         if "tensorboard" in self.cfg.TRAIN.TRACK:
@@ -199,7 +201,7 @@ class SimpleTrainer(TrainerBase):
                    if parameter.requires_grad and parameter.numel()]  # fmt: skip
         largest = max((float(value) for value in learned), default=0.0)
         if not largest < GROWN:  # NaN is not less
-            say(
+            self.notice(
                 f"Learned parameters have grown to {largest:.3g}: the training went wrong, its result means nothing. "
                 f"OPTIM.LR is {self.cfg.OPTIM.LR}; try a lower one."
             )
@@ -278,7 +280,9 @@ class SimpleTrainer(TrainerBase):
         try:
             values = [load_checkpoint(path).get("val_result") for path in paths]  # of each: a damaged one is none
         except DamagedFile as error:
-            say(f"{error} The best model is sought among the epochs that follow.")
+            self.notice(
+                f"{error} The best model is sought among the epochs that follow, so it is the best of these alone."
+            )
             return -np.inf
         return -np.inf if values[0] is None else float(values[0])
 

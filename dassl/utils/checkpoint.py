@@ -20,7 +20,7 @@ from torch import nn
 
 from safeio.atomic import atomic_write, atomic_write_text
 from safeio.errors import MissingFile, UserError
-from safeio.read_back import DamagedFile, check_shape, newest_whole, read_back, say
+from safeio.read_back import DamagedFile, check_shape, newest_whole, read_back, reading, say
 from safeio.unpickle import CheckpointError, load_checkpoint_file
 
 POINTER = "checkpoint"  # text file beside the checkpoints, holds the name of the newest
@@ -69,6 +69,7 @@ CHECKPOINT = {
     "state_dict?": state_of_parameters,
     "val_result?": measured,
     "about?": about_run,
+    "notices?": [str],
     **dict.fromkeys(("epoch?", "skipped_steps?"), int),
 }
 """Shape of what is read of a checkpoint, where it is there at all: plain weights have none of it."""
@@ -124,10 +125,8 @@ def load_checkpoint(fpath: str | os.PathLike) -> dict[str, Any]:
     if fpath is None:
         raise ValueError("No checkpoint path was given (None)")
     content = load_checkpoint_file(fpath)
-    try:
+    with reading(str(fpath), "a checkpoint that can be used here", CheckpointError):
         check_shape(content, CHECKPOINT)
-    except ValueError as error:
-        raise CheckpointError(f"{fpath} is no checkpoint that can be used here: {error}.") from error
     return content
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -15,9 +14,11 @@ from datasets.base.few_shot import few_shot
 from datasets.base.splits import Split, subsample, unlabelled
 from safeio.errors import UserError
 from safeio.packed_images import packed_bytes, tar_address
+from safeio.read_back import read_json
 
 EMBEDDED = Path(__file__).parents[1] / "embedded"
 ARCHIVE, INDEX = "images.tar", "images.json"
+REMEDY = "Install the package again."
 
 
 @cache
@@ -26,7 +27,7 @@ def addresses(folder: Path) -> Mapping[str, str]:
 
     The index (name -> offset and size in bytes) saves reading 8,000 headers at each start.
     """
-    index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+    index = read_json(folder / INDEX, {str: (int, int)}, REMEDY)
     return {name: tar_address(folder / ARCHIVE, offset, size, name) for name, (offset, size) in index.items()}
 
 
@@ -51,7 +52,7 @@ class EmbeddedDataset(DatasetBase):
     def whole(cls) -> Split:
         """Return all images, in the order of the split file."""
         folder = EMBEDDED / cls.dataset_dir
-        where, rows = addresses(folder), json.loads((folder / cls.split_file).read_text(encoding="utf-8"))
+        where, rows = addresses(folder), read_json(folder / cls.split_file, dict.fromkeys(Split._fields, list), REMEDY)
         parts = [[Datum.listed(where[path], label, 0, name) for path, label, name in rows[p]] for p in Split._fields]
         return Split(*parts)
 

@@ -19,11 +19,12 @@ from datasets.base.published_splits import ForeignListError, read_foreign
 from datasets.base.splits import Split, relative
 from safeio.atomic import atomic_write_json
 from safeio.errors import MissingFile
-from safeio.read_back import DamagedFile, read_json
+from safeio.read_back import DamagedFile, read_back, read_json
 
 MOST_VAL_SHOTS = 4
 CHOICE = {"origin_sha256": str, "sha256": [str], "train": [str], "val": [str]}
 DRAWN = ("train", "val")  # the parts that few-shot runs sample, in this order
+Drawn = tuple[list[Datum], list[Datum]]
 
 
 def few_shot(split: Split, shots: int, seed: int, folder: str | os.PathLike, cache: Path | None = None) -> Split:
@@ -63,9 +64,7 @@ def say_small_classes(items: Iterable[Datum], shots: int) -> None:
         print(f"Fewer than {shots} training images, so all of them are used: {named}{more}")
 
 
-def recall(
-    stem: Path, folder: str | os.PathLike, origin: str, find: Callable[[str, str], Datum]
-) -> tuple[list[Datum], list[Datum]] | None:
+def recall(stem: Path, folder: str | os.PathLike, origin: str, find: Callable[[str, str], Datum]) -> Drawn | None:
     """The choice kept under this name; None if there is none or it is not one of this data, which gets a message.
 
     Args:
@@ -83,16 +82,22 @@ def recall(
         print(f"Warning: a few-shot choice is passed over and drawn anew: {error.args[0]}")
     file = stem.with_name(stem.name + ".json")
     try:
-        kept = read_json(file, CHOICE)
-        chosen = tuple([find(part, path) for path in kept[part]] for part in DRAWN)
-        if kept["origin_sha256"] == origin and kept["sha256"] == [fingerprint(part, folder) for part in chosen]:
-            return chosen
+        return read_back(file, lambda path: _kept(path, folder, origin, find))
     except MissingFile:
         return None
-    except (DamagedFile, KeyError):  # KeyError: an image that the split has not
+    except DamagedFile:
         pass
     print(f"Warning: {file} is damaged, was edited or is of another split; the choice is drawn anew")
     return None
+
+
+def _kept(file: Path, folder: str | os.PathLike, origin: str, find: Callable[[str, str], Datum]) -> Drawn:
+    """Return the choice in a file; an error of some kind if it is not of this split."""
+    kept = read_json(file, CHOICE)
+    chosen = tuple([find(part, path) for path in kept[part]] for part in DRAWN)
+    if kept["origin_sha256"] != origin or kept["sha256"] != [fingerprint(part, folder) for part in chosen]:
+        raise ValueError("it is of another split")
+    return chosen
 
 
 def _found(rows: list[tuple[str, int, str]], part: str, find: Callable[[str, str], Datum]) -> list[Datum]:

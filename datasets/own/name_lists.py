@@ -7,14 +7,14 @@ meant for this code, is read by `datasets.own.names`.
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dassl.data.class_names import check_names, numbered_lines, read_text, spoken
 from safeio.errors import UserError
+from safeio.read_back import parse_json, read_back
 
 CORE = {"class", "classes", "classname", "classnames", "label", "labels", "labelmap", "name", "names", "category",
         "categories", "cat", "words", "synset", "synsets", "wnids", "signnames", "breeds", "species"}  # fmt: skip
@@ -48,8 +48,8 @@ def is_number_map(keys: list[str], file: Path) -> bool:
     if file.suffix.lower() != ".json" or file.stat().st_size > LARGEST or not all(key.isdecimal() for key in keys):
         return False
     try:
-        content = json.loads(read_text(file))
-    except (UserError, ValueError, RecursionError):
+        content = read_back(file, _json)
+    except UserError:
         return False
     words = isinstance(content, dict) and all(isinstance(v, str) and not v.isdecimal() for v in content.values())
     return words and set(content) == set(keys)
@@ -65,8 +65,8 @@ def read_name_list(keys: list[str], file: Path) -> tuple[dict[str, str], str] | 
         dassl.data.class_names.ClassNamesError: it does, but two names are the same in words.
     """
     try:
-        lines = _lines(file)
-    except (UserError, ValueError, csv.Error, RecursionError):
+        lines = read_back(file, _lines)
+    except UserError:
         return None
     numbers = [line.rest for line in lines if line.explicit]
     if all(key.isdecimal() for key in keys) and set(numbers) == set(keys) and len(numbers) == len(keys) == len(lines):
@@ -103,10 +103,14 @@ def _checked(pairs: dict[str, Line], file: Path) -> dict[str, str]:
     return names
 
 
+def _json(file: Path) -> Any:
+    return parse_json(read_text(file))
+
+
 def _lines(file: Path) -> list[Line]:
     kind = file.suffix.lower()
     if kind == ".json":
-        return list(_of_json(json.loads(read_text(file))))
+        return list(_of_json(_json(file)))
     if kind in (".csv", ".tsv"):
         rows = list(csv.reader(read_text(file).splitlines(), delimiter="," if kind == ".csv" else "\t", strict=True))
         return [Line(n, ",".join(row), *_cells(row), explicit=True) for n, row in enumerate(rows, 1) if any(row)]

@@ -69,6 +69,7 @@ def as_html(
         searches=find_searches(root),
         complete=sum(run.complete for run in runs),
         summary=_summary(runs),
+        noticed=[run for run in runs if run.notices],
         unfinished=[run for run in runs if not run.complete],
         left_out=left_out,
         outside=[run for run in runs if in_no_table(run)],

@@ -68,7 +68,7 @@ class LocalExecutor:
     def _run(self, command: list[str], folder: Path) -> int | None:
         env = self._environments.get()
         try:
-            return when_free(lambda: self._attempt(command, folder, env))
+            return when_free(lambda: self._attempt(command, folder, env), folder)
         finally:
             self._environments.put(env)
 

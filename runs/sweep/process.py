@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from runs.protocol import CONFIGS
+from runs.record import is_complete
 
 PROJECT = CONFIGS.parent
 PACKAGE = __name__.removesuffix("runs.sweep.process")  # empty in a clone, `mmrl.` where installed
@@ -21,6 +22,8 @@ CONSOLE = "console.txt"
 """All that the newest attempt printed, tracebacks included, in the run's folder."""
 IN_USE = 75
 """Exit status of train.py where another process works in the folder."""
+COMPLETED = 1000
+"""In place of an exit status, all of which are below 256: the run was complete before it could be started."""
 PATIENCE = 30.0
 """Seconds that a process whose driver was killed is given to save and leave."""
 
@@ -52,12 +55,17 @@ def open_console(folder: str | Path) -> BinaryIO:
     return open(Path(folder) / CONSOLE, "wb")
 
 
-def when_free(attempt: Callable[[], int | None], patience: float = PATIENCE) -> int | None:
-    """The exit status of an attempt, repeated for a while where another process is still in the folder."""
+def when_free(attempt: Callable[[], int | None], folder: Path, patience: float = PATIENCE) -> int | None:
+    """Return the exit status of an attempt, repeated for a while where another process is still in the folder.
+
+    COMPLETED where the folder holds a complete run by then: another sweep has done it since this one was planned.
+    """
     deadline = time.monotonic() + patience
-    while (status := attempt()) == IN_USE and time.monotonic() < deadline:
+    while not is_complete(folder):
+        if (status := attempt()) != IN_USE or time.monotonic() >= deadline:
+            return status
         time.sleep(1)
-    return status
+    return COMPLETED
 
 
 def last_line(folder: Path) -> str:

@@ -175,7 +175,7 @@ def process_id() -> int:
 
 def run_here(command: Sequence[str], folder: str) -> int | None:
     """One run on this machine."""
-    return when_free(lambda: _attempt(command, Path(folder)))
+    return when_free(lambda: _attempt(command, Path(folder)), Path(folder))
 
 
 def _attempt(command: Sequence[str], folder: Path) -> int:

@@ -11,9 +11,9 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Protocol
 
-from runs.protocol import PlannedRun
+from runs.protocol import PlanError, PlannedRun
 from runs.record import COMPLETE, FAILED, INTERRUPTED, RUNNING, read_record
-from runs.sweep.process import IN_USE, last_line
+from runs.sweep.process import COMPLETED, IN_USE, last_line
 from safeio.lock import in_use
 
 MISSING = "missing"
@@ -103,6 +103,8 @@ class Drive:
         output: where the runs' folders are.
         command: a run -> what comes after `python` to run it.
         retry_failed: run again what failed earlier, which is else passed over.
+        check: sees a run that another sweep has completed since the start; raises PlanError if it is not the one that
+            is asked for, by its settings and data.
 
     Attributes:
         states: folder -> state.
@@ -117,8 +119,10 @@ class Drive:
         executor: Executor,
         display: Display,
         retry_failed: bool = False,
+        check: Callable[[PlannedRun], object] = lambda run: None,
     ):
         self.output, self.command, self.executor, self.display = output, command, executor, display
+        self.check = check
         self.runs = {run.folder: run for run in runs}
         self.states = {folder: state_of(output / folder) for folder in self.runs}
         self.retry_failed, self.stop = retry_failed, Stop()
@@ -167,7 +171,13 @@ class Drive:
 
     def _end(self, future: Future) -> None:
         run = self._waiting.pop(future)
-        state = self.states[run.folder] = outcome(future, self.output / run.folder)
+        state = outcome(future, self.output / run.folder)
+        if state.status == COMPLETE and future.result() == COMPLETED:
+            try:
+                self.check(run)
+            except PlanError as error:
+                state = State(FAILED, str(error))
+        self.states[run.folder] = state
         if state.status == COMPLETE:
             self._sorter.done(run.folder)
         self.display.ended(run, state)
@@ -188,7 +198,7 @@ def outcome(future: Future[int | None], folder: Path) -> State:
         return State(RUNNING, last_line(folder))
     if status is not None and status < 0:
         return State(INTERRUPTED, f"killed by {signal.Signals(-status).name}; {CONTINUES}")
-    if status is None or (status == 0 and found.status == COMPLETE):
+    if status in (None, COMPLETED) or (status == 0 and found.status == COMPLETE):
         return found
     recorded = (read_record(folder) or {}).get("status", MISSING)
     if recorded == INTERRUPTED or status in (130, 143):

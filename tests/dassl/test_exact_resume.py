@@ -136,10 +136,13 @@ def test_a_damaged_best_model_does_not_stop_a_whole_position(cfg, tmp_path, caps
     best = tmp_path / "cut" / "prompt_learner" / "model-best.pth.tar"
     best.write_bytes(best.read_bytes()[:-300])
     capsys.readouterr()
-    start(cfg, tmp_path / "cut").train()
+    assert killed_after(again := start(cfg, tmp_path / "cut"), 3)
     shown = capsys.readouterr()
     assert "WARNING" in shown.err and best.name in shown.err and "The best model is sought" in shown.err
     assert "Resumed in epoch" in shown.out and "Nothing to resume" not in shown.out
+    (last := start(cfg, tmp_path / "cut")).train()  # finds the best model whole, and still knows
+    assert len(again.notices) == 1 and best.name in again.notices[0]
+    assert load_checkpoint(best)["notices"] == last.notices == again.notices
     files = [tmp_path / name / "prompt_learner" / "model.pth.tar-4" for name in ("cut", "whole")]
     last, unharmed = (load_checkpoint(file)["state_dict"] for file in files)
     assert all(torch.equal(value, unharmed[name]) for name, value in last.items())

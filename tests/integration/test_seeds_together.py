@@ -46,6 +46,7 @@ def test_each_run_ends_as_alone_and_has_a_record_of_its_own(tmp_path):
         own = record(folder)
         assert own["status"] == "complete" and own["efficiency"]["runs_in_process"] == 4
         assert own["swept"] == {"TRAINER.MMRL.ALPHA": float(folder.parent.name.split("=")[1])}
+        assert own["symbols"] == {"TRAINER.MMRL.ALPHA": "α"}
         assert f"seed{own['seed']}" == folder.name
         lines = [line for line in done.stdout.splitlines() if line.startswith(f"[{folder.parent.name}/{folder.name}] ")]
         assert any("* accuracy" in line for line in lines)

@@ -6,8 +6,10 @@ import pytest
 
 import report
 from reports.efficiency import efficiency
+from reports.paper_layout import as_paper
 from reports.records import find_runs
 from reports.reference_results import datasets_of
+from reports.render.latex import as_latex
 from reports.table_types import best_cells
 from reports.tables import accuracy_tables, presets_side_by_side
 
@@ -106,6 +108,21 @@ def test_other_numbers_of_shots_are_not_averaged_in(make):
     plain, swept = accuracy_tables(find_runs(make.root))
     assert plain.rows[0][1][0].score.mean == 90.0 and swept.rows[0][1][0].score.mean == 60.0
     assert "DATASET.NUM_SHOTS=4" in swept.rows[0][0]
+
+
+def test_swept_settings_have_the_papers_symbols(make):
+    for key, value, symbols in (
+        ("TRAINER.MMRL.ALPHA", 0.1, {"TRAINER.MMRL.ALPHA": "α"}),
+        ("TRAINER.MMRL.ALPHA", 0.3, {"TRAINER.MMRL.ALPHA": "α"}),
+        ("TRAINER.MMRL.REP_DIM", 8, None),
+    ):
+        make(swept={key: value}, symbols=symbols)
+    (table,) = accuracy_tables(find_runs(make.root))
+    assert {labels[-1] for labels, _ in table.rows} == {"α=0.1", "α=0.3", "REP_DIM=8"}
+    assert table.caption.endswith("Settings: α: ALPHA.")
+    assert next(name for name, _ in as_paper(table).blocks[0].rows) == "MMRL α=0.1"
+    latex = as_latex([table], "paper")
+    assert r"MMRL $\alpha$=0.1 " in latex and r"MMRL REP\_DIM=8 " in latex
 
 
 def test_presets_side_by_side(make):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import shutil
 import tarfile
 import zipfile
 from types import SimpleNamespace
@@ -11,6 +14,7 @@ from archive_files import tar_of, zip_of
 
 from safeio import archive_limits, archives
 from safeio.archives import ArchiveError, unpack
+from tools.faults.damage import damages
 
 TEXTURES = {f"dtd/images/banded/banded_{i}.jpg": b"x" * 5000 for i in range(40)}
 
@@ -76,3 +80,34 @@ def test_the_disk_is_looked_at_first(tmp_path, monkeypatch):
     (tmp_path / "a").write_bytes(tar_of(TEXTURES))
     with pytest.raises(ArchiveError, match="Make room"):
         unpack(tmp_path / "a", tmp_path / "out", {"dtd/": ""})
+
+
+@pytest.mark.parametrize("form", [tar_of, zip_of])
+def test_any_damage_is_one_error_and_leaves_nothing(tmp_path, form):
+    whole = form({"dtd/a.jpg": b"x" * 300, "dtd/b/c.jpg": bytes(range(256))})
+    file, refused = tmp_path / "a", 0
+    for way, hurt in damages(whole):
+        if way.startswith(("a link", "a pipe")):  # of the archive itself, which the user has named
+            continue
+        hurt(file)
+        out = tmp_path / "out"
+        try:
+            unpack(file, out)
+        except ArchiveError as error:
+            assert str(file) in str(error), way
+            assert not out.exists() or not list(out.rglob("*")), way
+            refused += 1
+        shutil.rmtree(out, ignore_errors=True)
+    assert refused > 60
+
+
+@pytest.mark.parametrize("names", [("dtd/a", "dtd/a/b"), ("dtd/a", "dtd/a"), ("dtd/" + "n" * 300,), ("dtd/a\0b",)])
+def test_names_that_no_disk_takes_are_damage(tmp_path, names):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name in names:
+            archive.addfile(tarfile.TarInfo(name), io.BytesIO())
+    (tmp_path / "a").write_bytes(buffer.getvalue())
+    with contextlib.suppress(ArchiveError):  # a name may be cut, as tar does with a zero byte
+        unpack(tmp_path / "a", tmp_path / "out")
+    assert not list(tmp_path.rglob(".unpacking-*"))

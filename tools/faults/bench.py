@@ -33,6 +33,10 @@ TESTING = "Evaluate on the"
 STARTED, PATIENCE, DISK = "epoch [", 1200.0, "24m"  # seconds: a busy machine is slow
 
 
+END_OF_OUTPUT = 600
+"""Characters of a run's output that a fault shows."""
+
+
 class Fault(RuntimeError):
     """Something else happened than what was to."""
 
@@ -105,10 +109,10 @@ class Bench:
         printed = self.said(output).read_text(encoding="utf-8").count(line)
         wait_for(lambda: process.poll() is not None or self.said(output).read_text().count(line) > printed)
 
-    def half_done(self, output: Path) -> None:
-        """Train a run into its third epoch and kill it: by then it has left every kind of file."""
-        process, log = self.start(output), output / "log.txt"
-        wait_for(lambda: process.poll() is not None or (log.is_file() and "epoch [3/" in log.read_text()), 0.02)
+    def half_done(self, output: Path, epoch: int = 3, words: Sequence[str] | None = None) -> None:
+        """Train a run into an epoch and kill it: in the third it has left every kind of file."""
+        process, log, line = self.start(output, words=words), output / "log.txt", f"epoch [{epoch}/"
+        wait_for(lambda: process.poll() is not None or (log.is_file() and line in log.read_text()), 0.02)
         process.kill()
         if process.wait(PATIENCE) == 0:
             raise Fault("the run was complete before it could be killed")
@@ -117,7 +121,8 @@ class Bench:
         """Start the run once more, wait for its end, and return the checksum of its parameters."""
         status = self.start(output, **how).wait(PATIENCE)
         if status:
-            raise Fault(f"{output} ended with {status}:\n{self.said(output).read_text(encoding='utf-8')[-3000:]}")
+            end = self.said(output).read_text(encoding="utf-8")[-END_OF_OUTPUT:]
+            raise Fault(f"{output} ended with {status}: ... {end}")
         return (read_record(output) or {})["parameters_sha256"]
 
     def lost(self, output: Path) -> int:
@@ -149,7 +154,7 @@ def expect(
         raise Fault(f"nothing was said within {within:.0f} s, wanted: {words}") from None
     missing = [word for word in words if word not in said]
     if status not in statuses or missing or "Traceback" in said:
-        raise Fault(f"status {status} instead of {statuses}, not said {missing}:\n{said[-3000:]}")
+        raise Fault(f"status {status} instead of {statuses}, not said {missing}: ... {said[-END_OF_OUTPUT:]}")
     return status
 
 

@@ -17,6 +17,8 @@ from tools.faults.bench import PATIENCE, TESTING, Bench, Fault, Row, done, expec
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 ORPHANS = 90.0
 """Seconds after which no process of a run may be left."""
+FOUR_EPOCHS = ("TRAIN.CHECKPOINT_STEPS", 200, "TRAIN.CHECKPOINT_FREQ", 0, "OPTIM.MAX_EPOCH", 4)
+"""Settings by which nothing is saved but the ends of epochs: the defaults, with fewer steps than 200 in all."""
 PREPARE = """
 import sys
 from pathlib import Path
@@ -71,6 +73,22 @@ def kill_while_writing(bench: Bench, times: int) -> Row:
         return expect(bench, output, process, {0, -signal.SIGKILL}) != 0
 
     return Row("SIGKILL while a checkpoint is written", *_placed(until_complete(bench, times, hurt), "the one before"))
+
+
+def kill_with_default_steps(bench: Bench, times: int) -> Row:
+    """SIGKILL in the last of four epochs, where the default steps between saves never come about."""
+    first, lost = bench.new(), 0
+    unharmed = bench.finish(first, words=bench.words(first, *FOUR_EPOCHS))
+    for _ in range(times):
+        output = bench.new()
+        words = bench.words(output, *FOUR_EPOCHS)
+        bench.half_done(output, epoch=4, words=words)
+        before = len(bench.said(output).read_text(encoding="utf-8"))
+        lost += bench.finish(output, words=words) != unharmed
+        again = bench.said(output).read_text(encoding="utf-8")[before:]
+        if repeated := [epoch for epoch in (1, 2, 3) if f"epoch [{epoch}/" in again]:
+            raise Fault(f"killed in epoch 4 of 4, with the default steps, it trained epochs {repeated} again")
+    return Row("SIGKILL in epoch 4 of 4, default steps between saves", times, "continues in epoch 4", lost)
 
 
 def ask_to_stop(bench: Bench, times: int) -> Iterator[Row]:

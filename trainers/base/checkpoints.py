@@ -86,8 +86,8 @@ def check_loaded(
         raise CheckpointMismatch(_told(source, [_classes(saved, own)], advice))
 
 
-def check_resumed(saved: Mapping[str, Any], own: Mapping[str, Any], source: str) -> str:
-    """Refuse to continue a training under other settings than it began with; return a warning, or nothing.
+def check_resumed(saved: Mapping[str, Any], own: Mapping[str, Any], source: str) -> None:
+    """Refuse to continue a training under other settings than it began with.
 
     Raises:
         CheckpointMismatch: something that decides the training differs.
@@ -99,12 +99,6 @@ def check_resumed(saved: Mapping[str, Any], own: Mapping[str, Any], source: str)
     if differing:
         advice = "Give the values that it began with, or another OUTPUT_DIR (--output-dir) to train anew."
         raise CheckpointMismatch(_told(source, differing, advice))
-    if saved.get("workers", own["workers"]) == own["workers"]:
-        return ""
-    return (
-        f"DATALOADER.NUM_WORKERS was {saved['workers']} when this training began and is {own['workers']} now: images "
-        "are augmented with other random numbers from here on, so the result is not that of one run."
-    )
 
 
 def _frame(saved: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[str]:

@@ -21,6 +21,7 @@ class Setting(NamedTuple):
         meaning: what it does, in a line, with the value that means "automatic" if there is one.
         search: values that `sweep.py --search` tries, as LOW..HIGH or LOW..HIGH:log; empty: of a number between two
             ends all of them, else none.
+        symbol: how the paper writes it; reports name swept values by it.
         source: where the default was read, as "KaiyangZhou/CoOp train.py"; empty: the trainer's `settings_source`.
     """
 
@@ -29,6 +30,7 @@ class Setting(NamedTuple):
     meaning: str = ""
     source: str = ""
     search: str = ""
+    symbol: str = ""
 
     @property
     def searched(self) -> str:
@@ -68,7 +70,7 @@ def rows(declared: Mapping[str, Setting]) -> list[dict[str, str]]:
             "name": name,
             "default": _in_words(setting.default),
             "range": setting.rule.expected if setting.rule else _TYPES.get(type(setting.default), "any value"),
-            "meaning": setting.meaning,
+            "meaning": ": ".join(filter(None, (setting.symbol, setting.meaning))),
             "source": setting.source,
         }
         for name, setting in declared.items()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yacs.config import CfgNode
 
 from dassl.config import ConfigBuilder, ConfigError
 from dassl.config.builder import nearest_keys
@@ -250,6 +251,14 @@ def without_effect(builder: ConfigBuilder, published: Mapping[str, Any]) -> list
         if builder.origins.get(key) == "command line"
         and (key not in published or published[key] != builder.cfg.TRAINER[node][key.rpartition(".")[2]])
     ]
+
+
+def symbols(cfg: CfgNode) -> dict[str, str]:
+    """Return, by swept key, how the paper of the run's method writes the setting; without those that have no symbol."""
+    trainer = TRAINER_REGISTRY.get(cfg.TRAINER.NAME)
+    node, declared = getattr(trainer, "settings_node", ""), getattr(trainer, "declared", {})
+    found = {f"TRAINER.{node}.{name}": setting.symbol for name, setting in declared.items() if setting.symbol}
+    return {key: found[key] for key in cfg.SWEPT if key in found}
 
 
 def nodes_of_others(trainer: str) -> set[str]:

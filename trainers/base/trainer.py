@@ -228,16 +228,15 @@ class ClipTrainer(TrainerX):
     def about(self) -> dict[str, Any]:
         return identity(self.cfg, self.settings, self.method.clip, self.dm.dataset.classnames)
 
-    def check_about(self, about: dict[str, Any], source: str, resuming: bool) -> str:
+    def check_about(self, about: dict[str, Any], source: str, resuming: bool) -> None:
         if about and resuming:
-            return check_resumed(about, self.about(), source)
-        if about:
+            check_resumed(about, self.about(), source)
+        elif about:
             self._classes_of_checkpoint = (
                 "seen" if set(self.dm.dataset.classnames) <= set(about["classes"]) else TEST_CLASSES[1]
             )
             check_loaded(about, self.about(), self.test_classes, self.method.transfers, source)
             self.answer_from(about["classes"])
-        return ""
 
     def answer_from(self, trained: Sequence[str]) -> None:
         """Build a method whose parts belong to single classes for all classes of a checkpoint, and choose among them.

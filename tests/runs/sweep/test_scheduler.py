@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from runs.protocol import PlanError
 from runs.sweep import process
 from runs.sweep.local import LocalExecutor
 from runs.sweep.progress import Progress
@@ -81,6 +82,43 @@ def test_a_folder_in_use_is_waited_for(sweep, job, attempts, monkeypatch):
     monkeypatch.setattr(process.when_free, "__defaults__", (0.0,))
     states = sweep([job("used-too")])[0]
     assert states["used-too"] == State("running", "error: The folder is in use")
+
+
+def test_a_run_that_another_sweep_completes_meanwhile_is_not_repeated(sweep, job, attempts, tmp_path):
+    """While the first run waits, another sweep completes the other two; one of these is not what is asked for."""
+    out, asked = tmp_path / "out", []
+
+    def others():
+        while not (out / "waits" / "waiting").exists():
+            time.sleep(0.02)
+        for name in ("same", "other"):
+            (out / name).mkdir()
+            (out / name / "run.json").write_text('{"status": "complete"}')
+        (out / "go").touch()
+
+    def check(run):
+        asked.append(run.folder)
+        if run.folder == "other":
+            raise PlanError("it holds a complete run with SEED 2, not 1")
+
+    thread = threading.Thread(target=others)
+    thread.start()
+    runs = [job("waits"), job("same"), job("test-of-same", "same"), job("other"), job("test-of-other", "other")]
+    states, _, _ = sweep(runs, check=check)
+    thread.join()
+    done = {"waits": "complete", "same": "complete", "test-of-same": "complete"}
+    assert statuses(states) == {**done, "other": "failed", "test-of-other": "missing"}
+    assert states["other"].why == "it holds a complete run with SEED 2, not 1"
+    assert (sorted(asked), attempts("same"), attempts("other")) == (["other", "same"], [], [])
+
+
+def test_a_run_that_is_completed_while_it_is_waited_for_is_not_repeated(tmp_path):
+    def in_use():
+        (tmp_path / "run.json").write_text('{"status": "complete"}')
+        return process.IN_USE
+
+    assert process.when_free(in_use, tmp_path) == process.COMPLETED
+    assert process.when_free(lambda: 0, tmp_path / "none") == 0
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])

@@ -102,5 +102,16 @@ def test_settings_that_do_not_count_are_said_in_the_log(tmp_path, capsys, monkey
         assert f"Warning: TRAINER.COOP.{key} changes nothing in CoOp: the words of CTX_INIT" in log
     assert train.main(words(tmp_path / "run", *of_a_run, "1", method="CoOp")) == 1
     assert "OPTIM.MAX_EPOCH is 1, but the run in" in (error := capsys.readouterr().err) and "2 epochs" in error
-    assert train.main(words(tmp_path / "run", *of_a_run, "3", "DATALOADER.NUM_WORKERS", "1", method="CoOp")) == 0
-    assert "Warning: DATALOADER.NUM_WORKERS was 0 when" in (tmp_path / "run" / "log.txt").read_text()
+
+
+def test_another_number_of_loader_processes_is_refused_where_training_continues(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("CROP_CACHE", str(tmp_path / "crops"))
+    two = ["DATALOADER.NUM_WORKERS", "2", "OPTIM.MAX_EPOCH"]
+    assert train.main(words(tmp_path / "run", "OPTIM.MAX_EPOCH", "2", method="CoOp")) == 0
+    first = read_record(tmp_path / "run")
+    capsys.readouterr()
+    assert train.main(words(tmp_path / "run", *two, "2", method="CoOp")) == 0  # only tests
+    assert read_record(tmp_path / "run")["parameters_sha256"] == first["parameters_sha256"]
+    assert "began with" not in "".join(capsys.readouterr())
+    assert train.main(words(tmp_path / "run", *two, "3", method="CoOp")) == 1
+    assert "began with DATALOADER.NUM_WORKERS 0, here it is 2" in capsys.readouterr().err
