@@ -152,6 +152,14 @@ def _settings(protocol: str, trainer: str) -> dict[str, Any]:
     return {**of_method[base], **of_method.get(name, {})}
 
 
+def _no_part(protocol: str, stage: str, trainer: str) -> str:
+    """Return the message for a stage that a method takes no part in."""
+    return (
+        f"{trainer} takes no part in stage {stage} of {protocol}: configs/trainers/{trainer}/protocols.yaml names "
+        f"{' and '.join(stages_of(protocol, trainer))} alone and says why."
+    )
+
+
 def _tested(step: dict[str, Any], settings: dict[str, Any]) -> str | None:
     """Return the stage whose model is tested in a stage; None where the stage trains, for this method or for all."""
     return None if step["recorded"] in settings.get("learns_on_targets", ()) else step.get("evaluates")
@@ -238,10 +246,7 @@ def plan(
     settings = _settings(protocol, trainer)
     files = {path.stem for path in (CONFIGS / "trainers" / trainer).glob("*.yaml")} - NO_CONFIGS
     if stage not in stages_of(protocol, trainer):
-        raise PlanError(
-            f"{trainer} takes no part in stage {stage} of {protocol}: configs/trainers/{trainer}/protocols.yaml names "
-            f"{' and '.join(stages_of(protocol, trainer))} alone and says why."
-        )
+        raise PlanError(_no_part(protocol, stage, trainer))
     given = cfg or embedded_config(dataset) or settings["cfg"].get(dataset, settings["cfg"]["default"])
     shots = shots or (data if embedded_config(dataset) else {**data, **settings})["shots"]
     chosen = {k: choose(f"config of {trainer}", _for_shots(given, k), files) for k in shots}
