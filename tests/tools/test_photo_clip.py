@@ -76,6 +76,38 @@ def test_a_grown_image_encoder_computes_the_same():
     assert torch.allclose(images.encode(images.grow(model), pixels), images.encode(model, pixels), atol=1e-5)
 
 
+@torch.no_grad()
+def test_reading_all_patches_gives_the_same_embedding():
+    torch.manual_seed(1)
+    model = VisionTransformer(images.SIDE, images.PATCH, images.WIDTH, 2, images.HEADS, space.EMBEDDING)
+    pixels = torch.randn(2, 3, images.SIDE, images.SIDE)
+    embedded, patches, chosen = images.encode_with_patches(model, pixels, 1.0)
+    assert torch.allclose(embedded, images.encode(model, pixels), atol=1e-5)
+    assert patches.shape == (2, 64, images.WIDTH) and chosen.tolist() == [list(range(64))] * 2
+
+
+def test_patches_know_where_in_the_image_they_lie():
+    """In an image that grows brighter to the right, the order of brightness is the order of the places told."""
+    line = (torch.arange(images.SIDE) * 4).to(torch.uint8)
+    torch.manual_seed(3)
+    cropped, middles = images.augment(line.expand(8, 3, images.SIDE, images.SIDE), 0.4)
+    to_the_right = middles[..., 0].diff(dim=2)
+    assert middles.shape == (8, 8, 8, 2) and middles.abs().max() <= 1
+    assert {bool(flipped) for flipped in (to_the_right < 0).all((1, 2))} == {True, False}
+    brighter = F.avg_pool2d(cropped[:, 0], images.PATCH).diff(dim=2)
+    assert (brighter * to_the_right >= -1e-6).all()
+
+
+def test_the_teacher_is_read_where_the_crop_lies():
+    """A map that grows linearly with the place gives the place back, away from the border."""
+    line = torch.linspace(-0.8, 0.8, 5)
+    y, x = torch.meshgrid(line, line, indexing="ij")
+    data = object.__new__(images.Data)
+    data.places = torch.stack([x, y], -1).view(1, 25, 2).expand(3, -1, -1)
+    middles = torch.rand(2, 8, 8, 2) * 1.6 - 0.8
+    assert torch.allclose(data.teacher_at(torch.tensor([0, 2]), middles), middles.flatten(1, 2), atol=1e-5)
+
+
 def test_one_batch_is_the_same_for_the_same_seed():
     group = texts.Names(["fox", "box"], torch.eye(2), torch.ones(2), torch.arange(2))
     groups = {"imagenet": group, "cifar": group, "wordnet": group}

@@ -62,6 +62,12 @@ def best_scale(cosines: Tensor, labels: Tensor) -> float:
     return scales[torch.stack([F.cross_entropy(scale * cosines, labels) for scale in scales]).argmin()].item()
 
 
+def main_directions(weight: Tensor) -> Tensor:
+    """Return the D directions in which a classifier's rows differ most: (1000, 1280) -> (1280, D), orthonormal."""
+    basis = torch.linalg.svd(weight - weight.mean(0), full_matrices=False).Vh[: EMBEDDING - 2].T.contiguous()
+    return basis * basis.gather(0, basis.abs().argmax(0)[None]).sign()  # else signs depend on the number of threads
+
+
 def make_space(teacher: Path, val_labels: Tensor, tiny_rows: Tensor) -> Space:
     """Build the space from the teacher's file; the scale is fitted on Tiny-ImageNet's validation images.
 
@@ -73,10 +79,8 @@ def make_space(teacher: Path, val_labels: Tensor, tiny_rows: Tensor) -> Space:
         weight, val = (torch.from_numpy(file[name]).float() for name in ("weight", "val"))
         imagenet = torch.from_numpy(file["imagenet"])
     mean = imagenet.float().mean(0)
-    centred = weight - weight.mean(0)
-    basis = torch.linalg.svd(centred, full_matrices=False).Vh[: EMBEDDING - 2].T.contiguous()
-    basis *= basis.gather(0, basis.abs().argmax(0)[None]).sign()  # else the signs depend on the number of threads
-    rows = F.normalize(centred @ basis, dim=-1)
+    basis = main_directions(weight)
+    rows = F.normalize((weight - weight.mean(0)) @ basis, dim=-1)
     space = Space(mean, basis, rows, 0.0)
     cosines = space.images(val) @ rows[tiny_rows].T
     space.scale = best_scale(cosines, val_labels)
