@@ -41,11 +41,10 @@ class Classifier(NamedTuple):
         return f @ self.weight + self.bias
 
 
-def shrunk_inverse(covariance: Tensor, count: int) -> Tensor:
+def shrunk_inverse(s: Tensor, count: int) -> Tensor:
     """E * pinv((count - 1) S + trace(S) I), the empirical Bayes estimate of the inverse of S (E, E)."""
-    width = len(covariance)
-    ridge = covariance.trace() * torch.eye(width, device=covariance.device)
-    return width * torch.linalg.pinv((count - 1) * covariance + ridge)
+    width = len(s)
+    return width * torch.linalg.pinv((count - 1) * s + s.trace() * torch.eye(width, device=s.device))
 
 
 def discriminant(means: Tensor, inverse: Tensor) -> Classifier:
@@ -60,6 +59,11 @@ def class_means(f: Tensor, labels: Tensor, classes: int) -> Tensor:
     return torch.stack([f[labels == c].mean(dim=0) for c in range(classes)])
 
 
+def covariance(f: Tensor) -> Tensor:
+    """Return the covariance (E, E) of features (n, E); that of a single one is zero."""
+    return f.t().cov() if len(f) > 1 else f.new_zeros(f.shape[1], f.shape[1])
+
+
 def of_trained(f: Tensor, labels: Tensor, classes: int, pooled: bool) -> Classifier:
     """Fit the Gaussians to normalized features f (n, E) with labels.
 
@@ -68,8 +72,8 @@ def of_trained(f: Tensor, labels: Tensor, classes: int, pooled: bool) -> Classif
     """
     means = class_means(f, labels, classes)
     if pooled:
-        return discriminant(means, shrunk_inverse((f - means[labels]).t().cov(), len(f)))
-    covariances = torch.stack([f[labels == c].t().cov() for c in range(classes)])
+        return discriminant(means, shrunk_inverse(covariance(f - means[labels]), len(f)))
+    covariances = torch.stack([covariance(f[labels == c]) for c in range(classes)])
     return discriminant(means, torch.linalg.pinv(covariances.mean(dim=0)))
 
 
@@ -84,7 +88,7 @@ def of_others(f: Tensor, w: Tensor) -> tuple[Classifier, Tensor, Tensor]:
     means = (near.sum(dim=1) + TEXT_COPIES * w) / (count + TEXT_COPIES)
     spread = near - w[:, None]
     covariances = spread.transpose(1, 2) @ spread / max(count - 1, 1)
-    inverse = torch.stack([shrunk_inverse(covariance, count) for covariance in covariances]).mean(dim=0)
+    inverse = torch.stack([shrunk_inverse(one, count) for one in covariances]).mean(dim=0)
     return discriminant(means, inverse), means, inverse
 
 

@@ -8,7 +8,7 @@ from golden_features import build
 
 from golden_cases import Case, cases
 from trainers.base.method import over_trained
-from trainers.gda_clip import LOGIT_SCALE, of_others
+from trainers.gda_clip import LOGIT_SCALE, of_others, of_trained
 
 STOP = 3
 """Epochs before the interruption."""
@@ -65,3 +65,10 @@ def test_rows_of_trained_classes_over_those_of_all():
     trained, others = torch.ones(3, 2), torch.zeros(5, 2)
     assert over_trained(trained, others)[:, 0].tolist() == [1, 1, 1, 0, 0]
     assert over_trained(trained, others[:2])[:, 0].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+def test_one_feature_of_each_class_has_no_covariance(pooled):
+    """One shot and one view: the Gaussians add nothing to zero-shot CLIP that depends on the image."""
+    weight, bias = of_trained(torch.eye(3), torch.arange(3), 3, pooled)
+    assert not weight.any() and torch.allclose(bias, -torch.tensor(3.0).log().expand(3))
