@@ -82,10 +82,10 @@ def measure(args: argparse.Namespace) -> dict:
             said = [(path / "console.txt").read_text() for path, r in records.items() if r["status"] != COMPLETE]
             raise UserError(f"sweep.py ended with status {done.returncode}: {done.stderr}\n{''.join(said[:1])}")
         runs = {str(path.relative_to(folder / "out")): record for path, record in records.items()}
-    return summed(runs, clock, processor)
+    return totals(runs, clock, processor)
 
 
-def summed(runs: dict[str, dict], clock: float, processor: float) -> dict:
+def totals(runs: dict[str, dict], clock: float, processor: float) -> dict:
     """Print a row of processor seconds for each run; return clock and processor seconds of each phase, and shares."""
     rows = [
         {"run": f"{r['stage']} {r['dataset']} {r['seed']}"} | {p: r["phases"].get(p, [0, 0])[1] for p in PHASES}

@@ -116,7 +116,7 @@ def of_hugging_face(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             f"encoders and both projections."
         )
     found: dict[str, Tensor] = {}
-    joined: dict[str, dict[str, Tensor]] = {}
+    projections: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name in OUTSIDE:
             found[OUTSIDE[name]] = tensor
@@ -128,10 +128,10 @@ def of_hugging_face(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             if part in LAYER:
                 found[f"{place}.{LAYER[part]}.{kind}"] = tensor
             else:
-                joined.setdefault(f"{place}.attn.in_proj_{kind}", {})[part.rpartition(".")[2]] = tensor
+                projections.setdefault(f"{place}.attn.in_proj_{kind}", {})[part.rpartition(".")[2]] = tensor
         elif not name.endswith("position_ids"):  # a buffer of older versions
             found[name] = tensor
-    for name, parts in joined.items():
+    for name, parts in projections.items():
         if set(parts) == {"q_proj", "k_proj", "v_proj"}:
             found[name] = torch.cat([parts[f"{letter}_proj"] for letter in "qkv"])
     return found

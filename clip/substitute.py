@@ -24,6 +24,7 @@ def with_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[No
         KeyError: the model has no parameter of a name.
         ValueError: a tensor is of another shape than the parameter.
     """
+    # torch.func.functional_call does the same for one call of a module's forward; here an encoder runs in two halves.
     places = {}
     for name, tensor in weights.items():
         owner, _, leaf = name.rpartition(".")
@@ -43,7 +44,10 @@ def with_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[No
 
 @contextmanager
 def with_updates(updates: Mapping[Attention, Update]) -> Iterator[None]:
-    """Let attentions add to their projections; for what no weight can express, such as dropout on a low-rank path."""
+    """Let attentions add to their projections; for what no weight can express, such as dropout on a low-rank path.
+
+    Uses the hook `update` that every `Attention` has, so that no encoder's calls carry what one method needs.
+    """
     try:
         for attention, update in updates.items():
             attention.update = update
@@ -55,7 +59,7 @@ def with_updates(updates: Mapping[Attention, Update]) -> Iterator[None]:
 
 @contextmanager
 def observed(encoder: VisionTransformer, observe: Observe) -> Iterator[None]:
-    """Let `observe` see the input of every block of an image encoder; what it computes stays as it is."""
+    """Let the hook `observe` of an image encoder see the input of every block; what it computes stays as it is."""
     encoder.observe = observe
     try:
         yield

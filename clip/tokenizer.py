@@ -78,13 +78,13 @@ class Tokenizer:
             best = min(pairwise(symbols), key=lambda pair: self.rank.get(pair, never))
             if best not in self.rank:
                 break
-            joined = []
+            merged = []
             for symbol in symbols:  # left to right: "a a a" with the pair (a, a) becomes "aa a"
-                if joined and (joined[-1], symbol) == best:
-                    joined[-1] += symbol
+                if merged and (merged[-1], symbol) == best:
+                    merged[-1] += symbol
                 else:
-                    joined.append(symbol)
-            symbols = joined
+                    merged.append(symbol)
+            symbols = merged
         return symbols
 
 

@@ -25,8 +25,6 @@ NO_PART = "takes no part"
 """Text of a cell that a method never has a run for: a probe of its own classes says nothing of others."""
 NOTHING = ("", "not run", NO_PART, "needs both halves")
 """Texts of cells that are no reason for a row."""
-Of = Callable[[str, str], Score]
-"""(dataset, column) -> score, for one line."""
 
 
 def accuracy_tables(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> list[Table]:

@@ -19,6 +19,7 @@ SETTINGS = {
     "TEST.ROLE": Renamed("TEST.CLASSES", lambda value: TEST_CLASSES.get(value, value)),
     "DATALOADER.CACHE_GIB": Renamed("DATALOADER.CACHE_DISK_GIB"),
     "DATALOADER.CACHE_MIB": Renamed("DATALOADER.CACHE_MEMORY_GIB", lambda value: float(value) / 1024),
+    "TRAINER.LINEARPROBE.C": Renamed("TRAINER.LINEARPROBE.C", lambda value: value if float(value) else "auto"),
 }
 FIELDS = {"role": "test_classes", "role_reason": "test_classes_reason"}
 """Fields of a run's record: former name -> present name."""
@@ -60,7 +61,7 @@ def _present_section(name: str, node: Any) -> Any:
     if not isinstance(node, Mapping):
         return node
     pairs = (present_setting(f"{name}.{key}", value) for key, value in node.items())
-    return {key.partition(".")[2]: value for key, value in pairs}
+    return {key.rpartition(".")[2]: _present_section(key, value) for key, value in pairs}
 
 
 def present_protocol(protocol: Mapping[str, Any]) -> dict[str, Any]:

@@ -131,9 +131,7 @@ class _Ordered(OrderedDict):
 
     def __reduce__(self) -> Any:
         """Be saved as the plain class: whatever reads the file need not know this one."""
-        plain = OrderedDict(self)
-        plain.__dict__.update(self.__dict__)
-        return plain.__reduce__()
+        return OrderedDict, *super().__reduce__()[1:]
 
 
 def _ordered(pairs: Any = ()) -> OrderedDict:

@@ -78,7 +78,7 @@ def gaussians(f: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def gaussians_around_texts(f: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
-    """Base-to-new, for classes without images, of unit text features w (C, E), one class after the other."""
+    """Base-to-novel, for classes without images, of unit text features w (C, E), one class after the other."""
     width, means, inverses = f.shape[1], [], []
     for own in w:
         near = f[(f @ own).argsort(descending=True)[:64]]

@@ -14,7 +14,7 @@ from torch import Tensor
 Put = Callable[[int, Tensor], Tensor]
 """(layer, its input) -> what goes in instead; layer 0 is the image encoder's embedded input."""
 Add = Callable[[int, Tensor], Tensor | float]
-"""(layer, what its attention reads) -> what is added to its output; layer 0: the image tower after its first norm."""
+"""(layer, what its attention reads) -> what is added to its output; layer 0: the image encoder after its first norm."""
 
 
 def keep(layer: int, x: Tensor) -> Tensor:

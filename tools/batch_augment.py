@@ -1,4 +1,4 @@
-"""Augmentation of a whole batch of small pictures in torch: cheaper on a CPU than one picture at a time."""
+"""Augmentation of a whole batch of small images in torch: cheaper on a CPU than one image at a time."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from torch import Tensor
 from clip.preprocess import MEAN, STD
 
 
-def normalise(pictures: Tensor) -> Tensor:
-    """(N, 3, S, S) uint8 or 0..1 floats to what CLIP's image tower expects."""
-    x = pictures.float() / 255 if pictures.dtype == torch.uint8 else pictures
+def normalise(images: Tensor) -> Tensor:
+    """(N, 3, S, S) uint8 or 0..1 floats to what CLIP's image encoder expects."""
+    x = images.float() / 255 if images.dtype == torch.uint8 else images
     return (x - x.new_tensor(MEAN).view(3, 1, 1)) / x.new_tensor(STD).view(3, 1, 1)
 
 
-def augment(pictures: Tensor, side: int) -> Tensor:
-    """(N, 3, S, S) uint8 on white to (N, 3, side, side), normalised; each picture with draws of its own."""
-    x = _place(pictures.float() / 255, side)
+def augment(images: Tensor, side: int) -> Tensor:
+    """(N, 3, S, S) uint8 on white to (N, 3, side, side), normalised; each image with draws of its own."""
+    x = _place(images.float() / 255, side)
     x = _draw_lines(x)
     return normalise(_recolour(x).clamp(0, 1))
 
@@ -37,7 +37,7 @@ def _place(x: Tensor, side: int) -> Tensor:
 
 
 def _draw_lines(x: Tensor) -> Tensor:
-    """Some pictures get dark outlines, some become outlines only: other artists draw that way."""
+    """Some images get dark outlines, some become outlines only: other artists draw that way."""
     lightest, darkest = F.max_pool2d(x, 3, 1, 1), -F.max_pool2d(-x, 3, 1, 1)
     edge = (lightest - darkest).amax(1, keepdim=True)
     ink = 1 - (edge * 1.5).clamp(0, 1)

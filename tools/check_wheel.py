@@ -70,7 +70,7 @@ def check_contents(wheel: Path) -> None:
 
 
 def check_commands() -> None:
-    """The commands, on the embedded pictures and CLIP."""
+    """The commands, on the embedded images and CLIP."""
     assert "data check" in mmrl("--help")
     mmrl(*TRAIN, "trained", *TINY)
     Path("spawn.py").write_text(SPAWN)

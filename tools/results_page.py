@@ -119,7 +119,7 @@ def table(
         yield f"| {method_name(method)} | {' | '.join(cells)} |" + (f" {extra.get(method, '')} |" if extra else "")
 
 
-def base_to_novel(rows: Rows) -> Iterator[str]:
+def base2new(rows: Rows) -> Iterator[str]:
     """Give base and new accuracy, H of each seed, and the parameters that are learned."""
     found = gathered(rows, "base2new", lambda row: row["part"])
     both = {name: parts for name, parts in found.items() if parts.get("base") and parts.get("new")}
@@ -157,7 +157,7 @@ def targets(protocol: str) -> Callable[[Rows], Iterator[str]]:
 
 
 BLOCKS: dict[str, Callable[[Rows], Iterator[str]]] = {
-    "base-to-novel": base_to_novel,
+    "base-to-novel": base2new,
     "base classes alone": base_alone,
     "few-shot": few_shot,
     "cross-dataset": targets("cross_dataset"),

@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dassl.config.validators import at_least
+from dassl.config.coercion import AUTO
+from dassl.config.validators import above, or_auto
 from dassl.engine import TRAINER_REGISTRY
 from safeio.progress import print_line
 from trainers.base.feature_trainer import FeatureMethod
@@ -118,14 +119,16 @@ class LinearProbe(TrainingFreeTrainer):
     settings_source = "KaiyangZhou/CoOp lpclip/linear_probe.py"
     checkpoint_folder = "linear_probe"
     defaults = {
-        "C": Setting(0.0, at_least(0), "inverse strength of the penalty; 0: searched"),
+        "C": Setting(AUTO, or_auto(above(0), whole=False), "inverse strength of the penalty; auto: searched"),
         "PREC": precision("fp32"),
     }
 
     def run_epoch(self) -> None:
         train = self.features_of(self.training_rows((None,))[0]), self.training_labels
-        given = self.settings.C or (WITHOUT_VALIDATION if self.val_loader is None else 0.0)
-        if given:
+        given = WITHOUT_VALIDATION if self.val_loader is None else None
+        if self.settings.C not in ("", AUTO):
+            given = self.settings.C
+        if given is not None:
             print_line(f"C is {given:.4g}, not searched")
             self.method.use(*regression(*train, self.num_classes, given))
             return

@@ -96,8 +96,9 @@ class ConfigBuilder:
             self.merge_dict({key: value} if value else {}, origin)
             return
         key = str(key)
-        if not self._has(key):
-            key, value = present_setting(key, value)
+        present, worth = present_setting(key, value)
+        if present == key or not self._has(key):  # another setting may have the former name of one
+            key, value = present, worth
         known = self._has(key)
         if not known and not self._is_open(key):
             raise self._unknown(key, origin)

@@ -49,7 +49,7 @@ def coerce(value: Any, current: Any) -> Any:
     expected = type(current)
     if current is None or type(decoded) is expected:
         return decoded
-    if AUTO in (decoded, current) and {type(decoded), expected} == {int, str}:
+    if AUTO in (decoded, current) and {type(decoded), expected} in ({int, str}, {float, str}):
         return decoded
     if expected is str and (value is None or isinstance(value, str)):
         return value or ""

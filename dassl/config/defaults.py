@@ -22,7 +22,7 @@ TRAIN_LOADER = {
 }
 
 DEFAULTS: dict[str, Any] = {
-    "VERSION": 1,
+    **UNREAD[""],
     "OUTPUT_DIR": "./output",
     "RESUME": "",  # output folder of an earlier run to continue from
     "SEED": -1,  # negative: not seeded

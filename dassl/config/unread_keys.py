@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 UNREAD: dict[str, dict[str, Any]] = {
+    "": {"VERSION": 1},
     "DATASET": {
         "NUM_LABELED": -1,  # semi-supervised learning
         "VAL_PERCENT": 0.1,

@@ -66,9 +66,13 @@ def one_of(*names: str) -> Rule:
     return Rule(f"one of {', '.join(name or repr(name) for name in names)}", lambda value: value in names, names)
 
 
-def or_auto(rule: Rule) -> Rule:
-    """Return a rule that also allows ``auto`` (empty means the same)."""
-    return Rule(f"{rule.expected}, or {AUTO}", lambda value: value in ("", AUTO) or rule.fits(value), (AUTO,))
+def or_auto(rule: Rule, whole: bool = True) -> Rule:
+    """Return a rule that also allows ``auto`` (empty means the same); other values are whole numbers unless not."""
+
+    def fits(value: Any) -> bool:
+        return value in ("", AUTO) or (rule.fits(value) and not (whole and isinstance(value, float)))
+
+    return Rule(f"{rule.expected}, or {AUTO}", fits, (AUTO,))
 
 
 def each(rule: Rule, length: int | None = None) -> Rule:

@@ -139,8 +139,8 @@ def _refuse_several(labels: Collection[str], file: Path) -> None:
     pieces = {label: [piece.strip() for piece in re.split(r"[|;,]", label)] for label in labels}
     shared = Counter(piece for found in pieces.values() for piece in set(found))
     for label, found in pieces.items():
-        joined = len(found) > 1 and set(found) <= set(labels)
-        if joined or ("|" in label and all(shared[piece] > 1 for piece in found)):
+        of_labels = len(found) > 1 and set(found) <= set(labels)
+        if of_labels or ("|" in label and all(shared[piece] > 1 for piece in found)):
             raise OwnDataError(
                 f"{file}: the label {label!r} seems to be several, {few(found)}. One label for each image is needed."
             )

@@ -63,9 +63,9 @@ def draw_features(predictor: Predictor, folder: str, projection: str, per_class:
     names = list(dict.fromkeys(kept))
     labels = np.array([names.index(name) for name in kept])
     trained = [label is not None for label in positions(names, predictor.run.classes)]
-    joined = {name: np.concatenate(parts) for name, parts in sets.items()}
+    features = {name: np.concatenate(parts) for name, parts in sets.items()}
     path = output / f"features-{projection}.png"
-    save(features_figure(joined, labels, names, trained, projection), path)
+    save(features_figure(features, labels, names, trained, projection), path)
     return path
 
 

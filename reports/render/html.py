@@ -84,7 +84,7 @@ def as_html(
         },
         style=Markup((WEB / "style.css").read_text(encoding="utf-8")),
         script=Markup(f"\n{script}"),
-        script_sum=base64.b64encode(hashlib.sha256(f"\n{script}".encode()).digest()).decode(),
+        script_hash=base64.b64encode(hashlib.sha256(f"\n{script}".encode()).digest()).decode(),
     )
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from benchmarks import cost, figure, identical, step, warm
 from benchmarks._synthetic_benchmarks import SIZES, benchmark, class_names, make
-from benchmarks.table import summed
+from benchmarks.table import totals
 from dassl.config import get_cfg_default
 from dassl.data.datasets import build_dataset
 from runs.record import RunRecord
@@ -114,10 +114,10 @@ def test_true_counts_and_names():
     assert len(class_names("stanford_cars", 196)) == 196 and len(class_names("sun397", 397)) == 397
 
 
-def test_a_table_s_sums_hold_every_second(capsys):
+def test_the_totals_of_a_table_hold_every_second(capsys):
     phases = {"start": [1.0, 0.5], "steps": [4.0, 6.0]}
     runs = {name: {"stage": name, "dataset": "DTD", "seed": 1, "phases": phases} for name in ("train", "test")}
-    found = summed(runs, clock=12.0, processor=15.0)
+    found = totals(runs, clock=12.0, processor=15.0)
     assert found["steps s"] == 12.0 and found["between runs s"] == 2.0 and found["all s"] == 15.0
     assert "train DTD 1" in capsys.readouterr().out
 

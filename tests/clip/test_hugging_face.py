@@ -244,7 +244,7 @@ def changed(path, file="config.json", **values):
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "message"),
     [
         ({"vision_config__num_attention_heads": "2"}, r"vision_config\.num_attention_heads should be a whole number"),
         ({"vision_config__num_hidden_layers": 2.5}, "num_hidden_layers should be a whole number"),
@@ -256,8 +256,8 @@ def changed(path, file="config.json", **values):
         ({"vision_config__layer_norm_eps": 1e-6}, "layer_norm_eps"),
     ],
 )
-def test_a_configuration_that_contradicts_its_weights_is_refused(values, told, tmp_path):
-    with pytest.raises(UserError, match=told):
+def test_a_configuration_that_contradicts_its_weights_is_refused(values, message, tmp_path):
+    with pytest.raises(UserError, match=message):
         load(changed(tmp_path / "hf", **values))
 
 
@@ -267,7 +267,7 @@ def test_what_a_configuration_leaves_empty_is_the_default(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("index", "told"),
+    ("index", "message"),
     [
         ({"weight_map": ["a"]}, "weight_map should be an object"),
         ({"weight_map": {"a": 3}}, "should be a text"),
@@ -275,13 +275,13 @@ def test_what_a_configuration_leaves_empty_is_the_default(tmp_path):
         ({"weight_map": {"a": "../other.safetensors"}}, "outside of its folder"),
     ],
 )
-def test_an_index_that_is_none_is_refused(index, told, tmp_path):
-    with pytest.raises(UserError, match=told):
+def test_an_index_that_is_none_is_refused(index, message, tmp_path):
+    with pytest.raises(UserError, match=message):
         load(folder(tmp_path / "hf", {"model_type": "clip"}, model__safetensors__index__json=json.dumps(index)))
 
 
 @pytest.mark.parametrize(
-    ("about", "told"),
+    ("about", "message"),
     [
         ({"image_mean": ["a", "b", "c"], "image_std": [1, 1, 1]}, r"image_mean\[0\] should be a number"),
         ({"image_mean": [0.5] * 3, "image_std": [0, 0, 0]}, "above 0"),
@@ -289,21 +289,21 @@ def test_an_index_that_is_none_is_refused(index, told, tmp_path):
         ({"rescale_factor": 1 / 127.5}, "rescale_factor"),
     ],
 )
-def test_a_processor_that_cannot_be_is_refused(about, told, tmp_path):
-    with pytest.raises(UserError, match=told):
+def test_a_processor_that_cannot_be_is_refused(about, message, tmp_path):
+    with pytest.raises(UserError, match=message):
         load(changed(tmp_path / "hf", "preprocessor_config.json", **about))
 
 
 @pytest.mark.parametrize(
-    ("about", "told"),
+    ("about", "message"),
     [
         ({"do_center_crop": False, "size": {"height": 64, "width": 64}}, "without a crop"),
         ({"size": {"shortest_edge": 73}, "crop_size": 64}, "scaled to 73 pixels"),
         ({"resample": 2}, "another interpolation"),
     ],
 )
-def test_a_processor_that_crops_otherwise_is_said(about, told, tmp_path):
-    with pytest.warns(UserWarning, match=told):
+def test_a_processor_that_crops_otherwise_is_said(about, message, tmp_path):
+    with pytest.warns(UserWarning, match=message):
         load(changed(tmp_path / "hf", "preprocessor_config.json", **about))
 
 
@@ -316,17 +316,17 @@ def test_a_processor_without_normalisation_and_one_of_transformers_5(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("file", "told"),
+    ("file", "message"),
     [
         ("model-00001-of-00002.safetensors", "their index is missing"),
         ("model.fp16.safetensors", r"There is model\.fp16\.safetensors"),
         ("open_clip_pytorch_model.bin", "open_clip:"),
     ],
 )
-def test_weights_under_another_name_are_named(file, told, tmp_path):
+def test_weights_under_another_name_are_named(file, message, tmp_path):
     place = folder(tmp_path / "hf", {"model_type": "clip"})
     (place / file).write_bytes(b"x")
-    with pytest.raises(UnsupportedLayout, match=told):
+    with pytest.raises(UnsupportedLayout, match=message):
         load(place)
 
 

@@ -66,7 +66,7 @@ def test_paths_of_weights_files(folder):
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit")
-def test_only_archives_known_by_their_sums_are_handed_out_as_programs(folder, monkeypatch):
+def test_only_archives_known_by_their_checksums_are_handed_out_as_programs(folder, monkeypatch):
     """Plugins give what they get to `torch.jit.load`, which runs it."""
     program = torch.jit.trace(torch.nn.Linear(1, 1), torch.ones(1))
     program.save(str(folder / "program.pt"))

@@ -41,7 +41,7 @@ def test_an_unknown_preset_names_the_known_ones():
 
 
 @pytest.mark.parametrize("dataset", ["ImageNetV2", "Caltech101Pencil", "DescribableTextures"])
-def test_targets_are_transferred_to_also_where_they_share_the_classes(dataset):
+def test_targets_are_unseen_also_where_they_share_the_classes(dataset):
     assert resolved("DATASET.NAME", dataset).cfg.TEST.CLASSES == "unseen"
 
 

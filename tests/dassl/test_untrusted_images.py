@@ -68,12 +68,12 @@ def test_numbers_of_eight_bits_are_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [("version https://git-lfs.github.com/spec/v1\noid sha256:1", "git lfs pull"), ("<svg/>", "'<svg/>'")],
 )
-def test_text_under_an_images_name_is_said(tmp_path, text, told):
+def test_text_under_an_images_name_is_said(tmp_path, text, message):
     (tmp_path / "cat.png").write_text(text)
-    with pytest.raises(OSError, match=rf"cat\.png: it is text that begins with .*{told}"):
+    with pytest.raises(OSError, match=rf"cat\.png: it is text that begins with .*{message}"):
         read_image(tmp_path / "cat.png")
 
 

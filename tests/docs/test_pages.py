@@ -28,6 +28,8 @@ from trainers.base.settings import resolve
 PROJECT = Path(__file__).parents[2]
 PAGES = [PROJECT / name for name in ("README.md", "README.zh-CN.md", "CONTRIBUTING.md")]
 PAGES += sorted((PROJECT / "docs").rglob("*.md"))
+WRAPPED = 145
+"""Characters of a line of prose at most."""
 NOT_OURS = ("output", "data", ".venv")  # made by running, or brought by the user
 EXAMPLE = re.compile(r"feature_?scale", re.I)  # what docs/add-a-method.md tells to write; a test of its own runs it
 KEY = re.compile(r"\b[A-Z][A-Z0-9]+(?:\.[A-Z]\w*)+")
@@ -192,3 +194,12 @@ def test_paths_and_links_exist(page):
     assert not sorted(path for path in paths if not exists(path) and not EXAMPLE.search(path))
     links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", text)
     assert not [link for link in links if "://" not in link and not (page.parent / link).exists()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_prose_is_wrapped(page):
+    """Tables, code, markup and Chinese excepted, and settings.md, which quotes its sources."""
+    if page.name in ("README.zh-CN.md", "settings.md"):
+        return
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    assert not [line for line in text.splitlines() if len(line) > WRAPPED and not line.startswith(("|", "    ", "<"))]

@@ -225,6 +225,17 @@ def test_some_of_its_classes(run, workshop):
     torch.testing.assert_close(predictions(some, images), wanted, rtol=1e-4, atol=1e-4)
 
 
+def test_only_a_training_of_promptkd_needs_unlabelled_images(run, workshop):
+    """Domain generalization tests it on datasets that have none."""
+    if run.name != "PromptKD":
+        pytest.skip("it needs no unlabelled images")
+    other = build(workshop, run.name, "other", "TEST.CLASSES", "unseen", "DATASET.UNLABELLED", "True")
+    other.load_model(run.output)
+    predictions(other)
+    with pytest.raises(ValueError, match="TinyImages gives no unlabelled images"):
+        other.train()
+
+
 BY_SIZE = ("OPTIM.NAME", "sgd")
 """Steps as large as gradients are: Adam's are as large where a gradient is nothing but rounding."""
 

@@ -11,6 +11,7 @@ import sweep
 import train
 from runs.record import read_record
 from safeio.old_spellings import SETTINGS, present_protocol
+from safeio.trees import leaves
 from trainers.base.settings import resolve
 
 
@@ -38,8 +39,19 @@ def test_settings(old, value, section, name, expected, tmp_path):
 def test_every_old_setting_is_one_now():
     cfg = settings()
     for renamed in SETTINGS.values():
-        section, name = renamed.key.split(".")
-        assert name in cfg[section]
+        assert renamed.key in dict(leaves(cfg))
+
+
+@pytest.mark.parametrize(("given", "now"), [("0", "auto"), ("0.0", "auto"), ("0.5", 0.5), ("auto", "auto"), ("2", 2)])
+def test_a_zero_that_meant_a_search_is_auto(given, now, tmp_path):
+    cfg = resolve(train.parse(["--trainer", "LinearProbe", "TRAINER.LINEARPROBE.C", given])).cfg
+    assert dict(leaves(cfg))["TRAINER.LINEARPROBE.C"] == now
+    (tmp_path / "run.json").write_text(json.dumps({"config": {"TRAINER": {"LINEARPROBE": {"C": literal(given)}}}}))
+    assert read_record(tmp_path)["config"]["TRAINER"]["LINEARPROBE"]["C"] == now
+
+
+def literal(text: str) -> float | int | str:
+    return json.loads(text) if text != "auto" else text
 
 
 def test_a_wrong_value_is_refused_in_the_words_of_today():

@@ -60,5 +60,5 @@ def test_complete_runs_become_rows_and_a_table(tmp_path):
     assert len(rows) == 4
     results_page.write(rows, tmp_path / "rows.csv")
     assert results_page.read(tmp_path / "rows.csv") == rows
-    *_, coop = results_page.base_to_novel(rows)
+    *_, coop = results_page.base2new(rows)
     assert coop == "| CoOp | 61.5 ± 6.4 | 30.0 ± 0.0 | 40.3 ± 1.4 | 768 |"

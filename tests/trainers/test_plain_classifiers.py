@@ -112,10 +112,10 @@ def test_lp_pp(name, epochs, every, validation, tmp_path):
 
 @pytest.mark.parametrize("name", shipped("GDACLIP"))
 def test_gda_clip(name, tmp_path):
-    """Trained classes of the few-shot rule, new classes of the base-to-new rule.
+    """Trained classes of the few-shot rule, new classes of the base-to-novel rule.
 
-    The plain mean of covariances, which is the base-to-new rule of trained classes, is barely regular: its inverse says
-    nothing about the last digits (see the golden case).
+    The plain mean of covariances, which is the base-to-novel rule of trained classes, is barely regular: its inverse
+    says nothing about the last digits (see the golden case).
     """
     case = varied(name)
     views = case.about["config"]["augment_epoch"]

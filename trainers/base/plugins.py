@@ -339,7 +339,6 @@ def _read_extend(file: Path) -> Extend | None:
         loader.exec_module(module)
     except (SyntaxError, ValueError, ImportError):
         return None
-    module.__dict__.setdefault("args", loader.flags)
     return getattr(module, "extend_cfg", None)
 
 
@@ -358,16 +357,13 @@ def _flags(tree: ast.Module) -> Iterator[tuple[str, Any]]:
 class OnlyExtend(SourceFileLoader):
     """Reads `extend_cfg` of a file, with what that imports of yacs, and runs nothing else of it.
 
-    Attributes:
-        flags: the defaults of the file's own flags, which some functions read from a global `args`.
+    Some of these functions read a global `args`: it has the defaults of the file's own flags.
     """
-
-    flags = SimpleNamespace()
 
     def get_code(self, fullname: str) -> Any:
         tree = ast.parse(self.get_data(self.path), self.path)
-        self.flags = SimpleNamespace(**dict(_flags(tree)))
-        tree.body = [
+        flags = f"from types import SimpleNamespace\nargs = SimpleNamespace(**{dict(_flags(tree))!r})"
+        tree.body = ast.parse(flags).body + [
             node
             for node in tree.body
             if (isinstance(node, ast.FunctionDef) and node.name == "extend_cfg")

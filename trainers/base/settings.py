@@ -22,31 +22,12 @@ from safeio.file_names import own_data_name
 from safeio.names import find_name
 from safeio.old_spellings import present_protocol
 from safeio.trees import leaves
+from trainers.base.harness import HARNESS
 from trainers.base.plugins import PLUGINS, is_plugin, without_its_plugin
 from trainers.base.settings_ranges import check_settings
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
-HARNESS_DEFAULTS = {
-    "DETERMINISTIC": False,  # on a GPU: the same numbers in every run, slower; a CPU gives them anyway
-    "TRAIN.CUDA_GRAPHS": True,  # on a GPU: steps and predictions of one shape are recorded and replayed
-    "TASK": "B2N",  # the kind of protocol: base-to-novel (B2N), few-shot (FS), cross-dataset (CD)
-    "PROTOCOL": "",  # for the record: the protocol that the run belongs to, and its stage
-    "STAGE": "",
-    "PRESET": "paper",  # of configs/presets.yaml: published values per dataset, or one value for all
-    "SWEPT": (),  # for the record: keys whose values a sweep varies
-    "DATASET.LABEL_NOISE": 0.0,  # share of the training images that get another class's label
-    "DATASET.IMBALANCE": 1.0,  # largest class of the few-shot set over the smallest, at least 1
-    "DATASET.UNLABELLED": False,  # whether all training images of all classes are given too, without labels
-    "DATASET.OWN_NAME": "",  # of own images in folders, records and reports; empty: the name of their folder
-    "DATASET.VAL_SHARE": -1.0,  # of own images: share of each class set aside for validation; below 0: see docs
-    "DATASET.ALLOW": (),  # faults of own images that are accepted: datasets/own/table.py lists them
-    "DATASET.SUBSAMPLE_CLASSES": "all",  # all, base or new
-    "MODEL.BACKBONE.RESIZE_POSITIONS": False,  # whether INPUT.SIZE may be another than the backbone's
-    "DATASET.TEMPLATE": "",  # a {} for the class name; empty: configs/templates.yaml
-    "TEST.FIT_TEMPERATURE": False,  # calibration of logits over a temperature fitted on validation images, too
-    "TEST.CLASSES": "",  # seen or unseen; empty: by the protocol, or by the classes where there is none
-}
 OWN_CLASSES = "no protocol: a run that trains is tested on the classes it trained on"
 """Origin of TEST.CLASSES."""
 FLAGS = {
@@ -68,8 +49,8 @@ FLAGS = {
 def declared() -> ConfigBuilder:
     """Every key that there is, at its default: the engine's, the harness's, every method's."""
     builder = ConfigBuilder()
-    for key, value in HARNESS_DEFAULTS.items():
-        builder.declare(key, value)
+    for key, setting in HARNESS.items():
+        builder.declare(key, setting.default)
     for name in TRAINER_REGISTRY.registered_names():
         trainer = TRAINER_REGISTRY.get(name)
         for key, value in getattr(trainer, "defaults", {}).items():

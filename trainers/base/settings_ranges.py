@@ -1,7 +1,4 @@
-"""Rules for the harness's settings; a method declares its own (`trainers/base/setting.py`).
-
-Checked before any data is read.
-"""
+"""Hold a run's settings to their ranges, before any data is read."""
 
 from __future__ import annotations
 
@@ -13,12 +10,8 @@ from clip.pretrained import unknown
 from clip.weights import known_resnet
 from dassl.config import ConfigBuilder
 from dassl.config.validators import (
-    Rule,
     Values,
-    at_least,
-    between,
     check_ranges,
-    is_number,
     one_of,
 )
 from dassl.data.datasets.build import DATASET_REGISTRY
@@ -28,17 +21,9 @@ from dassl.engine.config_rules import RULES as OF_THE_ENGINE
 from dassl.evaluation import EVALUATOR_REGISTRY
 from dassl.utils.names import unknown_name_message
 from trainers.base.frozen_clip import vit_wanted
-from trainers.base.templates import TEMPLATE
-from trainers.base.trainer import TEST_CLASSES
+from trainers.base.harness import HARNESS
 
-OF_THE_HARNESS = {
-    "DATASET.LABEL_NOISE": between(0, 1),
-    "DATASET.IMBALANCE": at_least(1),
-    "DATASET.VAL_SHARE": Rule("a share below 1, or below 0 for the default", lambda v: is_number(v) and v < 1),
-    "DATASET.ALLOW": Rule("a list of words", lambda value: all(isinstance(word, str) for word in value)),
-    "DATASET.TEMPLATE": TEMPLATE,
-    "TEST.CLASSES": Rule(f"one of {', '.join(TEST_CLASSES)}", lambda value: value in ("", *TEST_CLASSES)),
-}
+OF_THE_HARNESS = {key: setting.rule for key, setting in HARNESS.items() if setting.rule}
 
 
 def _dataset(values: Values) -> str | None:

@@ -227,7 +227,7 @@ class Values(dict):
 
 @contextmanager
 def changed(method: Method, settings: dict[str, Any]) -> Iterator[None]:
-    """The method under other values of some settings."""
+    """The method under other values of some settings: `vmap` gives each run's values as tensors of one call."""
     own = method.settings
     method.settings = Values({**own, **settings})
     try:

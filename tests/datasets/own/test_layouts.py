@@ -331,7 +331,7 @@ def test_a_test_part_that_is_a_link_to_training_images_is_a_leak(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("made", "packed", "told"),
+    ("made", "packed", "message"),
     [
         ({"train/cat": 2, "train/dog": 2}, "test.zip", "test.zip packed"),
         ({"train/cat": 2, "train/dog": 2}, "Validation.tar.gz", "Validation.tar.gz packed"),
@@ -339,11 +339,11 @@ def test_a_test_part_that_is_a_link_to_training_images_is_a_leak(tmp_path):
         ({"cat": 2, "dog": 2}, "owl/photos.tar.xz", "'owl' would vanish"),
     ],
 )
-def test_what_is_packed_does_not_vanish(made, packed, told, tmp_path, write):
+def test_what_is_packed_does_not_vanish(made, packed, message, tmp_path, write):
     for place, count in made.items():
         fill((tmp_path / place).parent, **{place.rpartition("/")[2]: count})
     write(packed, "PK")
-    assert told in refused(tmp_path)
+    assert message in refused(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["owl.zip", "cat/owl.7z", "data.parquet", "shard-0.tar"])
@@ -363,7 +363,7 @@ def test_folders_inside_class_folders_are_said(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("made", "told"),
+    ("made", "message"),
     [
         ({"": 3}, "3 images lie directly in it"),
         ({"cat": 2, "dog": 2, "test": 2}, "holds the parts test and besides them cat, dog"),
@@ -372,13 +372,13 @@ def test_folders_inside_class_folders_are_said(tmp_path):
         ({"tops/shirt": 2, "legs/trousers": 2}, "are the outer folders the classes"),
     ],
 )
-def test_folders_that_are_no_classes_are_refused(made, told, tmp_path):
+def test_folders_that_are_no_classes_are_refused(made, message, tmp_path):
     for place, count in made.items():
         fill((tmp_path / place).parent, **{place.rpartition("/")[2]: count})
     if "" in made:
         for number in range(3):
             image(tmp_path / f"cat_{number}.png", number)
-    assert told in refused(tmp_path)
+    assert message in refused(tmp_path)
 
 
 @pytest.mark.parametrize("word", ["class", "object_", "label", "Image"])

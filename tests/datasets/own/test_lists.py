@@ -248,7 +248,7 @@ def test_parts_of_json_in_objects(images, write):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("x/0.png,a,train\nx/1.png,b,test\n", "no line of headings"),
         ("path,label,label\nx/0.png,a,1\n", "two columns are called 'label'"),
@@ -260,9 +260,9 @@ def test_parts_of_json_in_objects(images, write):
         ("path,label\nhttp://x.org/0.png,a\nhttp://x.org/1.png,b\n", "line 2.*address on the network"),
     ],
 )
-def test_cells_that_were_read_as_something_else_are_refused(text, told, images, write):
+def test_cells_that_were_read_as_something_else_are_refused(text, message, images, write):
     write("list.csv", text)
-    with pytest.raises((OwnDataError, FileNotFoundError), match=f"(?s){told}"):
+    with pytest.raises((OwnDataError, FileNotFoundError), match=f"(?s){message}"):
         read_table(images / "list.csv")
 
 
