@@ -10,6 +10,7 @@ The run records (run.json) hold the same numbers unrounded; this tool is for hab
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import statistics
 import sys
@@ -29,7 +30,7 @@ def read_result(log: Path, keyword: str, signals: tuple[str, ...]) -> float | No
         for line in map(str.strip, lines):
             started = started or line in signals
             found = pattern.search(line) if started else None
-            if found:
+            if found and math.isfinite(float(found[1])):  # a damaged log may have any number of digits
                 result = float(found[1])
     return result
 

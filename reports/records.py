@@ -17,6 +17,7 @@ from runs.protocol import PlanError, load_protocol, stages_of
 from runs.record import COMPLETE, FILE_NAME, read_record
 from runs.sweep.search import STORE, TRIALS
 from safeio.errors import MissingFile
+from safeio.read_back import say
 
 PROTOCOL_OF_TASK = {"B2N": "base2new", "FS": "few_shot", "CD": "cross_dataset"}
 """For records of before there was a field `protocol`."""
@@ -190,7 +191,8 @@ def _read(root: Path, folder: Path) -> Run | None:
     record = read_record(folder)
     if record is None or not {"method", "dataset", "status"} <= set(record):
         return None
-    if not all(isinstance(record.get(key, kind()), kind) for key, kind in FIELDS.items()):
+    if wrong := [key for key, kind in FIELDS.items() if not isinstance(record.get(key, kind()), kind)]:
+        say(f"{folder / FILE_NAME} is damaged (see {', '.join(wrong)}). The run is left out.")
         return None
     protocol = record.get("protocol") or _without_a_protocol(record)
     swept = {key: value for key, value in (record.get("swept") or {}).items() if key not in MEASURES}

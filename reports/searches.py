@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from runs.names import dataset_name, method_name, registry_name
 from runs.sweep.search import FOLDER, TRIALS
 from safeio.errors import UserError
-from safeio.read_back import read_json, reading
+from safeio.read_back import read_json, reading, say
 
 FORM = {"method": str, "dataset": str, "seed": int, "shots": int, "ranges": dict, "trials": list}
 
@@ -31,14 +30,17 @@ class Search:
 
 
 def find_searches(root: Path) -> list[Search]:
-    """Return the searches below a folder of runs; damaged files are passed over."""
+    """Return the searches below a folder of runs; a damaged file is left out with a warning."""
     return list(_read(root))
 
 
 def _read(root: Path) -> Iterator[Search]:
     for file in sorted((root / FOLDER).rglob(TRIALS)):
-        with contextlib.suppress(UserError), reading(str(file), "the trials of a search"):
-            yield _search(read_json(file, FORM), file.parent.relative_to(root).as_posix())
+        try:
+            with reading(str(file), "the trials of a search"):
+                yield _search(read_json(file, FORM), file.parent.relative_to(root).as_posix())
+        except UserError as error:
+            say(f"{error} The search is left out.")
 
 
 def _search(content: dict[str, Any], folder: str) -> Search:

@@ -21,7 +21,7 @@ from runs.joint import arguments, groups_alike
 from runs.protocol import PlanError, PlannedRun, config_for, plan
 from runs.record import COMPLETE, is_complete, read_record
 from runs.request import already_done
-from runs.sweep.process import PROJECT, TRAIN
+from runs.sweep.process import PROJECT, TRAIN, ending_with_this
 from safeio.entry import command
 from safeio.file_names import own_data_name
 
@@ -136,7 +136,7 @@ def execute(runs: Sequence[PlannedRun], output: Path, root: str, extra: Sequence
         return []
     words = arguments(missing, output.absolute(), root, extra)
     print("$", shlex.join(["python", "train.py", *words]), flush=True)
-    status = wait_for(subprocess.Popen([sys.executable, *TRAIN, *words]))
+    status = wait_for(subprocess.Popen(ending_with_this([*TRAIN, *words])))
     if status == USAGE:
         raise SystemExit(status)  # train.py has said what is wrong with the arguments; so it is for the other runs
     if status < 0 or status in (130, 143):  # killed or interrupted: whoever did that wants the rest to stop too

@@ -145,11 +145,19 @@ def stages_of(protocol: str, trainer: str) -> list[str]:
 
 
 def _settings(protocol: str, trainer: str) -> dict[str, Any]:
-    """Return a method's settings for one protocol."""
-    of_method, protocol = protocols_of(trainer), load_protocol(protocol)["name"]
-    if protocol not in of_method:
-        raise PlanError(f"{trainer} has no settings for {protocol}; see configs/trainers/{trainer}/protocols.yaml.")
-    return of_method[protocol]
+    """Return a method's settings for one protocol; for one that extends another, that one's with its own on top."""
+    of_method, name = protocols_of(trainer), choose("protocol", protocol, protocols())
+    if (base := load_protocol(name)["name"]) not in of_method:
+        raise PlanError(f"{trainer} has no settings for {base}; see configs/trainers/{trainer}/protocols.yaml.")
+    return {**of_method[base], **of_method.get(name, {})}
+
+
+def _no_part(protocol: str, stage: str, trainer: str) -> str:
+    """Return the message for a stage that a method takes no part in."""
+    return (
+        f"{trainer} takes no part in stage {stage} of {protocol}: configs/trainers/{trainer}/protocols.yaml names "
+        f"{' and '.join(stages_of(protocol, trainer))} alone and says why."
+    )
 
 
 def _tested(step: dict[str, Any], settings: dict[str, Any]) -> str | None:
@@ -238,7 +246,7 @@ def plan(
     settings = _settings(protocol, trainer)
     files = {path.stem for path in (CONFIGS / "trainers" / trainer).glob("*.yaml")} - NO_CONFIGS
     if stage not in stages_of(protocol, trainer):
-        raise PlanError(f"{trainer} takes no part in stage {stage} of {protocol}; see configs/trainers/{trainer}.")
+        raise PlanError(_no_part(protocol, stage, trainer))
     given = cfg or embedded_config(dataset) or settings["cfg"].get(dataset, settings["cfg"]["default"])
     shots = shots or (data if embedded_config(dataset) else {**data, **settings})["shots"]
     chosen = {k: choose(f"config of {trainer}", _for_shots(given, k), files) for k in shots}

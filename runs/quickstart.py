@@ -12,7 +12,7 @@ from pathlib import Path
 from runs.compare import PROTOCOL, show
 from runs.launch import wait_for
 from runs.protocol import CONFIGS
-from runs.sweep.process import PROJECT
+from runs.sweep.process import PROJECT, ending_with_this
 from safeio import threads
 
 OUTPUT = CONFIGS.parent / "output" / "quickstart"
@@ -38,7 +38,7 @@ def main(output: Path = OUTPUT) -> int:
     """Run what is not complete, print the table, write results.json; returns the exit status of the sweep."""
     print(f"{', '.join(METHODS)} on {DATASET}: about five minutes on two cores", flush=True)
     print("$", shlex.join(["python", "sweep.py", *words(output)]), flush=True)
-    status = wait_for(subprocess.Popen([sys.executable, str(PROJECT / "sweep.py"), *words(output)]))
+    status = wait_for(subprocess.Popen(ending_with_this([str(PROJECT / "sweep.py"), *words(output)])))
     if status not in (0, 1):  # it was stopped, or has said why it could not start
         return status if status > 0 else 128 - status
     show(METHODS, DATASET, SEED, output, output / "results.json")

@@ -67,9 +67,17 @@ def _say_of_thread(ended: threading.ExceptHookArgs) -> None:
 
 
 def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.flush()
+    """Write what is held back.
+
+    Raises:
+        OSError: it cannot be written; the error names the stream.
+    """
+    for stream, name in ((sys.stdout, "standard output"), (sys.stderr, "standard error")):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, name) from error
 
 
 def _say_no_more() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 
 class UserError(Exception):
     """Base beside a built-in one (`class PlanError(UserError, ValueError)`); train.py prints the message alone."""
@@ -28,6 +30,16 @@ def for_people(error: BaseException) -> str | None:
     if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):  # the first is PyTorch's, of a GPU
         reason = str(error).split(". ")[0] or "out of memory"
         return f"{reason}. A smaller batch needs less: DATALOADER.TRAIN_X.BATCH_SIZE, DATALOADER.TEST.BATCH_SIZE."
+    if isinstance(error, FileNotFoundError) and error.filename is None and _working_folder_is_gone():
+        return "The working folder is no longer there: change to another one (cd), and give the command again."
     if isinstance(error, UserError) or (isinstance(error, OSError) and error.errno is not None):
         return str(error)  # an error number is the system's answer: full, read-only, not ours, gone, a limit reached
     return None
+
+
+def _working_folder_is_gone() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False

@@ -214,6 +214,8 @@ def dept(q: Problem, host, outputs):
     """`outputs`: the host's image and text features, of any length."""
 
     def moved(z: Tensor, kind: str) -> Tensor:
+        if not q.s.FILM:
+            return z
         return q.p[f"film_lp_{kind}.scale"] * z + q.p[f"film_lp_{kind}.bias"]
 
     def head(z: Tensor) -> Tensor:
@@ -223,7 +225,8 @@ def dept(q: Problem, host, outputs):
     of_texts, of_images = head(moved(torch.stack([t[y] for y in q.labels]), "text")), head(moved(z, "img"))
     linear = F.cross_entropy(torch.cat([of_texts, of_images]), torch.cat([q.labels, q.labels]))
     loss = loss - share * F.cross_entropy(similarity, q.labels) + share * linear
-    return loss, (1 - share) * similarity + share * of_images
+    fused = (1 - share) * similarity + share * of_images
+    return loss, {"fusion": fused, "head": of_images, "similarity": similarity}[q.s.BASE_RULE]
 
 
 def coop_outputs(q: Problem) -> tuple[Tensor, Tensor]:

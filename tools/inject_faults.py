@@ -36,6 +36,7 @@ SCENARIOS: dict[str, tuple[Callable, int]] = {  # a share of --kills each
     "lock": (surroundings.two_at_once, 10),
     "clock": (surroundings.clock_backwards, 10),
     "ray": (surroundings.lose_a_machine, 30),
+    "ray_workers": (surroundings.no_workers, 30),
 }
 
 

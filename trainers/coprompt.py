@@ -107,12 +107,18 @@ class CoPromptMethod(MaPLeMethod):
 
 
 def check_counts(texts: Sequence[Sequence[str]], classnames: Sequence[str]) -> None:
-    """Raises:
-    dassl.config.ConfigError: classes have different numbers of texts: the k-th of all classes teach together.
+    """Refuse texts of which classes have different numbers: the k-th of all classes teach together.
+
+    Raises:
+        dassl.config.ConfigError: they have; names a class with the most and one with the fewest.
     """
-    if len({len(own) for own in texts}) > 1:
-        counts = ", ".join(f"{name} {len(own)}" for name, own in list(zip(classnames, texts, strict=True))[:5])
-        raise ConfigError(f"TRAINER.COPROMPT.TEXTS must have as many texts for each class; it has: {counts} ...")
+    by_count = sorted((len(own), name) for own, name in zip(texts, classnames, strict=True))
+    (fewest, short), (most, long) = by_count[0], by_count[-1]
+    if fewest != most:
+        raise ConfigError(
+            f"TRAINER.COPROMPT.TEXTS must have as many texts for each class; it has {fewest} of {short} and {most} of "
+            f"{long}"
+        )
 
 
 @TRAINER_REGISTRY.register()

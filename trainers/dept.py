@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dassl.config.validators import NUMBER, between
+from dassl.config.validators import above, between, one_of
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.cosine import CosineMethod
 from trainers.base.method import Losses, Term, l2_normalize, over_trained
@@ -24,6 +24,9 @@ from trainers.coop import CoOp
 from trainers.kgcoop import KgCoOp
 from trainers.maple import MaPLe
 from trainers.promptsrc import PromptSRC
+
+RULES = ("fusion", "head", "similarity")
+"""Values of BASE_RULE: how trained classes are predicted."""
 
 
 class ScaleAndShift(nn.Module):
@@ -38,7 +41,7 @@ class ScaleAndShift(nn.Module):
 
 
 class Decoupled(CosineMethod):
-    """Mixin before a host's method: scale and shift of image and text outputs, and the head (C, E)."""
+    """Mixin before a host's method: scale and shift of image and text outputs (FILM), and the head (C, E)."""
 
     per_class = ("head.weight", "head.bias")
     rules = ("similarity and linear head", "similarity")
@@ -47,7 +50,9 @@ class Decoupled(CosineMethod):
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
-        self.film_image, self.film_text = ScaleAndShift(clip.embed_dim), ScaleAndShift(clip.embed_dim)
+        self.film_image, self.film_text = (
+            ScaleAndShift(clip.embed_dim) if settings.FILM else nn.Identity() for _ in range(2)
+        )
         self.head = nn.Linear(clip.embed_dim, len(task.classnames))
 
     def published_name(self, name: str) -> str:
@@ -73,8 +78,9 @@ class Decoupled(CosineMethod):
         return Losses(terms, host.logits)
 
     def logits(self, images: Tensor, class_features: Tensor, seen: Tensor) -> Tensor:
-        """Trained classes: (1 - WEIGHT) * similarity + WEIGHT * the head's logits. Others: similarity."""
-        weight, z = self.settings.WEIGHT, self.image_output(images)
+        """Trained classes: (1 - WEIGHT) * similarity + WEIGHT * the head's logits, or one alone. Others: similarity."""
+        weight = dict(zip(RULES, (self.settings.WEIGHT, 1.0, 0.0), strict=True))[self.settings.BASE_RULE]
+        z = self.image_output(images)
         similarity = self.similarity(l2_normalize(z), class_features)
         linear = over_trained(self.head(self.film_image(z)).t(), similarity.t()).t()
         return torch.where(seen, (1 - weight) * similarity + weight * linear, similarity)
@@ -95,7 +101,18 @@ def dept(host: type[ClipTrainer], **changed: Any) -> type[ClipTrainer]:
         "defaults": host.defaults
         | {
             "WEIGHT": Setting(0.7, between(0, 1), "share of the head, in the loss and in predicting trained classes"),
-            "LR_EXP": Setting(6.5, NUMBER, "the head learns so many times as fast as the prompts"),
+            "LR_EXP": Setting(6.5, above(0), "the head learns so many times as fast as the prompts"),
+            "FILM": Setting(
+                True,
+                meaning="whether learned scales and shifts stand before the head",
+                source="Koorye/DePT train.py, FILM.LINEAR_PROBE",
+            ),
+            "BASE_RULE": Setting(
+                "fusion",
+                one_of(*RULES),
+                "how trained classes are predicted: fusion of both logits, head or similarity",
+                source="Koorye/DePT train.py, LINEAR_PROBE.TEST_TIME_FUSION",
+            ),
         }
         | changed,
     }

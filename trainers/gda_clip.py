@@ -41,11 +41,10 @@ class Classifier(NamedTuple):
         return f @ self.weight + self.bias
 
 
-def shrunk_inverse(covariance: Tensor, count: int) -> Tensor:
+def shrunk_inverse(s: Tensor, count: int) -> Tensor:
     """E * pinv((count - 1) S + trace(S) I), the empirical Bayes estimate of the inverse of S (E, E)."""
-    width = len(covariance)
-    ridge = covariance.trace() * torch.eye(width, device=covariance.device)
-    return width * torch.linalg.pinv((count - 1) * covariance + ridge)
+    width = len(s)
+    return width * torch.linalg.pinv((count - 1) * s + s.trace() * torch.eye(width, device=s.device))
 
 
 def discriminant(means: Tensor, inverse: Tensor) -> Classifier:
@@ -60,6 +59,11 @@ def class_means(f: Tensor, labels: Tensor, classes: int) -> Tensor:
     return torch.stack([f[labels == c].mean(dim=0) for c in range(classes)])
 
 
+def covariance(f: Tensor) -> Tensor:
+    """Return the covariance (E, E) of features (n, E); that of a single one is zero."""
+    return f.t().cov() if len(f) > 1 else f.new_zeros(f.shape[1], f.shape[1])
+
+
 def of_trained(f: Tensor, labels: Tensor, classes: int, pooled: bool) -> Classifier:
     """Fit the Gaussians to normalized features f (n, E) with labels.
 
@@ -68,8 +72,8 @@ def of_trained(f: Tensor, labels: Tensor, classes: int, pooled: bool) -> Classif
     """
     means = class_means(f, labels, classes)
     if pooled:
-        return discriminant(means, shrunk_inverse((f - means[labels]).t().cov(), len(f)))
-    covariances = torch.stack([f[labels == c].t().cov() for c in range(classes)])
+        return discriminant(means, shrunk_inverse(covariance(f - means[labels]), len(f)))
+    covariances = torch.stack([covariance(f[labels == c]) for c in range(classes)])
     return discriminant(means, torch.linalg.pinv(covariances.mean(dim=0)))
 
 
@@ -84,7 +88,7 @@ def of_others(f: Tensor, w: Tensor) -> tuple[Classifier, Tensor, Tensor]:
     means = (near.sum(dim=1) + TEXT_COPIES * w) / (count + TEXT_COPIES)
     spread = near - w[:, None]
     covariances = spread.transpose(1, 2) @ spread / max(count - 1, 1)
-    inverse = torch.stack([shrunk_inverse(covariance, count) for covariance in covariances]).mean(dim=0)
+    inverse = torch.stack([shrunk_inverse(one, count) for one in covariances]).mean(dim=0)
     return discriminant(means, inverse), means, inverse
 
 
@@ -114,29 +118,31 @@ class GDACLIPMethod(FeatureMethod):
         return nn.Module.load_state_dict(self, state_dict, strict, assign)
 
     def class_features(self) -> Tensor:
-        """Matrices of both rules, (2, C, E + 1), the shift in the last column: all logits are linear in f."""
-        alpha, zero_shot = self.alpha.to(self.t.dtype), LOGIT_SCALE * self.t.t()
+        """Matrices (3, C, E + 1), the shift in the last column, because all logits are linear in f: of trained classes,
+        of others that stand after the trained ones, and of others alone."""
+        zero_shot = torch.cat([LOGIT_SCALE * self.t.t(), self.t.new_zeros(1, len(self.t))]).t()
         if self.trained is None:
-            return torch.cat([zero_shot, torch.zeros_like(zero_shot[:1])]).t().expand(2, -1, -1)
-        known = self.trained.weight.shape[1]
-        known = known if len(self.t) > known else 0  # then these are its classes and others; else other ones, or none
-        others, _, _ = of_others(self.f, self.t[known:])
-        seen = zero_shot.clone(), torch.zeros_like(zero_shot[0])
-        unseen = zero_shot.clone(), torch.zeros_like(zero_shot[0])
-        for (weight, bias), at, found in (
-            (unseen, slice(known, None), others),
-            (seen, slice(0, self.trained.weight.shape[1]), self.trained),
-        ):
-            count = weight[:, at].shape[1]
-            weight[:, at] += alpha * found.weight[:, :count]
-            bias[at] += alpha * found.bias[:count]
-        return torch.stack([torch.cat([weight, bias[None]]).t() for weight, bias in (seen, unseen)])
+            return zero_shot.expand(3, -1, -1)
+        known, rules = len(self.trained.bias), zero_shot.repeat(3, 1, 1)
+        rules[0, :known] += self.added(self.trained)[: len(self.t)]
+        if len(self.t) > known:
+            rules[1, known:] += self.added(of_others(self.f, self.t[known:])[0])
+        rules[2] += self.added(of_others(self.f, self.t)[0])
+        return rules
+
+    def added(self, found: Classifier) -> Tensor:
+        """alpha (W, b) as rows (C, E + 1)."""
+        return self.alpha.to(self.t.dtype) * torch.cat([found.weight, found.bias[None]]).t()
 
     def logits(self, images: Tensor, class_features: Tensor, seen: Tensor) -> Tensor:
-        """100 f t + alpha (f W + b)."""
+        """100 f t + alpha (f W + b).
+
+        Args:
+            seen: one for all classes: False means that they are others alone; or (C,): trained ones, and others after.
+        """
         f = self.unit_features(images).to(class_features.dtype)
-        trained, others = (f @ matrix[:, :-1].t() + matrix[:, -1] for matrix in class_features)
-        return torch.where(seen, trained, others)
+        trained, after, alone = (f @ matrix[:, :-1].t() + matrix[:, -1] for matrix in class_features)
+        return torch.where(seen, trained, after if seen.ndim else alone)
 
     @torch.no_grad()
     def search(self, f: Tensor, labels: Tensor) -> float:

@@ -208,18 +208,21 @@ class PromptKD(VPT):
 
     def build_data_loader(self) -> None:
         super().build_data_loader()
-        if not self.cfg.DATASET.UNLABELLED:
-            return
-        if self.train_loader_u is None:
-            raise ConfigError(
-                f"DATASET.UNLABELLED is True, but {self.cfg.DATASET.NAME} gives no unlabelled images: with False the "
-                f"training images teach, without their labels"
-            )
-        self.train_loader_x = self.train_loader_u
+        if self.cfg.DATASET.UNLABELLED and self.train_loader_u is not None:
+            self.train_loader_x = self.train_loader_u
 
     def build_model(self) -> None:
         super().build_model()
         self.method.domain = tuple(getattr(self.dm.dataset, "domain_classnames", ()) or self.method.domain)
+
+    def before_train(self) -> None:
+        """Refuse to train where unlabelled images are wanted and there are none; a dataset to test on needs none."""
+        if self.cfg.DATASET.UNLABELLED and self.train_loader_u is None:
+            raise ConfigError(
+                f"DATASET.UNLABELLED is True, but {self.cfg.DATASET.NAME} gives no unlabelled images: with False the "
+                f"training images teach, without their labels"
+            )
+        super().before_train()
 
     def parse_batch_train(self, batch: dict) -> tuple[Tensor, Tensor]:
         images = batch["img"].to(self.device)

@@ -68,9 +68,9 @@ def enhanced_base(file: str, clip: FrozenCLIP) -> dict[str, Tensor]:
     if file in ("", "none"):
         return {}
     own, key = clip.model.text_projection, "TRAINER.TaskRes.ENHANCED_BASE"
-    if not Path(file).is_file():
+    if not Path(file).expanduser().is_file():
         raise ConfigError(f"{key} names {file}, which is not a file; 'none' is the regular base")
-    weight = load_checkpoint(file).get("weight")
+    weight = load_checkpoint(Path(file).expanduser()).get("weight")
     if not isinstance(weight, Tensor) or weight.t().shape != own.shape:
         shape = tuple(own.t().shape)
         raise ConfigError(f"{key} names {file}, which holds no `weight` of shape {shape}, this backbone's projection")

@@ -40,13 +40,22 @@ def start(command: Sequence[str], folder: Path, env: Mapping[str, str] | None = 
     """
     with open_console(folder) as console:
         return subprocess.Popen(
-            [sys.executable, str(PROJECT / "runs" / "sweep" / "exit_with_parent.py"), str(os.getpid()), *command],
+            ending_with_this(command),
             env={**os.environ, **(env or {})},
             stdin=subprocess.DEVNULL,
             stdout=console,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+
+def ending_with_this(command: Sequence[str]) -> list[str]:
+    """Return the command line of a Python process that is asked to end when this one is gone, killed for example.
+
+    Args:
+        command: what comes after `python`.
+    """
+    return [sys.executable, str(PROJECT / "runs" / "sweep" / "exit_with_parent.py"), str(os.getpid()), *command]
 
 
 def open_console(folder: str | Path) -> BinaryIO:

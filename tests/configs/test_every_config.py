@@ -131,14 +131,14 @@ def test_method_protocols_name_what_exists(file):
     cfg = settings(trainer).cfg
     for name, entry in read(file).items():
         assert (CONFIGS / "protocols" / f"{name}.yaml").is_file()
-        assert (
-            set(entry) <= {"cfg", "options", "stages", "shots", "learns_on_targets", *presets()}
-            and "default" in entry["cfg"]
+        assert set(entry) <= {"cfg", "options", "stages", "shots", "learns_on_targets", *presets()} and (
+            "cfg" not in entry or "default" in entry["cfg"]
         )
+        assert "cfg" in entry or "extends" in read(CONFIGS / "protocols" / f"{name}.yaml")
         assert set(entry.get("stages", [])) <= set(protocol.load_protocol(name)["stages"])
         ways = [entry, *(entry[preset] for preset in presets() if preset in entry)]
         assert all(shots > 0 for way in ways for shots in way.get("shots", ()))
-        for dataset, chosen in (item for way in ways for item in way["cfg"].items()):
+        for dataset, chosen in (item for way in ways for item in way.get("cfg", {}).items()):
             by_shots = chosen if isinstance(chosen, dict) else {"default": chosen}
             assert "default" in by_shots and all(k == "default" or k > 0 for k in by_shots)
             for wanted in by_shots.values():
@@ -151,11 +151,14 @@ def test_method_protocols_name_what_exists(file):
 
 @pytest.mark.parametrize("file", METHOD_PROTOCOLS, ids=name_of)
 def test_no_run_is_planned_that_would_be_refused(file):
-    """Methods that cannot predict other classes are not tested on them by `--methods all`."""
-    if TRAINER_REGISTRY.get(file.parent.name).method_class.transfers:
+    """Methods that cannot predict other classes are not tested on them by `--methods all`, but on their own."""
+    trainer = file.parent.name
+    if TRAINER_REGISTRY.get(trainer).method_class.transfers:
         pytest.skip("it transfers")
-    for name in ("base2new", "cross_dataset", "domain_generalization"):
-        assert protocol.stages_of(name, file.parent.name) == ["train"]
+    for name in ("base2new", "cross_dataset"):
+        assert protocol.stages_of(name, trainer) == ["train"]
+    (run,) = protocol.plan("domain_generalization", "test", trainer, "caltech101_64_pencil", [1])
+    assert run.options["TEST.CLASSES"] == "seen" and "cross_datasets/train/caltech101_64/" in run.model_folder
 
 
 @pytest.mark.parametrize("file", PROTOCOLS, ids=name_of)

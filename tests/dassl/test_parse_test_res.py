@@ -67,6 +67,13 @@ def test_runs_without_a_result_are_named(parse, write, capsys):
     assert "seed3/log.txt: no accuracy in it" in out and "seed4/log.txt: there is no such file" in out
 
 
+def test_a_number_beyond_all_accuracies_is_no_result(parse, write, capsys):
+    folder = write(seed1=result("9" * 400), seed2=result(50.0))
+    assert parse(folder, "--test-log") == 0
+    shown = capsys.readouterr().out
+    assert "* accuracy: 50.00% +- 0.00%" in shown and "missing: seed1" in shown
+
+
 def test_evaluation_logs(parse, write, capsys):
     folder = write(seed1=result(70.0), seed2=result(60.0) + result(80.0))
     assert parse(folder, "--test-log") == 0

@@ -34,6 +34,7 @@ COUNTS = {"train": 2, "val": 2, "test": 3}  # images per class
 CLASSES = {
     "trained": ("red square", "green_field", "blue"),
     "other": ("amber", "a long violet name", "teal", "dark gray"),
+    "some": ("blue", "red square"),
     "single": ("red square",),
 }
 
@@ -121,7 +122,7 @@ def predictions(trainer: ClipTrainer, images: torch.Tensor | None = None) -> tor
     images = test_images(trainer) if images is None else images
     with trainer.fixed_classes():
         scores = trainer.model_inference(images)
-    assert scores.shape == (len(images), trainer.num_classes) and scores.dtype == torch.float32
+    assert scores.shape == (len(images), len(trainer.dm.dataset.classnames)) and scores.dtype == torch.float32
     assert scores.isfinite().all()
     return scores
 
@@ -213,6 +214,26 @@ def test_other_classes(run, workshop):
         return
     other.load_model(run.output)
     assert predictions(other).shape[1] == len(CLASSES["other"])
+
+
+def test_some_of_its_classes(run, workshop):
+    """Domain generalization may ask for some of the trained classes: each is scored as it was among all."""
+    some = build(workshop, run.name, "some", "TEST.CLASSES", "seen")
+    some.load_model(run.output)
+    names, images = list(run.trainer.dm.dataset.classnames), test_images(run.trainer)
+    wanted = predictions(run.trainer, images)[:, [names.index(name) for name in some.dm.dataset.classnames]]
+    torch.testing.assert_close(predictions(some, images), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_only_a_training_of_promptkd_needs_unlabelled_images(run, workshop):
+    """Domain generalization tests it on datasets that have none."""
+    if run.name != "PromptKD":
+        pytest.skip("it needs no unlabelled images")
+    other = build(workshop, run.name, "other", "TEST.CLASSES", "unseen", "DATASET.UNLABELLED", "True")
+    other.load_model(run.output)
+    predictions(other)
+    with pytest.raises(ValueError, match="TinyImages gives no unlabelled images"):
+        other.train()
 
 
 BY_SIZE = ("OPTIM.NAME", "sgd")

@@ -1,6 +1,7 @@
 """The table of several methods: who is run, what a failure does, what is shown and kept. No run is started."""
 
 import json
+import os
 
 import pytest
 
@@ -100,6 +101,11 @@ def test_mistakes_get_a_message_before_anything_runs(started, tmp_path, capsys, 
     assert message in capsys.readouterr().err and not started
 
 
+def of_sweep(command: list[str]) -> list[str]:
+    """Return the words of sweep.py in a command line."""
+    return command[1 + [os.path.basename(word) for word in command].index("sweep.py") :]
+
+
 @pytest.fixture
 def swept(monkeypatch):
     """Commands of the quickstart, which are not started: their runs are complete but those of `swept.stops`."""
@@ -111,7 +117,7 @@ def swept(monkeypatch):
 
     def start(command):
         calls.append(command)
-        runs = sweep.planned(sweep.make_parser().parse_args(command[2:]))
+        runs = sweep.planned(sweep.make_parser().parse_args(of_sweep(command)))
         for run in runs:
             if run.trainer != calls.stops:
                 accuracy = 40.0 if run.model_folder else 60.0
@@ -127,7 +133,7 @@ def swept(monkeypatch):
 def test_the_quickstart_is_a_sweep_of_five_methods(swept, tmp_path, capsys):
     assert quickstart.main(tmp_path) == 0
     (command,) = swept
-    runs = sweep.planned(sweep.make_parser().parse_args(command[2:]))
+    runs = sweep.planned(sweep.make_parser().parse_args(of_sweep(command)))
     both = [run for name in quickstart.METHODS for stage in ("train", "test")
             for run in plan("base2new", stage, name, "caltech101_64", [1])]  # fmt: skip
     assert {run.folder for run in runs} == {run.folder for run in both}

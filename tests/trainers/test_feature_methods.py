@@ -8,6 +8,7 @@ from golden_features import build
 
 from golden_cases import Case, cases
 from trainers.base.method import over_trained
+from trainers.gda_clip import LOGIT_SCALE, of_others, of_trained
 
 STOP = 3
 """Epochs before the interruption."""
@@ -52,9 +53,22 @@ def test_trained_and_other_classes_together(name, tmp_path):
     torch.testing.assert_close(found[:, :count], alone, rtol=1e-4, atol=1e-2)
     expected = other.logits(images, other.class_features(), torch.tensor(False))
     torch.testing.assert_close(found[:, count:], expected, rtol=1e-4, atol=1e-2)
+    more = mixed.logits(images, mixed.class_features(), torch.tensor(False))  # all of them others, more than trained
+    added = more - LOGIT_SCALE * mixed.unit_features(images) @ mixed.t.t()
+    gaussians, _, _ = of_others(mixed.f, mixed.t)
+    torch.testing.assert_close(
+        added, mixed.alpha.float() * gaussians(mixed.unit_features(images)), rtol=1e-3, atol=1e-2
+    )
 
 
 def test_rows_of_trained_classes_over_those_of_all():
     trained, others = torch.ones(3, 2), torch.zeros(5, 2)
     assert over_trained(trained, others)[:, 0].tolist() == [1, 1, 1, 0, 0]
     assert over_trained(trained, others[:2])[:, 0].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+def test_one_feature_of_each_class_has_no_covariance(pooled):
+    """One shot and one view: the Gaussians add nothing to zero-shot CLIP that depends on the image."""
+    weight, bias = of_trained(torch.eye(3), torch.arange(3), 3, pooled)
+    assert not weight.any() and torch.allclose(bias, -torch.tensor(3.0).log().expand(3))

@@ -57,3 +57,9 @@ def test_clip_lora(settings, workshop):
     trainer.set_model_mode("train")
     method.low_rank.dropout = 0.0  # as a step computes, with gradients and nothing merged
     assert (method.image_features(images).double() - f).abs().max() < LIMIT and not method.low_rank.merged
+
+
+@pytest.mark.parametrize(("settings", "words"), [({"PARAMS": ()}, "PARAMS is empty"), ({"POSITION": "up"}, "no block")])
+def test_updates_of_nothing_are_refused(workshop, settings, words):
+    with pytest.raises(ValueError, match=words):
+        workshop.build("CLIPLoRA", "ViT-B-32", ["cat", "dog"], **settings)

@@ -100,6 +100,9 @@ CASES = [
             {"N_CTX": 4, "CSC": True},
             {"N_CTX": 3, "CLASS_TOKEN_POSITION": "middle", "WEIGHT": 1.0},
             {"N_CTX": 2, "CLASS_TOKEN_POSITION": "front", "CSC": True, "WEIGHT": 0.0},
+            {"N_CTX": 4, "FILM": False},
+            {"N_CTX": 4, "BASE_RULE": "head"},
+            {"N_CTX": 4, "BASE_RULE": "similarity", "FILM": False},
         )
     ),
     ("DePTKgCoOp", lambda q: plain.dept(q, plain.kgcoop, plain.coop_outputs), RANDOM | {"N_CTX": 6, "W": 0.5}),
@@ -108,7 +111,7 @@ CASES = [
     (
         "DePTMaPLe",
         lambda q: plain.dept(q, plain.maple, plain.maple_outputs),
-        {"N_CTX": 6, "PROMPT_DEPTH": 4, "WEIGHT": 0.4},
+        {"N_CTX": 6, "PROMPT_DEPTH": 4, "WEIGHT": 0.4, "FILM": False, "BASE_RULE": "head"},
     ),
     *(
         (

@@ -104,10 +104,8 @@ ANSWER = 300.0
 
 
 def lose_a_machine(bench: Bench, times: int) -> Iterator[Row]:
-    """Machines of a Ray cluster, simulated on this one: one of two is lost while both train, the only one is lost,
-    and one cannot start a worker."""
-    if find_spec("ray") is None:
-        raise subprocess.CalledProcessError(1, ["import", "ray"])
+    """Machines of a Ray cluster, simulated on this one: one of two is lost while both train, and the only one."""
+    _need_ray()
     lost = 0
     for _ in range(times):
         alone, output = bench.new(), bench.new()
@@ -136,6 +134,11 @@ def lose_a_machine(bench: Bench, times: int) -> Iterator[Row]:
             expect(bench, output, _on_cluster(bench, output, cluster), {0})
         lost += _differ(alone, output)
     yield Row("the only machine of a Ray cluster lost", times, "says so within 2 minutes; continues on another", lost)
+
+
+def no_workers(bench: Bench, times: int) -> Row:
+    """A machine of a Ray cluster whose Python cannot start workers."""
+    _need_ray()
     folder = bench.folder / "broken"
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(BROKEN_WORKERS, encoding="utf-8")
@@ -146,7 +149,12 @@ def lose_a_machine(bench: Bench, times: int) -> Iterator[Row]:
             expect(bench, output, process, {2}, "error: Ray cannot run anything on the cluster", within=ANSWER)
         if list(output.rglob("run.json")):
             raise Fault("a run began on a cluster that starts no worker")
-    yield Row("a Ray cluster whose workers cannot start", times, "says so within 2 minutes, exit status 2", 0)
+    return Row("a Ray cluster whose workers cannot start", times, "says so within 2 minutes, exit status 2", 0)
+
+
+def _need_ray() -> None:
+    if find_spec("ray") is None:
+        raise subprocess.CalledProcessError(1, ["import", "ray"])
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from yacs.config import CfgNode
 from safeio.errors import UserError
 from trainers.base.frozen_clip import FrozenCLIP
 
-ASIDE = {"PREC", "SEARCH", "SELECT_ON", "TEXTS"}
+ASIDE = {"PREC", "SEARCH", "SELECT_ON", "TEXTS", "BASE_RULE"}
 """Settings of methods that may differ between training and testing, besides fractions: those say how strongly something
 counts, published protocols change them from dataset to dataset. All others say what was learned."""
 COURSE = ("SEED", "INPUT.SIZE", "INPUT.TRANSFORMS", "DATALOADER.TRAIN_X", "DATASET.NUM_SHOTS", "OPTIM")
@@ -74,7 +74,7 @@ def check_loaded(
     if differing:
         raise CheckpointMismatch(_told(source, differing, "Give this run the values that it was trained with."))
     unknown = [name for name in own["classes"] if name not in set(saved["classes"])]
-    if not transfers and list(saved["classes"]) != list(own["classes"]):
+    if not transfers and unknown:
         advice = f"{own['method']} with these settings learns something for each class: test it on those it learned."
         raise CheckpointMismatch(_told(source, [_classes(saved, own)], advice))
     if test_classes == "seen" and unknown:

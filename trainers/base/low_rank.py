@@ -70,6 +70,8 @@ class LowRankUpdates(nn.Module):
         dropout: float = 0.0,
     ):
         super().__init__()
+        if not projections:
+            raise ConfigError(f"PARAMS is empty: nothing would train; name some of {', '.join(PROJECTIONS)}")
         self._frozen = (clip,)  # no part of this module
         self.scale, self.dropout = alpha / math.sqrt(rank), dropout
         self.merged: dict[str, dict[str, Tensor]] = {}

@@ -49,6 +49,7 @@ class ClipTrainer(TrainerX):
         dependencies: what several settings must be together.
         checkpoint_folder: folder of the checkpoints inside the run's, as the published code names it.
         computer: computes the steps.
+        columns: columns of the method's scores that are the dataset's classes; None: all, in their order.
         trained_temperature: that of the run whose checkpoint is tested, for TEST.FIT_TEMPERATURE; None: it has none.
     """
 
@@ -121,6 +122,7 @@ class ClipTrainer(TrainerX):
         with phase("class texts"):
             self.method = self.of_classes(self.dm.dataset.classnames)
         self._classes_of_checkpoint: str | None = None
+        self.columns: Tensor | None = None
         if cfg.TEST.CLASSES == "unseen" and not self.method.transfers:
             raise ConfigError(
                 f"{cfg.TRAINER.NAME} with these settings learns something for each class it is trained on and "
@@ -224,16 +226,28 @@ class ClipTrainer(TrainerX):
         return batch["img"].to(self.device), batch["label"].to(self.device)
 
     def about(self) -> dict[str, Any]:
-        return identity(self.cfg, self.settings, self.method.clip, self.method.task.classnames)
+        return identity(self.cfg, self.settings, self.method.clip, self.dm.dataset.classnames)
 
     def check_about(self, about: dict[str, Any], source: str, resuming: bool) -> None:
         if about and resuming:
             check_resumed(about, self.about(), source)
         elif about:
             self._classes_of_checkpoint = (
-                "seen" if set(self.method.task.classnames) <= set(about["classes"]) else TEST_CLASSES[1]
+                "seen" if set(self.dm.dataset.classnames) <= set(about["classes"]) else TEST_CLASSES[1]
             )
             check_loaded(about, self.about(), self.test_classes, self.method.transfers, source)
+            self.answer_from(about["classes"])
+
+    def answer_from(self, trained: Sequence[str]) -> None:
+        """Build a method whose parts belong to single classes for all classes of a checkpoint, and choose among them.
+
+        The tested classes may be some of the trained ones, in another order, such as ImageNet-A's of ImageNet's.
+        """
+        asked, self.columns = self.dm.dataset.classnames, None
+        if self.test_classes != "seen" or not self.method.tied_to_classes(self.settings) or [*asked] == [*trained]:
+            return
+        self.method = self._models[self.checkpoint_folder] = self.of_classes(trained)
+        self.columns = torch.tensor([trained.index(name) for name in asked], device=self.device)
 
     def checkpoint_state(self, name: str, epoch: int, val_result: float | None = None) -> dict[str, Any]:
         return super().checkpoint_state(name, epoch, val_result) | {"skipped_steps": self.skipped_steps}
@@ -309,4 +323,5 @@ class ClipTrainer(TrainerX):
         seen = torch.full((), self.test_classes == "seen", device=self.device)
         with self.precision.context():
             features = self.method.class_features() if self.class_features is None else self.class_features
-            return self.method.logits(images, features, seen).float()
+            logits = self.method.logits(images, features, seen).float()
+        return logits if self.columns is None else logits[:, self.columns]

@@ -147,13 +147,29 @@ def test_workers_share_the_cards_in_turn(sweep, job, attempts):
     assert {line.split()[1] for name in names for line in attempts(name)} == {"3", "5"}
 
 
-def test_a_run_ends_with_its_driver(tmp_path, command, job):
+SWEEP = """
+import sys
+from pathlib import Path
+from runs.sweep.process import start
+start(sys.argv[2:], Path(sys.argv[1])).wait()
+"""
+LAUNCH = """
+import sys
+from pathlib import Path
+from runs import launch
+from runs.protocol import PlannedRun
+launch.TRAIN = sys.argv[2:3]
+launch.execute([PlannedRun("MMRL", "clothing_64", 1, "photo", "waits", None, {})], Path(sys.argv[1]).parent, "data", [])
+"""
+
+
+@pytest.mark.parametrize("code", [SWEEP, LAUNCH], ids=["sweep", "launch"])
+def test_a_run_ends_with_its_driver(tmp_path, command, job, code):
     """The driver is killed: nobody but the kernel can tell its run."""
     if not os.path.exists("/proc"):
         pytest.skip("only Linux tells a process that its parent is gone")
     folder = tmp_path / "out" / "waits"
-    code = "import sys; from pathlib import Path; from runs.sweep.process import start\n"
-    code += "start(sys.argv[2:], Path(sys.argv[1])).wait()"
+    folder.mkdir(parents=True)
     driver = subprocess.Popen([sys.executable, "-c", code, str(folder), *command(job("waits"))], cwd=process.PROJECT)
     deadline = time.monotonic() + 60
     while not (folder / "waiting").exists():

@@ -134,7 +134,7 @@ def test_a_wrong_command_line(words, said, tmp_path, capsys):
     assert said in capsys.readouterr().err
 
 
-def test_the_page_shows_the_trials(tmp_path):
+def test_the_page_shows_the_trials(tmp_path, capsys):
     (base,) = plan("base2new", "train", "CoOp", "clothing_64", [1], [16])
     search(base, 3, parse_ranges(["OPTIM.LR=0..1.0"], {}), tmp_path, "data", Carried())
     (found,) = find_searches(tmp_path)
@@ -143,6 +143,7 @@ def test_the_page_shows_the_trials(tmp_path):
     assert "Searches of settings" in page and found.title in page and f"{found.rows[0][1]:.1f}</b>" in page
     (tmp_path / found.folder / "trials.json").write_text('{"method": 3}')
     assert find_searches(tmp_path) == []
+    assert "trials.json" in (said := capsys.readouterr().err) and "The search is left out" in said
 
 
 def test_for_real(tmp_path, capsys):

@@ -70,8 +70,25 @@ def test_new_classes_with_the_rule_for_trained_ones(workshop, saved):
 def test_a_context_per_class_is_for_its_classes(workshop, tmp_path):
     workshop.build("CoOp", "ViT-B-32", NAMES, CSC=True).save_model(0, tmp_path)
     workshop.build("CoOp", "ViT-B-32", NAMES, CSC=True).load_model(tmp_path)
-    said = refusal(tmp_path, workshop.build("CoOp", "ViT-B-32", NAMES[::-1], CSC=True))
-    assert "3 (red square, green_field, blue)" in said and "3 (blue, green_field, red square)" in said
+    said = refusal(tmp_path, workshop.build("CoOp", "ViT-B-32", [*NAMES, "teal"], CSC=True))
+    assert "3 (red square, green_field, blue)" in said and "4 (red square, green_field, blue ...)" in said
+
+
+@pytest.mark.parametrize("name", ["CoOp", "TaskRes", "ZSLP", "LinearProbe", "DePTKgCoOp"])
+def test_parts_of_single_classes_follow_their_names(workshop, tmp_path, name):
+    """Some of the trained classes are asked for, in any order; a second checkpoint may follow the first."""
+    whole, images = workshop.build(name, "ViT-B-32", NAMES, CSC=True), workshop.batch("ViT-B-32", 3, 2)["img"]
+    for parameter in whole.method.parameters():
+        parameter.data += torch.randn_like(parameter)
+    whole.save_model(0, tmp_path)
+    whole.set_model_mode("eval")
+    for asked in (NAMES[::-1], NAMES[2:], NAMES, NAMES[1:]):
+        part = workshop.build(name, "ViT-B-32", asked, CSC=True)
+        for _ in range(2):
+            part.load_model(tmp_path)
+        part.set_model_mode("eval")
+        wanted = whole.model_inference(images)[:, [NAMES.index(one) for one in asked]]
+        torch.testing.assert_close(part.model_inference(images), wanted)
 
 
 def test_fractions_may_differ_in_testing_but_not_in_training(workshop, tmp_path):

@@ -104,6 +104,14 @@ def test_settings_that_do_not_count_are_said_in_the_log(tmp_path, capsys, monkey
     assert "OPTIM.MAX_EPOCH is 1, but the run in" in (error := capsys.readouterr().err) and "2 epochs" in error
 
 
+def test_the_record_has_what_bears_on_the_result(tmp_path, monkeypatch):
+    monkeypatch.setenv("CROP_CACHE", str(tmp_path / "crops"))
+    monkeypatch.setattr("dassl.engine.simple.GROWN", 0.0)
+    assert train.main(words(tmp_path / "run", method="LinearProbe")) == 0
+    (notice,) = read_record(tmp_path / "run")["notices"]
+    assert "Learned parameters have grown" in notice
+
+
 def test_another_number_of_loader_processes_is_refused_where_training_continues(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("CROP_CACHE", str(tmp_path / "crops"))
     two = ["DATALOADER.NUM_WORKERS", "2", "OPTIM.MAX_EPOCH"]
