@@ -271,6 +271,7 @@ def plan(
                 "STAGE": stage,
                 **step["options"],
                 **settings.get("options", {}),
+                **(settings.get("test_options", {}) if step.get("evaluates") else {}),
                 **({"DATASET.OWN_NAME": own_name} if dataset == OWN_DATA and own_name else {}),
             },
         )

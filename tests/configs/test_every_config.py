@@ -125,15 +125,17 @@ def test_shared_yaml_holds_known_keys(file):
     settings("ZeroshotCLIP", config=file)
 
 
+KEYS_OF_A_PROTOCOL = {"cfg", "options", "test_options", "stages", "shots", "learns_on_targets"}
+
+
 @pytest.mark.parametrize("file", METHOD_PROTOCOLS, ids=name_of)
 def test_method_protocols_name_what_exists(file):
     trainer, names = file.parent.name, {f.stem for f in DATASET}
     cfg = settings(trainer).cfg
     for name, entry in read(file).items():
         assert (CONFIGS / "protocols" / f"{name}.yaml").is_file()
-        assert set(entry) <= {"cfg", "options", "stages", "shots", "learns_on_targets", *presets()} and (
-            "cfg" not in entry or "default" in entry["cfg"]
-        )
+        assert set(entry) <= {*KEYS_OF_A_PROTOCOL, *presets()}
+        assert "default" in entry.get("cfg", {"default"})
         assert "cfg" in entry or "extends" in read(CONFIGS / "protocols" / f"{name}.yaml")
         assert set(entry.get("stages", [])) <= set(protocol.load_protocol(name)["stages"])
         ways = [entry, *(entry[preset] for preset in presets() if preset in entry)]
@@ -143,7 +145,7 @@ def test_method_protocols_name_what_exists(file):
             assert "default" in by_shots and all(k == "default" or k > 0 for k in by_shots)
             for wanted in by_shots.values():
                 assert (file.parent / f"{wanted}.yaml").is_file(), f"{name}: {dataset}: {wanted}"
-        for key in entry.get("options", {}):
+        for key in {**entry.get("options", {}), **entry.get("test_options", {})}:
             value_at(cfg, key)
         for stage in protocol.stages_of(name, trainer):
             assert all(protocol.plan(name, stage, trainer, dataset) for dataset in names)
@@ -158,6 +160,8 @@ def test_no_run_is_planned_that_would_be_refused(file):
     for name in ("base2new", "cross_dataset"):
         assert protocol.stages_of(name, trainer) == ["train"]
     (run,) = protocol.plan("domain_generalization", "test", trainer, "caltech101_64_pencil", [1])
+    (trained,) = protocol.plan("domain_generalization", "train", trainer, "caltech101_64", [1])
+    assert "TEST.CLASSES" not in trained.options and trained.folder == run.model_folder
     assert run.options["TEST.CLASSES"] == "seen" and "cross_datasets/train/caltech101_64/" in run.model_folder
 
 

@@ -30,7 +30,7 @@ import report
 import sweep
 import train
 from inference.commands import export, visualize
-from mmrl.commands import data_check
+from mmrl.__main__ import main as mmrl
 from runs.record import RunRecord
 from safeio.escape import for_line
 
@@ -329,7 +329,7 @@ def test_maps_of_attention_and_features(run, images, tmp_path, capsys):
 
 def test_a_look_at_the_data(images, tmp_path, capsys):
     sheet = tmp_path / "sheet.png"
-    data_check.main(["folder", "--root", str(images), "--deep", "--sheet", str(sheet)])
+    mmrl(["data", "check", "folder", "--root", str(images), "--deep", "--sheet", str(sheet)])
     shown = capsys.readouterr()
     check_terminal(shown.out + shown.err)
     assert "<script>alert(1)" in shown.out and sheet.stat().st_size > 1000

@@ -55,5 +55,5 @@ def test_another_layout_is_an_error_for_people(content, tmp_path):
 
 def test_coprompt_wants_as_many_for_each_class():
     check_counts([["a"], ["b"]], NAMES)
-    with pytest.raises(ConfigError, match="cat 1, big_Dog 2"):
+    with pytest.raises(ConfigError, match="1 of cat and 2 of big_Dog"):
         check_counts([["a"], ["b", "c"]], NAMES)
