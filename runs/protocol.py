@@ -152,6 +152,14 @@ def _settings(protocol: str, trainer: str) -> dict[str, Any]:
     return {**of_method[base], **of_method.get(name, {})}
 
 
+def _options(step: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """Return a method's options for a stage.
+
+    `test_options` are for runs that test a trained model: protocols that share a training must plan it alike.
+    """
+    return {**settings.get("options", {}), **(settings.get("test_options", {}) if step.get("evaluates") else {})}
+
+
 def _no_part(protocol: str, stage: str, trainer: str) -> str:
     """Return the message for a stage that a method takes no part in."""
     return (
@@ -270,8 +278,7 @@ def plan(
                 "PROTOCOL": step["recorded"],
                 "STAGE": stage,
                 **step["options"],
-                **settings.get("options", {}),
-                **(settings.get("test_options", {}) if step.get("evaluates") else {}),
+                **_options(step, settings),
                 **({"DATASET.OWN_NAME": own_name} if dataset == OWN_DATA and own_name else {}),
             },
         )

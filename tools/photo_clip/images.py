@@ -3,12 +3,13 @@
     python -m tools.photo_clip.teacher PHOTOS WORK          # once
     python -m tools.photo_clip.images PHOTOS WORK           # continues by itself after an interruption
 
-For each image the student gives an embedding i (E), and a linear head gives p (D) at each patch. The teacher's 5 x 5
-places are read where the random crop put each patch: v (D) at each patch, and their mean is the teacher's z of this
-crop. With t the placed rows of the classes (tools/photo_clip/space.py), the loss of an ImageNet image is
+For each image the student gives an embedding i (E), and a linear head gives p (D) at each patch. The teacher's features
+at 5 x 5 places of the image are interpolated at the middle of each patch of the random crop: v (D). Their mean over
+the patches is the teacher's feature z of the crop. With t the placed rows of the classes
+(tools/photo_clip/space.py), the loss of an ImageNet image is
 
     CE(100 i t', y') + w (1 - cos(z_student, z)) + u mean over patches (1 - cos(p, v)),
-    y' = a the true class + (1 - a) the teacher's softmax of this crop,
+    y' = a * (true class) + (1 - a) * (the teacher's softmax for this crop),
 
 and of a CIFAR image the cross-entropy among CIFAR's 100 classes, whose rows are learned, plus the same w and u terms.
 z_student is i without its two common directions. Training begins with six layers and half of the patches, which is

@@ -239,8 +239,9 @@ class ClipTrainer(TrainerX):
             self.answer_from(about["classes"])
 
     def answer_from(self, trained: Sequence[str]) -> None:
-        """Build a method whose parts belong to single classes for all classes of a checkpoint, and choose among them.
+        """Build the method for all classes of a checkpoint and read the columns of the tested ones.
 
+        Only a method whose learned parts belong to single classes needs this, and only under the rule `seen`.
         The tested classes may be some of the trained ones, in another order, such as ImageNet-A's of ImageNet's.
         """
         asked, self.columns = self.dm.dataset.classnames, None
