@@ -5,8 +5,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+import clip
 from clip.vision import VisionTransformer
-from tools.photo_clip import export, images, space, texts
+from tools.photo_clip import export, images, names, space, texts
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +56,12 @@ def test_a_grown_text_encoder_computes_the_same():
 
 
 @torch.no_grad()
-def test_a_widened_text_encoder_computes_the_same():
-    model = text_encoder(2, 128)
-    wider = model.widened()
-    assert wider.token_embedding.embedding_dim == texts.WIDTH
-    assert torch.allclose(wider(PROMPTS), model(PROMPTS), atol=1e-4)
+def test_training_begins_at_an_exported_text_encoder():
+    model = texts.TextEncoder(texts.tokenize([*PROMPTS, "okapi"]).unique(), texts.LAYERS)
+    model.load_exported("photo-ViT-8")
+    with torch.no_grad():
+        expected = clip.load("photo-ViT-8", device="cpu")[0].encode_text(texts.tokenize(PROMPTS))
+    assert torch.allclose(model(PROMPTS), expected.float(), atol=1e-4)
 
 
 @torch.no_grad()
@@ -110,7 +112,7 @@ def test_the_teacher_is_read_where_the_crop_lies():
 
 def test_one_batch_is_the_same_for_the_same_seed():
     group = texts.Names(["fox", "box"], torch.eye(2), torch.ones(2), torch.arange(2))
-    groups = {"imagenet": group, "cifar": group, "wordnet": group}
+    groups = dict.fromkeys(texts.GROUPS, group)
     first, again, other = (texts.draw(groups, ["a photo of a {}.", "{}"], 32, seed) for seed in (1, 1, 2))
     assert first[0] == again[0] and torch.equal(first[1], again[1])
     assert first[0] != other[0]
@@ -131,3 +133,35 @@ def test_rounding_keeps_the_nearest_value_of_fewer_bits():
     assert np.all(np.abs(kept[:4] - values[:4].numpy()) <= 2**-7 * np.abs(values[:4].numpy()))
     assert not np.any(kept.view(np.uint16) & 0b1111)
     assert np.array_equal(export.rounded(values, 10), values.half().numpy())
+
+
+def test_a_gaussian_process_returns_the_known_and_trusts_what_is_near():
+    x = F.normalize(torch.randn(6, 20), dim=-1)
+    y = F.normalize(torch.randn(6, 4), dim=-1)
+    found, explained = names.GaussianProcess(x, y, noise=1e-6)(x)
+    assert torch.allclose(found, y, atol=1e-3) and torch.allclose(explained, torch.ones(6), atol=1e-4)
+    near = F.normalize(x[:1] + 0.1 * torch.randn(1, 20), dim=-1)
+    away = F.normalize(torch.randn(1, 20), dim=-1)
+    process = names.GaussianProcess(x, y)
+    assert process(near)[1] > process(away)[1]
+
+
+WORDS = {  # an animal near class 3; its Latin name; a place; a rarer name
+    "n0": names.Synset("n0", ["thing"], [], "all there is", 3, list(range(400))),
+    "n1": names.Synset("n1", ["animal"], ["n0"], "a living thing", 5, [1, 2, 3]),
+    "n2": names.Synset("n2", ["fox", "Vulpes"], ["n1"], "a sly animal", 5, [3]),
+    "n3": names.Synset("n3", ["Paris"], ["n0"], "a city", 15, []),
+    "n4": names.Synset("n4", ["red fox"], ["n2"], "a fox with red fur", 5, []),
+}
+
+
+def test_descriptions_name_the_kinds_and_the_gloss():
+    assert names.describe(WORDS, "n4", "red fox") == "red fox, a kind of fox, animal, thing: a fox with red fur"
+
+
+def test_common_nouns_are_used_near_a_class_or_one_token_and_rare_ones_are_spelled_by_their_tokens():
+    senses = {"fox": ("n2", 1), "vulpes": ("n2", 0), "paris": ("n3", 1), "animal": ("n1", 2), "red fox": ("n4", 0)}
+    common = texts.common_nouns(WORDS, senses, {"animal"})
+    assert common == {"fox": "n2"}  # "paris" is one token, but near no class; "vulpes" is two
+    known = {token for text in ("fox foxes", "red") for token in texts.tokens_of(text)}
+    assert texts.rare_nouns(WORDS, {"fox"}, known) == {"red fox": "n4"}

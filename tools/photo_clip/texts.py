@@ -6,7 +6,8 @@
 Names and their targets (tools/photo_clip/names.py):
 - ImageNet's 1,000 classes, CLIP's names and WordNet's synonyms: the teacher's rows;
 - CIFAR-100's names: the mean teacher feature of CIFAR's training images;
-- some 10,000 common physical nouns of WordNet: the sum of the two estimates, weighted down where no class is near.
+- physical nouns of WordNet, some 16,000 common ones and 40,000 rare ones that are made of the same tokens: estimates,
+  trusted as far as the known names explain them.
 
 Loss: 100 (1 - cos(t, target)); the squared error of the logits of the training images, s^2 E_z ((t - target) z)^2,
 which weighs an error by what images see of it; and for ImageNet's classes cross-entropy against all 1,000 rows.
@@ -28,6 +29,7 @@ import yaml
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+import clip
 from clip.tokenizer import tokenize
 from clip.transformer import Transformer
 from clip.vision import VisionTransformer
@@ -35,7 +37,17 @@ from safeio.atomic import atomic_write
 from tools.photo_clip.images import HEADS as IMAGE_HEADS
 from tools.photo_clip.images import PATCH, embed_all
 from tools.photo_clip.images import WIDTH as IMAGE_WIDTH
-from tools.photo_clip.names import PHYSICAL, WORDNET, LanguageModel, Synset, nearest_classes, read_wordnet, ridge
+from tools.photo_clip.names import (
+    PHYSICAL,
+    WORDNET,
+    GaussianProcess,
+    LanguageModel,
+    Synset,
+    describe,
+    nearest_classes,
+    physical_senses,
+    read_wordnet,
+)
 from tools.photo_clip.packs import (
     SIDE,
     cifar_names,
@@ -49,7 +61,7 @@ from tools.photo_clip.packs import (
 from tools.photo_clip.space import EMBEDDING, LOGIT_SCALE, Space, make_space
 
 WIDTH, LAYERS, CONTEXT = 192, 12, 77  # the rank of the class embeddings is at most the width: 128 costs 3 points
-GROUPS = {"imagenet": 0.5, "cifar": 0.06, "wordnet": 0.44}  # share of a batch
+GROUPS = {"imagenet": 0.45, "cifar": 0.05, "common": 0.32, "rare": 0.18}  # share of a batch
 TEMPLATES = Path(__file__).parents[2] / "configs" / "templates.yaml"
 
 
@@ -64,13 +76,14 @@ class Names:
 
 
 def collect(space: Space, cifar: list[str], cifar_rows: Tensor) -> dict[str, Names]:
-    """Return the three groups of names; for a word with several senses the commonest physical one is taken."""
+    """Return the groups of names; a word with several senses means its commonest physical one."""
     wnids, classes = imagenet_classes()
     synsets = read_wordnet(WORDNET, wnids)
+    senses = physical_senses(synsets)
     model = LanguageModel()
-    described = [f"{name}: {synsets[wnid].gloss}" for name, wnid in zip(classes, wnids, strict=True)]
-    anchors = torch.cat([model.embed(described), model.embed(cifar)])
-    fit = ridge(anchors, torch.cat([space.rows, cifar_rows]), 1.0)
+    described = [describe(synsets, wnid, name) for name, wnid in zip(classes, wnids, strict=True)]
+    described += [describe(synsets, senses[name][0], name) if name in senses else name for name in cifar]
+    place = GaussianProcess(model.embed(described), torch.cat([space.rows, cifar_rows]))
 
     pairs = [(name, row) for row, name in enumerate(classes)]
     pairs += [(word, row) for row, wnid in enumerate(wnids) for word in synsets[wnid].words]
@@ -80,41 +93,48 @@ def collect(space: Space, cifar: list[str], cifar_rows: Tensor) -> dict[str, Nam
         "cifar": Names(cifar, cifar_rows, torch.ones(100), torch.full((100,), -1)),
     }
     taken = {name.lower() for group in groups.values() for name in group.names}
-    senses = common_nouns(synsets, taken)
-    words, keys = list(senses), list(senses.values())
-    estimated = torch.empty(len(words), EMBEDDING - 2)
-    trust = torch.empty(len(words))
-    embedded = model.embed([f"{word}: {synsets[key].gloss}" for word, key in senses.items()])
-    regressed = F.normalize((embedded - fit[0]) @ fit[1] + fit[2], dim=-1)
-    for i, key in enumerate(keys):
-        near = nearest_classes(synsets, key)
-        estimated[i] = regressed[i] + F.normalize(space.rows[near].mean(0), dim=-1) / max(1, math.log2(len(near)) - 1)
-        trust[i] = 1 / (1 + math.log2(len(near)) / 4)
-    groups["wordnet"] = Names(words, F.normalize(estimated, dim=-1), trust, torch.full((len(words),), -1))
+    common = common_nouns(synsets, senses, taken)
+    known = {token for name in (*taken, *common) for token in tokens_of(name)}
+    known |= {token for name in (*taken, *common) for token in tokens_of(plural(name))}
+    for kind, nouns in (("common", common), ("rare", rare_nouns(synsets, taken | common.keys(), known))):
+        targets, explained = place(model.embed([describe(synsets, key, noun) for noun, key in nouns.items()]))
+        groups[kind] = Names(list(nouns), targets, explained.sqrt(), torch.full((len(nouns),), -1))
     return groups
 
 
-def common_nouns(synsets: dict[str, Synset], taken: set[str]) -> dict[str, str]:
+def common_nouns(synsets: dict[str, Synset], senses: dict[str, tuple[str, int]], taken: set[str]) -> dict[str, str]:
     """Return noun -> its commonest physical sense: nouns that WordNet's corpus uses, that lie near a class, or that
     are one token of CLIP's vocabulary, which has the words that people use.
 
-    Latin names of groups of species are left out.
+    Names that WordNet writes with a capital are taken if they are one token and lie near a class: most are places,
+    persons and the Latin names of groups of species.
     """
-    senses = {}
-    for line in WORDNET.with_name("index.noun").read_text(encoding="utf-8").splitlines():
-        if line.startswith("  "):
+    chosen = {}
+    for word, (key, used) in senses.items():
+        if word in taken or len(word.split()) > 3:
             continue
-        parts = line.split()
-        word, count = parts[0].replace("_", " "), int(parts[2])
-        keys = [f"n{key}" for key in parts[-count:]]
-        physical = [key for key in keys if synsets[key].file in PHYSICAL]
-        if not physical or word in taken or len(word.split()) > 3 or word not in synsets[physical[0]].words:
-            continue
-        used, near = int(parts[-count - 1]), len(nearest_classes(synsets, physical[0]))
-        main = synsets[physical[0]].words[0] == word and len(word.split()) == 1
-        if (used and near <= 300) or (main and near <= 6) or len(tokens_of(word)) == 1:
-            senses[word] = physical[0]
-    return senses
+        near = len(nearest_classes(synsets, key))
+        one_token = len(tokens_of(word)) == 1
+        main = synsets[key].words[0] == word and len(word.split()) == 1
+        if word not in synsets[key].words:
+            take = one_token and near <= 6
+        else:
+            take = (used and near <= 300) or (main and near <= 6) or one_token
+        if take:
+            chosen[word] = key
+    return chosen
+
+
+def rare_nouns(synsets: dict[str, Synset], taken: set[str], known: set[int]) -> dict[str, str]:
+    """Return the other physical nouns of at most three words, plain letters, that `known` tokens spell."""
+    chosen = {}
+    for key, synset in synsets.items():
+        if synset.file in PHYSICAL and len(nearest_classes(synsets, key)) <= 300:
+            for word in (word.lower() for word in synset.words):
+                spelled = known.issuperset(tokens_of(word) + tokens_of(plural(word)))
+                if spelled and word not in taken and len(word.split()) <= 3 and not any(map(str.isdigit, word)):
+                    chosen.setdefault(word, key)
+    return chosen
 
 
 def tokens_of(word: str) -> list[int]:
@@ -166,6 +186,17 @@ class TextEncoder(nn.Module):
         x = self.transformer.run(x + self.positional_embedding[: ids.shape[1]])
         return self.ln_final(x[torch.arange(len(x)), ids.argmax(1)]) @ self.text_projection
 
+    @torch.no_grad()
+    def load_exported(self, name: str) -> None:
+        """Begin at an exported CLIP's text encoder; tokens that it lacks keep their random embeddings."""
+        exported = clip.load(name, device="cpu")[0].state_dict()
+        rows = exported["token_embedding.weight"][self.tokens].float()
+        known = rows.abs().sum(1) > 0
+        for key, value in self.state_dict().items():
+            if key != "token_embedding.weight":
+                value.copy_(exported[key])
+        self.token_embedding.weight[known] = rows[known]
+
     def grown(self) -> TextEncoder:
         """Return an encoder of twice the layers that computes the same."""
         larger = TextEncoder(self.tokens, 2 * self.transformer.layers, self.token_embedding.embedding_dim)
@@ -179,33 +210,6 @@ class TextEncoder(nn.Module):
                 new[f"transformer.resblocks.{layer}.{name[len(source) :]}"] = value
         larger.load_state_dict(new)
         return larger
-
-    @torch.no_grad()
-    def widened(self) -> TextEncoder:
-        """Return an encoder of width WIDTH that computes the same.
-
-        What is added to the tokens' features gets mean zero, which no LayerNorm notices, and zeros in the new
-        dimensions; a LayerNorm over more dimensions then only scales, and its weight takes that back.
-        """
-        old_width = self.token_embedding.embedding_dim
-        wider = TextEncoder(self.tokens, self.transformer.layers, WIDTH)
-        new = wider.state_dict()
-        for name, value in self.state_dict().items():
-            writes = name.endswith(("out_proj.weight", "c_proj.weight", "out_proj.bias", "c_proj.bias"))
-            if name in ("token_embedding.weight", "positional_embedding"):
-                new[name].zero_()[:, :old_width] = value - value.mean(1, keepdim=True)
-            elif writes:
-                new[name].zero_()[tuple(slice(size) for size in value.shape)] = value - value.mean(0)
-            elif ".ln_" in name or name.startswith("ln_final"):
-                factor = (old_width / WIDTH) ** 0.5 if name.endswith("weight") else 1.0
-                new[name][:old_width] = factor * value
-            elif "in_proj" in name:
-                for part, old_part in zip(new[name].chunk(3), value.chunk(3), strict=True):
-                    part[tuple(slice(size) for size in old_part.shape)] = old_part
-            else:
-                new[name][tuple(slice(size) for size in value.shape)] = value
-        wider.load_state_dict(new)
-        return wider
 
 
 def optimisers_of(model: TextEncoder) -> list[torch.optim.Optimizer]:
@@ -293,26 +297,19 @@ def second_moment(args: argparse.Namespace, space: Space) -> Tensor:
 class Training:
     """Model, optimisers and the number of steps: all that a checkpoint holds."""
 
-    def __init__(self, file: Path, tokens: Tensor, start: Path | None = None):
+    def __init__(self, file: Path, tokens: Tensor, start: str | None = None):
         self.file, self.tokens, self.step = file, tokens, 0
         state = torch.load(file, weights_only=True) if file.exists() else None
-        first = torch.load(start, weights_only=True) if start and not state else None
-        width = (first or state or {"model": {}})["model"].get("ln_final.weight", torch.empty(WIDTH)).numel()
-        self.model = TextEncoder(tokens, (state or first or {"layers": 3})["layers"], width)
-        if first:
-            known = torch.isin(tokens, first["tokens"])
-            embedding = self.model.token_embedding.weight.data.clone()
-            rows = torch.searchsorted(first["tokens"], tokens[known])
-            embedding[known] = first["model"]["token_embedding.weight"][rows]
-            self.model.load_state_dict({**first["model"], "token_embedding.weight": embedding})
-            if width < WIDTH:
-                self.model = self.model.widened()
+        layers = state["layers"] if state else LAYERS if start else 3
+        self.model = TextEncoder(tokens, layers)
         self.optimisers = optimisers_of(self.model)
         if state:
             self.step = state["step"]
             self.model.load_state_dict(state["model"])
             for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
                 optimiser.load_state_dict(saved)
+        elif start:
+            self.model.load_exported(start)
 
     def grow(self) -> None:
         """Double the layers."""
@@ -382,7 +379,7 @@ def main() -> None:
     parser.add_argument("photos", type=Path, help="folder with the packed photographs")
     parser.add_argument("work", type=Path, help="folder with teacher.npz, for checkpoints and the result")
     parser.add_argument("--name", default="texts", help="of the checkpoint in WORK")
-    parser.add_argument("--start", type=Path, help="checkpoint of an earlier training, where this one begins")
+    parser.add_argument("--start", help="exported CLIP at whose text encoder the training begins")
     parser.add_argument("--image-encoder", type=Path, help="WORK/image_encoder.pt: weigh errors by what it sees")
     parser.add_argument("--steps", type=int, default=8000)
     parser.add_argument("--batch", type=int, default=256)
