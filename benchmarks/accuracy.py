@@ -20,12 +20,25 @@ from statistics import mean
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+FIGURES = Path(__file__).with_suffix(".json")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, help="folder of the runs; complete ones are not repeated (temporary)")
+    parser.add_argument("--write", action="store_true", help=f"write {FIGURES.name} in place of comparing")
+    return parser
+
+
+if __name__ == "__main__":  # --help and a wrong option are answered before torch is loaded
+    make_parser().parse_args()
+
 from tabulate import tabulate
 
 import sweep
 from runs.record import COMPLETE, read_record
 
-FIGURES = Path(__file__).with_suffix(".json")
 METHODS, SEEDS, DATASET = ("CoOp", "MaPLe", "MMRL", "MMRLpp"), (1, 2), "caltech101_64"
 PARTS = ("base", "new")
 ROOM = 1.0  # points
@@ -36,10 +49,7 @@ Figures = dict[str, dict[str, list[float]]]
 
 def main() -> int:
     """Train, then write or compare."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, help="folder of the runs; complete ones are not repeated (temporary)")
-    parser.add_argument("--write", action="store_true", help=f"write {FIGURES.name} in place of comparing")
-    args = parser.parse_args()
+    args = make_parser().parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         output = args.output or Path(temporary)
         words = ["base2new", "--methods", *METHODS, "--datasets", DATASET, "--seeds", *map(str, SEEDS)]

@@ -14,6 +14,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail where a header is not up to date")
+    return parser
+
+
+if __name__ == "__main__":  # --help and a wrong option are answered before all methods are loaded
+    make_parser().parse_args()
+
 from dassl.config.yaml_files import read_layers
 from reports.reference_results import reference
 from runs.protocol import CONFIGS, NO_CONFIGS, load_protocol, methods, plan, protocols_of, read, stages_of
@@ -115,9 +126,7 @@ def with_header(text: str, lines: Sequence[str]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the headers, or with --check name the files whose header is not up to date."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail where a header is not up to date")
-    check, old = parser.parse_args(arguments).check, []
+    check, old = make_parser().parse_args(arguments).check, []
     for method in methods():
         found = uses(method)
         for file in sorted((CONFIGS / "trainers" / method).glob("*.yaml")):

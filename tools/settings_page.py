@@ -11,6 +11,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail where the page is not up to date")
+    return parser
+
+
+if __name__ == "__main__":  # --help and a wrong option are answered before torch is loaded
+    make_parser().parse_args()
+
 import yaml
 from yacs.config import CfgNode
 
@@ -165,10 +176,8 @@ def _by_shots(value: Any) -> str:
 
 def main() -> int:
     """Write the page, or with --check say whether it is up to date."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail where the page is not up to date")
     text = page()
-    if parser.parse_args().check:
+    if make_parser().parse_args().check:
         same = PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text
         print("docs/settings.md is up to date" if same else "docs/settings.md is not: python -m tools.settings_page")
         return 0 if same else 1

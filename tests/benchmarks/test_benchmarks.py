@@ -47,7 +47,7 @@ def test_a_step_that_reads_its_frozen_layers_learns_the_same(tmp_path):
     [
         ("--classes 0", "'0' is not a whole number from 1 on"),
         ("--batch many", "'many' is not a whole number from 1 on"),
-        ("--device tpu", "'tpu' is neither cpu nor cuda"),
+        ("--device tpu", "invalid choice: 'tpu'"),
         ("--backbone RN50", "invalid choice: 'RN50'"),
         ("--json nowhere/figures.json", "there is no folder nowhere"),
         ("--method MMLR", "Did you mean 'MMRL'"),

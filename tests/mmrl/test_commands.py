@@ -24,7 +24,8 @@ PROJECT = Path(__file__).parents[2]
 HEAVY = {"torch", "torchvision", "numpy", "scipy", "pandas", "PIL", "sklearn", "matplotlib", "open_clip"}
 INSIDE = ("runs/sweep/fork_server.py", "runs/sweep/exit_with_parent.py")
 """Processes that a sweep starts, which take no words of a user."""
-PLACES = ("*.py", "*/__main__.py", "runs/**/*.py", "inference/**/*.py", "datasets/**/*.py")
+PLACES = ("*.py", "*/__main__.py", "benchmarks/*.py", "tools/*.py")
+PLACES += ("runs/**/*.py", "inference/**/*.py", "datasets/**/*.py")
 ENTRY_POINTS = sorted(
     name
     for place in PLACES
@@ -81,8 +82,9 @@ def test_whatever_can_be_started_explains_itself_and_loads_nothing_heavy(file):
 
 
 def test_every_entry_point_is_known():
-    """A new one is tested above, unless it is no user's: benchmarks and tools load what they measure and check."""
+    """A new one is tested above."""
     assert {"train.py", "mmrl/__main__.py", "runs/compare.py", "inference/commands/demo.py"} <= set(ENTRY_POINTS)
+    assert {"benchmarks/step.py", "tools/settings_page.py"} <= set(ENTRY_POINTS)
 
 
 @pytest.mark.parametrize(
