@@ -80,9 +80,9 @@ def _curves(runs: Sequence[Run], datasets: set[str]) -> list[Series]:
         own = [run for run in runs if run.line == line]
         if {run.dataset for run in own} == datasets:
             by_dataset = [_mean_curve([run for run in own if run.dataset == name]) for name in datasets]
-            shares = sorted(set.intersection(*(set(curve) for curve in by_dataset)))
+            fractions = sorted(set.intersection(*(set(curve) for curve in by_dataset)))
             label = " ".join(filter(None, (method_name(line.method), "" if line.preset == "paper" else line.preset)))
-            points = [Point(x, fmean(curve[x] for curve in by_dataset), None, 0) for x in shares]
+            points = [Point(x, fmean(curve[x] for curve in by_dataset), None, 0) for x in fractions]
             found.append(Series(label, points))
     return found
 
@@ -95,7 +95,7 @@ def _mean_curve(runs: Sequence[Run]) -> dict[float, float]:
         for pair in curve if isinstance(curve, list) else ():
             if isinstance(pair, list) and len(pair) == 2 and all(isinstance(value, int | float) for value in pair):
                 found[float(pair[0])].append(float(pair[1]))
-    return {share: fmean(values) for share, values in found.items()}
+    return {fraction: fmean(values) for fraction, values in found.items()}
 
 
 def _measured(runs: Sequence[Run]) -> list[Run]:
