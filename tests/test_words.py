@@ -24,7 +24,7 @@ CODE = re.compile(r"^```.*?^```|`[^`]+`|\]\([^)]*\)|^ {4,}.*$|^\|.*$|https?://\S
 
 
 def texts() -> dict[str, str]:
-    """Return the content of the project's own text files by name, without this file's and published figures'."""
+    """Return the content of the project's own text files by name, without this file's and published results'."""
     names = [
         name for name in TRACKED if name.endswith(TEXT) and not name.startswith(("reports/published/", "tests/golden/"))
     ]
