@@ -3,12 +3,12 @@
     python benchmarks/kernels.py --method MMRL --classes 50 --batch 4 --device cuda --prec amp
 
 Prints a Markdown table with a row for each candidate of `_candidates.py`: milliseconds of a step (on a CPU those of all
-threads), those of the present step beside it and their ratio, the largest differences of loss and gradients at the
-same parameters (gradients relative to a tensor's largest element), the length of the difference of what both have
-learned after a few steps, relative to its change, and the seconds of the candidate's first steps, in which it compiles and records. The
-last row is the way from uint8 crops to a normalised batch on the device. Weights are random, class names ImageNet's.
-A candidate that needs what is not here is named with the reason; one that fails has its error in the table, and the
-exit status is 1.
+threads), those of the present step beside it and their ratio; the largest differences of loss and gradients at the
+same parameters (gradients relative to a tensor's largest element); the length of the difference of what both have
+learned after a few steps, relative to its change; and the seconds of the candidate's first steps, in which it compiles
+and records. The last row is the way from uint8 crops to a normalised batch on the device. Weights are random, class
+names are ImageNet's. A candidate that needs what is not here is named with the reason; one that fails has its error in
+the table, and the exit status is 1.
 """
 
 from __future__ import annotations

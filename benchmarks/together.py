@@ -4,12 +4,12 @@
 
 The ways are one pass through the frozen encoders (`--seeds`), a warm process for each run, the same under NVIDIA's MPS
 where nvidia-cuda-mps-control is installed, and a stream for each run in one process. Printed is a Markdown table:
-milliseconds of a step of all runs (on a CPU those of all threads and processes), the ratio to one after the other, the
-largest differences of loss and gradients at the start (gradients relative to a tensor's largest element), the length of
-the difference of what is learned in the first steps, relative to its change, the seconds of those steps, and the peak of memory in MiB beyond what is
-held between steps, where it is one process. Weights are random, class names are ImageNet's. On a GPU steps come from
-CUDA graphs, as in `train.py`. A way that needs what is not here is named with the reason; one that fails has its error
-in the table, and the exit status is 1.
+milliseconds of a step of all runs (on a CPU those of all threads and processes); the ratio to one after the other; the
+largest differences of loss and gradients at the start (gradients relative to a tensor's largest element); the length of
+the difference of what is learned in the first steps, relative to its change; the seconds of those steps; and the peak
+of memory in MiB beyond what is held between steps, where it is one process. Weights are random, class names are
+ImageNet's. On a GPU steps come from CUDA graphs, as in `train.py`. A way that needs what is not here is named with the
+reason; one that fails has its error in the table, and the exit status is 1.
 """
 
 from __future__ import annotations
