@@ -42,7 +42,7 @@ def add_run(parser: argparse.ArgumentParser, batch: int) -> None:
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
-    """Where it is computed; `run` replaces the default by what is there."""
+    """Add the device to compute on; `run` replaces the default by what is there."""
     parser.add_argument("--device", choices=("cpu", "cuda"), help="by default a GPU where there is one")
 
 

@@ -65,7 +65,7 @@ COLUMNS = {
     "first_s": "first, s",
     "why": "",
 }
-"""Heads of the table by the names of figures."""
+"""Heads of the table by the names of results."""
 
 
 def both(args: argparse.Namespace, candidate: Candidate, build: Callable[[], ClipTrainer]) -> dict[str, Any]:
@@ -90,10 +90,10 @@ def both(args: argparse.Namespace, candidate: Candidate, build: Callable[[], Cli
         first[name] = time.perf_counter() - began
     found["learned_difference"] = moved_apart(start, learned(present), learned(changed))
     turns = in_turn({name: lambda go=go: go(images, labels) for name, go in steps.items()}, args.repeats, device, 0)
-    return found | figures(turns, device) | {"first_s": first["candidate"]}
+    return found | times(turns, device) | {"first_s": first["candidate"]}
 
 
-def figures(turns: dict[str, Any], device: torch.device) -> dict[str, float]:
+def times(turns: dict[str, Any], device: torch.device) -> dict[str, float]:
     """Return the medians, on a CPU of all threads together, and their ratio."""
     own, other = (
         median_ms(turns[name].cpu if device.type == "cpu" else turns[name].clock) for name in ("candidate", "present")
@@ -134,11 +134,11 @@ def crops(args: argparse.Namespace) -> dict[str, Any]:
 
     found = {"loss_difference": (present() - candidate()).abs().max().item()}
     turns = in_turn({"present": present, "candidate": candidate}, args.repeats, device)
-    return found | figures(turns, device) | {"why": "no step: the batch alone, with its own difference"}
+    return found | times(turns, device) | {"why": "no step: the batch alone, with its own difference"}
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
-    """Print the table; return its figures."""
+    """Print the table; return its numbers."""
     wanted, results = args.only or ROWS, {}
     if unknown := [name for name in wanted if name not in ROWS]:
         raise UserError(f"there is no candidate {unknown[0]!r}; they are {', '.join(ROWS)}")
@@ -167,7 +167,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def table(results: dict[str, dict[str, Any]]) -> str:
-    """Return the figures as Markdown, with the candidates' descriptions below."""
+    """Return the results as Markdown, with the candidates' descriptions below."""
     rows = [[name, *(found.get(key) for key in COLUMNS)] for name, found in results.items()]
     about = [f"{name}: {CANDIDATES[name].about}" for name in results if name in CANDIDATES]
     return "\n".join([markdown(rows, ["candidate", *COLUMNS.values()]), "", *about])

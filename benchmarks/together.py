@@ -60,7 +60,7 @@ COLUMNS = {
     "peak_mib": "peak, MiB",
     "why": "",
 }
-"""Heads of the table by the names of figures."""
+"""Heads of the table by the names of results."""
 
 
 def begin(way: Way, count: int) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def compared(own: dict[str, Any], plain: dict[str, Any]) -> dict[str, float]:
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
-    """Print the table; return its figures."""
+    """Print the table; return its numbers."""
     device, results = torch.device(args.device), {}
     args.names = class_names(args.classes)
     args.steps = args.steps or (10 if device.type == "cuda" else 1)
