@@ -1,4 +1,4 @@
-"""The command line that the benchmarks share: their options, how figures are shown and kept, errors for people."""
+"""The command line that the benchmarks share: their options, how results are shown and kept, errors for people."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from safeio.errors import for_people
 
 Measure = Callable[[argparse.Namespace], dict[str, Any]]
 Status = Callable[[argparse.Namespace, dict[str, Any]], int]
-"""The exit status that figures deserve."""
+"""The exit status that the results deserve."""
 
 
 def command(doc: str) -> argparse.ArgumentParser:
     """A command line whose help is a module's docstring, with `--json`."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--json", type=Path, help="file for the results")
     return parser
 
 

@@ -126,7 +126,7 @@ def _give_back_freed_memory() -> None:
 
 
 def hardware(device: torch.device) -> dict[str, Any]:
-    """Return the facts that a figure depends on, for the record."""
+    """Return the facts that a result depends on, for the record."""
     found = {"torch": torch.__version__, "python": platform.python_version(), "threads": torch.get_num_threads()}
     found["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
     return found

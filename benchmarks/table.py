@@ -3,7 +3,7 @@
     python benchmarks/table.py --method MMRL --protocol base2new --scale 0.02
 
 The benchmarks of a protocol are laid out as JPEGs of their usual sizes, with their numbers of classes, of training and
-of test images; the backbone has random weights. `--scale` takes that share of the classes and the images, and of the
+of test images; the backbone has random weights. `--scale` takes that fraction of the classes and the images, and of the
 shots, at least one; settings (KEY=VALUE) reach every run. Class names are the benchmarks' own but for Food101,
 FGVCAircraft and SUN397, which get ImageNet's.
 
@@ -52,7 +52,7 @@ Seconds = tuple[float, float]
 def fraction(text: str) -> float:
     """The type of `--scale`."""
     if not 0 < (value := float(text)) <= 1:
-        raise argparse.ArgumentTypeError("a share is above 0 and at most 1")
+        raise argparse.ArgumentTypeError("a fraction is above 0 and at most 1")
     return value
 
 
@@ -117,7 +117,7 @@ def totals(runs: dict[str, dict], clock: float, processor: float, imports: Secon
     sums["between runs"] = [clock - sum(c for c, _ in sums.values()), processor - sum(s for _, s in sums.values())]
     sums["all"] = [clock, processor]
     rows = [[phase, *seconds, 100 * seconds[1] / processor] for phase, seconds in sums.items()]
-    print(tabulate(rows, headers=["phase", "clock, s", "processor, s", "share, %"], floatfmt=".2f"))
+    print(tabulate(rows, headers=["phase", "clock, s", "processor, s", "part, %"], floatfmt=".2f"))
     found: dict[str, object] = {"runs": len(runs)}
     return found | {f"{p}, {kind} s": s for p, both in sums.items() for kind, s in zip(KINDS, both, strict=True)}
 
@@ -140,7 +140,7 @@ def main() -> int:
     parser = command(__doc__)
     add_method(parser, classes=False)
     parser.add_argument("--protocol", default="base2new", choices=PROTOCOLS)
-    parser.add_argument("--scale", type=fraction, default=1.0, help="share of classes, images and shots")
+    parser.add_argument("--scale", type=fraction, default=1.0, help="fraction of classes, images and shots")
     parser.add_argument("--device", type=device, default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--datasets", nargs="+", help="instead of all of the protocol")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])

@@ -37,7 +37,7 @@ DEFAULTS: dict[str, Any] = {
         "PIXEL_MEAN": [0.485, 0.456, 0.406],  # ImageNet's, per channel, of values in 0..1
         "PIXEL_STD": [0.229, 0.224, 0.225],
         "CROP_PADDING": 4,  # pixels
-        "RRCROP_SCALE": (0.08, 1.0),  # share of the area that random_resized_crop keeps
+        "RRCROP_SCALE": (0.08, 1.0),  # fraction of the area that random_resized_crop keeps
         "CUTOUT_N": 1,
         "CUTOUT_LEN": 16,  # pixels
         "GN_MEAN": 0.0,

@@ -27,8 +27,8 @@ from dassl.optim.optimizer import AVAI_OPTIMS
 from dassl.optim.schedules import AVAI_SCHEDS, UNITS, WARMUP_TYPES
 
 ODD = Rule("an odd number of at least 1", lambda value: is_number(value) and value >= 1 and value % 2 == 1)
-SHARES = Rule(
-    "two shares, 0 < first <= second <= 1",
+FRACTIONS = Rule(
+    "two fractions, 0 < first <= second <= 1",
     lambda value: len(value) == 2 and all(map(is_number, value)) and 0 < value[0] <= value[1] <= 1,
 )
 LOADER = {
@@ -45,7 +45,7 @@ RULES: dict[str, Rule] = {
     "INPUT.PIXEL_MEAN": each(NUMBER, 3),
     "INPUT.PIXEL_STD": each(above(0), 3),
     "INPUT.CROP_PADDING": at_least(0),
-    "INPUT.RRCROP_SCALE": SHARES,
+    "INPUT.RRCROP_SCALE": FRACTIONS,
     "INPUT.CUTOUT_N": at_least(0),
     "INPUT.CUTOUT_LEN": at_least(0),
     "INPUT.GN_MEAN": NUMBER,

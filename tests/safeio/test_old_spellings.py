@@ -25,6 +25,7 @@ def settings(*words: str):
         ("TEST.ROLE", "transferred", "TEST", "CLASSES", "unseen"),
         ("TEST.ROLE", "trained", "TEST", "CLASSES", "seen"),
         ("DATALOADER.CACHE_GIB", "3", "DATALOADER", "CACHE_DISK_GIB", 3.0),
+        ("DATASET.VAL_SHARE", "0.3", "DATASET", "VAL_FRACTION", 0.3),
         ("DATALOADER.CACHE_MIB", "512", "DATALOADER", "CACHE_MEMORY_GIB", 0.5),
     ],
 )

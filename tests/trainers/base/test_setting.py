@@ -35,4 +35,4 @@ def test_every_setting_says_what_it_means():
 
 
 def test_a_rule_refuses_what_it_should():
-    assert declare({"SHARE": Setting(0.5, between(0, 1))}, {})["SHARE"].rule.fits(2) is False
+    assert declare({"FRACTION": Setting(0.5, between(0, 1))}, {})["FRACTION"].rule.fits(2) is False
