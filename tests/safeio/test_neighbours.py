@@ -1,4 +1,4 @@
-"""What a killed writer leaves goes with the next write to the same place; what a living one holds stays."""
+"""Leftovers of a killed writer go with the next write of the same file; the file of a living one stays."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_next_write_removes_what_a_killed_one_left(tmp_path):
 
 
 def test_a_living_writer_keeps_its_file(tmp_path):
-    """Of another process, and of another thread of this one."""
+    """Another process, and another thread of this one."""
     target = tmp_path / "file.bin"
     with writing(target), atomic_write(target) as mine:
         mine.write(b"mine")

@@ -7,7 +7,8 @@ import pytest
 import train
 from dassl.config import ConfigError
 from dassl.engine import TRAINER_REGISTRY
-from trainers.base.settings import resolve
+from trainers.base.settings import declared
+from trainers.base.settings_ranges import check_settings
 
 METHODS = [name for name in TRAINER_REGISTRY.registered_names() if hasattr(TRAINER_REGISTRY.get(name), "method_class")]
 OTHER_TYPES = {
@@ -23,50 +24,75 @@ LISTS = ["[]", "()", "['']", "[None]", "[[1]]", "[nan]", "[1e999]", "[-1]", "['q
 TEXTS = ["", "None", "\x1b[2J", "\udce9", "x" * 5000, "\0", "../../..", "fp8", "Fp32", "{}", "a\nb", "{0.__class__}"]
 
 
-def settings_of(name: str) -> list[tuple[str, object, object]]:
-    """Return key, default and rule of each setting."""
-    trainer = TRAINER_REGISTRY.get(name)
-    return [(f"TRAINER.{trainer.settings_node}.{key}", s.default, s.rule) for key, s in trainer.declared.items()]
+def different_settings() -> dict[str, list]:
+    """Return key, default and rule of each method's settings, by method; of those that several methods have, once."""
+    found, seen = {}, set()
+    for name in METHODS:
+        trainer = TRAINER_REGISTRY.get(name)
+        for key, setting in trainer.declared.items():
+            kind = (key, type(setting.default), setting.rule and setting.rule.expected)
+            if kind not in seen:
+                found.setdefault(name, []).append((f"TRAINER.{trainer.settings_node}.{key}", setting))
+            seen.add(kind)
+    return found
 
 
-def given(name: str, *words: str):
-    """Return what a command line resolves to, or the message that refuses it."""
-    try:
-        return resolve(train.parse(["--trainer", name, *words]))
-    except ConfigError as error:
-        return str(error)
+SETTINGS = different_settings()
 
 
-@pytest.mark.parametrize("name", METHODS)
+class CommandLine:
+    """Settings of one method, to which one KEY VALUE after the other is given."""
+
+    def __init__(self, name: str):
+        self.builder = declared()
+        self.builder.set("TRAINER.NAME", name, "command line")
+        self.builder.set("TEST.CLASSES", "seen", "the protocol")
+
+    def given(self, key: str, value: str) -> tuple[str, object]:
+        """Return the message that refuses the value, or else what it is taken for."""
+        node, setting = self.builder.cfg[(path := key.split("."))[0]][path[1]], path[2]
+        before = node[setting]
+        try:
+            self.builder.merge_opts([key, value], "command line")
+            check_settings(self.builder)
+            return "", node[setting]
+        except ConfigError as error:
+            return str(error), None
+        finally:
+            node[setting] = before
+
+
+@pytest.mark.parametrize("name", SETTINGS)
 def test_another_type_is_refused(name):
-    for key, default, _ in settings_of(name):
-        for value in OTHER_TYPES[type(default)]:
-            said = given(name, key, value)
-            assert isinstance(said, str), (key, value, "is taken")
-            assert key in said and value.strip("'")[:3] in said and "expected" in said, (key, value, said)
+    line = CommandLine(name)
+    for key, setting in SETTINGS[name]:
+        for value in OTHER_TYPES[type(setting.default)]:
+            said, _ = line.given(key, value)
+            assert key in said and value in said and "expected" in said, (key, value, said)
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_what_is_taken_is_of_the_type_and_in_the_range(name):
-    for key, default, rule in settings_of(name):
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_value_that_is_taken_is_of_the_type_and_in_the_range(name):
+    line = CommandLine(name)
+    for key, setting in SETTINGS[name]:
         for value in BEYOND + LISTS + TEXTS:
-            found = given(name, key, value)
-            if isinstance(found, str):
-                assert key in found and ("expected" in found or key.rpartition(".")[2] in found), (key, value, found)
-                assert "\x1b" not in found and len(found) < 1500, (key, value, found[:300])
-                continue
-            _, node, setting = key.split(".")
-            taken = found.cfg.TRAINER[node][setting]
-            assert isinstance(taken, type(default)) or default == "auto" or taken == "auto", (key, value, taken)
-            assert rule is None or rule.fits(taken), (key, value, taken)
+            said, taken = line.given(key, value)
+            if said:
+                assert said.startswith(key) and "expected" in said, (key, value, said)
+                assert said.isprintable() and len(said) < 1000, (key, value, said[:2000])
+            else:
+                assert isinstance(taken, type(setting.default)) or "auto" in (taken, setting.default), (key, value)
+                assert setting.rule is None or setting.rule.fits(taken), (key, value, taken)
 
 
 def test_a_wrong_value_makes_nothing(tmp_path, capsys):
-    """Of every method the first setting that can be wrong, through the command itself."""
+    """For every method, the first setting that can be wrong, through the command itself."""
     for name in METHODS:
-        key = next((key for key, _, rule in settings_of(name) if rule and not rule.fits("\x07")), None)
-        if key is None:
+        trainer = TRAINER_REGISTRY.get(name)
+        rules = {key: setting.rule for key, setting in trainer.declared.items() if setting.rule}
+        if not (wrong := [key for key, rule in rules.items() if not rule.fits("\x07")]):
             continue
+        key = f"TRAINER.{trainer.settings_node}.{wrong[0]}"
         words = ["--trainer", name, "--output-dir", str(tmp_path / name), key, "\x07"]
         assert train.main(words) == 2
         said = capsys.readouterr().err
