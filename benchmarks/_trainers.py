@@ -17,7 +17,7 @@ from clip.reference import FullTextEncoder
 from clip.vision import VisionTransformer
 from dassl.engine import TRAINER_REGISTRY
 from safeio.errors import UserError
-from trainers.base.settings import resolve
+from trainers.base.run_settings import settings_of_run
 from trainers.base.training_free import TrainingFreeTrainer
 from trainers.steps.plain import PlainStep
 from trainers.tip_adapter import CacheTrainer
@@ -68,7 +68,7 @@ def build_trainer(args: argparse.Namespace, weights: Path, names: list[str]):
     if real.settings_node:
         options |= {f"TRAINER.{real.settings_node}.PREC": args.prec}
     words = [str(word) for pair in options.items() for word in pair]
-    cfg = resolve(train.parse(["--trainer", args.method, *words, *args.options])).cfg
+    cfg = settings_of_run(train.parse(["--trainer", args.method, *words, *args.options])).cfg
 
     class OnClassNames(real):
         def build_data_loader(self):

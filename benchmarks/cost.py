@@ -51,7 +51,7 @@ def size(run: PlannedRun) -> tuple[int, int]:
 def epochs_and_batch(trainer: str, dataset: str, cfg: str, options: tuple[str, ...]) -> tuple[int, int]:
     """Return the epochs and the batch of training runs with these settings."""
     one = PlannedRun(trainer, dataset, 1, cfg, "run", None, {})
-    settings = train.resolve(train.parse([*one.arguments(Path("output"), "data", options)])).cfg
+    settings = train.settings_of_run(train.parse([*one.arguments(Path("output"), "data", options)])).cfg
     return settings.OPTIM.MAX_EPOCH, settings.DATALOADER.TRAIN_X.BATCH_SIZE
 
 

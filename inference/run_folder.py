@@ -29,7 +29,7 @@ from trainers.base.build import method_settings
 from trainers.base.checkpoints import check_loaded, identity
 from trainers.base.method import Method
 from trainers.base.plugins import without_its_plugin
-from trainers.base.settings import declared
+from trainers.base.run_settings import declared
 from trainers.base.trainer import ClipTrainer
 
 FIELDS: dict[str, Any] = {"method": str, "config": dict, "classes": (list, type(None))}

@@ -18,7 +18,7 @@ import train
 import trainers  # noqa: F401  (registers the methods)
 from clip.tokenizer import default_tokenizer
 from dassl.engine import TRAINER_REGISTRY
-from trainers.base.settings import resolve
+from trainers.base.run_settings import settings_of_run
 
 GOLDEN = Path(os.environ.get("GOLDEN_DIR") or Path(__file__).parent / "golden")
 FEATURES, LOGITS, LOSS, GRADIENT = 2e-5, 2e-4, 5e-5, 1e-4
@@ -159,7 +159,7 @@ class Case:
 
     def build(self, trainer: str, classnames: list[str], test_classes: str = "seen"):
         """The real trainer on this case's CLIP, with arrays where its data loaders would be."""
-        cfg = resolve(train.parse([*self.arguments(trainer), "TEST.CLASSES", test_classes])).cfg
+        cfg = settings_of_run(train.parse([*self.arguments(trainer), "TEST.CLASSES", test_classes])).cfg
         real = TRAINER_REGISTRY.get(trainer)
 
         class WithArrays(real):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
+from dassl.config.defaults import choices
 from dassl.config.yaml_files import ConfigError
 from dassl.data.data_manager import DataManager, DatasetWrapper
 from dassl.engine.base import TrainerBase
@@ -42,7 +43,6 @@ from safeio.read_back import DamagedFile
 
 GROWN = 1e5
 """Size of a learned parameter that only a training gone wrong has."""
-FINAL_MODELS = ("last_step", "best_val")
 
 
 class SimpleNet(nn.Module):
@@ -95,7 +95,7 @@ class SimpleTrainer(TrainerBase):
 
     def __init__(self, cfg: CfgNode):
         super().__init__()
-        check_availability(cfg.TEST.FINAL_MODEL, FINAL_MODELS, kind="TEST.FINAL_MODEL")
+        check_availability(cfg.TEST.FINAL_MODEL, choices("TEST.FINAL_MODEL"), kind="TEST.FINAL_MODEL")
         self.check_cfg(cfg)
         self.device = torch.device("cuda" if cfg.USE_CUDA and torch.cuda.is_available() else "cpu")
         self.measures = Measures(self.device)

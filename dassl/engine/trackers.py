@@ -171,4 +171,3 @@ class MLflowTracker(Tracker):
 
 
 TRACKERS: dict[str, type[Tracker]] = {"wandb": WandbTracker, "mlflow": MLflowTracker}
-TRACKER_NAMES = ("tensorboard", *TRACKERS)

@@ -77,4 +77,4 @@ def classes_of(config: str, root: str) -> list[str]:
     from dassl.data.datasets import build_dataset
 
     words = ["--trainer", "ZeroshotCLIP", "--root", root, "--dataset-config-file", f"configs/datasets/{config}.yaml"]
-    return build_dataset(train.resolve(train.parse([*words, "VERBOSE", "False"])).cfg).classnames
+    return build_dataset(train.settings_of_run(train.parse([*words, "VERBOSE", "False"])).cfg).classnames

@@ -14,7 +14,7 @@ from dassl.data.datasets.build import DATASET_REGISTRY
 from dassl.engine import TRAINER_REGISTRY
 from runs import protocol
 from runs.presets import presets
-from trainers.base.settings import resolve
+from trainers.base.run_settings import settings_of_run
 
 PROJECT = Path(__file__).parents[2]
 CONFIGS = PROJECT / "configs"
@@ -81,7 +81,7 @@ def settings(trainer: str, *options, config="", dataset=""):
     arguments = ["--trainer", trainer]
     arguments += ["--config-file", str(config)] if config else []
     arguments += ["--dataset-config-file", str(dataset)] if dataset else []
-    return resolve(train.parse([*arguments, *map(str, options)]))
+    return settings_of_run(train.parse([*arguments, *map(str, options)]))
 
 
 def value_at(cfg, key: str):

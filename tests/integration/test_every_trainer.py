@@ -23,7 +23,7 @@ from inference.predictor import Predictor
 from reports.efficiency import efficiency
 from reports.records import find_runs
 from runs.names import method_name
-from trainers.base.settings import resolve
+from trainers.base.run_settings import settings_of_run
 from trainers.base.trainer import ClipTrainer
 from trainers.base.training_free import TrainingFreeTrainer
 
@@ -103,7 +103,7 @@ def arguments(workshop: Path, name: str, kind: str, *options, output: Path | Non
 def build(workshop: Path, name: str, kind: str, *options) -> ClipTrainer:
     """A trainer as train.py builds it."""
     torch.manual_seed(0)
-    return build_trainer(resolve(train.parse(arguments(workshop, name, kind, *options))).cfg)
+    return build_trainer(settings_of_run(train.parse(arguments(workshop, name, kind, *options))).cfg)
 
 
 def precision(name: str, value: str) -> tuple[str, str]:

@@ -167,7 +167,7 @@ def test_a_wrong_key_gets_the_nearest_one_in_every_command(command, pair, capsys
         words += ["--seeds", "1", "--shots", "4", "--range", f"{key}=1..2"]
     if command == "test RUN":
         flags = {"eval_only": False, "model_dir": "", "load_epoch": None, "no_train": False}
-        config = train.resolve(train.parse(["--trainer", "MMRL"])).plain()
+        config = train.settings_of_run(train.parse(["--trainer", "MMRL"])).plain()
         RunRecord(tmp_path / "run", {"method": "MMRL", "config": config, "flags": flags}).complete({})
     status, out, err = call([*words, *([] if command == "test RUN" else ["--output", str(tmp_path)])], capsys)
     assert status == 2 and f"Unknown key {key!r}" in err and WRONG_KEYS[pair] in err, out + err

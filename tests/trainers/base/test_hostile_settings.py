@@ -7,8 +7,8 @@ import pytest
 import train
 from dassl.config import ConfigError
 from dassl.engine import TRAINER_REGISTRY
-from trainers.base.settings import declared
-from trainers.base.settings_ranges import check_settings
+from trainers.base.check_settings import check_settings
+from trainers.base.run_settings import declared
 
 METHODS = [name for name in TRAINER_REGISTRY.registered_names() if hasattr(TRAINER_REGISTRY.get(name), "method_class")]
 OTHER_TYPES = {

@@ -1,7 +1,4 @@
-"""Settings of the harness, declared like a method's: default, range and meaning of each in one place.
-
-The engine's are in `dassl/config/defaults.py`, as in Dassl, with their ranges in `dassl/engine/config_rules.py`.
-"""
+"""Settings of the harness, declared like a method's; the engine's are in `dassl/config/defaults.py`, as in Dassl."""
 
 from __future__ import annotations
 

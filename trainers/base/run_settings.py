@@ -23,9 +23,9 @@ from safeio.file_names import own_data_name
 from safeio.names import find_name
 from safeio.old_spellings import present_protocol
 from safeio.trees import leaves
-from trainers.base.harness import HARNESS
+from trainers.base.check_settings import check_settings
+from trainers.base.harness_settings import HARNESS
 from trainers.base.plugins import PLUGINS, is_plugin, without_its_plugin
-from trainers.base.settings_ranges import check_settings
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -66,7 +66,7 @@ def keys_like(flag: str) -> str:
     return " or ".join(nearest_keys(word, keys))
 
 
-def resolve(args: argparse.Namespace) -> ConfigBuilder:
+def settings_of_run(args: argparse.Namespace) -> ConfigBuilder:
     """The settings of a run, frozen.
 
     Args:
