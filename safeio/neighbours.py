@@ -48,7 +48,7 @@ def own_neighbour(target: Path) -> Iterator[Path]:
 
 def remove_leftovers(folder: str | os.PathLike, name: str | None = None) -> None:
     """Remove the neighbours in a folder that no living writer holds: those of the file `name`, or all."""
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:  # no folder, or none that may be listed
+    with contextlib.suppress(OSError), os.scandir(Path(folder)) as entries:  # no folder, or none that may be listed
         for entry in entries:
             known = NEIGHBOUR.fullmatch(entry.name)
             if known and name in (None, known["name"]) and entry.is_file(follow_symlinks=False):
