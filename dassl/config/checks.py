@@ -9,6 +9,7 @@ from dassl.config.builder import ConfigBuilder
 from dassl.config.validators import Dependency, Rule, Values, is_number
 from dassl.config.yaml_files import ConfigError
 from dassl.utils.names import get_most_similar_str_to_a_from_b
+from safeio.escape import shown
 from safeio.trees import leaves
 
 
@@ -20,7 +21,7 @@ def check_ranges(builder: ConfigBuilder, rules: Mapping[str, Rule], dependencies
     """
     values = dict(leaves(builder.cfg))
     wrong = [
-        f"{key} in {builder.origins.get(key, 'the defaults')} is {values[key]!r}, expected {rule.expected}"
+        f"{key} in {builder.origins.get(key, 'the defaults')} is {shown(values[key])}, expected {rule.expected}"
         + _beyond(values[key], rule)
         + _nearest(values[key], rule.choices)
         for key, rule in rules.items()

@@ -36,8 +36,8 @@ from dassl.utils.checkpoint import BEST, load_checkpoint, load_pretrained_weight
 from dassl.utils.layers import count_num_param
 from dassl.utils.names import check_availability
 from dassl.utils.phases import phase
-from safeio.atomic import remove_leftovers
 from safeio.errors import MissingFile
+from safeio.neighbours import remove_leftovers
 from safeio.progress import progress
 from safeio.read_back import DamagedFile
 

@@ -36,11 +36,11 @@ def main(arguments: Sequence[str]) -> int:
 
     root = Path(args.root).expanduser().absolute()
     if unknown := [word for word in args.allow if word not in ALLOWABLE]:
-        parser.error(f"argument --allow: {unknown[0]} is not known; there are: {', '.join(ALLOWABLE)}")
+        parser.error(f"argument --allow: {unknown[0]} is not known; it must be one of {', '.join(ALLOWABLE)}")
     if [name.lower() for name in args.names] == ["folder"]:
         return check_own(root, args.deep, args.sheet, args.allow, args.val_fraction)
     try:
         names = chosen(args.names)
     except ValueError as error:
-        parser.error(f"{error} Own images are called folder, and checked alone.")
+        parser.error(f"{error} To check your own images, give the single name folder.")
     return check_all(names, root, args.deep)

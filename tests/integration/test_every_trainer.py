@@ -18,7 +18,7 @@ from clip.model import CLIP
 from dassl.data.datasets import DATASET_REGISTRY, DatasetBase, Datum
 from dassl.engine import TRAINER_REGISTRY, build_trainer
 from dassl.engine.batch_loop import _BatchTrainer
-from inference.export.programs import ExportError, load_file, write_program
+from inference.export.programs import ExportError, load_program, write_program
 from inference.predictor import Predictor
 from reports.efficiency import efficiency
 from reports.records import find_runs
@@ -323,7 +323,8 @@ def test_prediction_and_export_say_what_evaluation_said(run, workshop, tmp_path)
     except ExportError as refusal:
         assert run.name in str(refusal) and "each image" in str(refusal)
         return
-    torch.testing.assert_close(load_file(tmp_path / "program.pt")(images), expected, rtol=1e-4, atol=1e-4)
+    compute = load_program((tmp_path / "program.pt").read_bytes(), ".pt")
+    torch.testing.assert_close(compute(images), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -131,7 +131,7 @@ def test_every_entry_point_is_known():
         (["train", "MMRL", "clothing_64", "--device", "tpu"], 2, "cpu or cuda"),
         (["train", "MMRL", "clothing_64", "--protocol", "base2now"], 2, "Did you mean base2new?"),
         (["test", "MMRL"], 2, "mmrl test METHOD DATASET"),
-        (["test", "MMRL", "clothing_64", "--protocol", "few_shot"], 2, "tests where it trains"),
+        (["test", "MMRL", "clothing_64", "--protocol", "few_shot"], 2, "a training run of few_shot also tests"),
         (["test", "MMRL", "clothing_64", "--output", "nowhere"], 2, "train it first"),
         (["sweep", "base2new", "--methods", "MMLR"], 2, "Did you mean MMRL?"),
         (["config", "MMRL", "clothing_64", "OPTIM.LRR=1"], 2, "OPTIM.LRR"),
