@@ -16,7 +16,7 @@ from pathlib import Path
 
 from reports.calibration import calibration
 from reports.efficiency import cost, efficiency
-from reports.records import Run, find_runs, in_no_table, unreadable
+from reports.records import RecordedRun, find_runs, in_no_table, unreadable
 from reports.render.latex import Style, as_latex
 from reports.render.text import as_csv, as_markdown, as_terminal, figures_as_markdown
 from reports.significance import significance
@@ -107,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def chosen(runs: list[Run], args: argparse.Namespace) -> list[Run]:
+def chosen(runs: list[RecordedRun], args: argparse.Namespace) -> list[RecordedRun]:
     """The runs that the command line names.
 
     Raises:
@@ -133,7 +133,7 @@ def chosen(runs: list[Run], args: argparse.Namespace) -> list[Run]:
     return runs
 
 
-def all_tables(runs: Sequence[Run], args: argparse.Namespace) -> list[Table]:
+def all_tables(runs: Sequence[RecordedRun], args: argparse.Namespace) -> list[Table]:
     """Every table that these runs have something for."""
     seeds = args.seeds
     tables = accuracy_tables(runs, seeds)
@@ -143,7 +143,7 @@ def all_tables(runs: Sequence[Run], args: argparse.Namespace) -> list[Table]:
     return [table for table in (*tables, *compared, *beside, calibration(runs, seeds), *costs) if table.rows]
 
 
-def draw_figures(runs: list[Run], args: argparse.Namespace) -> list[Path]:
+def draw_figures(runs: list[RecordedRun], args: argparse.Namespace) -> list[Path]:
     """Draw the figures and name their files, unless the terminal is for the tables."""
     from reports.render.matplotlib_figures import draw  # matplotlib is optional
 
@@ -177,7 +177,7 @@ def as_text(tables: Sequence[Table], args: argparse.Namespace) -> str:
     return (as_markdown if args.format == "markdown" else as_terminal)(tables, layout, shown)
 
 
-def write(runs: list[Run], args: argparse.Namespace, drawn: Sequence[Path] = ()) -> None:
+def write(runs: list[RecordedRun], args: argparse.Namespace, drawn: Sequence[Path] = ()) -> None:
     """The report in the format asked for, to a file or the terminal; Markdown shows the figures that were drawn."""
     tables, shown = all_tables(runs, args), shown_parts(args)
     if args.format == "html":

@@ -201,23 +201,23 @@ def check_values(args: argparse.Namespace, runs: Sequence[PlannedRun]) -> None:
     distinct = {(run.trainer, run.cfg, str(run.swept)): run for run in runs}
     warnings: dict[str, None] = {}
     for run in distinct.values():
-        warnings |= dict.fromkeys(in_vain(run, resolved(args, run, "--set")))
+        warnings |= dict.fromkeys(in_vain(run, planned_settings(args, run, "--set")))
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
 
 
 def check_ranges(args: argparse.Namespace, run: PlannedRun, ranges: Mapping[str, Range]) -> None:
-    """Resolve the settings of a run at both ends of each range.
+    """Check the settings of a run at both ends of each range.
 
     Raises:
         PlanError: a key that does not exist or a value that does not fit.
     """
     for end in ("low", "high"):
         values = {key: int(getattr(each, end)) if each.whole else getattr(each, end) for key, each in ranges.items()}
-        resolved(args, replace(run, options={**run.options, **values}), "--range")
+        planned_settings(args, replace(run, options={**run.options, **values}), "--range")
 
 
-def resolved(args: argparse.Namespace, run: PlannedRun, option: str) -> Any:
+def planned_settings(args: argparse.Namespace, run: PlannedRun, option: str) -> Any:
     """Return the settings that a run would have.
 
     Raises:
@@ -227,7 +227,7 @@ def resolved(args: argparse.Namespace, run: PlannedRun, option: str) -> Any:
     from dassl.config import ConfigError
 
     try:
-        return train.resolve(train.parse(run.arguments(args.output, args.root, words_of(args)))).cfg
+        return train.settings_of_run(train.parse(run.arguments(args.output, args.root, words_of(args)))).cfg
     except (ConfigError, KeyError) as error:
         raise PlanError(f"{option}: {error.args[0]}") from error
 
@@ -252,7 +252,7 @@ def ready(
     builders = []
     for run in waiting:
         try:
-            builders.append(train.resolve(train.parse(run.arguments(args.output, args.root, words_of(args)))))
+            builders.append(train.settings_of_run(train.parse(run.arguments(args.output, args.root, words_of(args)))))
         except (ConfigError, KeyError) as error:
             found[str(error.args[0])] = found.get(str(error.args[0]), 0) + 1
     for message, count in {**found, **train.problems(builders, here=args.executor == "local")}.items():

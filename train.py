@@ -59,13 +59,21 @@ from trainers.base.frozen_clip import one_copy_of_weights, unknown_note
 from trainers.base.outcome import calibration_of, marks_of, metrics_of, prediction_rule
 from trainers.base.plugins import load_plugins
 from trainers.base.preflight import problems
-from trainers.base.settings import CONFIGS, config_path, keys_like, nodes_of_others, resolve, symbols, without_effect
+from trainers.base.run_settings import (
+    CONFIGS,
+    config_path,
+    keys_like,
+    nodes_of_others,
+    settings_of_run,
+    symbols,
+    without_effect,
+)
 from trainers.base.trainer import ClipTrainer
 from trainers.steps.distributed import distribute
 from trainers.steps.joint_runs import JointPass, WaitingStep
 from trainers.steps.lockstep import in_lockstep
 
-__all__ = ["main", "one", "parse", "problems", "resolve"]
+__all__ = ["main", "one", "parse", "problems", "settings_of_run"]
 
 Prepare = Callable[[TrainerBase], None]
 SLIP = 0.85
@@ -269,7 +277,7 @@ def one(args: argparse.Namespace, prepare: Prepare = lambda trainer: None, stop:
     """
     with ExitStack() as until_done:
         try:
-            builder = resolve(args)
+            builder = settings_of_run(args)
             check_named(builder)
             if args.device and (device := device_of(args.device)).index is not None:
                 torch.cuda.set_device(device)
@@ -319,7 +327,7 @@ def hold_weights(words: Sequence[str]) -> None:
     """Read ahead what the run of a command line reads, for forks of this process; what is wrong the run itself says."""
     prepare_cpu_memory()
     with suppress(Exception, SystemExit):
-        cfg = resolve(parse(words)).cfg
+        cfg = settings_of_run(parse(words)).cfg
         hold_backbone(cfg, getattr(TRAINER_REGISTRY.get(cfg.TRAINER.NAME), "settings_node", ""))
 
 
@@ -361,7 +369,7 @@ def distributed(args: argparse.Namespace) -> int:
             status = one(args, distribute)
         args.opts = given
         if status not in (0, WRONG, IN_USE):
-            close_abandoned(resolve(args).cfg.OUTPUT_DIR)
+            close_abandoned(settings_of_run(args).cfg.OUTPUT_DIR)
         return status
 
 

@@ -1,28 +1,26 @@
-"""The command line that the benchmarks share: their options, how figures are shown and kept, errors for people."""
+"""The command line that the benchmarks share: their options, how results are shown and kept, errors for people."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from benchmarks._trainers import SHAPES
-from safeio.errors import for_people
+from benchmarks._shapes import SHAPES
+from safeio.errors import UserError, for_people
 
 Measure = Callable[[argparse.Namespace], dict[str, Any]]
 Status = Callable[[argparse.Namespace, dict[str, Any]], int]
-"""The exit status that figures deserve."""
+"""The exit status that the results deserve."""
 
 
 def command(doc: str) -> argparse.ArgumentParser:
     """A command line whose help is a module's docstring, with `--json`."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--json", type=Path, help="file for the results")
     return parser
 
 
@@ -38,9 +36,14 @@ def add_run(parser: argparse.ArgumentParser, batch: int) -> None:
     """The method, and how it is computed."""
     add_method(parser)
     parser.add_argument("--batch", type=at_least(1), default=batch)
-    parser.add_argument("--device", type=device, default="cuda" if torch.cuda.is_available() else "cpu")
+    add_device(parser)
     parser.add_argument("--prec", default="fp32", help="precision of the run: fp32, amp, fp16, bf16")
     parser.add_argument("options", nargs="*", help="KEY VALUE pairs for the method's settings")
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add the device to compute on; `run` replaces the default by what is there."""
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="by default a GPU where there is one")
 
 
 def at_least(least: int) -> Callable[[str], int]:
@@ -54,13 +57,25 @@ def at_least(least: int) -> Callable[[str], int]:
     return count
 
 
-def device(text: str) -> str:
-    """An argument that names where to compute."""
-    if text not in ("cpu", "cuda"):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither cpu nor cuda")
-    if text == "cuda" and not torch.cuda.is_available():
-        raise argparse.ArgumentTypeError("PyTorch sees no GPU here; --device cpu computes without one")
-    return text
+def existing_device(name: str | None) -> str:
+    """Return where to compute: where it is asked for, or on a GPU if there is one.
+
+    Raises:
+        UserError: there is no GPU.
+    """
+    import torch  # after the command line is read: it takes seconds
+
+    gpu = torch.cuda.is_available()
+    if name == "cuda" and not gpu:
+        raise UserError("PyTorch sees no GPU here; --device cpu computes without one")
+    return name or ("cuda" if gpu else "cpu")
+
+
+def markdown(rows: Sequence[Sequence[Any]], heads: Sequence[str]) -> str:
+    """Return a table for docs/benchmarks.md; None leaves a cell empty."""
+    from tabulate import tabulate
+
+    return tabulate(rows, headers=heads, tablefmt="github", floatfmt=".4g", missingval="")
 
 
 def run(parser: argparse.ArgumentParser, measure: Measure, status: Status = lambda args, result: 0) -> int:
@@ -73,6 +88,8 @@ def run(parser: argparse.ArgumentParser, measure: Measure, status: Status = lamb
     if args.json and not args.json.parent.is_dir():
         parser.error(f"--json {args.json}: there is no folder {args.json.parent}")
     try:
+        if getattr(args, "device", "") in (None, "cuda"):
+            args.device = existing_device(args.device)
         result = measure(args)
     except Exception as error:
         if (message := for_people(error)) is None:

@@ -13,11 +13,14 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 MIB = 2**20
 IN_A_ROW = 3
 """Timed calls of a turn."""
+FIRST_STEPS = {"cuda": 8, "cpu": 2}
+"""Untimed training steps; on a GPU as many as it takes until graphs are recorded and compared."""
 
 
 def synchronise(device: torch.device) -> None:
@@ -42,6 +45,8 @@ def in_turn(
 ) -> dict[str, Repeats]:
     """Time each computation `turns` times three calls; they take turns, so that a noisy machine is fair to all.
 
+    A computation may return the processor seconds that other processes spent on it.
+
     A turn begins with an untimed call: training steps follow their own kind, and what the other computation left of
     caches and free memory is not theirs. Untimed calls of each come first: one, on a GPU enough for CUDA graphs to
     be recorded and compared.
@@ -56,10 +61,11 @@ def in_turn(
             for _ in range(IN_A_ROW):
                 synchronise(device)
                 began, busy = time.perf_counter(), time.process_time()
-                compute()
+                elsewhere = compute()
                 synchronise(device)
                 found[name].clock.append(time.perf_counter() - began)
-                found[name].cpu.append(time.process_time() - busy)
+                spent = elsewhere if isinstance(elsewhere, float) else 0.0
+                found[name].cpu.append(time.process_time() - busy + spent)
     return found
 
 
@@ -74,6 +80,15 @@ def medians(found: dict[str, Repeats], device: torch.device) -> dict[str, float]
     if device.type == "cpu":
         result |= {f"{name}_cpu_ms": median_ms(repeats.cpu) for name, repeats in found.items()}
     return result
+
+
+def moved_apart(start: list[Tensor], one: list[Tensor], other: list[Tensor]) -> float:
+    """Return the length of the difference of parameters that began alike, relative to that of the change in `one`.
+
+    Not the largest element: an optimiser that divides by the gradient's size moves what has no gradient but rounding.
+    """
+    way, apart = (torch.cat([(b - a).flatten() for a, b in zip(of, one, strict=True)]) for of in (start, other))
+    return (apart.norm() / way.norm().clamp(min=1e-12)).item()
 
 
 def gflop(compute: Callable[[], Any]) -> float:
@@ -126,7 +141,7 @@ def _give_back_freed_memory() -> None:
 
 
 def hardware(device: torch.device) -> dict[str, Any]:
-    """Return the facts that a figure depends on, for the record."""
+    """Return the facts that a result depends on, for the record."""
     found = {"torch": torch.__version__, "python": platform.python_version(), "threads": torch.get_num_threads()}
     found["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
     return found

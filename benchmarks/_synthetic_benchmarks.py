@@ -50,12 +50,12 @@ class Benchmark:
     val: int
     test: int
 
-    def scaled(self, share: float, shots: int) -> Benchmark:
-        """Return it with this share of the classes and of the images, enough for the few-shot sets."""
-        classes = max(FEWEST_CLASSES, round(self.classes * share))
-        counts = (max(classes * least, round(n * share)) for n, least in ((self.train, shots), (self.val, 4)))
-        train, val = counts if share < 1 else (self.train, self.val)
-        return replace(self, classes=classes, train=train, val=val, test=max(2 * classes, round(self.test * share)))
+    def scaled(self, fraction: float, shots: int) -> Benchmark:
+        """Return it with this fraction of the classes and of the images, enough for the few-shot sets."""
+        classes = max(FEWEST_CLASSES, round(self.classes * fraction))
+        counts = (max(classes * least, round(n * fraction)) for n, least in ((self.train, shots), (self.val, 4)))
+        train, val = counts if fraction < 1 else (self.train, self.val)
+        return replace(self, classes=classes, train=train, val=val, test=max(2 * classes, round(self.test * fraction)))
 
 
 def benchmark(name: str) -> Benchmark:

@@ -11,24 +11,17 @@ import torch
 import train
 import trainers  # noqa: F401  (registers the methods)
 from benchmarks._published_blocks import publish
+from benchmarks._shapes import COMMON, SHAPES, VARYING
 from clip.full_vision import FullVisionTransformer
 from clip.model import CLIP
 from clip.reference import FullTextEncoder
 from clip.vision import VisionTransformer
 from dassl.engine import TRAINER_REGISTRY
 from safeio.errors import UserError
-from trainers.base.settings import resolve
+from trainers.base.run_settings import settings_of_run
 from trainers.base.training_free import TrainingFreeTrainer
 from trainers.steps.plain import PlainStep
 from trainers.tip_adapter import CacheTrainer
-
-VARYING = ("vision_patch_size", "vision_width", "vision_layers", "transformer_width", "embed_dim")
-SHAPES = {
-    "ViT-B/32": (32, 768, 12, 512, 512),
-    "ViT-B/16": (16, 768, 12, 512, 512),
-    "ViT-L/14": (14, 1024, 24, 768, 768),
-}
-COMMON = {"image_resolution": 224, "context_length": 77, "vocab_size": 49408, "transformer_layers": 12}
 
 
 def class_names(count: int) -> list[str]:
@@ -68,7 +61,7 @@ def build_trainer(args: argparse.Namespace, weights: Path, names: list[str]):
     if real.settings_node:
         options |= {f"TRAINER.{real.settings_node}.PREC": args.prec}
     words = [str(word) for pair in options.items() for word in pair]
-    cfg = resolve(train.parse(["--trainer", args.method, *words, *args.options])).cfg
+    cfg = settings_of_run(train.parse(["--trainer", args.method, *words, *args.options])).cfg
 
     class OnClassNames(real):
         def build_data_loader(self):

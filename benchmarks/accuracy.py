@@ -1,11 +1,11 @@
-"""Compare the demonstration's accuracy with the committed figures: a change that breaks learning shows here.
+"""Compare the demonstration's accuracy with the committed accuracies: a change that breaks learning shows here.
 
     python benchmarks/accuracy.py             train and compare; exit status 1 where a method is out of its range
-    python benchmarks/accuracy.py --write     train and write the figures to compare with
+    python benchmarks/accuracy.py --write     train and write the accuracies to compare with
 
 CoOp, MaPLe, MMRL and MMRL++ train base-to-novel on the embedded photographs and CLIP with seeds 1 and 2: some minutes
 on two cores. A method's mean over the seeds may differ from the committed one by ROOM points, or by as much as its
-seeds differ. Figures of one processor, number of threads and version of Pillow repeat exactly; others round otherwise.
+seeds differ. Those of one processor, number of threads and version of Pillow repeat exactly; others round otherwise.
 The committed ones are of Pillow 13 and one thread; the means of Pillow 12.3 were up to 0.6 points apart from them.
 """
 
@@ -20,39 +20,49 @@ from statistics import mean
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+COMMITTED = Path(__file__).with_suffix(".json")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, help="folder of the runs; complete ones are not repeated (temporary)")
+    parser.add_argument("--write", action="store_true", help=f"write {COMMITTED.name} in place of comparing")
+    return parser
+
+
+if __name__ == "__main__":  # --help and a wrong option are answered before torch is loaded
+    make_parser().parse_args()
+
 from tabulate import tabulate
 
 import sweep
 from runs.record import COMPLETE, read_record
 
-FIGURES = Path(__file__).with_suffix(".json")
 METHODS, SEEDS, DATASET = ("CoOp", "MaPLe", "MMRL", "MMRLpp"), (1, 2), "caltech101_64"
 PARTS = ("base", "new")
 ROOM = 1.0  # points
 
-Figures = dict[str, dict[str, list[float]]]
+Accuracies = dict[str, dict[str, list[float]]]
 """Method -> base or new -> accuracy (%) by seed."""
 
 
 def main() -> int:
     """Train, then write or compare."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, help="folder of the runs; complete ones are not repeated (temporary)")
-    parser.add_argument("--write", action="store_true", help=f"write {FIGURES.name} in place of comparing")
-    args = parser.parse_args()
+    args = make_parser().parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         output = args.output or Path(temporary)
         words = ["base2new", "--methods", *METHODS, "--datasets", DATASET, "--seeds", *map(str, SEEDS)]
         if status := sweep.main([*words, "--output", str(output)]):
             return status
-        found = figures(output)
+        found = accuracies(output)
     if args.write:
-        FIGURES.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        COMMITTED.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         return 0
-    return compare(json.loads(FIGURES.read_text(encoding="utf-8")), found)
+    return compare(json.loads(COMMITTED.read_text(encoding="utf-8")), found)
 
 
-def figures(output: Path) -> Figures:
+def accuracies(output: Path) -> Accuracies:
     """Return the accuracies of the complete runs below a folder."""
     records = [record for file in sorted(output.rglob("run.json")) if (record := read_record(file.parent))]
     found: dict[str, dict[str, dict[int, float]]] = {}
@@ -65,7 +75,7 @@ def figures(output: Path) -> Figures:
     }
 
 
-def compare(committed: Figures, found: Figures) -> int:
+def compare(committed: Accuracies, found: Accuracies) -> int:
     """Print a row for each method and part; return 1 if any is out of its range."""
     rows, outside = [], 0
     for method in METHODS:

@@ -21,17 +21,31 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks._command import command, run
+
+PARTS = Path(__file__).with_name("parts.json")
+PROTOCOLS = ("base2new", "few_shot", "cross_dataset", "domain_generalization")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = command(__doc__)
+    parser.add_argument("--device", default="NVIDIA H200", choices=json.loads(PARTS.read_text(encoding="utf-8")))
+    parser.add_argument("--methods", nargs="+", default=[], help="instead of all that were measured")
+    parser.add_argument("--protocols", nargs="+", default=PROTOCOLS, choices=PROTOCOLS)
+    return parser
+
+
+if __name__ == "__main__":  # --help and a wrong option are answered before torch is loaded
+    make_parser().parse_args()
+
 from safeio import threads  # noqa: F401, I001  (before torch)
 
 import numpy as np
 
 import train
-from benchmarks._command import command, run
 from runs.protocol import CONFIGS, PlannedRun
 from runs.sweep.plan import Request, expand
-
-PARTS = Path(__file__).with_name("parts.json")
-PROTOCOLS = ("base2new", "few_shot", "cross_dataset", "domain_generalization")
 
 
 @cache
@@ -51,7 +65,7 @@ def size(run: PlannedRun) -> tuple[int, int]:
 def epochs_and_batch(trainer: str, dataset: str, cfg: str, options: tuple[str, ...]) -> tuple[int, int]:
     """Return the epochs and the batch of training runs with these settings."""
     one = PlannedRun(trainer, dataset, 1, cfg, "run", None, {})
-    settings = train.resolve(train.parse([*one.arguments(Path("output"), "data", options)])).cfg
+    settings = train.settings_of_run(train.parse([*one.arguments(Path("output"), "data", options)])).cfg
     return settings.OPTIM.MAX_EPOCH, settings.DATALOADER.TRAIN_X.BATCH_SIZE
 
 
@@ -107,11 +121,7 @@ def measure(args: argparse.Namespace) -> dict:
 
 def main() -> int:
     """Do what the command line asks for; returns the exit status."""
-    parser = command(__doc__)
-    parser.add_argument("--device", default="NVIDIA H200", choices=json.loads(PARTS.read_text(encoding="utf-8")))
-    parser.add_argument("--methods", nargs="+", default=[], help="instead of all that were measured")
-    parser.add_argument("--protocols", nargs="+", default=PROTOCOLS, choices=PROTOCOLS)
-    return run(parser, measure)
+    return run(make_parser(), measure)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,18 @@ from pathlib import Path
 
 sys.path.insert(0, os.fspath(Path(__file__).parent.parent))
 
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--files", type=int, default=200_000)
+    parser.add_argument("--repeats", type=int, default=3)
+    return parser
+
+
+if __name__ == "__main__":  # --help and a wrong option are answered before torch is loaded
+    make_parser().parse_args()
+
 from safeio import threads  # noqa: F401, I001  (before torch)
 
 import torch
@@ -60,10 +72,7 @@ def listed(folder: Path, cache: Path | None) -> list[Datum]:
 
 def main() -> None:
     """Print a row per way of listing."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--files", type=int, default=200_000)
-    parser.add_argument("--repeats", type=int, default=3)
-    options = parser.parse_args()
+    options = make_parser().parse_args()
     with tempfile.TemporaryDirectory() as place:
         folder, cache = Path(place) / "imagenet", Path(place) / "listing.json"
         make_tree(folder, options.files)

@@ -20,12 +20,26 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks._command import add_run, at_least, command, run
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = command(__doc__)
+    add_run(parser, batch=100)
+    parser.add_argument("--images", type=at_least(1), default=400)
+    parser.add_argument("--workers", type=at_least(0), default=0)
+    return parser
+
+
+if __name__ == "__main__":  # --help and a wrong option are answered before torch is loaded
+    make_parser().parse_args()
+
 from safeio import threads  # noqa: F401, I001  (before torch)
 
 import torch
 from torch.utils.data import DataLoader
 
-from benchmarks._command import add_run, at_least, command, run
 from benchmarks._measure import hardware
 from benchmarks._trainers import build_trainer, class_names, make_published, random_weights
 from benchmarks.loader import make_photographs, settings
@@ -98,11 +112,7 @@ def measure(args: argparse.Namespace) -> dict:
 def main() -> int:
     """Do what the command line asks for; returns the exit status."""
     prepare_cpu_memory()  # as train.py does
-    parser = command(__doc__)
-    add_run(parser, batch=100)
-    parser.add_argument("--images", type=at_least(1), default=400)
-    parser.add_argument("--workers", type=at_least(0), default=0)
-    return run(parser, measure)
+    return run(make_parser(), measure)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,9 @@ import argparse
 import json
 from pathlib import Path
 
+if __name__ == "__main__":  # --help is answered before Matplotlib is loaded
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -52,5 +55,4 @@ def main(target: Path = TARGET) -> None:
 
 
 if __name__ == "__main__":
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     main()

@@ -18,11 +18,24 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks._command import add_run, at_least, command, run
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = command(__doc__)
+    add_run(parser, batch=4)
+    parser.add_argument("--repeats", type=at_least(1), default=1, help="turns of each; a turn is three timed steps")
+    return parser
+
+
+if __name__ == "__main__":  # --help and a wrong option are answered before torch is loaded
+    make_parser().parse_args()
+
 from safeio import threads  # noqa: F401, I001  (before torch)
 
 import torch
 
-from benchmarks._command import add_run, at_least, command, run
 from benchmarks._measure import MIB, hardware, in_turn, medians
 from benchmarks._trainers import build_trainer, class_names, leave_start, random_weights
 from benchmarks.step import loss_and_gradients, step
@@ -71,10 +84,7 @@ def measure(args: argparse.Namespace) -> dict:
 def main() -> int:
     """Do what the command line asks for; returns the exit status."""
     prepare_cpu_memory()  # as train.py does
-    parser = command(__doc__)
-    add_run(parser, batch=4)
-    parser.add_argument("--repeats", type=at_least(1), default=1, help="turns of each; a turn is three timed steps")
-    return run(parser, measure)
+    return run(make_parser(), measure)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,20 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks._command import at_least, command, run
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = command(__doc__)
+    parser.add_argument("--images", type=at_least(1), default=1000)
+    parser.add_argument("--workers", type=at_least(0), default=0)
+    return parser
+
+
+if __name__ == "__main__":  # --help and a wrong option are answered before torch is loaded
+    make_parser().parse_args()
+
 from safeio import threads  # noqa: F401, I001  (before torch)
 
 import numpy as np
@@ -25,7 +39,6 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from benchmarks._command import at_least, command, run
 from benchmarks._measure import hardware
 from dassl.config import get_cfg_default
 from dassl.data.crop_cache import evaluation_wrapper
@@ -92,10 +105,7 @@ def measure(args: argparse.Namespace) -> dict:
 
 def main() -> int:
     """Do what the command line asks for; returns the exit status."""
-    parser = command(__doc__)
-    parser.add_argument("--images", type=at_least(1), default=1000)
-    parser.add_argument("--workers", type=at_least(0), default=0)
-    return run(parser, measure)
+    return run(make_parser(), measure)
 
 
 if __name__ == "__main__":

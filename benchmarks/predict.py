@@ -15,13 +15,28 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks._command import add_method, at_least, command, run
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = command(__doc__)
+    add_method(parser)
+    parser.add_argument("--repeats", type=at_least(1), default=20)
+    parser.add_argument("--limit", type=float, default=3.0, help="highest ratio that is not an error")
+    parser.set_defaults(device="cpu", prec="fp32", options=[])
+    return parser
+
+
+if __name__ == "__main__":  # --help and a wrong option are answered before torch is loaded
+    make_parser().parse_args()
+
 from safeio import threads  # noqa: F401, I001  (before torch)
 
 import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks._command import add_method, at_least, command, run
 from benchmarks._measure import hardware, in_turn, median_ms
 from benchmarks._trainers import build_trainer, class_names, random_weights
 from inference.predictor import Predictor
@@ -67,12 +82,7 @@ def measure(args: argparse.Namespace) -> dict:
 
 def main() -> int:
     """Do what the command line asks for; returns the exit status."""
-    parser = command(__doc__)
-    add_method(parser)
-    parser.add_argument("--repeats", type=at_least(1), default=20)
-    parser.add_argument("--limit", type=float, default=3.0, help="highest ratio that is not an error")
-    parser.set_defaults(device="cpu", prec="fp32", options=[])
-    return run(parser, measure, lambda args, result: 0 if result["ratio"] < args.limit else 1)
+    return run(make_parser(), measure, lambda args, result: 0 if result["ratio"] < args.limit else 1)
 
 
 if __name__ == "__main__":

@@ -21,11 +21,30 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks._command import add_run, at_least, command, run
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = command(__doc__)
+    add_run(parser, batch=4)
+    repeats = "turns of each; a turn is three steps after an untimed one"
+    parser.add_argument("--repeats", type=at_least(1), default=3, help=repeats)
+    parser.add_argument("--side", choices=["step", "text"], default="step", help="the whole step, or the text alone")
+    parser.add_argument(
+        "--plain", choices=["published", "own"], default="published", help="whose blocks and memory it computes with"
+    )
+    parser.add_argument("--only", choices=["plain", "product"])
+    return parser
+
+
+if __name__ == "__main__":  # --help and a wrong option are answered before torch is loaded
+    make_parser().parse_args()
+
 from safeio import threads  # noqa: F401, I001  (before torch)
 
 import torch
 
-from benchmarks._command import add_run, at_least, command, run
 from benchmarks._measure import gflop, hardware, in_turn, medians, peak_memory
 from benchmarks._trainers import (
     build_trainer,
@@ -126,16 +145,7 @@ def measure(args: argparse.Namespace) -> dict:
 def main() -> int:
     """Do what the command line asks for; returns the exit status."""
     prepare_cpu_memory()  # as train.py does
-    parser = command(__doc__)
-    add_run(parser, batch=4)
-    repeats = "turns of each; a turn is three steps after an untimed one"
-    parser.add_argument("--repeats", type=at_least(1), default=3, help=repeats)
-    parser.add_argument("--side", choices=["step", "text"], default="step", help="the whole step, or the text alone")
-    parser.add_argument(
-        "--plain", choices=["published", "own"], default="published", help="whose blocks and memory it computes with"
-    )
-    parser.add_argument("--only", choices=["plain", "product"])
-    return run(parser, measure)
+    return run(make_parser(), measure)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     python benchmarks/table.py --method MMRL --protocol base2new --scale 0.02
 
 The benchmarks of a protocol are laid out as JPEGs of their usual sizes, with their numbers of classes, of training and
-of test images; the backbone has random weights. `--scale` takes that share of the classes and the images, and of the
+of test images; the backbone has random weights. `--scale` takes that fraction of the classes and the images, and of the
 shots, at least one; settings (KEY=VALUE) reach every run. Class names are the benchmarks' own but for Food101,
 FGVCAircraft and SUN397, which get ImageNet's.
 
@@ -26,12 +26,42 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks._command import add_device, add_method, command, run
+
+PROTOCOLS = ("base2new", "cross_dataset", "few_shot")
+"""Those that need the eleven benchmarks only."""
+
+
+def fraction(text: str) -> float:
+    """The type of `--scale`."""
+    if not 0 < (value := float(text)) <= 1:
+        raise argparse.ArgumentTypeError("a fraction is above 0 and at most 1")
+    return value
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = command(__doc__)
+    add_method(parser, classes=False)
+    parser.add_argument("--protocol", default="base2new", choices=PROTOCOLS)
+    parser.add_argument("--scale", type=fraction, default=1.0, help="fraction of classes, images and shots")
+    add_device(parser)
+    parser.add_argument("--datasets", nargs="+", help="instead of all of the protocol")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--shots", type=int, default=16)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("options", nargs="*", help="KEY=VALUE settings of all runs")
+    return parser
+
+
+if __name__ == "__main__":  # --help and a wrong option are answered before torch is loaded
+    make_parser().parse_args()
+
 from safeio import threads  # noqa: F401, I001  (before torch)
 
 import torch
 from tabulate import tabulate
 
-from benchmarks._command import add_method, command, device, run
 from benchmarks._synthetic_benchmarks import benchmark, make
 from benchmarks._trainers import random_weights
 from dassl.engine import TRAINER_REGISTRY
@@ -41,19 +71,10 @@ from runs.record import COMPLETE, load_record
 from runs.sweep import warm
 from safeio.errors import UserError
 
-PROTOCOLS = ("base2new", "cross_dataset", "few_shot")
-"""Those that need the eleven benchmarks only."""
 KINDS = ("clock", "processor")
 NONE = (0.0, 0.0)
 Seconds = tuple[float, float]
 """By the clock, and of the processor."""
-
-
-def fraction(text: str) -> float:
-    """The type of `--scale`."""
-    if not 0 < (value := float(text)) <= 1:
-        raise argparse.ArgumentTypeError("a share is above 0 and at most 1")
-    return value
 
 
 def settings(args: argparse.Namespace, weights: Path) -> list[str]:
@@ -117,7 +138,7 @@ def totals(runs: dict[str, dict], clock: float, processor: float, imports: Secon
     sums["between runs"] = [clock - sum(c for c, _ in sums.values()), processor - sum(s for _, s in sums.values())]
     sums["all"] = [clock, processor]
     rows = [[phase, *seconds, 100 * seconds[1] / processor] for phase, seconds in sums.items()]
-    print(tabulate(rows, headers=["phase", "clock, s", "processor, s", "share, %"], floatfmt=".2f"))
+    print(tabulate(rows, headers=["phase", "clock, s", "processor, s", "part, %"], floatfmt=".2f"))
     found: dict[str, object] = {"runs": len(runs)}
     return found | {f"{p}, {kind} s": s for p, both in sums.items() for kind, s in zip(KINDS, both, strict=True)}
 
@@ -137,17 +158,7 @@ def processor_seconds() -> float:
 
 def main() -> int:
     """Do what the command line asks for; returns the exit status."""
-    parser = command(__doc__)
-    add_method(parser, classes=False)
-    parser.add_argument("--protocol", default="base2new", choices=PROTOCOLS)
-    parser.add_argument("--scale", type=fraction, default=1.0, help="share of classes, images and shots")
-    parser.add_argument("--device", type=device, default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--datasets", nargs="+", help="instead of all of the protocol")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
-    parser.add_argument("--shots", type=int, default=16)
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("options", nargs="*", help="KEY=VALUE settings of all runs")
-    return run(parser, measure)
+    return run(make_parser(), measure)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,15 @@
-"""Steps of several runs in one pass, against the same steps one run after the other: one process, in turn.
+"""Steps of several runs on one device, each way against one run after the other: in turn, on the same start values.
 
-    python benchmarks/together.py --method MMRL --runs 3 --classes 100 --batch 4 --backbone ViT-B/16
+    python benchmarks/together.py --method MMRL --runs 3 --classes 50 --batch 4 --device cuda --prec amp
 
-Weights are random, class names are ImageNet's; every run has start values and a batch of its own. Both variants are
-the product's, on a GPU from CUDA graphs: what is measured is what `--seeds` saves.
+The ways are one pass through the frozen encoders (`--seeds`), a warm process for each run, the same under NVIDIA's MPS
+where nvidia-cuda-mps-control is installed, and a stream for each run in one process. Printed is a Markdown table:
+milliseconds of a step of all runs (on a CPU those of all threads and processes); the ratio to one after the other; the
+largest differences of loss and gradients at the start (gradients relative to a tensor's largest element); the length of
+the difference of what is learned in the first steps, relative to its change; the seconds of those steps; and the peak
+of memory in MiB beyond what is held between steps, where it is one process. Weights are random, class names are
+ImageNet's. On a GPU steps come from CUDA graphs, as in `train.py`. A way that needs what is not here is named with the
+reason; one that fails has its error in the table, and the exit status is 1.
 """
 
 from __future__ import annotations
@@ -11,72 +17,127 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks._command import add_run, at_least, command, markdown, run
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = command(__doc__)
+    add_run(parser, batch=4)
+    parser.add_argument("--runs", type=at_least(1), default=3)
+    parser.add_argument("--repeats", type=at_least(1), default=5)
+    parser.add_argument("--steps", type=at_least(1), help="in a row, each time; 10 on a GPU, 1 on a CPU by default")
+    return parser
+
+
+if __name__ == "__main__":  # --help and a wrong option are answered before torch is loaded
+    make_parser().parse_args()
 
 from safeio import threads  # noqa: F401, I001  (before torch)
 
 import torch
 
-from benchmarks._command import add_run, at_least, command, run
-from benchmarks._measure import hardware, in_turn, medians, peak_memory
-from benchmarks._trainers import build_trainer, check_learns, class_names, random_weights
-from benchmarks.step import step
+from benchmarks._measure import FIRST_STEPS, hardware, in_turn, median_ms, moved_apart, peak_memory
+from benchmarks._several_runs import Apart, Way, as_tensors, ways
+from benchmarks._trainers import class_names, random_weights
+from benchmarks.step import differences
 from dassl.utils.environment import prepare_cpu_memory
-from trainers.base.frozen_clip import one_copy_of_weights
-from trainers.steps.joint_runs import JointPass, WaitingStep
-from trainers.steps.lockstep import in_lockstep
+
+COLUMNS = {
+    "ms": "ms",
+    "ratio": "ratio",
+    "loss_difference": "loss differs",
+    "gradient_difference": "gradients differ",
+    "learned_difference": "learned differs",
+    "first_s": "first, s",
+    "peak_mib": "peak, MiB",
+    "why": "",
+}
+"""Heads of the table by the names of results."""
 
 
-def measure(args: argparse.Namespace) -> dict:
-    """Both variants."""
-    device = torch.device(args.device)
-    with tempfile.TemporaryDirectory() as folder, one_copy_of_weights():
-        weights, names = random_weights(args.backbone, Path(folder)), class_names(args.classes)
-        runs = [build_trainer(args, weights, names) for _ in range(args.runs)]
-    side = runs[0].method.clip.visual.input_resolution
-    batches = []
-    for number, trainer in enumerate(runs):
-        torch.manual_seed(number)
-        images = torch.randn(args.batch, 3, side, side, device=device)
-        batches.append((images, torch.randint(args.classes, (args.batch,), device=device)))
-        check_learns(trainer)
-        trainer.set_model_mode("train")
-    steps = [partial(step, trainer, *batch) for trainer, batch in zip(runs, batches, strict=True)]
+def begin(way: Way, count: int) -> dict[str, Any]:
+    """Return a way's gradients at the start, what it learns in its first steps, and their seconds."""
+    start = [as_tensors(of_run) for of_run in way.of_each("learned")]
+    gradients = [(loss, as_tensors(of_run)) for loss, of_run in way.of_each("gradients")]
+    began = time.perf_counter()
+    way.steps(count)
+    first = time.perf_counter() - began
+    return {
+        "start": start,
+        "gradients": gradients,
+        "learned": [as_tensors(of_run) for of_run in way.of_each("learned")],
+        "first_s": first,
+    }
 
-    computers, joint_pass = [trainer.computer for trainer in runs], JointPass()
 
-    def apart() -> None:
-        for trainer, computer, one in zip(runs, computers, steps, strict=True):
-            trainer.computer = computer
-            one()
+def compared(own: dict[str, Any], plain: dict[str, Any]) -> dict[str, float]:
+    """Return the largest differences of any run."""
+    found = [differences(*pair) for pair in zip(plain["gradients"], own["gradients"], strict=True)]
+    largest = {key: max(of_run[key] for of_run in found) for key in found[0]}
+    runs = zip(plain["start"], plain["learned"], own["learned"], strict=True)
+    return largest | {"learned_difference": max(moved_apart(*of_run) for of_run in runs)}
 
-    def together() -> None:
-        for trainer in runs:
-            trainer.computer = WaitingStep()
-        in_lockstep(steps, joint_pass)
 
-    variants = {"apart": apart, "together": together}
-    found = in_turn(variants, args.repeats, device)
+def measure(args: argparse.Namespace) -> dict[str, Any]:
+    """Print the table; return its numbers."""
+    device, results = torch.device(args.device), {}
+    args.names = class_names(args.classes)
+    args.steps = args.steps or (10 if device.type == "cuda" else 1)
+    with tempfile.TemporaryDirectory() as folder:
+        weights = random_weights(args.backbone, Path(folder))
+        (name, make), *others = ways(args.device).items()
+        plain = make(args, weights)
+        begun = begin(plain, FIRST_STEPS[device.type])
+        results[name] = {"first_s": begun["first_s"], "peak_mib": peak_memory(partial(plain.steps, 1), device)}
+        for name, make in others:
+            results[name] = {"why": make} if isinstance(make, str) else one(args, make, weights, plain, begun)
+    first = next(iter(results.values()))
+    first["ms"] = next((found["plain_ms"] for found in results.values() if "plain_ms" in found), None)
+    rows = [[name, *(found.get(key) for key in COLUMNS)] for name, found in results.items()]
+    print(markdown(rows, ["way", *COLUMNS.values()]), end="\n\n")
     result = {name: getattr(args, name) for name in ("method", "backbone", "classes", "batch", "runs", "prec")}
-    result |= medians(found, device)
-    result |= {f"{name}_peak_mib": peak_memory(compute, device) for name, compute in variants.items()}
-    result["ratio"] = result["apart_ms"] / result["together_ms"]
-    if device.type == "cpu":
-        result["cpu_ratio"] = result["apart_cpu_ms"] / result["together_cpu_ms"]
+    result |= {f"{name}: {key}": value for name, found in results.items() for key, value in found.items()}
     return result | hardware(device)
+
+
+def one(args: argparse.Namespace, make: Any, weights: Path, plain: Way, begun: dict[str, Any]) -> dict[str, Any]:
+    """Measure a way in turn with the plain one; with `why` alone where it fails."""
+    device, way = torch.device(args.device), None
+    try:
+        way = make(args, weights)
+        own = begin(way, FIRST_STEPS[device.type])
+        both = {"plain": partial(plain.steps, args.steps), "own": partial(way.steps, args.steps)}
+        turns = in_turn(both, args.repeats, device, 0)
+        seconds = {name: found.cpu if device.type == "cpu" else found.clock for name, found in turns.items()}
+        before, now = (median_ms(seconds[name]) / args.steps for name in ("plain", "own"))
+        found = {"ms": now, "plain_ms": before, "ratio": before / now, "first_s": own["first_s"]}
+        if isinstance(way, Apart):
+            found["peak_mib"] = peak_memory(partial(way.steps, 1), device)
+        return found | compared(own, begun)
+    except Exception as error:  # one that does not work here leaves the others' rows
+        return {"failed": True, "why": f"failed: {(str(error).strip() or type(error).__name__).splitlines()[0]}"}
+    finally:
+        if way is not None:
+            way.close()
+
+
+def status(args: argparse.Namespace, result: dict[str, Any]) -> int:
+    """Return 1 if a way failed."""
+    return int(any(key.endswith(": failed") for key in result))
 
 
 def main() -> int:
     """Do what the command line asks for; returns the exit status."""
     prepare_cpu_memory()  # as train.py does
-    parser = command(__doc__)
-    add_run(parser, batch=4)
-    parser.add_argument("--runs", type=at_least(1), default=3)
-    parser.add_argument("--repeats", type=at_least(1), default=5)
-    return run(parser, measure)
+    return run(make_parser(), measure, status)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ records say of parameters, metrics, predictions' calibration and settings. On Li
 
 from __future__ import annotations
 
+import argparse
 import resource
 import sys
 import tempfile
@@ -19,12 +20,24 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks._command import at_least, command, run
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = command(__doc__)
+    parser.add_argument("--runs", type=at_least(1), default=20)
+    return parser
+
+
+if __name__ == "__main__":  # --help and a wrong option are answered before torch is loaded
+    make_parser().parse_args()
+
 from safeio import threads  # noqa: F401, I001  (before torch)
 
 import numpy as np
 from PIL import Image
 
-from benchmarks._command import at_least, command, run
 from runs.record import load_record
 from runs.sweep.local import LocalExecutor
 from runs.sweep.process import PROJECT, TRAIN, start
@@ -107,9 +120,7 @@ def measure(args: Any) -> dict:
 
 def main() -> int:
     """Do what the command line asks for; returns the exit status."""
-    parser = command(__doc__)
-    parser.add_argument("--runs", type=at_least(1), default=20)
-    return run(parser, measure)
+    return run(make_parser(), measure)
 
 
 if __name__ == "__main__":

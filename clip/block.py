@@ -187,8 +187,9 @@ class ResidualAttentionBlock(nn.Module):
         mask = None if self._mask is None else self._mask[..., -len(x) :, -len(x) :].to(x)
         return self.attn(x.transpose(0, 1), self.causal, mask=mask).transpose(0, 1)
 
-    def feed_forward(self, x: Tensor) -> Tensor:
-        """The block's second half, (..., L, D) -> (..., L, D)."""
+    def finish(self, x: Tensor, mixed: Tensor) -> Tensor:
+        """Both residuals, of attention already mixed and projected and of the second half: (..., L, D) each."""
+        x = x + mixed
         return x + self.mlp(self.ln_2(x))
 
     def forward(
@@ -206,8 +207,8 @@ class ResidualAttentionBlock(nn.Module):
         With x alone it is the call of plugin files that loop over OpenAI's blocks: (L, N, D) -> (L, N, D).
         """
         if causal is None:
-            return self.feed_forward(x + self.attention(self.ln_1(x)))
+            return self.finish(x, self.attention(self.ln_1(x)))
         normed = self.ln_1(x)
         mixed = self.attn(normed, causal, read, None if beside is None else self.ln_1(beside))
-        out = self.feed_forward(x[..., :read, :] + mixed)
+        out = self.finish(x[..., :read, :], mixed)
         return out if branch is None else out + branch(normed[..., :read, :])

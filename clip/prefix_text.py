@@ -94,28 +94,27 @@ class PrefixTextEncoder:
     def _step(
         self, states: PromptStates, layer: int, tokens: DeepTokens | None, branch: DeepBranch | None
     ) -> PromptStates:
-        """Prefix and suffixes through block `layer`."""
-        block, added = self.clip.transformer.resblocks[layer - 1], branch_at(branch, layer)
-        attn = block.attn
-        prefix = write_tokens(states.prefix, layer, tokens)
+        """Write the tokens of block `layer` and run it."""
+        block, prefix = self.clip.transformer.resblocks[layer - 1], write_tokens(states.prefix, layer, tokens)
+        return self.through(block, states._replace(prefix=prefix), branch_at(branch, layer))
+
+    def through(self, block: ResidualAttentionBlock, states: PromptStates, added: TokenBranch | None) -> PromptStates:
+        """Prefix and suffixes through a block."""
+        attn, prompts, prefix, suffix = block.attn, *states
         normed = block.ln_1(prefix)
         q, k, v = (attn.split_heads(part) for part in attn.query_key_value(normed))
         mixed = attn.merge_heads(F.scaled_dot_product_attention(q, k, v, is_causal=True))
         new_prefix = _finish(block, prefix, normed, mixed, added)
-
-        suffix = states.suffix
         normed = block.ln_1(suffix)
-        buckets = states.prompts.buckets
-        parts = zip(*(_by_bucket(part, buckets) for part in attn.query_key_value(normed)), strict=True)
-        mixed = [_attend(attn, bucket, (k, v), *own).flatten(1, 2) for bucket, own in zip(buckets, parts, strict=True)]
-        return PromptStates(states.prompts, new_prefix, _finish(block, suffix, normed, torch.cat(mixed, dim=1), added))
+        mixed = self.mix(attn, prompts, (k, v), *attn.query_key_value(normed))
+        return PromptStates(prompts, new_prefix, _finish(block, suffix, normed, mixed, added))
 
     def _read_ends(self, block: ResidualAttentionBlock, states: PromptStates, added: TokenBranch | None) -> Tensor:
         """The end tokens' rows after the top block, (G, C, D): nothing reads the others."""
         attn, prompts = block.attn, states.prompts
         memory = tuple(attn.split_heads(part) for part in attn.key_value(block.ln_1(states.prefix)))
         normed = block.ln_1(states.suffix)
-        keys, values = (_by_bucket(part, prompts.buckets) for part in attn.key_value(normed))
+        keys, values = attn.key_value(normed)
         end_rows = torch.cat(
             [
                 b.rows.start + b.length * torch.arange(len(b.ends), device=b.ends.device) + b.ends
@@ -123,20 +122,44 @@ class PrefixTextEncoder:
             ]
         )
         end_normed = normed[:, end_rows]  # (G, C, D) in bucket order
-        queries = attn.query(end_normed).split([len(b.ends) for b in prompts.buckets], dim=1)
-        mixed = [
-            _attend(attn, b, memory, q[:, :, None], k, v, b.ends[:, None])
-            for b, q, k, v in zip(prompts.buckets, queries, keys, values, strict=True)
-        ]
-        ends = _finish(block, states.suffix[:, end_rows], end_normed, torch.cat(mixed, dim=1)[:, :, 0], added)
+        mixed = self.mix(attn, prompts, memory, attn.query(end_normed), keys, values, ends_only=True)
+        ends = _finish(block, states.suffix[:, end_rows], end_normed, mixed, added)
         return ends[:, torch.argsort(prompts.order)]
+
+    def mix(
+        self,
+        attn: Attention,
+        prompts: PromptBatch,
+        memory: tuple[Tensor, Tensor],
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        ends_only: bool = False,
+    ) -> Tensor:
+        """Rows of all suffixes attend to the prefix and, causally, to their own suffix.
+
+        Args:
+            memory: prefix keys and values, each (G, 1 or C, H, P, d).
+            q: (G, R, D), or the end tokens' rows alone, (G, C, D) in bucket order; k, v: (G, R, D).
+
+        Returns:
+            The shape of q, before the output projection.
+        """
+        buckets = prompts.buckets
+        queries = q.split([len(b.ends) * (1 if ends_only else b.length) for b in buckets], dim=1)
+        keys, values = (_by_bucket(part, buckets) for part in (k, v))
+        mixed = [
+            _attend(attn, b, memory, own.unflatten(1, (len(b.ends), -1)), *kv, b.ends[:, None] if ends_only else None)
+            for b, own, *kv in zip(buckets, queries, keys, values, strict=True)
+        ]
+        return torch.cat([part.flatten(1, 2) for part in mixed], dim=1)
 
 
 def _finish(
     block: ResidualAttentionBlock, x: Tensor, normed: Tensor, mixed: Tensor, added: TokenBranch | None
 ) -> Tensor:
     """A block's residuals around attention already mixed, any leading shape."""
-    out = block.feed_forward(x + block.attn.project_out(mixed))
+    out = block.finish(x, block.attn.project_out(mixed))
     return out if added is None else out + added(normed)
 
 

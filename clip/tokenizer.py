@@ -21,12 +21,15 @@ import torch
 from torch import Tensor
 
 from safeio.errors import UserError
+from safeio.escape import shown
 
 VOCABULARY = Path(__file__).with_name("bpe_simple_vocab_16e6.txt.gz")
 SIZE = 49408
 START, END = "<|startoftext|>", "<|endoftext|>"
 WORD_END = "</w>"
 CONTEXT_LENGTH = 77
+LONGEST_SYMBOL = 32
+"""Bytes of the longest symbol of the vocabulary: eight smileys."""
 
 # One piece is a special word, an English clitic, a run of letters, a single digit, or a run of other signs.
 PIECE = regex.compile(
@@ -54,9 +57,19 @@ class Tokenizer:
         """Id to symbol."""
         return {index: symbol for symbol, index in self.encoder.items()}
 
-    def encode(self, text: str) -> list[int]:
-        """Ids of `text`, without the start and end marks."""
-        return [index for piece in PIECE.findall(clean(text)) for index in self._ids_of_piece(piece)]
+    def encode(self, text: str, most: int | None = None) -> list[int]:
+        """Ids of `text`, without the start and end marks.
+
+        Args:
+            most: number of ids after which the rest may be left out. Time grows with the square of a word's length, and
+                a word may be a megabyte that somebody gave for a name.
+        """
+        longest, ids = None if most is None else (most + 1) * LONGEST_SYMBOL, []
+        for piece in PIECE.finditer(clean(text)):
+            ids += self._ids_of_piece(piece[0], longest)
+            if most is not None and len(ids) > most:
+                break
+        return ids
 
     def decode(self, ids: Iterable[int]) -> str:
         """Cleaned text of `ids`, each word followed by a blank; bytes that are no UTF-8 become U+FFFD."""
@@ -64,12 +77,13 @@ class Tokenizer:
         byte_of = {character: byte for byte, character in byte_characters().items()}
         return bytes(byte_of[c] for c in characters).decode("utf-8", errors="replace").replace(WORD_END, " ")
 
-    def _ids_of_piece(self, piece: str) -> tuple[int, ...]:
+    def _ids_of_piece(self, piece: str, longest: int | None) -> tuple[int, ...]:
+        """Ids of a piece, of its first `longest` bytes if it has more."""
         if piece in (START, END):
             return (self.encoder[piece],)
         characters = [byte_characters()[byte] for byte in piece.encode("utf-8")]
         characters[-1] += WORD_END
-        return tuple(self.encoder[symbol] for symbol in self._merge(characters))
+        return tuple(self.encoder[symbol] for symbol in self._merge(characters[:longest]))
 
     def _merge(self, symbols: list[str]) -> list[str]:
         """Join neighbours, the pair of lowest rank first, until no pair is left that the vocabulary knows."""
@@ -113,11 +127,11 @@ def tokenize(texts: str | list[str], context_length: int = CONTEXT_LENGTH, trunc
     texts = [texts] if isinstance(texts, str) else texts
     tokens = torch.zeros(len(texts), context_length, dtype=torch.long)
     for row, text in zip(tokens, texts, strict=True):
-        ids = [start, *tokenizer.encode(text), end]
+        ids = [start, *tokenizer.encode(text, context_length), end]
         if len(ids) > context_length:
             if not truncate:
                 raise TextTooLong(
-                    f"The text {text!r} has {len(ids)} tokens (start and end included), but at most "
+                    f"The text {shown(text)} has at least {len(ids)} tokens (start and end included), but at most "
                     f"{context_length} fit into the context. Shorten it, or pass truncate=True to cut it."
                 )
             ids = [*ids[: context_length - 1], end]

@@ -39,7 +39,7 @@ def check_all(names: Sequence[str], root: Path, deep: bool = False) -> int:
 
 
 def check_own(
-    root: Path, deep: bool = False, sheet: Path | None = None, allow: Sequence[str] = (), val_share: float = -1.0
+    root: Path, deep: bool = False, sheet: Path | None = None, allow: Sequence[str] = (), val_fraction: float = -1.0
 ) -> int:
     """Print how own images are read and, `deep`, what is wrong with them; 0 if nothing is.
 
@@ -49,11 +49,11 @@ def check_own(
     """
     try:
         table = read_table(root, allow)
-        split = divide(table, val_share)
+        split = divide(table, val_fraction)
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(describe(table, split, rule_of(table, val_share)))
+    print(describe(table, split, rule_of(table, val_fraction)))
     if not deep:
         return 0
     findings = inspect(split)

@@ -28,9 +28,9 @@ class Folder(DatasetBase):
     def __init__(self, cfg: CfgNode):
         folder = dataset_folder(cfg, self.dataset_dir)
         table = read_table(folder, tuple(getattr(cfg.DATASET, "ALLOW", ())))
-        val_share = getattr(cfg.DATASET, "VAL_SHARE", -1)
-        split = divide(table, val_share)
-        print(describe(table, split, rule_of(table, val_share)))
+        val_fraction = getattr(cfg.DATASET, "VAL_FRACTION", -1)
+        split = divide(table, val_fraction)
+        print(describe(table, split, rule_of(table, val_fraction)))
         train_u, self.domain_classnames = unlabelled(split.train, cfg)
         split = few_shot(split, cfg.DATASET.NUM_SHOTS, cfg.SEED, folder)
         split = corrupt(subsample(split, cfg.DATASET.SUBSAMPLE_CLASSES), cfg)

@@ -32,7 +32,7 @@ class Evaluation:
 
     @property
     def accuracy(self) -> float:
-        """Share of right answers, in percent."""
+        """Fraction of right answers, in percent."""
         return 100 * float(np.trace(self.confusion)) / max(1, int(self.confusion.sum()))
 
     @property

@@ -9,6 +9,7 @@ from typing import Any
 
 from clip.pretrained import embedded
 from inference.predictor import Predictions, Predictor
+from inference.run_folder import TrainedRun
 from inference.zero_shot import METHOD
 from safeio.atomic import atomic_write_text
 from safeio.escape import for_csv, for_line
@@ -43,10 +44,17 @@ def notes(predictor: Predictor) -> list[str]:
         found.append(f"{backbone} is small and knows few names; --backbone ViT-B/16 knows far more.")
     if unknown := predictor.clip.unknown_names(predictor.classes):
         found.append(unknown_note(backbone, unknown, len(predictor.classes)))
-    if not run.complete:
-        found.append(f"The run is not complete ({run.record.get('status')}): this is what it had learned so far.")
+    found += doubts(run)
     if predictor.reduced:
         found.append("The run was trained in float16, which needs a GPU: computed in float32.")
+    return found
+
+
+def doubts(run: TrainedRun) -> list[str]:
+    """Return a note for each reason to doubt what a run learned: it is not complete, or noticed something itself."""
+    found = [f"The run noticed: {notice}" for notice in run.notices]
+    if not run.complete:
+        found.append(f"The run is not complete ({run.record.get('status')}): this is what it had learned so far.")
     return found
 
 
@@ -77,6 +85,7 @@ def as_data(predictions: Predictions, predictor: Predictor) -> dict[str, Any]:
     return {
         "run": str(predictor.run.folder),
         "method": predictor.run.record["method"],
+        "notices": list(predictor.run.notices),
         "classes": [
             {"class": name, "trained_on": seen, "rule": rule}
             for name, seen, rule in zip(predictor.classes, predictor.seen, predictor.rules, strict=True)

@@ -19,7 +19,7 @@ class Prediction:
 
     Attributes:
         path: the file; None for an image in memory.
-        classes, probabilities: the top k, the latter a share of all classes asked for.
+        classes, probabilities: the top k, the latter a fraction of all classes asked for.
         rules: name of the rule that scored each of them.
     """
 
@@ -40,7 +40,7 @@ class Prediction:
 
     def __repr__(self) -> str:
         best = zip(self.classes, self.probabilities, strict=True)
-        named = ", ".join(f"{name} {100 * share:.1f} %" for name, share in best)
+        named = ", ".join(f"{name} {100 * fraction:.1f} %" for name, fraction in best)
         return f"<{self.path or 'image'}: {named}>"
 
 

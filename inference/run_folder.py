@@ -29,7 +29,7 @@ from trainers.base.build import method_settings
 from trainers.base.checkpoints import check_loaded, identity
 from trainers.base.method import Method
 from trainers.base.plugins import without_its_plugin
-from trainers.base.settings import declared
+from trainers.base.run_settings import declared
 from trainers.base.trainer import ClipTrainer
 
 FIELDS: dict[str, Any] = {"method": str, "config": dict, "classes": (list, type(None))}
@@ -54,6 +54,7 @@ class TrainedRun:
         classes: names of the classes it was trained on, in label order.
         source: its best checkpoint on validation data, or else the newest; None if there is none.
         state_dict: the learned parameters in it, by name; about: what it says of itself, empty in older files.
+        notices: what the training noticed that bears on its results, by the record and the checkpoint.
     """
 
     folder: Path
@@ -64,6 +65,7 @@ class TrainedRun:
     source: Path | None
     state_dict: Mapping[str, Tensor]
     about: Mapping[str, Any]
+    notices: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -149,7 +151,8 @@ def open_run(folder: str | os.PathLike, backbone: str | None = None) -> TrainedR
         raise RunError(f"{folder / FILE_NAME} is damaged: its classes are no names")
     learned = checkpoint.get("state_dict", {})
     check_finite(learned, str(source))
-    return TrainedRun(folder, record, builder.cfg, trainer, tuple(classes), source, learned, about)
+    notices = dict.fromkeys([*(record.get("notices") or ()), *(checkpoint.get("notices") or ())])
+    return TrainedRun(folder, record, builder.cfg, trainer, tuple(classes), source, learned, about, tuple(notices))
 
 
 def read_hub_config(folder: Path) -> dict[str, Any] | None:

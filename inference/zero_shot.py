@@ -17,7 +17,7 @@ from runs.train_arguments import parse_words
 from safeio.errors import UserError
 from trainers.base.build import build_clip
 from trainers.base.precision import Precision
-from trainers.base.settings import resolve
+from trainers.base.run_settings import settings_of_run
 
 METHOD = "ZeroshotCLIP"
 EMBEDDED = "photo-ViT-8"
@@ -53,7 +53,7 @@ def zero_shot_model(
     _, args = parse_words([*words, "--backbone", backbone, "DATASET.TEMPLATE", template])
     args.record = None
     try:
-        builder = resolve(args)
+        builder = settings_of_run(args)
     except (ConfigError, KeyError) as error:
         raise ZeroShotError(error.args[0]) from error
     record = {

@@ -1,1 +1,1 @@
-"""Run records as tables, one page and figures, beside published figures. Needs no torch."""
+"""Run records as tables, one page and figures, beside published results. Needs no torch."""

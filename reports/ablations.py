@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import cache
 
 from reports.chart_types import Chart, Point, Series, points
-from reports.records import USUAL_PRESET, Line, Run, text_of, topic_of
+from reports.records import USUAL_PRESET, Line, RecordedRun, text_of, topic_of
 from reports.scores import Score, flatten
 from reports.tables import by_protocol, method_order
 from runs.protocol import load_protocol, protocols
@@ -20,7 +20,7 @@ Columns = dict[str, dict[str, list[Point]]]
 """Column of the table -> line -> points."""
 
 
-def ablations(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> list[Chart]:
+def ablations(runs: Sequence[RecordedRun], seeds: Sequence[int] | None = None) -> list[Chart]:
     """Results over each swept topic. A run that sweeps nothing joins in with its value; other swept keys stay fixed.
 
     One method: a chart for each dataset, with a line for base, new and H. Several: a panel for each of these, with
@@ -37,7 +37,7 @@ def _names() -> dict[str, str]:
     return {topic_of(key): data["axis"] for data in with_axis for key in data["set"]}
 
 
-def _ablation(topic: str, runs: Sequence[Run], seeds: Sequence[int] | None) -> list[Chart]:
+def _ablation(topic: str, runs: Sequence[RecordedRun], seeds: Sequence[int] | None) -> list[Chart]:
     keys = {_without(run.line, key): key for run in runs if (key := _swept_key(run.line, topic))}
     valued = list(_valued(runs, topic, keys))
     values = sorted({value for _, _, value in valued}, key=_in_order)
@@ -74,7 +74,7 @@ def _lines(of: dict[str, list[Point]]) -> list[Series]:
     return [Series(label, found) for label, found in of.items() if len(found) > 1]
 
 
-def _valued(runs: Sequence[Run], topic: str, keys: dict[Line, str]) -> Iterator[tuple[Run, Line, str]]:
+def _valued(runs: Sequence[RecordedRun], topic: str, keys: dict[Line, str]) -> Iterator[tuple[RecordedRun, Line, str]]:
     """Runs of an ablation with the line they belong to and their value."""
     for run in runs:
         own = _swept_key(run.line, topic)
@@ -83,7 +83,7 @@ def _valued(runs: Sequence[Run], topic: str, keys: dict[Line, str]) -> Iterator[
             yield run, line, value
 
 
-def _results(runs: Sequence[Run], seeds: Sequence[int] | None) -> list[tuple[str, str, Score]]:
+def _results(runs: Sequence[RecordedRun], seeds: Sequence[int] | None) -> list[tuple[str, str, Score]]:
     """(dataset, with any protocol but base-to-novel; column of the table; score) of runs of one line that may
     differ in what they swept."""
     alike = [replace(run, line=replace(run.line, swept=())) for run in runs]
@@ -108,7 +108,7 @@ def _without(line: Line, key: str) -> Line:
     return replace(line, swept=tuple(pair for pair in line.swept if pair[0] != key))
 
 
-def _value(run: Run, key: str) -> str | None:
+def _value(run: RecordedRun, key: str) -> str | None:
     value = dict(run.line.swept).get(key)
     if value is None:
         value = flatten(run.record.get("config") or {}).get(key)

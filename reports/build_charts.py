@@ -10,7 +10,7 @@ from reports.ablations import ablations
 from reports.calibration import coverage_charts
 from reports.chart_types import Chart, Point, Series, points
 from reports.paper_layout import row_name
-from reports.records import Run
+from reports.records import RecordedRun
 from reports.scores import Score
 from reports.table_types import Table
 from reports.tables import base2new, few_shot
@@ -20,7 +20,7 @@ ZERO_SHOT = {method_name(method) for method in ("ZeroshotCLIP", "ZeroshotCLIP2")
 """Labels of methods without training."""
 
 
-def charts(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> list[Chart]:
+def charts(runs: Sequence[RecordedRun], seeds: Sequence[int] | None = None) -> list[Chart]:
     """All that these runs give: few-shot curves, base against new, ablations. A method looks the same in all."""
     plain = [run for run in runs if not run.line.swept]
     made = [
@@ -49,7 +49,7 @@ def _styled(charts: Sequence[Chart]) -> list[Chart]:
     ]
 
 
-def few_shot_curves(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> list[Chart]:
+def few_shot_curves(runs: Sequence[RecordedRun], seeds: Sequence[int] | None = None) -> list[Chart]:
     """Accuracy over shots, a chart for each dataset and their average, where there is more than one number of shots."""
     table = few_shot(runs, seeds)
     shots = [int(column.removesuffix("-shot")) for column in table.columns]
@@ -70,7 +70,7 @@ def _curve(label: str, shots: Sequence[int], scores: Sequence[Score]) -> Series:
     return Series(label, points(zip(shots, scores, strict=True)))
 
 
-def base_against_new(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> list[Chart]:
+def base_against_new(runs: Sequence[RecordedRun], seeds: Sequence[int] | None = None) -> list[Chart]:
     """A point for each method, a chart for each dataset and their average."""
     found = []
     for dataset, rows in _by_dataset(base2new(runs, seeds)):

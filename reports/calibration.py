@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from reports.chart_types import Chart, Point, Series
-from reports.records import Line, Run, seeds_of, takes_part
+from reports.records import Line, RecordedRun, seeds_of, takes_part
 from reports.scores import Score, average, score
 from reports.table_types import Cell, Table
 from reports.tables import AVERAGE, NO_PART, dataset_order, method_order, setup, with_rows
@@ -30,10 +30,10 @@ OF_SCALED = (
 )
 
 
-def calibration(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table:
+def calibration(runs: Sequence[RecordedRun], seeds: Sequence[int] | None = None) -> Table:
     """Return the metrics by dataset and method, the average over datasets first; no rows where no run has them."""
     measured = _measured(runs)
-    cells: dict[tuple[Line, str, str], list[Run]] = defaultdict(list)
+    cells: dict[tuple[Line, str, str], list[RecordedRun]] = defaultdict(list)
     for run in measured:
         cells[run.line, run.dataset, run.part].append(run)
     datasets = sorted({run.dataset for run in measured}, key=dataset_order)
@@ -60,7 +60,7 @@ def calibration(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Tabl
     return with_rows(table, [row for row in rows if any(cell.score.mean is not None for cell in row[2])])
 
 
-def coverage_charts(runs: Sequence[Run]) -> list[Chart]:
+def coverage_charts(runs: Sequence[RecordedRun]) -> list[Chart]:
     """Return accuracy over coverage, a panel for base and for new: their average first, then each dataset."""
     measured = _measured(runs)
     datasets = sorted({run.dataset for run in measured}, key=dataset_order)
@@ -74,20 +74,20 @@ def coverage_charts(runs: Sequence[Run]) -> list[Chart]:
     ]
 
 
-def _curves(runs: Sequence[Run], datasets: set[str]) -> list[Series]:
+def _curves(runs: Sequence[RecordedRun], datasets: set[str]) -> list[Series]:
     found = []
     for line in sorted({run.line for run in runs}, key=method_order):
         own = [run for run in runs if run.line == line]
         if {run.dataset for run in own} == datasets:
             by_dataset = [_mean_curve([run for run in own if run.dataset == name]) for name in datasets]
-            shares = sorted(set.intersection(*(set(curve) for curve in by_dataset)))
+            fractions = sorted(set.intersection(*(set(curve) for curve in by_dataset)))
             label = " ".join(filter(None, (method_name(line.method), "" if line.preset == "paper" else line.preset)))
-            points = [Point(x, fmean(curve[x] for curve in by_dataset), None, 0) for x in shares]
+            points = [Point(x, fmean(curve[x] for curve in by_dataset), None, 0) for x in fractions]
             found.append(Series(label, points))
     return found
 
 
-def _mean_curve(runs: Sequence[Run]) -> dict[float, float]:
+def _mean_curve(runs: Sequence[RecordedRun]) -> dict[float, float]:
     """Share -> mean accuracy over the seeds."""
     found: dict[float, list[float]] = defaultdict(list)
     for run in runs:
@@ -95,13 +95,13 @@ def _mean_curve(runs: Sequence[Run]) -> dict[float, float]:
         for pair in curve if isinstance(curve, list) else ():
             if isinstance(pair, list) and len(pair) == 2 and all(isinstance(value, int | float) for value in pair):
                 found[float(pair[0])].append(float(pair[1]))
-    return {share: fmean(values) for share, values in found.items()}
+    return {fraction: fmean(values) for fraction, values in found.items()}
 
 
-def _measured(runs: Sequence[Run]) -> list[Run]:
+def _measured(runs: Sequence[RecordedRun]) -> list[RecordedRun]:
     own = [run for run in runs if run.protocol == "base2new" and run.part in PARTS and run.complete]
     return [run for run in own if run.record.get("calibration") and not run.line.swept]
 
 
-def _read(*path: str) -> Callable[[Run], Any]:
+def _read(*path: str) -> Callable[[RecordedRun], Any]:
     return lambda run: run.number("calibration", *path)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from reports.records import Run
+from reports.records import RecordedRun
 from runs.names import dataset_name
 from safeio.errors import MissingFile
 from safeio.read_back import DamagedFile, check_shape, number, read_json, say
@@ -28,7 +28,7 @@ def confusions(content: Any) -> bool:
     return all(0 <= label < len(content["classes"]) for label in labels)
 
 
-def details(runs: Sequence[Run], root: Path, budget: int = BUDGET) -> tuple[list[dict[str, Any]], int]:
+def details(runs: Sequence[RecordedRun], root: Path, budget: int = BUDGET) -> tuple[list[dict[str, Any]], int]:
     """Details of the complete runs that have any, in order, and how many did not fit in the budget."""
     found, left_out = [], 0
     for run in runs:
@@ -44,7 +44,7 @@ def details(runs: Sequence[Run], root: Path, budget: int = BUDGET) -> tuple[list
     return found, left_out
 
 
-def of_run(run: Run, root: Path) -> dict[str, Any] | None:
+def of_run(run: RecordedRun, root: Path) -> dict[str, Any] | None:
     """`label`, `folder`, `curve`, `classes`, `correct`, `total`, `pairs`; None if the run kept neither file.
 
     `correct` and `total` are counts by class; `pairs` are [true, predicted, count] of wrong predictions, most frequent

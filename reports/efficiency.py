@@ -10,25 +10,25 @@ from statistics import fmean
 from typing import Any
 
 from reports import reference_results
-from reports.records import Line, Run, in_no_table, seeds_of, topic_of
+from reports.records import Line, RecordedRun, in_no_table, seeds_of, topic_of
 from reports.reference_results import PublishedValue
 from reports.scores import Score, score
 from reports.table_types import Cell, Table
 from reports.tables import AVERAGE, dataset_order, method_order, with_rows
 from runs.names import dataset_name
 
-Read = Callable[[Run], Any]
+Read = Callable[[RecordedRun], Any]
 
 
 def _measured(name: str) -> Read:
     return lambda run: run.number("efficiency", name) if run.complete else None
 
 
-def _seconds(run: Run) -> float | None:
+def _seconds(run: RecordedRun) -> float | None:
     return run.number("timing", "seconds") if run.complete else None
 
 
-def _parameters(run: Run) -> float | None:
+def _parameters(run: RecordedRun) -> float | None:
     return run.number("trainable_params") if run.complete else None
 
 
@@ -46,7 +46,7 @@ RATES = ("train_images_per_second", "test_images_per_second", "peak_memory_mib")
 PROTOCOLS = {"base2new": "base-to-novel", "few_shot": "few-shot", "cross_dataset": "cross-dataset"}
 
 
-def efficiency(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table:
+def efficiency(runs: Sequence[RecordedRun], seeds: Sequence[int] | None = None) -> Table:
     """Return a row for each protocol, number of shots, device, dataset and method: the details of `cost`."""
     trained = sorted((run for run in runs if run.trained and run.complete and not in_no_table(run)), key=_order)
     rows = []
@@ -73,7 +73,7 @@ def efficiency(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table
     return with_rows(table, rows)
 
 
-def cost(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table:
+def cost(runs: Sequence[RecordedRun], seeds: Sequence[int] | None = None) -> Table:
     """Return one row for each method and device: means over datasets (and shots) of the means over seeds.
 
     Seconds of a run have a column for each protocol. Rates and memory are over all runs that trained.
@@ -95,8 +95,8 @@ def cost(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table:
             means = [one.mean for one in there if one.mean is not None]
             fewest = min(there, key=lambda one: one.seeds, default=Score())
             own_score = Score(fewest.by_seed, fmean(means) if means else None)
-            figure = _published(line, protocol, metric)
-            cells.append(Cell(own_score, figure.value, figure.source) if figure else Cell(own_score))
+            published = _published(line, protocol, metric)
+            cells.append(Cell(own_score, published.value, published.source) if published else Cell(own_score))
         if note := reference_results.cost_note(line.method):
             cells[0] = replace(cells[0], notes=(note,))
         rows.append(((device,), line, cells))
@@ -127,19 +127,19 @@ def _published(line: Line, protocol: str, metric: str) -> PublishedValue | None:
     return reference_results.published_cost(line.method, protocol or "base2new", where, metric)
 
 
-def _by_method(run: Run) -> tuple:
+def _by_method(run: RecordedRun) -> tuple:
     return (run.device, method_order(run.line))
 
 
-def _alike(runs: Sequence[Run]) -> list[list[Run]]:
+def _alike(runs: Sequence[RecordedRun]) -> list[list[RecordedRun]]:
     """Runs in groups that differ in nothing but the seed."""
-    found: dict[tuple, list[Run]] = defaultdict(list)
+    found: dict[tuple, list[RecordedRun]] = defaultdict(list)
     for run in runs:
         found[run.protocol, run.dataset, run.shots].append(run)
     return list(found.values())
 
 
-def time_taken(runs: Sequence[Run]) -> str:
+def time_taken(runs: Sequence[RecordedRun]) -> str:
     """Return the total time of complete runs by protocol; each of several seeds in one pass counts with the whole."""
     seconds: dict[str, list[float]] = defaultdict(list)
     for run in runs:
@@ -158,12 +158,12 @@ def _hours(seconds: float) -> str:
     return f"{minutes} min" if minutes > 9 else f"{seconds:.0f} s"
 
 
-def _order(run: Run) -> tuple:
+def _order(run: RecordedRun) -> tuple:
     protocol = list(PROTOCOLS).index(run.protocol)
     return (protocol, run.shots, run.device, dataset_order(run.dataset), run.dataset, method_order(run.line))
 
 
-def _cell(runs: list[Run], seeds: Sequence[int] | None, metric: str, digits: int, read: Read) -> Cell:
+def _cell(runs: list[RecordedRun], seeds: Sequence[int] | None, metric: str, digits: int, read: Read) -> Cell:
     """A measured number beside the published one."""
     run, found = runs[0], score(runs, seeds or seeds_of(runs[0].protocol), read)
     if found.mean is None:  # the record is of before this was measured
@@ -173,10 +173,10 @@ def _cell(runs: list[Run], seeds: Sequence[int] | None, metric: str, digits: int
         found = replace(found, notes=(*found.notes, *notes))
     elif not found.deviation:  # a count that is the same for every seed
         found = replace(found, deviation=None)
-    figure = None
+    published = None
     if _comparable(run.line):
-        figure = reference_results.published_cost(run.line.method, run.protocol, run.dataset, metric, run.shots)
-    return Cell(found, figure.value, figure.source) if figure else Cell(found)
+        published = reference_results.published_cost(run.line.method, run.protocol, run.dataset, metric, run.shots)
+    return Cell(found, published.value, published.source) if published else Cell(found)
 
 
 def _comparable(line: Line) -> bool:
@@ -184,7 +184,7 @@ def _comparable(line: Line) -> bool:
     return line.backbone == reference_results.BACKBONE and not line.swept and not line.fixed
 
 
-def _timing_notes(run: Run) -> list[str]:
+def _timing_notes(run: RecordedRun) -> list[str]:
     """Return the reasons why a run's seconds are not those of an undisturbed run; empty if they are."""
     notes = []
     if (together := run.number("efficiency", "runs_in_process") or 1) > 1:

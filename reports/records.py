@@ -79,7 +79,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Run:
+class RecordedRun:
     """One record and its place.
 
     Attributes:
@@ -129,7 +129,7 @@ class Run:
         return self.part in ("base", "all", "source")
 
 
-def find_runs(root: Path) -> list[Run]:
+def find_runs(root: Path) -> list[RecordedRun]:
     """Every run that has a record below `root`, by folder.
 
     Raises:
@@ -145,7 +145,7 @@ def find_runs(root: Path) -> list[Run]:
     return found
 
 
-def _settled(runs: list[Run]) -> list[Run]:
+def _settled(runs: list[RecordedRun]) -> list[RecordedRun]:
     """Return the runs with swept keys of one value in all runs that they concern moved from `swept` to `fixed`.
 
     A key ``TRAINER.X.*`` concerns the methods that have it in any run of the protocol, another key all methods.
@@ -158,7 +158,7 @@ def _settled(runs: list[Run]) -> list[Run]:
             if protocol == run.protocol:
                 seen[protocol, key][run.line.method].add(values.get(key))
 
-    def is_fixed(run: Run, key: str) -> bool:
+    def is_fixed(run: RecordedRun, key: str) -> bool:
         by_method = seen[run.protocol, key]
         own = key.startswith("TRAINER.")
         return len(set().union(*(of for of in by_method.values() if not own or of != {None}))) == 1
@@ -186,7 +186,7 @@ def _folders(root: Path) -> Iterator[Path]:
             yield Path(folder)
 
 
-def _read(root: Path, folder: Path) -> Run | None:
+def _read(root: Path, folder: Path) -> RecordedRun | None:
     """None for a file that is no record of ours, or a damaged one."""
     record = read_record(folder)
     if record is None or not {"method", "dataset", "status"} <= set(record):
@@ -199,7 +199,7 @@ def _read(root: Path, folder: Path) -> Run | None:
     shots = int(record.get("shots") or 0)
     if protocol in TABLES and shots not in load_once(protocol)["shots"]:
         swept.setdefault("DATASET.NUM_SHOTS", shots)  # not the protocol's: not to be averaged with those
-    return Run(
+    return RecordedRun(
         folder=folder.relative_to(root).as_posix(),
         line=Line(
             method=record["method"],
@@ -238,7 +238,7 @@ def _part(protocol: str, record: dict[str, Any]) -> str:
     return record.get("subsample_classes") or "all"
 
 
-def in_no_table(run: Run) -> bool:
+def in_no_table(run: RecordedRun) -> bool:
     """Return whether a complete run belongs to no protocol that has a table, or to no cell of it."""
     return run.complete and (run.protocol not in TABLES or run.part not in TABLES[run.protocol])
 

@@ -1,6 +1,6 @@
-"""Published figures and reruns by others, each with its source, from the CSV files in reports/published/.
+"""Published results and reruns by others, each with its source, from the CSV files in reports/published/.
 
-What they lack is None or empty. A row without `reported_by` is a published figure; one with it is a rerun by others.
+What they lack is None or empty. A row without `reported_by` is a published result; one with it is a rerun by others.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ROUNDING = 0.02
 ROUNDING_OF_TENTHS = 0.11
 """The same where the datasets have one digit after the point."""
 DISAGREEMENT = 2.0
-"""Points between a published figure and a rerun of somebody else from which on a footnote says so."""
+"""Points between a published result and a rerun of somebody else from which on a footnote says so."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class PublishedValue:
 
     Attributes:
         deviation: over the seeds, None where it was not printed.
-        reported_by: who ran the method again; "" for a published figure.
+        reported_by: who ran the method again; "" for a published result.
         run: which of several reruns of theirs.
     """
 
@@ -62,11 +62,11 @@ class CellKey:
 
 @dataclass(frozen=True)
 class Reference:
-    """Printed figures of a cell: the published one, and one number for everybody who ran it again.
+    """Printed results of a cell: the published one, and one number for everybody who ran it again.
 
     Attributes:
         reruns: in ascending order; of several runs of one group the mean.
-        note: a footnote where the figure is in doubt, with sources; else "".
+        note: a footnote where the result is in doubt, with sources; else "".
     """
 
     published: PublishedValue | None = None
@@ -105,7 +105,7 @@ def methods_of(table: str) -> list[str]:
 
 
 def _reruns(table: str, key: CellKey) -> dict[str, list[PublishedValue]]:
-    """Return the reruns of a cell: who ran it -> their figures."""
+    """Return the reruns of a cell: who ran it -> their results."""
     found: dict[str, list[PublishedValue]] = defaultdict(list)
     for one in _table(table).get(key, ()):
         if one.reported_by:
@@ -114,7 +114,7 @@ def _reruns(table: str, key: CellKey) -> dict[str, list[PublishedValue]]:
 
 
 def _disagreement(key: CellKey, published: PublishedValue | None, groups: dict[str, list[PublishedValue]]) -> str:
-    """Return a footnote that lists all reruns where one is DISAGREEMENT points or more off the published figure.
+    """Return a footnote that lists all reruns where one is DISAGREEMENT points or more off the published result.
 
     H follows from base and new, which have their own.
     """
@@ -168,10 +168,10 @@ def _table(table: str) -> dict[CellKey, list[PublishedValue]]:
     for row in _rows(table):
         key = CellKey(row["method"], row["dataset"], row["metric"], int(row["shots"]), row["backbone"])
         deviation = float(row["deviation"]) if row["deviation"] else None
-        figure = PublishedValue(float(row["value"]), row["source"], deviation, row["reported_by"], row["run"])
-        if key.dataset == AVERAGE and key.metric == "H" and not _is_h_of_averages(found, key, figure):
+        value = PublishedValue(float(row["value"]), row["source"], deviation, row["reported_by"], row["run"])
+        if key.dataset == AVERAGE and key.metric == "H" and not _is_h_of_averages(found, key, value):
             key = replace(key, metric=MEAN_H)
-        found.setdefault(key, []).append(figure)
+        found.setdefault(key, []).append(value)
     return {**found, **_missing_averages(table, found)}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from reports.records import Run
+from reports.records import RecordedRun
 from runs.sources import note
 from runs.table import harmonic_mean
 
@@ -38,7 +38,9 @@ class Score:
         return len(self.by_seed)
 
 
-def score(runs: Sequence[Run], expected: Sequence[int], read: Callable[[Run], Any] = lambda run: run.accuracy) -> Score:
+def score(
+    runs: Sequence[RecordedRun], expected: Sequence[int], read: Callable[[RecordedRun], Any] = lambda run: run.accuracy
+) -> Score:
     """Mean over the seeds of runs that are alike but for the seed. Of several with one seed the newest counts.
 
     Args:
@@ -105,14 +107,14 @@ def average(scores: Sequence[Score]) -> Score:
     )
 
 
-def _newest_by_seed(runs: Sequence[Run]) -> dict[int, Run]:
+def _newest_by_seed(runs: Sequence[RecordedRun]) -> dict[int, RecordedRun]:
     """Complete runs; one that was started over and is not complete does not hide one that is."""
     complete = [run for run in runs if run.complete]
     in_time = sorted(complete, key=lambda run: run.number("timing", "ended") or 0)
     return {run.seed: run for run in in_time}
 
 
-def _differing(newest: Mapping[int, Run]) -> list[str]:
+def _differing(newest: Mapping[int, RecordedRun]) -> list[str]:
     """Settings in which the seeds are not alike."""
     flat = [flatten(run.record.get("config") or {}) for run in newest.values()]
     keys = sorted({key for one in flat for key in one})

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from reports.records import Line, Run
+from reports.records import Line, RecordedRun
 from reports.scores import Score
 from reports.table_types import Cell, Table
 from reports.tables import method_order, with_rows
@@ -31,7 +31,7 @@ CAPTION = (
 )
 
 
-def significance(runs: Sequence[Run]) -> Table:
+def significance(runs: Sequence[RecordedRun]) -> Table:
     """Return each method's difference to the best one, for base, new, H, few-shot and the targets of other datasets."""
     rows = []
     for result, by_line in _results([run for run in runs if not run.line.swept and run.accuracy is not None]).items():
@@ -50,7 +50,7 @@ def significance(runs: Sequence[Run]) -> Table:
     return Table(**{**vars(shown), "labels": (*shown.labels, "Verdict"), "rows": labelled})
 
 
-def _results(runs: Sequence[Run]) -> dict[str, dict[Line, Pairs]]:
+def _results(runs: Sequence[RecordedRun]) -> dict[str, dict[Line, Pairs]]:
     """Result -> line -> its pairs. H is that of a seed's own base and new."""
     names = {
         ("base2new", "base"): "base",

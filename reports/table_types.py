@@ -1,4 +1,4 @@
-"""The tables as data: rows of cells, each beside its published figure. How they look is in `reports/render/`."""
+"""The tables as data: rows of cells, each beside its published result. How they look is in `reports/render/`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reports.scores import Score
 OWN = ("accuracy", "deviation", "n")
 """Parts of a cell that are its own number."""
 BESIDE = ("published", "reported", "difference")
-"""Parts that stand beside it, each in a column: the published figure, the range of reruns by others, the difference."""
+"""Parts that stand beside it, each in a column: the published result, the range of reruns by others, the difference."""
 COLUMNS = (*OWN, *BESIDE)
 """Parts of a cell that can be shown or left out."""
 ALL_COLUMNS = frozenset(COLUMNS)

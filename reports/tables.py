@@ -1,4 +1,4 @@
-"""Tables of results: the runs of each cell, and the published figures beside it."""
+"""Tables of results: the runs of each cell, and the published results beside it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from reports import reference_results
-from reports.records import Line, Run, seeds_of, takes_part, topic_of
+from reports.records import Line, RecordedRun, seeds_of, takes_part, topic_of
 from reports.reference_results import Reference
 from reports.scores import Score, average, harmonic, mean_of_harmonics, score
 from reports.table_types import Cell, Table
@@ -27,7 +27,7 @@ NOTHING = ("", "not run", NO_PART, "needs both halves")
 """Texts of cells that are no reason for a row."""
 
 
-def accuracy_tables(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> list[Table]:
+def accuracy_tables(runs: Sequence[RecordedRun], seeds: Sequence[int] | None = None) -> list[Table]:
     """Base-to-novel, cross-dataset, domain generalization, few-shot, then their ablations: those with runs.
 
     Args:
@@ -42,19 +42,19 @@ def accuracy_tables(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> 
     return [*plain, *swept]
 
 
-def _keys(runs: Sequence[Run]) -> str:
+def _keys(runs: Sequence[RecordedRun]) -> str:
     """Return which setting each symbol stands for."""
     found = sorted({f"{symbol}: {topic_of(key)}" for run in runs for key, symbol in run.line.symbols})
     return f" Settings: {', '.join(found)}." if found else ""
 
 
-def by_protocol(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> list[Table]:
+def by_protocol(runs: Sequence[RecordedRun], seeds: Sequence[int] | None = None) -> list[Table]:
     """A table for each protocol that there are runs of."""
     makers = (base2new, partial(across, "cross_dataset"), partial(across, "domain_generalization"), few_shot)
     return [table for make in makers if (table := make(runs, seeds)).rows]
 
 
-def base2new(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table:
+def base2new(runs: Sequence[RecordedRun], seeds: Sequence[int] | None = None) -> Table:
     """Base, new and H by dataset and method."""
     cells = _Cells("base2new", [run for run in runs if run.protocol == "base2new"], seeds)
 
@@ -86,7 +86,7 @@ def base2new(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table:
     return _filled(table, cells, of, lambda column, dataset: ({"new": "novel"}.get(column, column), 16))
 
 
-def across(protocol: str, runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table:
+def across(protocol: str, runs: Sequence[RecordedRun], seeds: Sequence[int] | None = None) -> Table:
     """Cross-dataset and domain generalization: accuracy by dataset and method. The average leaves the source out."""
     targets = [run for run in runs if run.protocol == protocol and run.part == "target"]
     if not targets and any(run.part == "target" for run in runs):
@@ -110,7 +110,7 @@ def across(protocol: str, runs: Sequence[Run], seeds: Sequence[int] | None = Non
     return _filled(table, cells, of, lambda column, dataset: ("acc", 16), averaged=outside)
 
 
-def few_shot(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table:
+def few_shot(runs: Sequence[RecordedRun], seeds: Sequence[int] | None = None) -> Table:
     """Accuracy by dataset and method, a column for each number of shots."""
     cells = _Cells("few_shot", [run for run in runs if run.protocol == "few_shot"], seeds)
     shots = {f"{k}-shot": k for k in sorted({run.shots for run in cells.runs})}
@@ -126,7 +126,7 @@ def few_shot(runs: Sequence[Run], seeds: Sequence[int] | None = None) -> Table:
     return _filled(table, cells, of, lambda column, dataset: ("acc", shots[column]))
 
 
-def setup(runs: Sequence[Run]) -> str:
+def setup(runs: Sequence[RecordedRun]) -> str:
     """Return what a caption says of the runs: shots, seeds, backbone, prediction rule, settings changed for all."""
     shots, seeds = sorted({run.shots for run in runs}), sorted({run.seed for run in runs})
     backbones = sorted({run.line.backbone for run in runs} - {""})
@@ -140,7 +140,7 @@ def setup(runs: Sequence[Run]) -> str:
     return f"Setup: {'; '.join(parts)}.{changed}{_prediction_rule(runs)}{_other_images(runs)}"
 
 
-def _prediction_rule(runs: Sequence[Run]) -> str:
+def _prediction_rule(runs: Sequence[RecordedRun]) -> str:
     """Return by which rule the classes of each part were predicted, and what decided it; empty of older records."""
     parts: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for run in runs:
@@ -153,7 +153,7 @@ def _prediction_rule(runs: Sequence[Run]) -> str:
     return f" Prediction rule: {'; '.join(rules)}." if rules else ""
 
 
-def _other_images(runs: Sequence[Run]) -> str:
+def _other_images(runs: Sequence[RecordedRun]) -> str:
     """Warn of datasets whose runs were tested on different images, which no number of theirs can be compared over."""
     tested: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for run in runs:
@@ -170,9 +170,9 @@ def _other_images(runs: Sequence[Run]) -> str:
 class _Cells:
     """Runs by row and part, and what is known of their order."""
 
-    def __init__(self, protocol: str, runs: Sequence[Run], seeds: Sequence[int] | None):
+    def __init__(self, protocol: str, runs: Sequence[RecordedRun], seeds: Sequence[int] | None):
         self.protocol, self.runs, self.seeds = protocol, runs, seeds
-        self._of: dict[tuple[Line, str, str], list[Run]] = defaultdict(list)
+        self._of: dict[tuple[Line, str, str], list[RecordedRun]] = defaultdict(list)
         for run in runs:
             self._of[run.line, run.dataset, run.part].append(run)
         self.lines = sorted({run.line for run in runs}, key=method_order)
@@ -218,7 +218,7 @@ def _reference(table: str, line: Line, dataset: str, metric: str, shots: int, av
 
 
 def _cell(score: Score, printed: Reference, saw: str) -> Cell:
-    """Return a score beside its published figure; `saw` is the note on what the published method learned from."""
+    """Return a score beside its published result; `saw` is the note on what the published method learned from."""
     notes: tuple[str, ...] = (printed.note,) if printed.note else ()
     if printed.published is None:
         return Cell(score, notes=notes, reruns=printed.reruns)

@@ -63,7 +63,7 @@ class CommandParser(argparse.ArgumentParser):
             return
         known = [str(choice) for choice in action.choices]
         near = nearest_name(str(value), known)
-        hint = f"did you mean {near}?" if near else f"there are: {', '.join(known)}"
+        hint = f"did you mean {near}?" if near else f"it must be one of {', '.join(known)}"
         raise argparse.ArgumentError(action, f"{value} is not known; {hint}")
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> object:

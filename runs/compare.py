@@ -39,8 +39,8 @@ def make_parser() -> argparse.ArgumentParser:
         usage="%(prog)s DATASET [SEED] [options] [KEY=VALUE ...]",
         example="mmrl compare caltech101_64 1 --methods CoOp MMRL",
     )
-    parser.add_argument("dataset", metavar="DATASET", help="a name of configs/datasets")
-    parser.add_argument("--methods", nargs="+", help="instead of all")
+    parser.add_argument("dataset", metavar="DATASET", help="for example dtd; `mmrl list datasets`")
+    parser.add_argument("--methods", nargs="+", help="methods to compare (all of the protocol)")
     add_seeds(parser, "one seed; or after the dataset", default=[])
     add_backbone(parser)
     add_output(parser)
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen = [choose("method", name, able) for name in options.methods or able]
         options.dataset = find_dataset(options.dataset)
         if len(seeds) > 1:
-            raise PlanError(f"one seed makes a table, not {len(seeds)}: {seeds}")
+            raise PlanError(f"the table is of one seed, and {len(seeds)} are given: {seeds}")
         seed = seeds[0] if seeds else 1
         results = options.output / "compare" / f"{options.dataset}-seed{seed}.json"
         cfg = config_for(options.backbone)
@@ -108,7 +108,7 @@ def show(chosen: Sequence[str], dataset: str, seed: int, output: Path, results: 
     (shots,) = load_protocol(PROTOCOL)["shots"]
     print(f"\nBase-to-novel on {dataset}, {shots} shots, seed {seed} (accuracy in %)\n")
     print(as_text(rows))
-    print(f"\nThe same as data: {results}")
+    print(f"\nThe same numbers as JSON: {results}")
 
 
 def run_method(runs: Sequence[PlannedRun], output: Path, root: str, extra: Sequence[str]) -> bool:

@@ -46,8 +46,10 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("protocol", metavar="PROTOCOL", help="`mmrl list protocols`")
     parser.add_argument("stage", metavar="STAGE", help="of the protocol, such as train or test")
     parser.add_argument("trainer", metavar="METHOD", help="`mmrl list methods`")
-    parser.add_argument("dataset", metavar="DATASET", help="a name of configs/datasets")
-    parser.add_argument("--cfg", default=os.environ.get("CFG") or None, help="a file of configs/trainers/TRAINER")
+    parser.add_argument("dataset", metavar="DATASET", help="for example dtd; `mmrl list datasets`")
+    parser.add_argument(
+        "--cfg", default=os.environ.get("CFG") or None, help="name of a file in configs/trainers/METHOD"
+    )
     parser.add_argument("--shots", nargs="+", default=[], metavar="N", help="by default the protocol's")
     add_seeds(parser, "one or more seeds; or after the dataset", default=[])
     add_backbone(parser)
@@ -121,7 +123,7 @@ def check_flags(words: Sequence[str]) -> None:
     """
     for flag, instead in DECIDED.items():
         if any(word.split("=")[0] == flag for word in words):
-            raise PlanError(f"{flag} is decided here and goes into the folder's name; {instead}.")
+            raise PlanError(f"{flag} cannot be given here, since the run's folder is named by it; {instead}.")
 
 
 def execute(runs: Sequence[PlannedRun], output: Path, root: str, extra: Sequence[str]) -> list[PlannedRun]:

@@ -88,7 +88,7 @@ def _hint(kind: str, name: str, names: Sequence[str]) -> str:
         return f" {found} is a {others[kind][0]}; the method comes before the dataset."
     if near := nearest_name(name, names):
         return f" Did you mean {near}?"
-    return f" There are: {', '.join(names)}."
+    return f" It must be one of: {', '.join(names)}."
 
 
 def _for_shots(given: str | dict[Any, str], shots: int) -> str:

@@ -54,7 +54,7 @@ MARKS = {
 
 
 def published_note(trainer: str) -> str:
-    """Return a footnote for a method's published figures: what it saw there besides images and names; or empty."""
+    """Return a footnote for a method's published results: what it saw there besides images and names; or empty."""
     saw = [MARKS.get(mark, mark) for mark in sources_of(trainer).get("marks", ())]
     return f"{method_name(trainer)}, published: {'; '.join(saw)}." if saw else ""
 

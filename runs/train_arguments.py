@@ -26,12 +26,14 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output-dir", "--output", help="folder of this run")
     parser.add_argument("--resume", help="folder to resume from")
     parser.add_argument("--seed", type=int, help="0 or more seeds every random generator")
-    parser.add_argument("--seeds", type=int, nargs="+", help="train these in one pass, each in OUTPUT_DIR/seed<number>")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", help="train these seeds in one pass, each in OUTPUT_DIR/seed<number>"
+    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE,VALUE", help="with --seeds: also each of these values"
     )
-    parser.add_argument("--source-domains", nargs="+")
-    parser.add_argument("--target-domains", nargs="+")
+    parser.add_argument("--source-domains", nargs="+", help="domains to train on")
+    parser.add_argument("--target-domains", nargs="+", help="domains to test on")
     parser.add_argument("--transforms", nargs="+", help="training transforms")
     parser.add_argument("--config-file", default="", help="yaml of the method")
     parser.add_argument("--dataset-config-file", default="", help="yaml of the dataset")
@@ -42,15 +44,15 @@ def make_parser() -> argparse.ArgumentParser:
         action="extend",
         default=[],
         metavar="PATH",
-        help="other people's trainer files: folders or files",
+        help="trainer files of your own or of others, or folders of them",
     )
     add_backbone(parser)
     add_device(parser)
-    parser.add_argument("--head")
+    parser.add_argument("--head", help="head of one of Dassl's simple networks")
     parser.add_argument("--eval-only", action="store_true", help="test the checkpoint in --model-dir")
     parser.add_argument("--model-dir", default="", help="run whose checkpoint is tested")
     parser.add_argument("--load-epoch", type=int, help="epoch of that checkpoint")
-    parser.add_argument("--no-cache", action="store_true", help="no evaluation crops on disk, no images in memory")
+    parser.add_argument("--no-cache", action="store_true", help="keep no test crops on disk and no images in memory")
     parser.add_argument("--from-record", help="repeat the run that left this run.json, by default into FOLDER-again")
     add_track(parser)
     parser.add_argument("--deterministic", action="store_true", help="on a GPU the same numbers in every run; slower")

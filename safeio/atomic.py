@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
+
+from safeio.neighbours import own_neighbour, remove_leftovers
 
 
 class _Remembering:
@@ -40,17 +41,17 @@ def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
 
     The bytes go to a temporary neighbour, reach the disk, and only then get the final name; a reader
     therefore sees the old file or the new one, never half of either. If the block raises, the neighbour is
-    removed and an existing file stays as it was. Missing parent folders are made.
+    removed and an existing file stays as it was. What killed writers of the same file left is removed too. Missing
+    parent folders are made.
 
     Raises:
         OSError: the folder cannot be made or written; the message carries the path.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:12]}.tmp")
-    try:
-        # "x": the name is ours alone; plain open keeps the user's umask, which mkstemp would narrow to 0600.
-        with naming(target), open(temporary, "xb", buffering=0) as raw:
+    remove_leftovers(target.parent, target.name)
+    with naming(target), own_neighbour(target) as temporary:
+        with open(temporary, "wb", buffering=0) as raw:
             file = _Remembering(raw)
             try:
                 yield cast(BinaryIO, file)
@@ -62,10 +63,6 @@ def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
                 raise file.error
             os.fsync(raw.fileno())
         os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
     sync_folder(target.parent)
 
 
@@ -78,12 +75,6 @@ def naming(path: str | os.PathLike) -> Iterator[None]:
         if error.errno and not error.filename:
             raise OSError(error.errno, error.strerror, os.fspath(path)) from error
         raise
-
-
-def remove_leftovers(folder: str | os.PathLike) -> None:
-    """Remove what writers that were killed left half done in `folder`; only while nobody else writes there."""
-    for path in Path(folder).glob(".*.tmp"):
-        path.unlink(missing_ok=True)
 
 
 def atomic_write_text(path: str | os.PathLike, text: str) -> None:

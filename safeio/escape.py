@@ -68,6 +68,7 @@ ACCENTS_OF_LATEX = {
 }  # fmt: skip
 """Combining character -> LaTeX's accent command."""
 
+LONGEST_SHOWN = 200
 LIGATURES = "-,"
 """Characters that LaTeX joins when one follows another."""
 
@@ -158,6 +159,12 @@ def for_figure(text: str) -> str:
     """Return text that matplotlib draws as it is, on one line: no formula, no label that is left out of a legend."""
     text = for_line(text).replace("$", r"\$")
     return rf"$\_${text[1:]}" if text.startswith("_") else text
+
+
+def shown(value: Any) -> str:
+    """Return a value as an error message shows it: as Python writes it, its beginning if that is long."""
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]} ... ({len(text):,} characters)"
 
 
 def for_line(text: str) -> str:

@@ -19,12 +19,13 @@ SETTINGS = {
     "TEST.ROLE": Renamed("TEST.CLASSES", lambda value: TEST_CLASSES.get(value, value)),
     "DATALOADER.CACHE_GIB": Renamed("DATALOADER.CACHE_DISK_GIB"),
     "DATALOADER.CACHE_MIB": Renamed("DATALOADER.CACHE_MEMORY_GIB", lambda value: float(value) / 1024),
+    "DATASET.VAL_SHARE": Renamed("DATASET.VAL_FRACTION"),
     "TRAINER.LINEARPROBE.C": Renamed("TRAINER.LINEARPROBE.C", lambda value: value if float(value) else "auto"),
 }
 FIELDS = {"role": "test_classes", "role_reason": "test_classes_reason"}
 """Fields of a run's record: former name -> present name."""
 
-OPTIONS = {"--only": "--shard", "--out": "--output", "--into": "--output"}
+OPTIONS = {"--only": "--shard", "--out": "--output", "--into": "--output", "--val-share": "--val-fraction"}
 """Options of command lines: former spelling -> present spelling."""
 
 

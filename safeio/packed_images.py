@@ -13,6 +13,7 @@ from functools import lru_cache
 from threading import Lock
 from typing import Any, NamedTuple
 
+from safeio.archive_limits import Disproportion, refuse_disproportion
 from safeio.errors import MissingFile, UserError
 
 MARK = "::"
@@ -126,7 +127,11 @@ def parquet_file(file: str) -> Any:
     """Open a parquet file, once."""
     import pyarrow.parquet  # optional: pip install pyarrow
 
-    return pyarrow.parquet.ParquetFile(file, memory_map=True)
+    opened = pyarrow.parquet.ParquetFile(file, memory_map=True)
+    about = opened.metadata
+    groups = [about.row_group(number) for number in range(about.num_row_groups)]
+    _refuse_claims(file, about.num_rows, sum(group.total_byte_size for group in groups))
+    return opened
 
 
 @lru_cache(maxsize=64)
@@ -136,9 +141,22 @@ def arrow_table(file: str) -> Any:
 
     source = pyarrow.memory_map(file)
     try:
-        return pyarrow.ipc.open_stream(source).read_all()
+        table = pyarrow.ipc.open_stream(source).read_all()
     except pyarrow.ArrowInvalid:
-        return pyarrow.ipc.open_file(source).read_all()
+        table = pyarrow.ipc.open_file(source).read_all()
+    _refuse_claims(file, table.num_rows, table.nbytes)
+    return table
+
+
+def _refuse_claims(file: str, rows: int, unpacked: int) -> None:
+    """Refuse a table with more rows than bytes, which few bytes can claim, or one that unpacks to far more than it is.
+
+    Raises:
+        safeio.archive_limits.Disproportion: it is one of these.
+    """
+    if rows > os.path.getsize(file):
+        raise Disproportion(f"{file} says that it has {rows:,} rows, more than it has bytes")
+    refuse_disproportion(file, unpacked)
 
 
 def _group_of(file: str, row: int) -> tuple[int, int]:

@@ -49,6 +49,6 @@ def tab(tmp_path_factory):
 def pytest_terminal_summary(terminalreporter):
     """After golden comparisons: how near the nearest came to its limit."""
     golden = sys.modules.get("golden_cases")
-    if shares := golden and golden.SHARES:
-        what = max(shares, key=shares.get)
-        terminalreporter.write_line(f"golden: largest share of a limit used: {shares[what]:.2f} ({what})")
+    if fractions := golden and golden.FRACTIONS:
+        what = max(fractions, key=fractions.get)
+        terminalreporter.write_line(f"golden: largest fraction of a limit used: {fractions[what]:.2f} ({what})")

@@ -18,7 +18,7 @@ import train
 import trainers  # noqa: F401  (registers the methods)
 from clip.tokenizer import default_tokenizer
 from dassl.engine import TRAINER_REGISTRY
-from trainers.base.settings import resolve
+from trainers.base.run_settings import settings_of_run
 
 GOLDEN = Path(os.environ.get("GOLDEN_DIR") or Path(__file__).parent / "golden")
 FEATURES, LOGITS, LOSS, GRADIENT = 2e-5, 2e-4, 5e-5, 1e-4
@@ -29,8 +29,8 @@ AMPLIFIED = {"MMRL_h2": 2e-4, "MMRLpp_h2": 2e-4, "CLIPLoRA_a": 5e-5}
 published run in float32 is 8e-6 from the same steps in float64."""
 ROOM = 12
 """Allowed multiple of the difference between two equivalent official runs: other processors sum in other orders."""
-SHARES: dict[str, float] = {}
-"""Largest share of its limit that each comparison of this session used."""
+FRACTIONS: dict[str, float] = {}
+"""Largest fraction of its limit that each comparison of this session used."""
 OPTIMISER = {  # the case's name: the engine's, where they differ
     "momentum": "MOMENTUM",
     "dampening": "SGD_DAMPNING",
@@ -81,9 +81,9 @@ class Case:
         return {name: value for name, value in found.items() if name not in without}
 
     def limit(self, usual: float, array: str, relative: bool = False) -> float:
-        """Return how far an array of this case may be off: ROOM times its noise, but at least a share of `usual`.
+        """Return how far an array of this case may be off: ROOM times its noise, but at least a fraction of `usual`.
 
-        The share is a tenth where the official run was also made in float64; without, the noise says too little: all.
+        The fraction is a tenth where the official run was also made in float64; else 1: the noise says too little.
 
         Args:
             usual: the limit where the case's noise was not observed.
@@ -159,7 +159,7 @@ class Case:
 
     def build(self, trainer: str, classnames: list[str], test_classes: str = "seen"):
         """The real trainer on this case's CLIP, with arrays where its data loaders would be."""
-        cfg = resolve(train.parse([*self.arguments(trainer), "TEST.CLASSES", test_classes])).cfg
+        cfg = settings_of_run(train.parse([*self.arguments(trainer), "TEST.CLASSES", test_classes])).cfg
         real = TRAINER_REGISTRY.get(trainer)
 
         class WithArrays(real):
@@ -190,12 +190,12 @@ def observed() -> dict[str, Any]:
 
 
 def close(actual, expected, limit: float, what: str) -> None:
-    """Assert a largest absolute difference, naming it; keep the share of the limit that it uses."""
+    """Assert a largest absolute difference, naming it; keep the fraction of the limit that it uses."""
     actual, expected = torch.as_tensor(actual).double(), torch.as_tensor(expected).double()
     assert actual.shape == expected.shape, f"{what}: {tuple(actual.shape)} instead of {tuple(expected.shape)}"
     worst = (actual - expected).abs().max().item()
     if limit > 0:
-        SHARES[what] = max(SHARES.get(what, 0.0), worst / limit)
+        FRACTIONS[what] = max(FRACTIONS.get(what, 0.0), worst / limit)
     assert worst <= limit, f"{what}: off by {worst:.2e}, limit {limit:.0e}"
 
 

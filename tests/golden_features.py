@@ -11,7 +11,7 @@ import train
 from dassl.engine import TRAINER_REGISTRY
 from golden_cases import Case
 from golden_tip_adapter import Loader
-from trainers.base.settings import resolve
+from trainers.base.run_settings import settings_of_run
 
 SETTINGS = {  # the case's name: ours
     "augmentation_repetitions": "AUGMENT_EPOCH",
@@ -44,7 +44,7 @@ def build(case: Case, folder, test_classes: str = "seen", names: str = "classnam
         options(case) | {"OUTPUT_DIR": folder, "TASK": "FS", "TEST.CLASSES": test_classes, "TEST.NO_TEST": True} | other
     )
     words = [*case.arguments(method), *(str(word) for pair in opts.items() for word in pair)]
-    cfg, real = resolve(train.parse(words)).cfg, TRAINER_REGISTRY.get(method)
+    cfg, real = settings_of_run(train.parse(words)).cfg, TRAINER_REGISTRY.get(method)
     views = case["cache/images"]
     views = views if views.ndim == 5 else views[None]
 

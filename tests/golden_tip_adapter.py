@@ -8,7 +8,7 @@ import torch
 
 import train
 from dassl.engine import TRAINER_REGISTRY
-from trainers.base.settings import resolve
+from trainers.base.run_settings import settings_of_run
 
 SETTINGS = {  # the case's name: ours
     "init_beta": "INIT_BETA",
@@ -89,4 +89,4 @@ def build(case, trainer: str, folder, select_on="test", validation=True, **optio
             super().after_epoch()
 
     WithArrays.__name__ = trainer
-    return WithArrays(resolve(train.parse(["--trainer", trainer, *words])).cfg)
+    return WithArrays(settings_of_run(train.parse(["--trainer", trainer, *words])).cfg)

@@ -197,10 +197,10 @@ def maple(q: Problem):
 def coprompt(q: Problem, templates: list[str], drawn: int):
     """Both augmentations are the same images; `drawn` is the text that teaches."""
 
-    def adapted(z: Tensor, kind: str, share: float) -> Tensor:
+    def adapted(z: Tensor, kind: str, weight: float) -> Tensor:
         hidden = F.linear(z, q.p[f"adapter_{kind}.fc.0.weight"]).relu()
         return F.normalize(
-            (1 - share) * z + share * F.linear(hidden, q.p[f"adapter_{kind}.fc.2.weight"]).relu(), dim=-1
+            (1 - weight) * z + weight * F.linear(hidden, q.p[f"adapter_{kind}.fc.2.weight"]).relu(), dim=-1
         )
 
     z, t = maple_outputs(q)
@@ -221,11 +221,11 @@ def dept(q: Problem, host, outputs):
     def head(z: Tensor) -> Tensor:
         return F.linear(z, q.p["linear_probe_proj.weight"], q.p["linear_probe_proj.bias"])
 
-    (loss, similarity), (z, t), share = host(q), outputs(q), q.s.WEIGHT
+    (loss, similarity), (z, t), weight = host(q), outputs(q), q.s.WEIGHT
     of_texts, of_images = head(moved(torch.stack([t[y] for y in q.labels]), "text")), head(moved(z, "img"))
     linear = F.cross_entropy(torch.cat([of_texts, of_images]), torch.cat([q.labels, q.labels]))
-    loss = loss - share * F.cross_entropy(similarity, q.labels) + share * linear
-    fused = (1 - share) * similarity + share * of_images
+    loss = loss - weight * F.cross_entropy(similarity, q.labels) + weight * linear
+    fused = (1 - weight) * similarity + weight * of_images
     return loss, {"fusion": fused, "head": of_images, "similarity": similarity}[q.s.BASE_RULE]
 
 

@@ -98,7 +98,7 @@ def test_first_batch(case: Case):
 
 
 def compare_gradients(found: dict[str, torch.Tensor | None], case: Case, group: str) -> None:
-    """Each to a share of its largest element; none at all is zero."""
+    """Each to a fraction of its largest element; none at all is zero."""
     expected = case.group(group)
     assert expected.keys() == found.keys()
     for name, value in expected.items():

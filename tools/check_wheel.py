@@ -5,6 +5,7 @@ The environment holds Hugging Face `datasets` and OpenAI's `clip`; the working f
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import zipfile
@@ -98,7 +99,9 @@ def check_commands() -> None:
 
 def main() -> int:
     """Check; an AssertionError says what is wrong."""
-    check_contents(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("wheel", type=Path)
+    check_contents(parser.parse_args().wheel)
     run(sys.executable, "-c", TOGETHER)
     check_commands()
     print("The wheel is fine.")

@@ -1,8 +1,8 @@
-"""Write into the head of every method's config file the commands that use it and the published figures to expect.
+"""Write into the head of every method's config file the commands that use it and the published results to expect.
 
 python -m tools.config_headers [--check]
 
-A file that no protocol uses by itself is named by --cfg. Figures are those of reports/published/.
+A file that no protocol uses by itself is named by --cfg. Results are those of reports/published/.
 """
 
 from __future__ import annotations
@@ -13,6 +13,17 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail where a header is not up to date")
+    return parser
+
+
+if __name__ == "__main__":  # --help and a wrong option are answered before all methods are loaded
+    make_parser().parse_args()
 
 from dassl.config.yaml_files import read_layers
 from reports.reference_results import reference
@@ -66,7 +77,7 @@ def header(method: str, cfg: str, found: Sequence[Use]) -> Iterator[str]:
         yield f"{PUBLISHED}nothing, it is a demonstration."
     elif not found:
         yield f"{RUN}{_command(method, 'few_shot', TYPICAL)} --cfg {cfg}"
-        yield f"{PUBLISHED}no figure in reports/published/; no protocol takes this file by itself."
+        yield f"{PUBLISHED}no result in reports/published/; no protocol takes this file by itself."
     for use in found:
         more = f" --shots {use.shots}" if use.shots != USUAL_SHOTS else ""
         others = f"   ({len(use.datasets)} datasets)" if len(use.datasets) > 1 else ""
@@ -90,18 +101,18 @@ def _command(method: str, protocol: str, dataset: str) -> str:
 
 
 def _published(method: str, use: Use) -> str:
-    """Return the figures of a use and their source: of its one dataset, or the mean over the paper's datasets."""
+    """Return the results of a use and their source: of its one dataset, or the mean over the paper's datasets."""
     source = "source" in load_protocol(use.protocol)
     dataset = "Average" if source or len(use.datasets) > 1 else use.datasets[0]
     metrics = METRICS[use.protocol]
-    figures = {
+    results = {
         word: reference(use.protocol, method, dataset, name, use.shots, use.backbone).published
         for name, word in metrics.items()
     }
-    numbers = [f"{word} {found.value:.2f}" for word, found in figures.items() if found]
+    numbers = [f"{word} {found.value:.2f}" for word, found in results.items() if found]
     if not numbers:
-        return "no figure in reports/published/."
-    first = next(found for found in figures.values() if found)
+        return "no result in reports/published/."
+    first = next(found for found in results.values() if found)
     kind = "mean over the targets" if source else "mean over the datasets" if dataset == "Average" else f"on {dataset}"
     return f"{', '.join(numbers)}, {kind} ({first.source.split(';')[0].split(' (')[0]})."
 
@@ -115,9 +126,7 @@ def with_header(text: str, lines: Sequence[str]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the headers, or with --check name the files whose header is not up to date."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail where a header is not up to date")
-    check, old = parser.parse_args(arguments).check, []
+    check, old = make_parser().parse_args(arguments).check, []
     for method in methods():
         found = uses(method)
         for file in sorted((CONFIGS / "trainers" / method).glob("*.yaml")):

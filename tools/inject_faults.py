@@ -17,7 +17,7 @@ from pathlib import Path
 from tools.faults import files, processes, surroundings
 from tools.faults.bench import HERE, Bench, Fault, Row
 
-SCENARIOS: dict[str, tuple[Callable, int]] = {  # a share of --kills each
+SCENARIOS: dict[str, tuple[Callable, int]] = {  # with how often: --kills divided by this
     "kill": (processes.kill_any_time, 1),
     "writing": (processes.kill_while_writing, 2),
     "epochs": (processes.kill_with_default_steps, 10),
@@ -53,9 +53,9 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), options.seed, options.project.absolute())
         for name in options.only:
-            scenario, share = SCENARIOS[name]
+            scenario, divisor = SCENARIOS[name]
             try:
-                rows = scenario(bench, max(1, options.kills // share))
+                rows = scenario(bench, max(1, options.kills // divisor))
                 for row in [rows] if isinstance(rows, Row) else rows:
                     print(f"| {' | '.join(map(str, row))} |", flush=True)
                     lost += row.lost

@@ -10,6 +10,9 @@ import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
+if __name__ == "__main__":  # --help is answered before torch is loaded
+    argparse.ArgumentParser(description=__doc__).parse_args()
+
 import trainers  # noqa: F401  (registers the methods)
 from dassl.engine import TRAINER_REGISTRY
 from runs.names import method_name
@@ -60,5 +63,4 @@ def files() -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    argparse.ArgumentParser(description=__doc__).parse_args()
     PAGE.write_text(page(), encoding="utf-8")

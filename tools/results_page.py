@@ -20,6 +20,17 @@ from math import isfinite
 from pathlib import Path
 from statistics import mean, stdev
 
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("output", type=Path, nargs="?", help="folder of the demonstration's runs")
+    return parser
+
+
+if __name__ == "__main__":  # --help and a wrong option are answered before SciPy is loaded
+    make_parser().parse_args()
+
 from scipy.stats import t
 
 from reports.records import TABLES, find_runs
@@ -175,9 +186,7 @@ def filled(page: str, rows: Rows) -> str:
 
 def main() -> int:
     """Take runs if a folder is given, and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("output", type=Path, nargs="?", help="folder of the demonstration's runs")
-    args = parser.parse_args()
+    args = make_parser().parse_args()
     rows = read(DATA)
     if args.output:
         rows |= taken(args.output)

@@ -1,4 +1,4 @@
-"""Write docs/settings.md: every method's settings by protocol, each with the published file it was read in.
+"""Write docs/settings.md: the settings of every run, then each method's by protocol, with the file it was read in.
 
 python -m tools.settings_page [--check]
 """
@@ -11,18 +11,31 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail where the page is not up to date")
+    return parser
+
+
+if __name__ == "__main__":  # --help and a wrong option are answered before torch is loaded
+    make_parser().parse_args()
+
 import yaml
 from yacs.config import CfgNode
 
 import datasets  # noqa: F401  (registers the datasets)
 import trainers  # noqa: F401  (registers the methods)
+from dassl.config.defaults import ENGINE
 from dassl.engine import TRAINER_REGISTRY
 from runs.protocol import CONFIGS, PlannedRun, load_protocol, methods, plan, protocols_of, stages_of
 from runs.sources import sources_of, unverified
 from runs.train_arguments import parse_words
 from safeio.trees import leaves
+from trainers.base.harness_settings import HARNESS
+from trainers.base.run_settings import settings_of_run
 from trainers.base.setting import rows
-from trainers.base.settings import resolve
 
 PAGE = Path(__file__).parent.parent / "docs" / "settings.md"
 PROTOCOLS = {"base2new": "base-to-novel", "few_shot": "few-shot", "cross_dataset": "cross-dataset"}
@@ -31,24 +44,38 @@ TYPICAL = "caltech101"
 SHARED = ("OPTIM.NAME", "OPTIM.LR", "OPTIM.MAX_EPOCH", "OPTIM.WARMUP_EPOCH", "DATALOADER.TRAIN_X.BATCH_SIZE")
 HEAD = """# Settings and where they were read
 
-Written by `python -m tools.settings_page` from what each method's file in `trainers/` declares and from
-`configs/trainers/`; change those files, not this page.
+Written by `python -m tools.settings_page` from what the engine, the harness and each method's file in `trainers/`
+declare and from `configs/trainers/`; change those files, not this page.
 
-Values are those of preset `paper` on Caltech101, for cross-dataset on ImageNet, the source. Numbers of shots are
-`DATASET.NUM_SHOTS` of the protocol, unless the method is published with others. Names of files are those in the
-method's repository. **?** marks a value that nothing published says; the reason stands below the table, in each such
-run's log ("unverified: ..."), in its record, and in a footnote of the report.
+Values of methods are those of preset `paper` on Caltech101, for cross-dataset on ImageNet, the source. Numbers of
+shots are `DATASET.NUM_SHOTS` of the protocol, unless the method is published with others. Names of files are those in
+the method's repository. **?** marks a value that nothing published says; the reason stands below the table, in each
+such run's log ("unverified: ..."), in its record, and in a footnote of the report.
 """
 
 
 def page() -> str:
     """Return the whole page."""
-    return "\n".join([HEAD, *(line for method in methods() for line in _method(method))])
+    return "\n".join([HEAD, *_of_every_run(), *(line for method in methods() for line in _method(method))])
+
+
+def _of_every_run() -> Iterator[str]:
+    """Yield the table of the engine's and the harness's settings, in the order of their names."""
+    yield "## Settings of every run\n"
+    yield "Declared in `dassl/config/defaults.py` and `trainers/base/harness_settings.py`. The yaml files of datasets"
+    yield "and methods have other values for many; `mmrl config METHOD DATASET --all` prints those of a run.\n"
+    yield "| name | default | range | meaning |"
+    yield "|---|---|---|---|"
+    for row in rows(dict(sorted((ENGINE | HARNESS).items()))):
+        yield _row(
+            f"`{row['name']}`", {column: row[column].replace("|", "\\|") for column in ("default", "range", "meaning")}
+        )
+    yield ""
 
 
 def _method(method: str) -> Iterator[str]:
     sources, runs = sources_of(method), _runs(method)
-    resolved = {name: _settings(run) for name, run in runs.items()}
+    settings = {name: _settings(run) for name, run in runs.items()}
     yield f"## {method}\n"
     if sources:
         name = sources["repository"]
@@ -63,12 +90,12 @@ def _method(method: str) -> Iterator[str]:
     yield _row("read in", {name: _text(sources.get("read", {}).get(run.cfg, "")) for name, run in runs.items()})
     yield _row("shots", {name: ", ".join(map(str, _shots(method, name))) for name in runs})
     open_questions = {
-        name: unverified(method, cfg.TASK, cfg.DATASET.NAME, runs[name].cfg) for name, cfg in resolved.items()
+        name: unverified(method, cfg.TASK, cfg.DATASET.NAME, runs[name].cfg) for name, cfg in settings.items()
     }
-    for key in _keys(method, resolved):
+    for key in _keys(method, settings):
         values = {
             name: f"{_text(_value(cfg, key))}{' **?**' if key in open_questions[name] else ''}"
-            for name, cfg in resolved.items()
+            for name, cfg in settings.items()
         }
         yield _row(f"`{key}`", values)
     yield ""
@@ -99,7 +126,7 @@ def _declared(method: str) -> Iterator[str]:
 def _settings(run: PlannedRun) -> CfgNode:
     _, args = parse_words(run.arguments(Path("output"), "data", ()))
     args.record = None
-    return resolve(args).cfg
+    return settings_of_run(args).cfg
 
 
 def _runs(method: str) -> dict[str, PlannedRun]:
@@ -116,9 +143,9 @@ def _shots(method: str, protocol: str) -> list[int]:
     return protocols_of(method)[protocol].get("shots", load_protocol(protocol)["shots"])
 
 
-def _keys(method: str, resolved: Mapping[str, CfgNode]) -> list[str]:
+def _keys(method: str, settings: Mapping[str, CfgNode]) -> list[str]:
     trainer = TRAINER_REGISTRY.get(method)
-    first = next(iter(resolved.values()))
+    first = next(iter(settings.values()))
     learns = [] if not trainer.checkpoint_folder or "Zeroshot" in method else list(SHARED)
     if learns and first.OPTIM.NAME.startswith(("adam", "radam")):
         learns.append("OPTIM.ADAM_EPS")
@@ -165,10 +192,8 @@ def _by_shots(value: Any) -> str:
 
 def main() -> int:
     """Write the page, or with --check say whether it is up to date."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail where the page is not up to date")
     text = page()
-    if parser.parse_args().check:
+    if make_parser().parse_args().check:
         same = PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text
         print("docs/settings.md is up to date" if same else "docs/settings.md is not: python -m tools.settings_page")
         return 0 if same else 1

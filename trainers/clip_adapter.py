@@ -57,7 +57,7 @@ class CLIPAdapter(ClipTrainer):
     settings_source = "gaopengcuhk/CLIP-Adapter clip_adapter.py"
     checkpoint_folder = "clip_adapter"
     defaults = {
-        "RATIO": Setting(0.2, between(0, 1), "share of the adapted feature", symbol="α"),
+        "RATIO": Setting(0.2, between(0, 1), "weight of the adapted feature", symbol="α"),
         "REDUCTION": Setting(4, at_least(1), "the bottleneck is this many times narrower than the feature"),
         "PREC": precision("fp32"),
     }

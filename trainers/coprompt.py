@@ -29,15 +29,15 @@ REDUCTION = 4
 class ResidualAdapter(nn.Module):
     """(1 - m) z + m relu(W2 relu(W1 z)), without biases: (..., E) -> (..., E)."""
 
-    def __init__(self, width: int, share: float):
+    def __init__(self, width: int, weight: float):
         super().__init__()
-        self.share = share
+        self.weight = weight
         self.down = nn.Linear(width, max(1, width // REDUCTION), bias=False)
         self.up = nn.Linear(max(1, width // REDUCTION), width, bias=False)
 
     def forward(self, z: Tensor) -> Tensor:
         z = z.to(self.down.weight.dtype)
-        return (1 - self.share) * z + self.share * self.up(self.down(z).relu()).relu()
+        return (1 - self.weight) * z + self.weight * self.up(self.down(z).relu()).relu()
 
 
 class CoPromptMethod(MaPLeMethod):
@@ -130,8 +130,8 @@ class CoPrompt(MaPLe):
     settings_source = "ShuvenduRoy/CoPrompt configs/trainers/coprompt.yaml"
     defaults = MaPLe.defaults | {
         "W": Setting(8.0, at_least(0), "weight of the distances to frozen CLIP"),
-        "IMAGE_ADAPTER_M": Setting(0.1, between(0, 1), "share of the adapted image feature"),
-        "TEXT_ADAPTER_M": Setting(0.2, between(0, 1), "share of the adapted text feature"),
+        "IMAGE_ADAPTER_M": Setting(0.1, between(0, 1), "weight of the adapted image feature"),
+        "TEXT_ADAPTER_M": Setting(0.2, between(0, 1), "weight of the adapted text feature"),
         "TEXTS": texts_setting(),
     }
 

@@ -100,7 +100,7 @@ def dept(host: type[ClipTrainer], **changed: Any) -> type[ClipTrainer]:
         "settings_source": "Koorye/DePT train.py",
         "defaults": host.defaults
         | {
-            "WEIGHT": Setting(0.7, between(0, 1), "share of the head, in the loss and in predicting trained classes"),
+            "WEIGHT": Setting(0.7, between(0, 1), "weight of the head, in the loss and in predicting trained classes"),
             "LR_EXP": Setting(6.5, above(0), "the head learns so many times as fast as the prompts"),
             "FILM": Setting(
                 True,

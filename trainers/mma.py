@@ -168,6 +168,6 @@ class MMA(ClipTrainer):
         ),
         "ADAPTER_END": Setting(AUTO, or_auto(at_least(0)), "the last; auto: the top"),
         "ADAPTER_DIM": Setting(32, at_least(1), "width r of the narrow space", search="8..64:log"),
-        "ADAPTER_SCALE": Setting(0.001, OTHER_THAN_ZERO, "s, the share of an adapter's output", search="1e-4..0.1:log"),
+        "ADAPTER_SCALE": Setting(0.001, OTHER_THAN_ZERO, "s, the scale of an adapter's output", search="1e-4..0.1:log"),
         "PREC": precision("fp16"),
     }

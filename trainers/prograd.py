@@ -60,11 +60,11 @@ class ProGradMethod(CoOpMethod):
             parameter.grad = aligned(s, g, self.settings.LAMBDA)
 
 
-def aligned(specific: Tensor, general: Tensor, share: float) -> Tensor:
-    """`specific` without `share` of its part along `general` where the two conflict; any equal shapes."""
+def aligned(specific: Tensor, general: Tensor, fraction: float) -> Tensor:
+    """`specific` without `fraction` of its part along `general` where the two conflict; any equal shapes."""
     direction = F.normalize(general.flatten(), dim=0).view_as(general)
     along = (specific * direction).sum()
-    return specific - share * along.clamp(max=0) * direction
+    return specific - fraction * along.clamp(max=0) * direction
 
 
 @TRAINER_REGISTRY.register()
@@ -78,5 +78,5 @@ class ProGrad(CoOp):
         "N_CTX": 4,
         "CTX_INIT": "a photo of a",
         "T": Setting(1.0, above(0), "temperature of the distillation"),
-        "LAMBDA": Setting(1.0, NUMBER, "share of the conflicting gradient that is taken out", symbol="λ"),
+        "LAMBDA": Setting(1.0, NUMBER, "fraction of the conflicting gradient that is taken out", symbol="λ"),
     }

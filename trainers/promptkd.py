@@ -33,8 +33,8 @@ from trainers.base.deep_prompts import AUTO
 from trainers.base.frozen_clip import FrozenCLIP
 from trainers.base.method import TRANSDUCTIVE, Losses, Task, Term
 from trainers.base.precision import Precision
+from trainers.base.run_settings import declared
 from trainers.base.setting import Setting, precision
-from trainers.base.settings import declared
 from trainers.vpt import VPT, VPTMethod
 from trainers.zeroshot import ZeroshotMethod
 

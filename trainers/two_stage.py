@@ -152,7 +152,7 @@ class TwoStageMethod(Method):
 
 @TRAINER_REGISTRY.register()
 class TwoStage(IterationTrainer):
-    """Trains with AdamW for N_ITERS iterations per shot: the encoders for a share of them, then the classifier.
+    """Trains with AdamW for N_ITERS iterations per shot: the encoders for a fraction of them, then the classifier.
 
     One optimiser serves both stages: a parameter without a gradient has no step, no decay and no moments, so that each
     stage's parameters are as if they had an optimiser of their own.
@@ -168,7 +168,7 @@ class TwoStage(IterationTrainer):
         ),
         "DROPOUT": Setting(0.25, below_one(), "of lora, on what A reads"),
         "N_ITERS": Setting(300, at_least(1), "iterations per shot, of both stages together"),
-        "N_ITERS_FRAC": Setting(0.6, between(0, 1), "share of the first stage"),
+        "N_ITERS_FRAC": Setting(0.6, between(0, 1), "fraction of the iterations that the first stage takes"),
         "PREC": precision("amp"),
     }
 

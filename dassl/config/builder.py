@@ -23,6 +23,7 @@ from yacs.config import CfgNode
 from dassl.config.coercion import ConfigValueError, coerce, decode
 from dassl.config.defaults import get_cfg_default
 from dassl.config.yaml_files import ConfigError, read_layers
+from safeio.escape import shown
 from safeio.names import folded, nearest_name
 from safeio.old_spellings import present_setting
 from safeio.trees import leaves
@@ -77,7 +78,7 @@ class ConfigBuilder:
     def merge_opts(self, opts: Sequence[Any], origin: str) -> None:
         """Take over ``[KEY, VALUE, KEY, VALUE, ...]``, keys dotted."""
         if len(opts) % 2:
-            raise ConfigError(f"{origin}: expected KEY VALUE pairs, but {opts[-1]!r} at the end has no value")
+            raise ConfigError(f"{origin}: expected KEY VALUE pairs, but {shown(opts[-1])} at the end has no value")
         for key, value in zip(opts[::2], opts[1::2], strict=True):
             self.set(key, value, origin)
 
@@ -107,11 +108,11 @@ class ConfigBuilder:
         if known and isinstance(node[name], CfgNode):
             if value is None:  # a section in a yaml file with nothing, or only comments, below it
                 return
-            raise ConfigError(f"{key} in {origin} is a section and takes KEY: VALUE pairs, got {value!r}")
+            raise ConfigError(f"{key} in {origin} is a section and takes KEY: VALUE pairs, got {shown(value)}")
         try:
             setattr(node, name, coerce(value, node[name]) if known else decode(value))
         except ConfigValueError as error:
-            raise ConfigError(f"{key} in {origin} is {value!r}, expected {error}") from error
+            raise ConfigError(f"{key} in {origin} is {shown(value)}, expected {error}") from error
         self.origins[key] = origin
 
     def freeze(self) -> CfgNode:
@@ -180,7 +181,7 @@ class ConfigBuilder:
         known = [each for each, _ in leaves(self.cfg)]
         near = " or ".join(map(repr, nearest_keys(key, known, self.cfg.TRAINER.NAME)))
         hint = f"the nearest valid key is {near}" if near else "`mmrl config METHOD DATASET --all` shows all keys"
-        return ConfigError(f"Unknown key {key!r} in {origin}; {hint}")
+        return ConfigError(f"Unknown key {shown(key)} in {origin}; {hint}")
 
 
 def nearest_keys(key: str, known: Sequence[str], method: str = "") -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ast import literal_eval
 from typing import Any
 
+from safeio.escape import shown
 from safeio.read_back import number
 
 AUTO = "auto"
@@ -63,4 +64,4 @@ def coerce(value: Any, current: Any) -> Any:
 def _expectation(current: Any) -> str:
     if isinstance(current, SEQUENCES):
         return f"a list such as {list(current)}"
-    return f"{SPELLING.get(type(current), type(current).__name__)} such as {current!r}"
+    return f"{SPELLING.get(type(current), type(current).__name__)} such as {shown(current)}"

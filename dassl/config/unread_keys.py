@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dassl.config.setting import Setting
+from dassl.config.validators import at_least, below_one, between
 
-UNREAD: dict[str, dict[str, Any]] = {
-    "": {"VERSION": 1},
-    "DATASET": {
-        "NUM_LABELED": -1,  # semi-supervised learning
-        "VAL_PERCENT": 0.1,
-        "STL10_FOLD": -1,
-        "CIFAR_C_TYPE": "",
-        "CIFAR_C_LEVEL": 1,
-        "ALL_AS_UNLABELED": False,
-    },
+MEANING = "of Dassl; has no effect here"
+UNREAD: dict[str, Setting] = {
+    "VERSION": Setting(1, None, MEANING),
+    "DATASET.NUM_LABELED": Setting(-1, at_least(-1), MEANING),
+    "DATASET.VAL_PERCENT": Setting(0.1, below_one(), MEANING),
+    "DATASET.STL10_FOLD": Setting(-1, between(-1, 9), MEANING),
+    "DATASET.CIFAR_C_TYPE": Setting("", None, MEANING),
+    "DATASET.CIFAR_C_LEVEL": Setting(1, between(1, 5), MEANING),
+    "DATASET.ALL_AS_UNLABELED": Setting(False, None, MEANING),
 }

@@ -1,16 +1,12 @@
-"""Rules for settings, in words and as a test, and a check of a configuration that names all errors at once."""
+"""Rules for settings, each in words and as a test."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
-from dassl.config.builder import ConfigBuilder
 from dassl.config.coercion import AUTO
-from dassl.config.yaml_files import ConfigError
-from dassl.utils.names import get_most_similar_str_to_a_from_b
 from safeio.read_back import number
-from safeio.trees import leaves
 
 Values = Mapping[str, Any]
 Dependency = Callable[[Values], str | None]
@@ -82,34 +78,4 @@ def each(rule: Rule, length: int | None = None) -> Rule:
         listed = isinstance(value, (list, tuple)) and length in (None, len(value))
         return listed and all(map(rule.fits, value))
 
-    return Rule(f"a list{f' of {length}' if length else ''}, each {rule.expected}", fits)
-
-
-def check_ranges(builder: ConfigBuilder, rules: Mapping[str, Rule], dependencies: Collection[Dependency] = ()) -> None:
-    """Hold a configuration to rules, by dotted key; keys that it lacks, and None, are passed over.
-
-    Raises:
-        ConfigError: with a line for each wrong value: key, origin, value, what was expected.
-    """
-    values = dict(leaves(builder.cfg))
-    wrong = [
-        f"{key} in {builder.origins.get(key, 'the defaults')} is {values[key]!r}, expected {rule.expected}"
-        + _beyond(values[key], rule)
-        + _nearest(values[key], rule.choices)
-        for key, rule in rules.items()
-        if values.get(key) is not None and not rule.fits(values[key])
-    ]
-    if not wrong:
-        wrong = [message for dependency in dependencies if (message := dependency(values))]
-    if wrong:
-        raise ConfigError("\n".join(wrong))
-
-
-def _beyond(value: Any, rule: Rule) -> str:
-    return f" and at most {rule.limit:,}" if rule.limit and is_number(value) and value > rule.limit else ""
-
-
-def _nearest(value: Any, choices: Collection[str]) -> str:
-    if not choices or not isinstance(value, str) or not value:
-        return ""
-    return f". Did you mean {get_most_similar_str_to_a_from_b(value, choices)!r}?"
+    return Rule(f"a list{f' of {length}' if length else ''}, each {rule.expected}", fits, rule.choices)

@@ -30,8 +30,6 @@ from safeio.errors import NoNumber
 from safeio.progress import NowAndThen, is_terminal, print_line, progress
 from safeio.unpickle import CheckpointError
 
-COUNT_ITER = ("train_x", "train_u", "smaller_one")
-
 
 class _BatchTrainer(SimpleTrainer):
     """The loop over ``num_batches`` batches, with its log lines.
@@ -221,9 +219,10 @@ class TrainerXU(_BatchTrainer):
                 f"DATASET.UNLABELLED True takes the training part of a dataset of this project without its labels"
             )
         count = self.cfg.TRAIN.COUNT_ITER
-        check_availability(count, COUNT_ITER, kind="TRAIN.COUNT_ITER")
         x, u = len(self.train_loader_x), len(self.train_loader_u)
-        num_batches = {"train_x": x, "train_u": u, "smaller_one": min(x, u)}[count]
+        lengths = {"train_x": x, "train_u": u, "smaller_one": min(x, u)}
+        check_availability(count, lengths, kind="TRAIN.COUNT_ITER")
+        num_batches = lengths[count]
         pairs = zip_lazily(_endless(self.train_loader_x), _endless(self.train_loader_u))
         self.run_batches(islice(pairs, num_batches), num_batches)
 

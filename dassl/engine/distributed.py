@@ -143,7 +143,7 @@ def own_part(count: int) -> slice:
     """
     if count < processes():
         raise DistributedError(
-            f"A batch of {count} images cannot be shared by {processes()} processes: start as many as a batch has "
+            f"A batch of {count} images cannot be divided among {processes()} processes: start as many as a batch has "
             "images, or fewer (torchrun --nproc-per-node), or raise DATALOADER.TRAIN_X.BATCH_SIZE"
         )
     return slice(count * rank() // processes(), count * (rank() + 1) // processes())

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
+from dassl.config.defaults import choices
 from dassl.config.yaml_files import ConfigError
 from dassl.data.data_manager import DataManager, DatasetWrapper
 from dassl.engine.base import TrainerBase
@@ -35,14 +36,13 @@ from dassl.utils.checkpoint import BEST, load_checkpoint, load_pretrained_weight
 from dassl.utils.layers import count_num_param
 from dassl.utils.names import check_availability
 from dassl.utils.phases import phase
-from safeio.atomic import remove_leftovers
 from safeio.errors import MissingFile
+from safeio.neighbours import remove_leftovers
 from safeio.progress import progress
 from safeio.read_back import DamagedFile
 
 GROWN = 1e5
 """Size of a learned parameter that only a training gone wrong has."""
-FINAL_MODELS = ("last_step", "best_val")
 
 
 class SimpleNet(nn.Module):
@@ -95,7 +95,7 @@ class SimpleTrainer(TrainerBase):
 
     def __init__(self, cfg: CfgNode):
         super().__init__()
-        check_availability(cfg.TEST.FINAL_MODEL, FINAL_MODELS, kind="TEST.FINAL_MODEL")
+        check_availability(cfg.TEST.FINAL_MODEL, choices("TEST.FINAL_MODEL"), kind="TEST.FINAL_MODEL")
         self.check_cfg(cfg)
         self.device = torch.device("cuda" if cfg.USE_CUDA and torch.cuda.is_available() else "cpu")
         self.measures = Measures(self.device)

@@ -28,7 +28,7 @@ def fitted_temperature(trainer: SimpleTrainer, test_classes: str) -> float | Non
 
 def _obstacle(trainer: SimpleTrainer, test_classes: str) -> str:
     if test_classes == "unseen":
-        return "these classes are not those that were trained on, and no run that trained has one on record"
+        return "the classes tested are not the trained ones, and the training run has recorded no temperature to use"
     data = trainer.dm.dataset
     if trainer.val_loader is None or not data.val:
         return "there are no validation images"

@@ -83,7 +83,7 @@ class Tracker(Callback):
             raise
         except Exception as error:
             raise TrackerError(
-                f"{self.extra} does not take this run: {reason_of(error)}. Leave {self.extra} out of TRAIN.TRACK to "
+                f"{self.extra} refuses this run: {reason_of(error)}. Leave {self.extra} out of TRAIN.TRACK to "
                 "continue without it."
             ) from error
 
@@ -113,7 +113,7 @@ class WandbTracker(Tracker):
         import wandb
 
         if not decodable(str(self.cfg.OUTPUT_DIR)):  # its own log would raise, line by line
-            raise TrackerError(f"wandb takes no folder of such a name: {self.cfg.OUTPUT_DIR!r}. Choose another one.")
+            raise TrackerError(f"wandb cannot use a folder of this name: {self.cfg.OUTPUT_DIR!r}. Choose another one.")
         mode = os.environ.get("WANDB_MODE") or ("online" if os.environ.get("WANDB_API_KEY") else "offline")
         run = wandb.init(
             project=os.environ.get("WANDB_PROJECT") or PROJECT,
@@ -171,4 +171,3 @@ class MLflowTracker(Tracker):
 
 
 TRACKERS: dict[str, type[Tracker]] = {"wandb": WandbTracker, "mlflow": MLflowTracker}
-TRACKER_NAMES = ("tensorboard", *TRACKERS)

@@ -38,7 +38,7 @@ class Calibration:
 
         Returns:
             ``ece`` in percent over 15 bins of equal width; ``nll`` in nats and ``brier`` (0 to 2), means over images;
-            ``coverage``: [share, accuracy in percent of the share of images with the highest confidence].
+            ``coverage``: [fraction, accuracy in percent of the fraction of images with the highest confidence].
         """
         if not self._confidence:
             return None
@@ -64,7 +64,7 @@ def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins
 
 
 def accuracy_over_coverage(confidence: np.ndarray, correct: np.ndarray) -> list[list[float]]:
-    """Return [share, accuracy in percent] of the most confident images; of equal confidence the first come first."""
+    """Return [fraction, accuracy in percent] of the most confident images; of equal confidence the first come first."""
     ordered = correct[np.argsort(-confidence, kind="stable")]
-    counts = [max(1, round(share * len(ordered))) for share in COVERAGES]
-    return [[share, 100.0 * float(ordered[:n].mean())] for share, n in zip(COVERAGES, counts, strict=True)]
+    counts = [max(1, round(fraction * len(ordered))) for fraction in COVERAGES]
+    return [[fraction, 100.0 * float(ordered[:n].mean())] for fraction, n in zip(COVERAGES, counts, strict=True)]

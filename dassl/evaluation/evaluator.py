@@ -103,8 +103,8 @@ class Classification(EvaluatorBase):
                 f"lower OPTIM.LR or another precision (PREC) for example."
             )
         if self._without_numbers:
-            share = f"{self._without_numbers:,} of {len(self._y_true):,} images"
-            print(f"WARNING: scores of {share} are NaN, so the result says nothing of them", file=sys.stderr)
+            without = f"{self._without_numbers:,} of {len(self._y_true):,} images"
+            print(f"WARNING: scores of {without} are NaN, so the result says nothing of them", file=sys.stderr)
         true, predicted = np.array(self._y_true), np.array(self._y_pred)
         total, correct = len(true), int((true == predicted).sum())
         accuracy = 100.0 * correct / total

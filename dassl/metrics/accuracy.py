@@ -1,4 +1,4 @@
-"""Share of correct predictions."""
+"""Fraction of correct predictions."""
 
 from __future__ import annotations
 

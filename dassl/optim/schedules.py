@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from yacs.config import CfgNode
 
-from dassl.config.defaults import with_defaults
+from dassl.config.defaults import choices, with_defaults
 from dassl.config.yaml_files import ConfigError
 from dassl.utils.names import check_availability
 
@@ -33,8 +33,6 @@ DECAYS: dict[str, Callable[[Schedule, float], float]] = {
     "cosine": lambda schedule, epoch: (1 + math.cos(math.pi * epoch / schedule.max_epoch)) / 2,
 }
 AVAI_SCHEDS = list(DECAYS)
-WARMUP_TYPES = ("constant", "linear")
-UNITS = ("epoch", "step")
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ class Schedule:
         warmup_epochs = max(optim_cfg.WARMUP_EPOCH, 0)
         check_availability(optim_cfg.LR_SCHEDULER, DECAYS, kind="learning rate schedule")
         if warmup_epochs:
-            check_availability(optim_cfg.WARMUP_TYPE, WARMUP_TYPES, kind="warm-up type")
+            check_availability(optim_cfg.WARMUP_TYPE, choices("OPTIM.WARMUP_TYPE"), kind="warm-up type")
         return cls(
             name=optim_cfg.LR_SCHEDULER,
             max_epoch=max(optim_cfg.MAX_EPOCH, 1),

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
 
 from safeio.errors import UserError
+from safeio.escape import shown
 
 
 class UnknownNameError(UserError, KeyError, ValueError):
@@ -22,11 +23,11 @@ class UnknownNameError(UserError, KeyError, ValueError):
 def unknown_name_message(kind: str, name: str, known: Sequence[str]) -> str:
     """``Unknown <kind> 'x'. Did you mean 'y'? Available: ...``, or that no name was given."""
     if not known:
-        return f"Unknown {kind} {name!r}: none is registered. Was the file that defines it imported?"
+        return f"Unknown {kind} {shown(name)}: none is registered. Was the file that defines it imported?"
     if not name:
         return f"No {kind} is named. Available: {', '.join(map(str, known))}"
     nearest = get_most_similar_str_to_a_from_b(name, known)
-    return f"Unknown {kind} {name!r}. Did you mean {nearest!r}? Available: {', '.join(map(str, known))}"
+    return f"Unknown {kind} {shown(name)}. Did you mean {nearest!r}? Available: {', '.join(map(str, known))}"
 
 
 def get_most_similar_str_to_a_from_b(a: str, b: Iterable[str]) -> str | None:

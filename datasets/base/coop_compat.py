@@ -37,8 +37,8 @@ class SplitCalls:
         print(f"Saved split to {filepath}")
 
     @staticmethod
-    def split_trainval(trainval: list[Datum], p_val: float = splits.VAL_SHARE) -> tuple[list[Datum], list[Datum]]:
-        """Take a share of each class for validation; returns what is left for training, and that."""
+    def split_trainval(trainval: list[Datum], p_val: float = splits.VAL_FRACTION) -> tuple[list[Datum], list[Datum]]:
+        """Take a fraction of each class for validation; returns what is left for training, and that."""
         print(f"Splitting trainval into {1 - p_val:.0%} train and {p_val:.0%} val")
         return splits.split_trainval(trainval, random, p_val)
 
@@ -56,12 +56,12 @@ class FolderCalls:
     @staticmethod
     def read_and_split_data(
         image_dir: str | os.PathLike,
-        p_trn: float = splits.TRAIN_SHARE,
-        p_val: float = splits.VAL_SHARE,
+        p_trn: float = splits.TRAIN_FRACTION,
+        p_val: float = splits.VAL_FRACTION,
         ignored: Sequence[str] = (),
         new_cnames: Mapping[str, str] | None = None,
     ) -> splits.Split:
-        """Shares of each class for training and validation, the rest for testing; `new_cnames` is folder -> name."""
+        """Fractions of each class for training and validation, the rest for testing; `new_cnames` is folder -> name."""
         print(f"Splitting into {p_trn:.0%} train, {p_val:.0%} val, and {1 - p_trn - p_val:.0%} test")
         return splits.split_groups(class_groups(Path(image_dir), ignored, new_cnames or {}), random, p_trn, p_val)
 

@@ -21,19 +21,19 @@ def corrupt(split: Split, cfg: CfgNode) -> Split:
     Raises:
         ValueError: a value out of range.
     """
-    ratio, share = getattr(cfg.DATASET, "IMBALANCE", 1.0), getattr(cfg.DATASET, "LABEL_NOISE", 0.0)
+    ratio, fraction = getattr(cfg.DATASET, "IMBALANCE", 1.0), getattr(cfg.DATASET, "LABEL_NOISE", 0.0)
     if ratio < 1:
         raise ValueError(f"DATASET.IMBALANCE is {ratio}; it is the largest class over the smallest, at least 1")
-    if not 0 <= share < 1:
-        raise ValueError(f"DATASET.LABEL_NOISE is {share}; it is a share, from 0 to below 1")
+    if not 0 <= fraction < 1:
+        raise ValueError(f"DATASET.LABEL_NOISE is {fraction}; it is a fraction, from 0 to below 1")
     train = split.train
     if ratio > 1:
         train = imbalanced(train, ratio, _generator("imbalance", cfg.SEED))
         print(f"Class imbalance {ratio:g}: {len(train)} of {len(split.train)} training images are kept")
-    if share > 0:
-        clean, train = train, mislabelled(train, share, _generator("label noise", cfg.SEED))
+    if fraction > 0:
+        clean, train = train, mislabelled(train, fraction, _generator("label noise", cfg.SEED))
         wrong = sum(before.label != after.label for before, after in zip(clean, train, strict=True))
-        print(f"Label noise {share:g}: {wrong} of {len(train)} training images have another class's label")
+        print(f"Label noise {fraction:g}: {wrong} of {len(train)} training images have another class's label")
     return Split(train, split.val, split.test)
 
 
@@ -42,7 +42,7 @@ def _generator(purpose: str, seed: int) -> random.Random:
 
 
 def imbalanced(items: list[Datum], ratio: float, rng: random.Random) -> list[Datum]:
-    """A long tail: of C classes in random order, the i-th keeps the share ratio^(-i / (C - 1)), at least one image.
+    """A long tail: of C classes in random order, the i-th keeps the fraction ratio^(-i / (C - 1)), at least one image.
 
     As CIFAR-LT is made (Cui et al., Class-Balanced Loss Based on Effective Number of Samples, CVPR 2019). The first
     images of each class are kept, so that a stronger imbalance keeps a part of what a weaker one does.
@@ -52,20 +52,20 @@ def imbalanced(items: list[Datum], ratio: float, rng: random.Random) -> list[Dat
     rng.shuffle(order)
     kept = {}
     for place, label in enumerate(order):
-        share = ratio ** (-place / max(1, len(order) - 1))
-        kept[label] = groups[label][: max(1, round(share * len(groups[label])))]
+        fraction = ratio ** (-place / max(1, len(order) - 1))
+        kept[label] = groups[label][: max(1, round(fraction * len(groups[label])))]
     return [item for label in groups for item in kept[label]]
 
 
-def mislabelled(items: list[Datum], share: float, rng: random.Random) -> list[Datum]:
+def mislabelled(items: list[Datum], fraction: float, rng: random.Random) -> list[Datum]:
     """Every chosen image gets another class's label, by exchange among the chosen ones: class sizes stay.
 
     Args:
-        share: of all images, rounded to whole ones. A single image has none to exchange with and stays.
+        fraction: of all images, rounded to whole ones. A single image has none to exchange with and stays.
     """
     order = list(range(len(items)))
     rng.shuffle(order)
-    chosen = order[: round(share * len(items))]
+    chosen = order[: round(fraction * len(items))]
     given = dict(zip(chosen, _deranged([items[place].label for place in chosen], rng), strict=True))
     names = {item.label: item.classname for item in items}
     return [_renamed(item, given.get(place, item.label), names) for place, item in enumerate(items)]

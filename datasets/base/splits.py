@@ -21,8 +21,8 @@ from datasets.base.missing import refuse_missing
 from safeio.atomic import atomic_write_text
 from safeio.read_back import DamagedFile, parse_json, read_back
 
-VAL_SHARE = 0.2  # of a class, where a benchmark comes without a validation part
-TRAIN_SHARE = 0.5  # of a class, where it comes without any split
+VAL_FRACTION = 0.2  # of a class, where a benchmark comes without a validation part
+TRAIN_FRACTION = 0.5  # of a class, where it comes without any split
 SPLIT_FILE = "a split file (an object of lists train, val and test, each of [path, label, class name])"
 
 
@@ -108,8 +108,8 @@ def write_split(split: Split, path: str | os.PathLike, images: str | os.PathLike
     atomic_write_text(path, json.dumps(content, indent=4, separators=(",", ": ")))
 
 
-def split_trainval(items: list[Datum], rng: Any, val_share: float = VAL_SHARE) -> tuple[list[Datum], list[Datum]]:
-    """Take a share of each class, a fifth, for validation.
+def split_trainval(items: list[Datum], rng: Any, val_fraction: float = VAL_FRACTION) -> tuple[list[Datum], list[Datum]]:
+    """Take a fraction of each class, a fifth, for validation.
 
     Args:
         rng: a ``random.Random``, or the module ``random`` for the process-wide generator.
@@ -122,10 +122,10 @@ def split_trainval(items: list[Datum], rng: Any, val_share: float = VAL_SHARE) -
     """
     train, val = [], []
     for group in group_by(items, lambda item: item.label).values():
-        count = round(val_share * len(group))
+        count = round(val_fraction * len(group))
         if not count:
             raise ValueError(
-                f"class {group[0].classname!r} has {len(group)} images, too few for {val_share:.0%} of them"
+                f"class {group[0].classname!r} has {len(group)} images, too few for {val_fraction:.0%} of them"
             )
         order = list(group)
         rng.shuffle(order)
@@ -135,7 +135,7 @@ def split_trainval(items: list[Datum], rng: Any, val_share: float = VAL_SHARE) -
 
 
 def split_groups(
-    groups: Iterable[list[Datum]], rng: Any, train_share: float = TRAIN_SHARE, val_share: float = VAL_SHARE
+    groups: Iterable[list[Datum]], rng: Any, train_fraction: float = TRAIN_FRACTION, val_fraction: float = VAL_FRACTION
 ) -> Split:
     """Half of each class for training, a fifth for validation, the rest for testing.
 
@@ -147,7 +147,7 @@ def split_groups(
     """
     parts = Split([], [], [])
     for group in groups:
-        train, val = round(train_share * len(group)), round(val_share * len(group))
+        train, val = round(train_fraction * len(group)), round(val_fraction * len(group))
         if not (train and val and len(group) > train + val):
             named = repr(group[0].classname) if group else "without a name"
             raise ValueError(f"class {named} has {len(group)} images, too few for training, validation and testing")

@@ -6,20 +6,20 @@ import random
 
 from dassl.data.datasets import Datum
 from dassl.data.few_shot import group_by
-from datasets.base.splits import TRAIN_SHARE, VAL_SHARE, Split
+from datasets.base.splits import TRAIN_FRACTION, VAL_FRACTION, Split
 from datasets.own.table import OwnDataError, Row, Table
 
 SPLIT_SEED = 1  # of all runs: a seed of its own would give each run other test images
 
 
-def divide(table: Table, val_share: float = -1) -> Split:
+def divide(table: Table, val_fraction: float = -1) -> Split:
     """Divide own images.
 
     Where no part is named, or only `train`, half of each class is for training, a fifth for validation, the rest for
-    testing. Named parts stay whole: nothing is set aside unless `val_share` asks for it.
+    testing. Named parts stay whole: nothing is set aside unless `val_fraction` asks for it.
 
     Args:
-        val_share: share of each class for validation where there is no such part; below 0: a fifth of what is drawn,
+        val_fraction: of each class, for validation where there is no such part; below 0: a fifth of what is drawn,
             nothing of a named training part.
 
     Raises:
@@ -28,10 +28,12 @@ def divide(table: Table, val_share: float = -1) -> Split:
     rng, split = random.Random(SPLIT_SEED), Split([], [], [])
     number = {label: position for position, label in enumerate(table.names)}
     groups = group_by(table.rows, lambda row: row.label)
-    if val_share >= 1:
-        raise OwnDataError(f"DATASET.VAL_SHARE is {val_share:g}, a share of the images: 0 or more and below 1.")
+    if val_fraction >= 1:
+        raise OwnDataError(
+            f"DATASET.VAL_FRACTION is {val_fraction:g}, a fraction of the images: 0 or more and below 1."
+        )
     for label in table.names:
-        rows = _parts(groups.get(label, []), set(table.parts), val_share, rng)
+        rows = _parts(groups.get(label, []), set(table.parts), val_fraction, rng)
         for part, items in zip(split, rows, strict=True):
             part.extend(Datum.listed(row.path, number[label], 0, table.names[label]) for row in items)
     if not split.train:
@@ -41,23 +43,23 @@ def divide(table: Table, val_share: float = -1) -> Split:
     return split
 
 
-def rule_of(table: Table, val_share: float = -1) -> str:
+def rule_of(table: Table, val_fraction: float = -1) -> str:
     """Say how the parts of a table come about."""
     given = set(table.parts)
-    val = f"{val_share if val_share >= 0 else VAL_SHARE:.0%}"
+    val = f"{val_fraction if val_fraction >= 0 else VAL_FRACTION:.0%}"
     if not {"val", "test"} & given:
-        share = f"{TRAIN_SHARE:.0%} of each class for training, {val} for validation, the rest for testing"
-        return f"division: drawn, the same for every seed: {share}"
+        parts = f"{TRAIN_FRACTION:.0%} of each class for training, {val} for validation, the rest for testing"
+        return f"division: drawn, the same for every seed: {parts}"
     rule = f"division: as given ({', '.join(table.parts)})"
     if "test" not in given:
         return rule + "; tested on the validation images"
-    if "val" not in given and val_share > 0:
-        return rule + f"; {val} of the training images are set aside for validation (DATASET.VAL_SHARE)"
+    if "val" not in given and val_fraction > 0:
+        return rule + f"; {val} of the training images are set aside for validation (DATASET.VAL_FRACTION)"
     return rule
 
 
 def _parts(
-    group: list[Row], given: set[str], val_share: float, rng: random.Random
+    group: list[Row], given: set[str], val_fraction: float, rng: random.Random
 ) -> tuple[list[Row], list[Row], list[Row]]:
     """Return the images of one class for training, validation and testing; a single one is for training."""
     train, val, test = ([row for row in group if row.part == part] for part in Split._fields)
@@ -67,12 +69,12 @@ def _parts(
         spare, train = spare + train, []
     elif "test" not in given:
         test = val  # as for ImageNet, the validation images are what is tested on
-    elif "val" not in given and val_share > 0:
+    elif "val" not in given and val_fraction > 0:
         spare, train = spare + train, []
     rng.shuffle(spare)
-    share = val_share if val_share >= 0 else VAL_SHARE if drawn else 0
-    n_val = round(share * len(spare)) if "val" not in given else 0
-    n_train = max(1, round(TRAIN_SHARE * len(spare))) if drawn else len(spare) - n_val
+    fraction = val_fraction if val_fraction >= 0 else VAL_FRACTION if drawn else 0
+    n_val = round(fraction * len(spare)) if "val" not in given else 0
+    n_train = max(1, round(TRAIN_FRACTION * len(spare))) if drawn else len(spare) - n_val
     if drawn:
         n_val = min(n_val, max(0, len(spare) - n_train - 1))  # testing goes before validation
     train, val = train + spare[:n_train], val + spare[n_train : n_train + n_val]

@@ -90,13 +90,22 @@ def _plain_lines(text: str, file: Path) -> Iterator[Entry]:
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
-        found = re.fullmatch(r"\s*(.+?)\s*[\t,;]\s*(\S.*?)\s*", line) or re.fullmatch(r"\s*(.+?)\s+(\S+)\s*", line)
-        if not found or not is_image_name(found[1]):
+        path, label = _path_and_label(line.strip())
+        if not label or not is_image_name(path):
             raise OwnDataError(
                 f"{file}, line {number}: expected an image's path and its label, such as cats/1.jpg 0; found "
                 f"{line.strip()[:80]!r}."
             )
-        yield Entry(f"{file.name}, line {number}", {"path": found[1], "label": found[2]})
+        yield Entry(f"{file.name}, line {number}", {"path": path, "label": label})
+
+
+def _path_and_label(line: str) -> tuple[str, str]:
+    """Return what is before and after the first TAB, comma or semicolon, or else the last space; empty without one."""
+    mark = re.search(r"[\t,;]", line)
+    if mark and (label := line[mark.end() :].strip()):
+        return line[: mark.start()].strip(), label
+    path, *label = line.rsplit(None, 1)
+    return path, label[0] if label else ""
 
 
 def _json_lines(text: str, file: Path) -> Iterator[Entry]:

@@ -148,9 +148,9 @@ def _refuse_shifted(names: Pairs, file: Path) -> None:
 
 def _other_marks(keys: list[str], lines: list[tuple[int, str]]) -> str:
     """Return the sign that stands between folder and name in every line; empty where there is none."""
-    found = [re.fullmatch(r"(.+?)\s*([,;:=|])\s*(.+)", line) for _, line in lines]
-    pairs = [match for match in found if match and match[1] in keys]
-    marks = {match[2] for match in pairs}
+    found = [re.split(r"([,;:=|])", line, maxsplit=1) for _, line in lines]
+    pairs = [parts for parts in found if len(parts) == 3 and parts[0].strip() in keys and parts[2].strip()]
+    marks = {mark for _, mark, _ in pairs}
     return marks.pop() if len(pairs) == len(lines) and len(marks) == 1 else ""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -69,9 +68,16 @@ def _listed(file: Path, images: Mapping[str, str]) -> Iterator[str]:
         lines = [line for _, line in numbered_lines(file)]
     except UserError:
         return
-    paths = [images.get(_key(line)) or images.get(_key(re.sub(r"[\s,]+\d+$", "", line))) for line in lines]
+    paths = [images.get(_key(line)) or images.get(_key(_without_label(line))) for line in lines]
     if all(paths):
         yield from dict.fromkeys(paths)
+
+
+def _without_label(line: str) -> str:
+    """Return a line without the number at its end that a space or comma sets apart."""
+    unnumbered = line.rstrip("0123456789")
+    path = unnumbered.rstrip(" \t,")
+    return path if len(path) < len(unnumbered) < len(line) else line
 
 
 def _of_cub(folder: Path, images: Mapping[str, str]) -> dict[tuple[str, str], list[str]]:

@@ -50,12 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from inference.export.hub import push, write_hub_folder
         from inference.export.model_card import write_learned
         from inference.export.programs import write_program
+        from inference.output import doubts
         from inference.predictor import Predictor
 
         classes = named_classes(args.classes) if args.classes else None
         predictor = Predictor.load(
             args.run, classes, device="cpu", backbone=args.backbone, precision="fp32", plugins=args.plugins
         )
+        for doubt in doubts(predictor.run):
+            print(doubt, file=sys.stderr)
         suffix = SUFFIXES[args.format]
         name = f"{predictor.run.record['method']}{suffix or '-hub'}"
         path = args.output or Path(args.run) / "export" / name

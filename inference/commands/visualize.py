@@ -52,12 +52,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not args.images and args.features is None:
         parser.error("name images, or ask for --features")
     try:
+        from inference.output import doubts
         from inference.predictor import Predictor
         from inference.visualize.draw import draw_attention, draw_features
     except ModuleNotFoundError as error:
         print(f"error: {MISSING} ({error})", file=sys.stderr)
         return 2
     predictor = Predictor.load(args.run, device=args.device, backbone=args.backbone, plugins=args.plugins)
+    for doubt in doubts(predictor.run):
+        print(doubt, file=sys.stderr)
     output = args.output or Path(args.run) / "figures"
     written, unreadable = [], []
     if args.images:

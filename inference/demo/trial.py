@@ -77,7 +77,7 @@ class Trial:
             ]
 
     def attention(self, image: bytes, run: int) -> dict[str, Any]:
-        """Return where the image encoders look: per layer, shares of attention of each patch.
+        """Return where the image encoders look: per layer, fractions of attention of each patch.
 
         Raises:
             UserError, ValueError: the image cannot be read, or the encoder is no vision transformer.

@@ -60,6 +60,7 @@ def hub_config(predictor: Predictor) -> dict[str, Any]:
         "backbone": backbone,
         "classes": list(run.classes),
         "about": dict(run.about),
+        "notices": list(run.notices),
     }
     if not os.path.isabs(backbone):
         return content

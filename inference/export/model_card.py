@@ -9,6 +9,7 @@ from typing import Any
 from safetensors.torch import save
 
 from inference.export.programs import ExportError
+from inference.output import doubts
 from inference.predictor import Predictor
 from safeio.atomic import atomic_write, atomic_write_text
 from safeio.escape import for_code, for_markdown
@@ -61,6 +62,7 @@ def facts(predictor: Predictor) -> dict[str, Any]:
         "template": predictor.method.task.template,
         "settings": dict(predictor.method.settings),
         "metrics": run.record.get("metrics", {}),
+        "notices": doubts(run),
         "classes": list(run.classes),
     }
 
@@ -71,6 +73,7 @@ def card(predictor: Predictor, file: str) -> str:
     count = sum(value.numel() for value in run.state_dict.values())
     metrics = [f"| {for_markdown(name)} | {value:.2f} |" for name, value in about["metrics"].items()]
     method, dataset = for_markdown(about["method"]), for_markdown(about["dataset"])
+    notices = [f"- {for_markdown(notice)}" for notice in about["notices"]]
     part = for_markdown(run.record.get("subsample_classes", "all"))
     lines = [
         f"# {method} on {dataset}",
@@ -87,6 +90,7 @@ def card(predictor: Predictor, file: str) -> str:
         "Of the run itself, on its own test images, in %:" if metrics else "The run has none on record.",
         "",
         *(["| metric | value |", "|---|---|", *metrics, ""] if metrics else []),
+        *(["## Notices", "", *notices, ""] if notices else []),
         f"## Classes ({len(run.classes)})",
         "",
         ", ".join(map(for_markdown, run.classes)),

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from inference.output import doubts
 from inference.predictor import Predictor
-from safeio.atomic import atomic_write, naming
+from safeio.atomic import atomic_write
 from safeio.errors import UserError
 
 INPUT, OUTPUT = "images", "logits"
@@ -85,6 +86,7 @@ def about(predictor: Predictor) -> dict[str, str]:
         "method": predictor.run.record["method"],
         "classes": list(predictor.classes),
         "rules": list(predictor.rules),
+        "notices": doubts(predictor.run),
         "image": "RGB in 0..1, shorter edge resized to size, centre cut out, (x - mean) / std by channel",
         "size": list(settings.SIZE),
         "interpolation": settings.INTERPOLATION,
@@ -94,20 +96,21 @@ def about(predictor: Predictor) -> dict[str, str]:
     return {key: json.dumps(value) for key, value in metadata.items()}
 
 
-def write_torch(predictor: Predictor, path: Path) -> None:
+def as_torch(predictor: Predictor) -> bytes:
     """A program for `torch.export.load(path).module()`; `about` is in its extra file about.json."""
     content = io.BytesIO()
     torch.export.save(program(predictor), content, extra_files={ABOUT: json.dumps(about(predictor))})
-    with atomic_write(path) as file:
-        file.write(content.getbuffer())
+    return content.getvalue()
 
 
-def write_torchscript(predictor: Predictor, path: Path) -> None:
+def as_torchscript(predictor: Predictor) -> bytes:
     """A program for `torch.jit.load`, in C++ too; `about` is in its extra file about.json."""
+    content = io.BytesIO()
     with torch.no_grad(), old_format():
-        traced = torch.jit.trace(encoder(predictor), example(predictor), check_trace=False)  # check_result looks closer
-        with atomic_write(path) as file:
-            torch.jit.save(traced, file, _extra_files={ABOUT: json.dumps(about(predictor))})
+        # `check_program` looks closer than the tracer's own check.
+        traced = torch.jit.trace(encoder(predictor), example(predictor), check_trace=False)
+        torch.jit.save(traced, content, _extra_files={ABOUT: json.dumps(about(predictor))})
+    return content.getvalue()
 
 
 @contextlib.contextmanager
@@ -119,31 +122,33 @@ def old_format() -> Iterator[None]:
         yield
 
 
-def write_onnx(predictor: Predictor, path: Path) -> None:
+def as_onnx(predictor: Predictor) -> bytes:
     """A program for onnxruntime and others, with `about` as its metadata."""
     graph = program(predictor)
     with contextlib.redirect_stdout(io.StringIO()):  # the exporter tells its steps
         made = torch.onnx.export(graph, dynamo=True, input_names=[INPUT], output_names=[OUTPUT], verbose=False)
     made.model.metadata_props.update(about(predictor))
-    with naming(path):
-        made.save(path)
+    return made.model_proto.SerializeToString()
 
 
-def load_file(path: Path) -> Callable[[Tensor], Tensor]:
-    """An exported program as a function from images (B, 3, S, S) to logits (B, C)."""
-    if path.suffix == ".pt2":
-        return torch.export.load(path).module()
-    if path.suffix == ".pt":
+FORMATS = {".onnx": as_onnx, ".pt2": as_torch, ".pt": as_torchscript}
+
+
+def load_program(content: bytes, suffix: str) -> Callable[[Tensor], Tensor]:
+    """Return the content of an exported file as a function from images (B, 3, S, S) to logits (B, C)."""
+    if suffix == ".pt2":
+        return torch.export.load(io.BytesIO(content)).module()
+    if suffix == ".pt":
         with old_format():
-            return torch.jit.load(path)
+            return torch.jit.load(io.BytesIO(content))
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     return lambda images: torch.from_numpy(session.run([OUTPUT], {INPUT: images.numpy()})[0])
 
 
-def check_result(predictor: Predictor, path: Path) -> str:
-    """Compute a file and the predictor on the same images of noise, three and one.
+def check_program(predictor: Predictor, compute: Callable[[Tensor], Tensor]) -> str:
+    """Compute a program and the predictor on the same images of noise, three and one.
 
     Returns:
         A sentence with the largest difference.
@@ -153,29 +158,25 @@ def check_result(predictor: Predictor, path: Path) -> str:
     """
     side = predictor.clip.visual.input_resolution
     images = torch.randn(3, 3, side, side, generator=torch.Generator().manual_seed(0))
-    expected, compute = predictor.scores(images), load_file(path)
+    expected = predictor.scores(images)
     found = [(compute(images), expected), (compute(images[:1]), expected[:1])]
     difference = max((given - wanted).abs().max().item() for given, wanted in found)
     if not difference <= TOLERANCE * max(1.0, expected.abs().max().item()):
-        raise ExportError(f"{path} does not compute what the run does: its logits differ by {difference:.2g}")
+        raise ExportError(f"The program does not compute what the run does: its logits differ by {difference:.2g}")
     return f"Its logits differ from the run's by {difference:.1e} at most, the largest being {expected.abs().max():.1f}"
 
 
-WRITERS = {".onnx": write_onnx, ".pt2": write_torch, ".pt": write_torchscript}
-
-
 def write_program(predictor: Predictor, path: Path) -> str:
-    """Write the program that the file's suffix says and compute it once; one that computes something else is removed.
+    """Make the program that the file's suffix says, compute it once, and write it if it computes what the run does.
 
     Returns:
-        The sentence of `check_result`.
+        The sentence of `check_program`.
 
     Raises:
-        ExportError: as `encoder` and `check_result`.
+        ExportError: as `encoder` and `check_program`.
     """
-    try:
-        WRITERS[path.suffix](predictor, path)
-        return check_result(predictor, path)
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
+    content = FORMATS[path.suffix](predictor)
+    sentence = check_program(predictor, load_program(content, path.suffix))
+    with atomic_write(path) as file:
+        file.write(content)
+    return sentence

@@ -23,7 +23,7 @@ from inference.predictor import Predictor
 
 @dataclass
 class AttentionMaps:
-    """Shares of attention on the patches, by layer (1-based).
+    """Fractions of attention on the patches, by layer (1-based).
 
     Attributes:
         class_token: (B, side, side) of each layer; learned: (B, K, side, side), of the layers that have learned tokens.

@@ -27,7 +27,7 @@ PALE = 0.3
 def attention_figure(image: Tensor, before: AttentionMaps, after: AttentionMaps, index: int, method: str) -> Figure:
     """Rows: class token of frozen CLIP, class token and learned tokens of the method; columns: layers.
 
-    Each panel is scaled by its own largest value; the figure in it is the share of attention that the patches get.
+    Each panel is scaled by its own largest value; the number in it is the fraction of attention that the patches get.
 
     Args:
         image: (S, S, 3) in 0..1, as the encoder saw it; index: its place in the maps' batch.
@@ -59,12 +59,12 @@ def attention_figure(image: Tensor, before: AttentionMaps, after: AttentionMaps,
     return figure
 
 
-def _overlay(axis, image: Tensor, shares: Tensor) -> None:
+def _overlay(axis, image: Tensor, fractions: Tensor) -> None:
     """A map (side, side) in red over the paled image (S, S, 3), the more opaque the higher."""
-    relative = F.interpolate((shares / shares.max())[None, None], image.shape[:2], mode="bilinear")[0, 0]
+    relative = F.interpolate((fractions / fractions.max())[None, None], image.shape[:2], mode="bilinear")[0, 0]
     axis.imshow(image.mean(dim=-1, keepdim=True).expand(-1, -1, 3) * (1 - PALE) + PALE)
     axis.imshow(colormaps["Reds"](np.full(relative.shape, 0.85)), alpha=relative.numpy(), vmin=0, vmax=1)
-    axis.text(0.96, 0.05, f"{100 * shares.sum():.0f} %", transform=axis.transAxes, ha="right", fontsize=6)
+    axis.text(0.96, 0.05, f"{100 * fractions.sum():.0f} %", transform=axis.transAxes, ha="right", fontsize=6)
 
 
 def features_figure(

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from mmrl.commands.names import add_dataset, add_method
-from mmrl.commands.train import add_run_options, config_of, resolved
+from mmrl.commands.train import add_run_options, config_of, planned_settings
 from runs.command_line import CommandParser, add_output, settings_apart
 from runs.protocol import plan
 from runs.train_arguments import words_of
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     args = make_parser().parse_args(words)
     asked = (args.protocol, args.stage, args.method, args.dataset, args.seeds[:1], [args.shots], config_of(args))
     run = plan(*asked)[0]
-    builder = resolved(run, args, [*words_of(args), *settings])
+    builder = planned_settings(run, args, [*words_of(args), *settings])
     if args.all:
         print(builder.describe())
         return 0

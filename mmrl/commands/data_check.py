@@ -22,7 +22,7 @@ def make_parser() -> argparse.ArgumentParser:
     own = parser.add_argument_group("own images (DATASET folder)")
     own.add_argument("--sheet", type=Path, metavar="PNG", help="contact sheet of --deep (./NAME-contact-sheet.png)")
     own.add_argument("--allow", nargs="+", default=[], metavar="WORD", help="accepted faults, as DATASET.ALLOW")
-    own.add_argument("--val-share", type=float, default=-1.0, metavar="SHARE", help="as DATASET.VAL_SHARE")
+    own.add_argument("--val-fraction", type=float, default=-1.0, metavar="FRACTION", help="as DATASET.VAL_FRACTION")
     return parser
 
 
@@ -36,11 +36,11 @@ def main(arguments: Sequence[str]) -> int:
 
     root = Path(args.root).expanduser().absolute()
     if unknown := [word for word in args.allow if word not in ALLOWABLE]:
-        parser.error(f"argument --allow: {unknown[0]} is not known; there are: {', '.join(ALLOWABLE)}")
+        parser.error(f"argument --allow: {unknown[0]} is not known; it must be one of {', '.join(ALLOWABLE)}")
     if [name.lower() for name in args.names] == ["folder"]:
-        return check_own(root, args.deep, args.sheet, args.allow, args.val_share)
+        return check_own(root, args.deep, args.sheet, args.allow, args.val_fraction)
     try:
         names = chosen(args.names)
     except ValueError as error:
-        parser.error(f"{error} Own images are called folder, and checked alone.")
+        parser.error(f"{error} To check your own images, give the single name folder.")
     return check_all(names, root, args.deep)

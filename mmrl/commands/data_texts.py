@@ -30,7 +30,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add_dataset(parser)
     add_root(parser)
-    parser.add_argument("--file", metavar="JSON", help="texts to check and to put in their place")
+    parser.add_argument("--file", metavar="JSON", help="file of texts to check and to copy there")
     return parser
 
 
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
         named = ", ".join(missing[:SHOWN])
         return lacking(f"{source} has no texts of {len(missing)} of {len(names)} classes: {named}{more}")
     if len(counts) > 1:
-        print("CoPrompt wants as many texts for each class; HiCroPL takes any number.")
+        print("CoPrompt needs the same number of texts for every class; HiCroPL takes any number.")
     if source != place:
         place.parent.mkdir(parents=True, exist_ok=True)
         atomic_write_text(place, source.read_text(encoding="utf-8"))
@@ -77,4 +77,4 @@ def classes_of(config: str, root: str) -> list[str]:
     from dassl.data.datasets import build_dataset
 
     words = ["--trainer", "ZeroshotCLIP", "--root", root, "--dataset-config-file", f"configs/datasets/{config}.yaml"]
-    return build_dataset(train.resolve(train.parse([*words, "VERBOSE", "False"])).cfg).classnames
+    return build_dataset(train.settings_of_run(train.parse([*words, "VERBOSE", "False"])).cfg).classnames

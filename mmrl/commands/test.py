@@ -52,7 +52,9 @@ def main(arguments: Sequence[str]) -> int:
     if args.dataset is None:
         return fail(f"{args.method} is no folder of a run; to test a method, name a dataset: mmrl test METHOD DATASET")
     if "test" not in load_protocol(args.protocol)["stages"]:
-        raise PlanError(f"{args.protocol} tests where it trains: `mmrl train` has the result. Try --protocol base2new.")
+        raise PlanError(
+            f"a training run of {args.protocol} also tests: `mmrl train` shows the result. Or give --protocol base2new."
+        )
     own = own_data_name(args.root, args.name or "")
     runs = plan(args.protocol, "test", args.method, args.dataset, args.seeds, [args.shots], config_of(args), own)
     for run in runs:

@@ -84,7 +84,7 @@ def carry_out(runs: Sequence[PlannedRun], args: argparse.Namespace, settings: Se
     """Run what is not complete, each in this process if it is the only one; return the exit status."""
     extra = [*words_of(args), *settings]
     if extra:
-        resolved(runs[0], args, extra)  # a slip is said of a finished run too
+        planned_settings(runs[0], args, extra)  # a slip is said of a finished run too
     waiting = []
     for run in runs:
         if already_done(run, args.output, args.root, extra):
@@ -107,7 +107,7 @@ def carry_out(runs: Sequence[PlannedRun], args: argparse.Namespace, settings: Se
     return 1 if failed else 0
 
 
-def resolved(run: PlannedRun, args: argparse.Namespace, extra: Sequence[str]) -> ConfigBuilder:
+def planned_settings(run: PlannedRun, args: argparse.Namespace, extra: Sequence[str]) -> ConfigBuilder:
     """Return the settings that a run would have.
 
     Raises:
@@ -117,7 +117,7 @@ def resolved(run: PlannedRun, args: argparse.Namespace, extra: Sequence[str]) ->
     from dassl.config import ConfigError
 
     try:
-        return train.resolve(train.parse(run.arguments(args.output, args.root, extra)))
+        return train.settings_of_run(train.parse(run.arguments(args.output, args.root, extra)))
     except (ConfigError, KeyError) as error:
         raise PlanError(error.args[0]) from error
 

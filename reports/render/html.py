@@ -18,7 +18,7 @@ from markupsafe import Markup
 from reports.build_charts import charts
 from reports.chart_types import COLOURS
 from reports.details import details
-from reports.records import Run, in_no_table
+from reports.records import RecordedRun, in_no_table
 from reports.render.latex import Style, as_latex
 from reports.render.text import BEST, Footnotes, as_csv, below, head_beside, own_number, text_beside
 from reports.searches import find_searches
@@ -38,7 +38,7 @@ SCRIPTS = ("dom.js", "tables.js", "charts.js", "details.js")
 
 
 def as_html(
-    runs: Sequence[Run],
+    runs: Sequence[RecordedRun],
     tables: Sequence[Table],
     root: Path,
     seeds: Sequence[int] | None = None,
@@ -93,7 +93,7 @@ def _latex(table: Table, shown: Collection[str]) -> str:
     return as_latex([table], "paper", Style(frozenset({"accuracy"} if set(shown) == ALL_COLUMNS else shown)))
 
 
-def _origin(runs: Sequence[Run], command: str) -> str:
+def _origin(runs: Sequence[RecordedRun], command: str) -> str:
     """Return when, by which command and commit, and from runs on which machines the page was made."""
     devices = sorted({run.device for run in runs} - {""})
     facts = {
@@ -121,7 +121,7 @@ def _names(tables: Sequence[Table], head: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _summary(runs: Sequence[Run]) -> str:
+def _summary(runs: Sequence[RecordedRun]) -> str:
     """Return a sentence on the numbers of methods, datasets and seeds, and the backbones."""
     counted: dict[str, set] = {
         "method": {run.line.method for run in runs},
@@ -179,7 +179,7 @@ def _cells(
 
 
 def _shown(beside: Sequence[str]) -> list[str]:
-    """Return the parts with a column of their own: the range of reruns stands below the published figure."""
+    """Return the parts with a column of their own: the range of reruns stands below the published result."""
     return [part for part in beside if part != "reported" or "published" not in beside]
 
 

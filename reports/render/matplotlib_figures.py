@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from reports.build_charts import charts
 from reports.chart_types import COLOURS, Chart, Point, Series
-from reports.records import Run
+from reports.records import RecordedRun
 from reports.render.label_placement import name_points
 from safeio.atomic import atomic_write
 from safeio.errors import MissingPackage, WrongChoice
@@ -59,7 +59,7 @@ STYLE: dict[Any, Any] = {
 
 
 def draw(
-    runs: Sequence[Run], folder: Path, seeds: Sequence[int] | None = None, column_width: str | None = None
+    runs: Sequence[RecordedRun], folder: Path, seeds: Sequence[int] | None = None, column_width: str | None = None
 ) -> list[Path]:
     """One PNG and one PDF for each figure, and one figure of all datasets' few-shot curves; returns the files.
 

@@ -52,7 +52,7 @@ def head_beside(table: Table, part: str) -> str:
 
 
 def text_beside(cell: Cell, part: str, digits: int) -> str:
-    """Return what stands beside a number: the published figure, the range of reruns, the difference."""
+    """Return what stands beside a number: the published result, the range of reruns, the difference."""
     if part == "reported":
         ends = dict.fromkeys(number(value, digits) for value in (*cell.reruns[:1], *cell.reruns[-1:]))
         return RANGE.join(ends)
@@ -133,7 +133,7 @@ def below(table: Table, footnotes: Footnotes, shown: Collection[str] = ALL_COLUM
     found += [f"[{i}] {note}" for i, note in enumerate(footnotes.notes, start=1)]
     sources = dict.fromkeys(cell.source for _, cells in table.rows for cell in cells if cell.source)
     if sources and {"published", "difference"} & set(shown):
-        found.append(f"Published figures: {'; '.join(sources)}.")
+        found.append(f"Published results: {'; '.join(sources)}.")
     if "reported" in shown and any(cell.reruns for _, cells in table.rows for cell in cells):
         found.append(REPORTED)
     return found

@@ -51,12 +51,12 @@ function heatmap(run) {
   const right = run.correct.map((count, i) => [i, i, count]);
   for (const [truth, predicted, count] of [...right, ...run.pairs]) {
     if (!count) continue;
-    const share = count / run.total[truth];
+    const fraction = count / run.total[truth];
     const name = `${run.classes[truth]} taken for ${run.classes[predicted]}: ${count} of ${run.total[truth]}`;
     const box = { x: predicted * SQUARE, y: truth * SQUARE, width: SQUARE, height: SQUARE };
     const square = svg("rect", box, svg("title", {}, name));
     const hue = truth === predicted ? "--heat" : "--wrong";
-    square.style.fill = `rgba(var(${hue}), ${(0.12 + 0.88 * share).toFixed(3)})`;
+    square.style.fill = `rgba(var(${hue}), ${(0.12 + 0.88 * fraction).toFixed(3)})`;
     image.append(square);
   }
   if (named) image.append(...classNames(run, letters, room - 8));

@@ -30,7 +30,7 @@ def parse_grid(words: Iterable[str]) -> dict[str, list[str]]:
         key, sign, values = word.partition("=")
         listed = [value.strip() for value in re.split(r",(?![^\[(]*[\])])", values)]
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.]*", key) or not sign or not (all(listed) or listed == [""]):
-            raise PlanError(f"--set takes KEY=VALUE,VALUE such as TRAINER.MMRL.ALPHA=0.5,0.7; this is {word!r}.")
+            raise PlanError(f"--set takes KEY=VALUE,VALUE such as TRAINER.MMRL.ALPHA=0.5,0.7; got {word!r}.")
         if key in grid:
             raise PlanError(f"--set names {key} twice; list its values with commas: {key}=A,B.")
         grid[key] = listed

@@ -1,4 +1,4 @@
-"""Runs on this machine: one after the other, or several at a time with a graphics card or a share of one each."""
+"""Runs on this machine: one after the other, or several at a time with a graphics card or a fraction of one each."""
 
 from __future__ import annotations
 
@@ -91,14 +91,14 @@ class LocalExecutor:
 
 
 def threads_per_worker(workers: int) -> dict[str, str]:
-    """Return the variable that gives each of several workers its share of the cores; none where the user has chosen."""
+    """Return the variable that gives each of several workers its part of the cores; none where the user has chosen."""
     if workers == 1 or threads.GIVEN:
         return {}
     return {threads.NUMBER: str(max(1, threads.allowed_cores() // workers))}
 
 
 def environment(index: int, workers: int, gpus: Sequence[str]) -> dict[str, str]:
-    """Return the environment of a worker's runs: its card, and its share of the processor's cores."""
+    """Return the environment of a worker's runs: its card, and its part of the processor's cores."""
     return threads_per_worker(workers) | ({"CUDA_VISIBLE_DEVICES": gpus[index % len(gpus)]} if gpus else {})
 
 

@@ -30,7 +30,7 @@ DECIDED = {
     "TRAINER.NAME": "use --methods",
     "PRESET": "use --preset",
     "OUTPUT_DIR": "use --output",
-    **dict.fromkeys(("TASK", "PROTOCOL", "STAGE", "SWEPT", "DATASET.SUBSAMPLE_CLASSES"), "the protocol decides it"),
+    **dict.fromkeys(("TASK", "PROTOCOL", "STAGE", "SWEPT", "DATASET.SUBSAMPLE_CLASSES"), "the protocol sets it"),
 }
 """Keys with a place of their own on the command line."""
 
@@ -68,14 +68,16 @@ def expand(request: Request) -> list[PlannedRun]:
     grid = {**data.get("set", {}), **request.grid}
     for key in grid:
         if key in DECIDED:
-            raise PlanError(f"--set {key}: this is not a value to try; {DECIDED[key]}.")
+            raise PlanError(f"--set cannot vary {key}: {DECIDED[key]}.")
     chosen, wanted = _methods(request, data), _datasets(request, data)
     idle = [key for key in grid if not any(concerns(key, trainer) for trainer in chosen)]
     for key in idle:
         if key in request.grid:
-            raise PlanError(f"--set {key} concerns none of the methods {', '.join(chosen)}.")
+            raise PlanError(f"--set {key}: none of the chosen methods ({', '.join(chosen)}) has this setting.")
     if grid and len(idle) == len(grid):
-        raise PlanError(f"{request.protocol} varies {', '.join(idle)}, which concerns none of {', '.join(chosen)}.")
+        raise PlanError(
+            f"{request.protocol} varies {', '.join(idle)}; none of the chosen methods ({', '.join(chosen)}) has it."
+        )
     found: dict[str, PlannedRun] = {}
     for preset in request.presets:
         for trainer in chosen:
@@ -90,7 +92,7 @@ def _methods(request: Request, data: Mapping[str, Any]) -> list[str]:
     known = [name for name in methods() if data["name"] in protocols_of(name)]
     named = list(request.methods or data.get("methods", ()))
     if not named:
-        raise PlanError(f"Name the methods (--methods), or {ALL}. There are: {', '.join(known)}.")
+        raise PlanError(f"Name the methods (--methods), or {ALL}. This protocol has {', '.join(known)}.")
     return known if named == [ALL] else [choose("method", name, known) for name in dict.fromkeys(named)]
 
 

@@ -186,7 +186,9 @@ class Drive:
         for folder, run in self.runs.items():
             tested = self.states.get(run.model_folder or "")
             if self.states[folder].status == MISSING and tested and tested.status != COMPLETE:
-                self.states[folder] = State(MISSING, f"tests {run.model_folder}, which is {tested.status}")
+                self.states[folder] = State(
+                    MISSING, f"not started: the training it tests, {run.model_folder}, is {tested.status}"
+                )
 
 
 def outcome(future: Future[int | None], folder: Path) -> State:

@@ -75,10 +75,10 @@ def _parse(word: str) -> tuple[str, Range]:
     try:
         low, high = float(parts["low"]), float(parts["high"])  # type: ignore[index]
     except (TypeError, ValueError):
-        raise PlanError(f"--range takes KEY, KEY=LOW..HIGH or KEY=LOW..HIGH:log, this is {word!r}.") from None
+        raise PlanError(f"--range takes KEY, KEY=LOW..HIGH or KEY=LOW..HIGH:log; got {word!r}.") from None
     assert parts is not None
     if not low < high or (parts["log"] and low <= 0):
-        raise PlanError(f"--range {word}: LOW has to be below HIGH, and above 0 on a logarithmic scale.")
+        raise PlanError(f"--range {word}: LOW must be below HIGH, and above 0 on a logarithmic scale.")
     whole = all(re.fullmatch(r"-?\d+", parts[end]) for end in ("low", "high"))
     return parts["key"], Range(low, high, whole, bool(parts["log"]))
 
@@ -114,7 +114,7 @@ def search(
     (output / folder).mkdir(parents=True, exist_ok=True)
     done = optuna.trial.TrialState.COMPLETE
     store = (output / folder / STORE).absolute()
-    with reading(f"{store}, which a search goes on from unless it is removed", "trials of Optuna"):
+    with reading(f"{store}, the trials so far (remove it to search anew)", "trials of Optuna"):
         study = optuna.create_study(
             storage=f"sqlite:///{store}",
             study_name=" ".join(sorted(ranges)),

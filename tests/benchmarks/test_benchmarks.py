@@ -1,4 +1,4 @@
-"""The benchmarks' commands: figures of both computations, which agree, and the messages for mistakes."""
+"""The benchmarks' commands: results of both computations, which agree, and the messages for mistakes."""
 
 import json
 import subprocess
@@ -22,24 +22,24 @@ SMALL = ["--classes", "2", "--batch", "1", "--backbone", "ViT-B/32", "--device",
 
 def test_a_step_of_both(tmp_path):
     """In a process of its own: a benchmark changes how memory is kept."""
-    file = tmp_path / "figures.json"
+    file = tmp_path / "results.json"
     words = [sys.executable, "benchmarks/step.py", *SMALL, "--repeats", "1", "--json", file]
     subprocess.run(words, cwd=PROJECT, check=True, capture_output=True)
-    figures = json.loads(file.read_text(encoding="utf-8"))
-    assert figures["method"] == "MMRL" and figures["classes"] == 2
-    assert figures["loss_difference"] < 1e-5 and figures["gradient_difference"] < 1e-4
-    assert figures["gflop_ratio"] == figures["plain_gflop"] / figures["product_gflop"] > 1
+    found = json.loads(file.read_text(encoding="utf-8"))
+    assert found["method"] == "MMRL" and found["classes"] == 2
+    assert found["loss_difference"] < 1e-5 and found["gradient_difference"] < 1e-4
+    assert found["gflop_ratio"] == found["plain_gflop"] / found["product_gflop"] > 1
     for variant in ("plain", "product"):
-        assert figures[f"{variant}_ms"] > 0 and figures[f"{variant}_peak_mib"] > 0
+        assert found[f"{variant}_ms"] > 0 and found[f"{variant}_peak_mib"] > 0
 
 
 def test_a_step_that_reads_its_frozen_layers_learns_the_same(tmp_path):
-    file = tmp_path / "figures.json"
+    file = tmp_path / "results.json"
     words = [sys.executable, "benchmarks/frozen_layers.py", *SMALL, "--json", file]
     subprocess.run(words, cwd=PROJECT, check=True, capture_output=True)
-    figures = json.loads(file.read_text(encoding="utf-8"))
-    assert figures["identical"] and figures["ratio"] > 0
-    assert figures["mib_of_a_view"] == pytest.approx((50 + 1) * 768 * 4 / 2**20)  # all rows, then the class row alone
+    found = json.loads(file.read_text(encoding="utf-8"))
+    assert found["identical"] and found["ratio"] > 0
+    assert found["mib_of_a_view"] == pytest.approx((50 + 1) * 768 * 4 / 2**20)  # all rows, then the class row alone
 
 
 @pytest.mark.parametrize(
@@ -47,9 +47,9 @@ def test_a_step_that_reads_its_frozen_layers_learns_the_same(tmp_path):
     [
         ("--classes 0", "'0' is not a whole number from 1 on"),
         ("--batch many", "'many' is not a whole number from 1 on"),
-        ("--device tpu", "'tpu' is neither cpu nor cuda"),
+        ("--device tpu", "invalid choice: 'tpu'"),
         ("--backbone RN50", "invalid choice: 'RN50'"),
-        ("--json nowhere/figures.json", "there is no folder nowhere"),
+        ("--json nowhere/results.json", "there is no folder nowhere"),
         ("--method MMLR", "Did you mean 'MMRL'"),
         ("--method TipAdapterF", "learns from the features of training images"),
         ("--method ZeroshotCLIP", "learns nothing: there is no step"),

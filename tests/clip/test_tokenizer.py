@@ -79,7 +79,7 @@ def test_shape_and_type():
 
 
 def test_too_long_quotes_the_text_and_its_length():
-    with pytest.raises(RuntimeError, match=r"'a photo of a yellow dog' has 8 tokens.*at most 7"):
+    with pytest.raises(RuntimeError, match=r"'a photo of a yellow dog' has at least 8 tokens.*at most 7"):
         tokenize(["a cat", "a photo of a yellow dog"], context_length=7)
 
 

@@ -14,7 +14,8 @@ from dassl.data.datasets.build import DATASET_REGISTRY
 from dassl.engine import TRAINER_REGISTRY
 from runs import protocol
 from runs.presets import presets
-from trainers.base.settings import resolve
+from safeio.trees import leaves
+from trainers.base.run_settings import settings_of_run
 
 PROJECT = Path(__file__).parents[2]
 CONFIGS = PROJECT / "configs"
@@ -81,7 +82,7 @@ def settings(trainer: str, *options, config="", dataset=""):
     arguments = ["--trainer", trainer]
     arguments += ["--config-file", str(config)] if config else []
     arguments += ["--dataset-config-file", str(dataset)] if dataset else []
-    return resolve(train.parse([*arguments, *map(str, options)]))
+    return settings_of_run(train.parse([*arguments, *map(str, options)]))
 
 
 def value_at(cfg, key: str):
@@ -122,7 +123,9 @@ def test_method_yaml_resolves_with_every_dataset(file):
 
 @pytest.mark.parametrize("file", SHARED, ids=name_of)
 def test_shared_yaml_holds_known_keys(file):
-    settings("ZeroshotCLIP", config=file)
+    origins = settings("ZeroshotCLIP", config=file).origins
+    keys = [key for key, _ in leaves(read(file)) if key != "BASE"]
+    assert keys and all(str(file) in origins[key] for key in keys)
 
 
 KEYS_OF_A_PROTOCOL = {"cfg", "options", "test_options", "stages", "shots", "learns_on_targets"}

@@ -9,7 +9,7 @@ import pytest
 import train
 import trainers  # noqa: F401  (registers the methods)
 from runs.protocol import plan
-from trainers.base.settings import resolve
+from trainers.base.run_settings import settings_of_run
 
 PROJECT = Path(__file__).parents[2]
 KEYS = ("NAME", "LR", "WEIGHT_DECAY", "LR_SCHEDULER", "MAX_EPOCH", "WARMUP_EPOCH", "WARMUP_TYPE", "WARMUP_CONS_LR")
@@ -40,7 +40,7 @@ NOT_TINY = {  # what the golden cases did not have to make smaller: the publishe
 
 def settings(trainer: str, cfg: str, *options: str):
     file = PROJECT / "configs" / "trainers" / trainer / f"{cfg}.yaml"
-    return resolve(train.parse(["--trainer", trainer, "--config-file", str(file), *options])).cfg
+    return settings_of_run(train.parse(["--trainer", trainer, "--config-file", str(file), *options])).cfg
 
 
 @pytest.mark.parametrize(("trainer", "cfg"), [(t, cfg) for t, files in FILES.items() for cfg in files])

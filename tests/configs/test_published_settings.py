@@ -6,7 +6,7 @@ import train
 import trainers  # noqa: F401  (registers the methods)
 from runs.protocol import plan
 from runs.sweep.plan import Request, expand
-from trainers.base.settings import resolve
+from trainers.base.run_settings import settings_of_run
 from trainers.base.templates import dataset_template
 
 
@@ -14,7 +14,7 @@ def merged(trainer: str, protocol: str, dataset: str, *options: str, **kinds):
     """The settings of the first run of a protocol's first stage, as its script starts it."""
     run = plan(protocol, "train", trainer, dataset, [1], **kinds)[0]
     arguments = run.arguments(train.Path("output"), "data", options)
-    return resolve(train.parse(arguments)).cfg, run
+    return settings_of_run(train.parse(arguments)).cfg, run
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_promptkd_learns_on_each_target():
     tests = {run.trainer: run for run in runs if run.dataset == "dtd"}
     assert tests["PromptKD"].model_folder is None and tests["PromptKD"].options["STAGE"] == "test"
     assert tests["CoOp"].model_folder == "cross_datasets/train/imagenet/shots_16/CoOp/vit_b16_ep50_ctxv1/seed1"
-    cfg = resolve(train.parse(tests["PromptKD"].arguments(train.Path("output"), "data", []))).cfg
+    cfg = settings_of_run(train.parse(tests["PromptKD"].arguments(train.Path("output"), "data", []))).cfg
     assert (cfg.DATASET.UNLABELLED, cfg.DATASET.SUBSAMPLE_CLASSES, cfg.TEST.CLASSES) == (True, "all", "unseen")
     assert cfg.TRAINER.PROMPTKD.PROMPT_DEPTH_VISION == 3 and cfg.TRAINER.PROMPTKD.KD_WEIGHT == 1000
     run = plan("domain_generalization", "test", "PromptKD", "imagenetv2", [1])[0]

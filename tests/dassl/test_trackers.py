@@ -113,4 +113,4 @@ def test_what_a_tracker_does_not_take_is_one_line(tracker, variable, value, run,
     monkeypatch.setenv(variable, value.replace("DAMAGED", str(tmp_path / "damaged.db")))
     assert run("--track", tracker) == 1
     said = capsys.readouterr().err
-    assert f"error: {tracker} does not take this run" in said and "TRAIN.TRACK" in said and "Traceback" not in said
+    assert f"error: {tracker} refuses this run" in said and "TRAIN.TRACK" in said and "Traceback" not in said

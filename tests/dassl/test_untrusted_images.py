@@ -37,12 +37,12 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, width, height):
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "BMP", "WEBP"])
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.6])
-def test_a_cut_image_is_named(tmp_path, form, share):
+@pytest.mark.parametrize("fraction", [0.0, 0.1, 0.6])
+def test_a_cut_image_is_named(tmp_path, form, fraction):
     whole = io.BytesIO()
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     Image.fromarray(noise).save(whole, form)
-    (tmp_path / "cut.img").write_bytes(whole.getvalue()[: int(share * len(whole.getvalue()))])
+    (tmp_path / "cut.img").write_bytes(whole.getvalue()[: int(fraction * len(whole.getvalue()))])
     with pytest.raises(OSError, match=r"cut\.img"):
         read_image(tmp_path / "cut.img")
 

@@ -23,7 +23,7 @@ from mmrl.__main__ import split as split_command
 from mmrl.commands import COMMANDS
 from runs import train_arguments
 from safeio.trees import leaves
-from trainers.base.settings import resolve
+from trainers.base.run_settings import settings_of_run
 
 PROJECT = Path(__file__).parents[2]
 PAGES = [PROJECT / name for name in ("README.md", "README.zh-CN.md", "CONTRIBUTING.md")]
@@ -142,7 +142,7 @@ def help_of(program: str) -> str:
 @cache
 def known_keys() -> set[str]:
     """Every configuration key there is when all methods are registered, sections included."""
-    keys = [key for key, _ in leaves(resolve(train.parse([])).cfg)]
+    keys = [key for key, _ in leaves(settings_of_run(train.parse([])).cfg)]
     return {".".join(key.split(".")[:n]) for key in keys for n in range(1, len(key.split(".")) + 1)}
 
 

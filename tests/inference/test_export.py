@@ -10,7 +10,7 @@ from safetensors import safe_open
 
 from inference.commands import export
 from inference.export import programs
-from inference.export.programs import ExportError, load_file, old_format, write_torchscript
+from inference.export.programs import ExportError, as_torchscript, load_program, old_format
 from inference.predictor import Predictor
 
 KINDS = ["MMRL", "MaPLe", "MMA", "TipAdapter", "LinearProbe"]
@@ -40,7 +40,7 @@ def exported(runs, name: str, form: str, tmp_path, capsys, *words) -> tuple:
 def test_a_program_gives_the_runs_logits(name, form, runs, tmp_path, capsys):
     path, printed = exported(runs, name, form, tmp_path, capsys)
     assert "differ from the run's by" in printed
-    predictor, compute = Predictor.load(runs(name), device="cpu"), load_file(path)
+    predictor, compute = Predictor.load(runs(name), device="cpu"), load_program(path.read_bytes(), path.suffix)
     for count in (1, 4):
         torch.testing.assert_close(compute(images(count)), predictor.scores(images(count)), rtol=0, atol=1e-4)
 
@@ -76,7 +76,7 @@ def test_an_exported_update_takes_no_room(runs, tmp_path, capsys):
     held = []
     for name in ("CLIPLoRA", "ZeroshotCLIP"):
         path, _ = exported(runs, name, "torchscript", tmp_path, capsys)
-        program = load_file(path)
+        program = load_program(path.read_bytes(), path.suffix)
         fixed = [node for node in program.inlined_graph.nodes() if node.kind() == "prim::Constant"]
         tensors = [node.t("value") for node in fixed if node.output().type().kind() == "TensorType"]
         held.append((sum(p.numel() for p in program.parameters()), max(t.numel() for t in tensors)))
@@ -87,7 +87,7 @@ def test_an_exported_update_takes_no_room(runs, tmp_path, capsys):
 def test_trained_and_new_classes_in_one_program(name, names, runs, tmp_path, capsys):
     path, _ = exported(runs, name, "torch", tmp_path, capsys, "--classes", names)
     expected = Predictor.load(runs(name), ["teal", "green field", "amber"], device="cpu").scores(images(2))
-    torch.testing.assert_close(load_file(path)(images(2)), expected, rtol=0, atol=1e-4)
+    torch.testing.assert_close(load_program(path.read_bytes(), path.suffix)(images(2)), expected, rtol=0, atol=1e-4)
     extra = {"about.json": ""}
     torch.export.load(path, extra_files=extra)
     about = json.loads(extra["about.json"])
@@ -118,14 +118,15 @@ def test_a_torchscript_says_what_it_holds(runs, names, tmp_path, capsys):
     assert json.loads(about["rules"]) == ["class token", "fused", "fused"]
 
 
-def test_a_file_that_computes_something_else_is_found_out_and_removed(runs, tmp_path, monkeypatch):
-    def write_another(predictor, path):
-        write_torchscript(Predictor.load(runs("ZeroshotCLIP"), device="cpu"), path)
+def test_a_program_that_computes_something_else_is_not_written(runs, tmp_path, monkeypatch):
+    def another(predictor):
+        return as_torchscript(Predictor.load(runs("ZeroshotCLIP"), device="cpu"))
 
-    monkeypatch.setitem(programs.WRITERS, ".pt", write_another)
+    monkeypatch.setitem(programs.FORMATS, ".pt", another)
+    (tmp_path / "mmrl.pt").write_text("of an earlier export")
     with pytest.raises(ExportError, match="differ by"):
         programs.write_program(Predictor.load(runs("MMRL"), device="cpu"), tmp_path / "mmrl.pt")
-    assert not any(tmp_path.iterdir())
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["of an earlier export"]
 
 
 def test_learned_parameters_with_their_card(runs, tmp_path, capsys):

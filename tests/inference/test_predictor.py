@@ -15,7 +15,7 @@ from inference.classes import ClassesError
 from inference.predictor import Predictor
 from inference.run_folder import RunError
 from safeio.errors import UserError
-from trainers.base.settings import resolve
+from trainers.base.run_settings import settings_of_run
 
 BASE, NEW = ("amber", "green_field"), ("red square", "teal")
 
@@ -23,7 +23,7 @@ BASE, NEW = ("amber", "green_field"), ("red square", "teal")
 def trainers_scores(runs, method: str, run, classes: str, test_classes: str, images: torch.Tensor) -> torch.Tensor:
     """Return the trainer's scores of images after loading the run, as `train.py --eval-only` does."""
     words = runs.arguments(method, classes, runs.folder / "unused", "TEST.CLASSES", test_classes)
-    trainer = build_trainer(resolve(train.parse(words)).cfg)
+    trainer = build_trainer(settings_of_run(train.parse(words)).cfg)
     trainer.load_model(run)
     with trainer.fixed_classes():
         return trainer.model_inference(images)

@@ -17,7 +17,7 @@ from runs.record import read_record
 from runs.repeat import RecordError, read_to_repeat
 from safeio.errors import UserError
 from tools.faults.damage import positions, with_other
-from trainers.base.settings import resolve
+from trainers.base.run_settings import settings_of_run
 
 QUIET = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 DEEP = b"[" * 100_000
@@ -48,7 +48,7 @@ def repeated(folder) -> None:
     try:
         args.from_record, args.record = str(folder), read_to_repeat(folder)
         vars(args).update(args.record["flags"])
-        resolve(args)
+        settings_of_run(args)
     except RecordError as error:
         assert "run.json" in str(error)
     except (ConfigError, KeyError) as error:  # as train.py catches them

@@ -46,7 +46,7 @@ def test_attention_of_every_layer(name, runs):
 
 @pytest.mark.parametrize("name", ["MMRL", "VPT"])
 def test_patches_are_told_from_tokens(name, runs):
-    """A token's share of its own kind is what the patches and the class token do not get."""
+    """A token's fraction of its own kind is what the patches and the class token do not get."""
     predictor = Predictor.load(runs(name), device="cpu")
     visual, seen = predictor.clip.visual, {}
     images = torch.randn(1, 3, 16, 16)

@@ -86,7 +86,7 @@ def trained(tmp_path_factory) -> tuple[ClipTrainer, Path]:
     short = Runs(tmp_path_factory.mktemp("short"))
     folder = short("CoOp", "all", "TEST.NO_TEST", "True")
     args = train.parse(short.arguments("CoOp", "all", folder, "TEST.NO_TEST", "True"))
-    return build_trainer(train.resolve(args).cfg), folder
+    return build_trainer(train.settings_of_run(args).cfg), folder
 
 
 def test_checkpoints_with_other_values_at_each_place(trained, tmp_path):

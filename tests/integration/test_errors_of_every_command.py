@@ -246,7 +246,7 @@ DATA = [
     Mistake("check folder --root TMP/empty", 1, ("TMP/empty",)),
     Mistake("check folder --root TMP/file", 1, ("TMP/file",)),
     Mistake("check folder --root TMP/digits", 1, ("manifest.csv", "line 2")),
-    Mistake("check folder --root IMAGES --val-share 2", 1, ("2",)),
+    Mistake("check folder --root IMAGES --val-fraction 2", 1, ("2",)),
     Mistake("check folder --root IMAGES --allow everything", 2, ("everything",)),
     Mistake("check folder --root IMAGES --deep --sheet TMP/file/sheet.png", 2, ("TMP/file",)),
     Mistake("check --rot TMP", 2, ("--rot",)),

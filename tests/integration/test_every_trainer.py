@@ -18,12 +18,12 @@ from clip.model import CLIP
 from dassl.data.datasets import DATASET_REGISTRY, DatasetBase, Datum
 from dassl.engine import TRAINER_REGISTRY, build_trainer
 from dassl.engine.batch_loop import _BatchTrainer
-from inference.export.programs import ExportError, load_file, write_program
+from inference.export.programs import ExportError, load_program, write_program
 from inference.predictor import Predictor
 from reports.efficiency import efficiency
 from reports.records import find_runs
 from runs.names import method_name
-from trainers.base.settings import resolve
+from trainers.base.run_settings import settings_of_run
 from trainers.base.trainer import ClipTrainer
 from trainers.base.training_free import TrainingFreeTrainer
 
@@ -103,7 +103,7 @@ def arguments(workshop: Path, name: str, kind: str, *options, output: Path | Non
 def build(workshop: Path, name: str, kind: str, *options) -> ClipTrainer:
     """A trainer as train.py builds it."""
     torch.manual_seed(0)
-    return build_trainer(resolve(train.parse(arguments(workshop, name, kind, *options))).cfg)
+    return build_trainer(settings_of_run(train.parse(arguments(workshop, name, kind, *options))).cfg)
 
 
 def precision(name: str, value: str) -> tuple[str, str]:
@@ -323,7 +323,8 @@ def test_prediction_and_export_say_what_evaluation_said(run, workshop, tmp_path)
     except ExportError as refusal:
         assert run.name in str(refusal) and "each image" in str(refusal)
         return
-    torch.testing.assert_close(load_file(tmp_path / "program.pt")(images), expected, rtol=1e-4, atol=1e-4)
+    compute = load_program((tmp_path / "program.pt").read_bytes(), ".pt")
+    torch.testing.assert_close(compute(images), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -362,5 +362,5 @@ def test_trackers(tracker, short, images, tmp_path, monkeypatch, capsys):
         status = train.main([str(word) for word in words])
         shown = capsys.readouterr()
         assert not controls(shown.out + shown.err) and "Traceback" not in shown.err
-        refused = status == 1 and "error: wandb takes no folder of such a name" in shown.err
+        refused = status == 1 and "error: wandb cannot use a folder of this name" in shown.err
         assert status == 0 or (tracker == "wandb" and name.endswith(UNDECODABLE) and refused), shown.err[-2000:]

@@ -21,7 +21,7 @@ from dassl.utils import check_availability
 from runs import launch, protocol
 from runs.record import RunRecord, read_record, set_aside_log
 from safeio.lock import sole_use
-from trainers.base.settings import resolve
+from trainers.base.run_settings import settings_of_run
 
 B2N = ["base2new", "train", "MMRL", "clothing_64"]
 FEW = ["few_shot", "train", "MMRL", "clothing_64"]
@@ -224,7 +224,7 @@ def test_the_embedded_images_need_no_weights():
     runs = {(run.trainer, run.cfg): run for _, run in every_plan() if run.dataset.startswith("clothing_64")}
     assert runs
     for run in runs.values():
-        cfg = resolve(train.parse(run.arguments(Path("unused"), "unused", []))).cfg
+        cfg = settings_of_run(train.parse(run.arguments(Path("unused"), "unused", []))).cfg
         assert cfg.MODEL.BACKBONE.NAME in embedded(), run.folder
 
 

@@ -24,7 +24,8 @@ PROJECT = Path(__file__).parents[2]
 HEAVY = {"torch", "torchvision", "numpy", "scipy", "pandas", "PIL", "sklearn", "matplotlib", "open_clip"}
 INSIDE = ("runs/sweep/fork_server.py", "runs/sweep/exit_with_parent.py")
 """Processes that a sweep starts, which take no words of a user."""
-PLACES = ("*.py", "*/__main__.py", "runs/**/*.py", "inference/**/*.py", "datasets/**/*.py")
+PLACES = ("*.py", "*/__main__.py", "benchmarks/*.py", "tools/*.py")
+PLACES += ("runs/**/*.py", "inference/**/*.py", "datasets/**/*.py")
 ENTRY_POINTS = sorted(
     name
     for place in PLACES
@@ -81,8 +82,9 @@ def test_whatever_can_be_started_explains_itself_and_loads_nothing_heavy(file):
 
 
 def test_every_entry_point_is_known():
-    """A new one is tested above, unless it is no user's: benchmarks and tools load what they measure and check."""
+    """A new one is tested above."""
     assert {"train.py", "mmrl/__main__.py", "runs/compare.py", "inference/commands/demo.py"} <= set(ENTRY_POINTS)
+    assert {"benchmarks/step.py", "tools/settings_page.py"} <= set(ENTRY_POINTS)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +131,7 @@ def test_every_entry_point_is_known():
         (["train", "MMRL", "clothing_64", "--device", "tpu"], 2, "cpu or cuda"),
         (["train", "MMRL", "clothing_64", "--protocol", "base2now"], 2, "Did you mean base2new?"),
         (["test", "MMRL"], 2, "mmrl test METHOD DATASET"),
-        (["test", "MMRL", "clothing_64", "--protocol", "few_shot"], 2, "tests where it trains"),
+        (["test", "MMRL", "clothing_64", "--protocol", "few_shot"], 2, "a training run of few_shot also tests"),
         (["test", "MMRL", "clothing_64", "--output", "nowhere"], 2, "train it first"),
         (["sweep", "base2new", "--methods", "MMLR"], 2, "Did you mean MMRL?"),
         (["config", "MMRL", "clothing_64", "OPTIM.LRR=1"], 2, "OPTIM.LRR"),
@@ -167,7 +169,7 @@ def test_a_wrong_key_gets_the_nearest_one_in_every_command(command, pair, capsys
         words += ["--seeds", "1", "--shots", "4", "--range", f"{key}=1..2"]
     if command == "test RUN":
         flags = {"eval_only": False, "model_dir": "", "load_epoch": None, "no_train": False}
-        config = train.resolve(train.parse(["--trainer", "MMRL"])).plain()
+        config = train.settings_of_run(train.parse(["--trainer", "MMRL"])).plain()
         RunRecord(tmp_path / "run", {"method": "MMRL", "config": config, "flags": flags}).complete({})
     status, out, err = call([*words, *([] if command == "test RUN" else ["--output", str(tmp_path)])], capsys)
     assert status == 2 and f"Unknown key {key!r}" in err and WRONG_KEYS[pair] in err, out + err

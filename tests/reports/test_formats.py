@@ -154,7 +154,7 @@ def test_the_best_is_bold_where_there_is_bold(make, printed):
     assert "**" not in plain and "Bold" not in plain
 
 
-def test_other_machines_are_mentioned_only_beside_their_figures(make, printed):
+def test_other_machines_are_mentioned_only_beside_their_results(make, printed):
     make("TipAdapter", "Clothing", efficiency={"device": "cpu"})
     _, text, _ = printed("--format", "markdown", "--cost-by-dataset")
     assert "of other machines" not in text

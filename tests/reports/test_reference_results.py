@@ -1,4 +1,4 @@
-"""The published figures: read whole, in agreement with each other, with sources, and nothing made up."""
+"""The published results: read whole, in agreement with each other, with sources, and nothing made up."""
 
 import csv
 import statistics

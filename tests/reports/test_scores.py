@@ -1,4 +1,4 @@
-"""Numbers over seeds and datasets, against numpy and figures of the papers."""
+"""Numbers over seeds and datasets, against numpy and results of the papers."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Tables: the runs of each cell, the figures beside it, and the runs that are not compared or averaged."""
+"""Tables: the runs of each cell, the published results beside it, and the runs that are not compared or averaged."""
 
 import json
 

@@ -11,7 +11,7 @@ from reports.tables import accuracy_tables
 from runs.protocol import CONFIGS, methods, plan
 from runs.record import RunRecord
 from runs.sources import in_words, note, published_note, sources_of, unverified
-from trainers.base.settings import resolve
+from trainers.base.run_settings import settings_of_run
 
 FILES = sorted(CONFIGS.glob("trainers/*/sources.yaml"))
 
@@ -22,7 +22,7 @@ def test_sources_name_files_and_settings_that_exist(file):
     assert set(data) - {"marks"} == {"repository", "commit", "licence", "read", "unverified"}
     assert set(data["read"]) <= configs | {"templates"}
     assert data["repository"].count("/") == 1 and len(data["commit"]) >= 7
-    known = resolve(train.parse(["--trainer", file.parent.name])).cfg
+    known = settings_of_run(train.parse(["--trainer", file.parent.name])).cfg
     for entry in data["unverified"]:
         assert set(entry) <= {"keys", "why", "protocols", "except_datasets", "files"} and entry["keys"]
         for key in entry["keys"]:
@@ -56,7 +56,7 @@ def arguments(*words: str):
 
 def test_the_log_and_the_record_say_so(capsys):
     args = arguments()
-    builder = resolve(args)
+    builder = settings_of_run(args)
     train.print_settings(args, builder)
     log = capsys.readouterr().out
     assert "unverified: OPTIM.MAX_EPOCH, OPTIM.LR, DATALOADER.TRAIN_X.BATCH_SIZE (only the base-to-novel script" in log
@@ -65,9 +65,9 @@ def test_the_log_and_the_record_say_so(capsys):
 
 def test_what_the_user_gives_is_the_user_s():
     args = arguments("OPTIM.MAX_EPOCH", "9")
-    assert "OPTIM.MAX_EPOCH" not in train.unverified_settings(args, resolve(args))
+    assert "OPTIM.MAX_EPOCH" not in train.unverified_settings(args, settings_of_run(args))
     args.config_file = "mine.yaml"
-    assert train.unverified_settings(args, resolve(arguments())) == {}
+    assert train.unverified_settings(args, settings_of_run(arguments())) == {}
 
 
 def test_the_report_marks_such_results(tmp_path):
@@ -97,7 +97,7 @@ def test_the_report_marks_such_results(tmp_path):
 )
 def test_what_a_method_saw_besides_labels_is_in_its_record(method, words, marks):
     args = train.parse(["--trainer", method, "DATASET.NAME", "Caltech101", *words])
-    assert train.record_fields(resolve(args), args)["marks"] == marks
+    assert train.record_fields(settings_of_run(args), args)["marks"] == marks
 
 
 def test_the_report_says_what_a_method_saw(tmp_path):
@@ -119,7 +119,7 @@ def test_the_report_says_what_a_method_saw(tmp_path):
 def test_marks_of_published_figures_are_those_of_published_settings(method):
     arguments = plan("base2new", "train", method, "dtd", [1])[0].arguments(train.Path("output"), "data", [])
     args = train.parse(arguments)
-    assert train.record_fields(resolve(args), args)["marks"] == sources_of(method).get("marks", [])
+    assert train.record_fields(settings_of_run(args), args)["marks"] == sources_of(method).get("marks", [])
 
 
 def test_the_report_says_what_a_published_method_saw(tmp_path):

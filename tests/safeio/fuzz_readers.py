@@ -105,7 +105,7 @@ PIECES = (
     )
 )
 EDITS = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 12), PIECES), min_size=1, max_size=6)
-"""Edits: a place (share of the length), the number of bytes that go, the bytes that come."""
+"""Edits: a place (fraction of the length), the number of bytes that go, the bytes that come."""
 
 
 def edited(whole: bytes, edits: list[tuple[float, int, bytes]]) -> bytes:

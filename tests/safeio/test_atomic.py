@@ -8,7 +8,7 @@ import stat
 
 import pytest
 
-from safeio.atomic import atomic_write, atomic_write_json, atomic_write_text, remove_leftovers
+from safeio.atomic import atomic_write, atomic_write_json, atomic_write_text
 
 
 def test_new_file_appears_only_at_the_end(tmp_path):
@@ -53,14 +53,6 @@ def test_json_refuses_what_other_parsers_cannot_read_and_keeps_the_old_file(tmp_
     with pytest.raises(ValueError, match="JSON compliant"):
         atomic_write_json(path, {"accuracy": float("nan")})
     assert json.loads(path.read_text()) == {"accuracy": 1.0}
-
-
-def test_what_killed_writers_left_goes(tmp_path):
-    (tmp_path / ".run.json.0123456789ab.tmp").write_text("half")
-    (tmp_path / "kept.tmp").write_text("somebody's")
-    remove_leftovers(tmp_path)
-    remove_leftovers(tmp_path / "nowhere")
-    assert [path.name for path in tmp_path.iterdir()] == ["kept.tmp"]
 
 
 def test_what_is_no_character_comes_back(tmp_path):

@@ -12,11 +12,11 @@ import train
 from runs.record import read_record
 from safeio.old_spellings import SETTINGS, present_protocol
 from safeio.trees import leaves
-from trainers.base.settings import resolve
+from trainers.base.run_settings import settings_of_run
 
 
 def settings(*words: str):
-    return resolve(train.parse(["--trainer", "CoOp", *words])).cfg
+    return settings_of_run(train.parse(["--trainer", "CoOp", *words])).cfg
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,7 @@ def settings(*words: str):
         ("TEST.ROLE", "transferred", "TEST", "CLASSES", "unseen"),
         ("TEST.ROLE", "trained", "TEST", "CLASSES", "seen"),
         ("DATALOADER.CACHE_GIB", "3", "DATALOADER", "CACHE_DISK_GIB", 3.0),
+        ("DATASET.VAL_SHARE", "0.3", "DATASET", "VAL_FRACTION", 0.3),
         ("DATALOADER.CACHE_MIB", "512", "DATALOADER", "CACHE_MEMORY_GIB", 0.5),
     ],
 )
@@ -44,7 +45,7 @@ def test_every_old_setting_is_one_now():
 
 @pytest.mark.parametrize(("given", "now"), [("0", "auto"), ("0.0", "auto"), ("0.5", 0.5), ("auto", "auto"), ("2", 2)])
 def test_a_zero_that_meant_a_search_is_auto(given, now, tmp_path):
-    cfg = resolve(train.parse(["--trainer", "LinearProbe", "TRAINER.LINEARPROBE.C", given])).cfg
+    cfg = settings_of_run(train.parse(["--trainer", "LinearProbe", "TRAINER.LINEARPROBE.C", given])).cfg
     assert dict(leaves(cfg))["TRAINER.LINEARPROBE.C"] == now
     (tmp_path / "run.json").write_text(json.dumps({"config": {"TRAINER": {"LINEARPROBE": {"C": literal(given)}}}}))
     assert read_record(tmp_path)["config"]["TRAINER"]["LINEARPROBE"]["C"] == now

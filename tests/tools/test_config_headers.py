@@ -1,4 +1,4 @@
-"""The head of every config file names commands that use just that file, and the published figures."""
+"""The head of every config file names commands that use just that file, and the published results."""
 
 from __future__ import annotations
 

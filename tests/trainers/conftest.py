@@ -14,7 +14,7 @@ import train
 import trainers  # noqa: F401  (registers the methods)
 from clip.model import CLIP
 from dassl.engine import TRAINER_REGISTRY
-from trainers.base.settings import resolve
+from trainers.base.run_settings import settings_of_run
 from trainers.base.templates import ensemble
 
 
@@ -76,7 +76,7 @@ class Workshop:
         if dataset:
             options["DATASET.NAME"] = dataset
         words = [str(word) for pair in options.items() for word in pair]
-        cfg = resolve(train.parse(["--trainer", trainer, "--seed", "1", *words])).cfg
+        cfg = settings_of_run(train.parse(["--trainer", trainer, "--seed", "1", *words])).cfg
 
         class WithoutData(real):
             def build_data_loader(self):

@@ -9,7 +9,7 @@ from clip.model import CLIP
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.frozen_clip import FrozenCLIP
 from trainers.base.method import Task
-from trainers.base.settings import resolve
+from trainers.base.run_settings import settings_of_run
 from trainers.mma import adapted_layers
 
 # Embedding, image side, image layers, image width, patch, text width, text layers: narrower than the real ones,
@@ -40,7 +40,7 @@ def method_of(trainer: str, frozen: FrozenCLIP, *options, classes=CLASSES):
     """The method with its default settings, its cache filled if it has one."""
     real = TRAINER_REGISTRY.get(trainer)
     words = ["--trainer", trainer, f"TRAINER.{real.settings_node}.PREC", "fp32", *map(str, options)]
-    settings = resolve(train.parse(words)).cfg.TRAINER[real.settings_node]
+    settings = settings_of_run(train.parse(words)).cfg.TRAINER[real.settings_node]
     method = real.method_class(settings, frozen, Task(classes, "a photo of a {}.", "Caltech101"))
     if hasattr(method, "fill"):
         keys = torch.nn.functional.normalize(torch.randn(6, frozen.embed_dim), dim=-1)

@@ -12,7 +12,7 @@ from clip.architecture import OF_A_FILE, OF_OPENAI, Architecture
 from clip.preprocess import MEAN, STD
 from trainers.base.build import build_clip, check_normalisation
 from trainers.base.precision import Precision
-from trainers.base.settings import declared
+from trainers.base.run_settings import declared
 
 CPU = torch.device("cpu")
 

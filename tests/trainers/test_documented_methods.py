@@ -61,9 +61,9 @@ def test_a_rule_for_new_classes_is_used(registered, workshop):
     trainer = workshop.build("MMRLPlus", "ViT-B-16", ["cat", "big dog"])
     class_logits, rep_logits = torch.randn(2, 5, 2)
     found = trainer.method.predict(class_logits, rep_logits, torch.tensor([True, False]))
-    alpha, share = trainer.settings.ALPHA, 0.2
+    alpha, weight = trainer.settings.ALPHA, 0.2
     torch.testing.assert_close(found[:, 0], (alpha * class_logits + (1 - alpha) * rep_logits)[:, 0])
-    torch.testing.assert_close(found[:, 1], ((1 - share) * class_logits + share * rep_logits)[:, 1])
+    torch.testing.assert_close(found[:, 1], ((1 - weight) * class_logits + weight * rep_logits)[:, 1])
 
 
 def test_the_rate_falls_behind_every_step(workshop):

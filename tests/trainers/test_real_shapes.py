@@ -20,7 +20,7 @@ from dassl.engine import TRAINER_REGISTRY
 from runs.protocol import plan
 from trainers.base.frozen_clip import FrozenCLIP
 from trainers.base.method import Task
-from trainers.base.settings import resolve
+from trainers.base.run_settings import settings_of_run
 
 PAGE = (Path(__file__).parents[2] / "docs" / "methods.md").read_text(encoding="utf-8")
 EVERYWHERE = ("CoOp", "CoCoOp", "KgCoOp", "ProGrad", "TCP", "CLIPAdapter", "TipAdapterF")
@@ -59,7 +59,7 @@ def method_on(name: str, frozen: FrozenCLIP):
     words = [str(word) for pair in run.options.items() for word in pair]
     file = f"configs/trainers/{name}/{run.cfg}.yaml"
     real = TRAINER_REGISTRY.get(name)
-    cfg = resolve(train.parse(["--trainer", name, "--config-file", file, *words])).cfg
+    cfg = settings_of_run(train.parse(["--trainer", name, "--config-file", file, *words])).cfg
     task = Task(CLASSES, "a photo of a {}.", "Caltech101")
     method = real.method_class(cfg.TRAINER[real.settings_node], frozen, task)
     if hasattr(method, "fill"):

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-import torch
-from PIL import Image
-
-from clip.model import CLIP
-
 SIDE, DEPTH = 16, 3  # pixels, layers
 CLASSES = ("red square", "green_field", "amber", "teal")  # the first two in alphabetical order are the base classes
 
 
 def write_images(folder: Path) -> None:
     """Write six images of each class, in class folders."""
+    import numpy as np  # here, as torch below: the command that uses this explains itself without them
+    from PIL import Image
+
     rng = np.random.default_rng(0)
     for name in CLASSES:
         (folder / name).mkdir(parents=True)
@@ -27,6 +24,10 @@ def write_images(folder: Path) -> None:
 
 def write_clip(file: Path) -> None:
     """Write the weights of a CLIP ViT, the same at each call."""
+    import torch
+
+    from clip.model import CLIP
+
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = CLIP(32, SIDE, DEPTH, 64, 8, 77, 49408, 64, 1, DEPTH)

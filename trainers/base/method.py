@@ -254,6 +254,6 @@ def over_trained(trained: Tensor, others: Tensor) -> Tensor:
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Share of right predictions in percent: (B, C), (B,) -> scalar; of a teacher's logits (B, C) the largest count."""
+    """Return percent of right predictions: (B, C), (B,) -> scalar; a teacher's logits (B, C) count by the largest."""
     labels = labels.argmax(dim=1) if labels.ndim == 2 else labels
     return (logits.argmax(dim=1) == labels).float().mean() * 100

@@ -19,7 +19,7 @@ from trainers.base.build import build_clip, build_method, method_settings
 from trainers.base.frozen_clip import one_copy_of_weights
 from trainers.base.precision import Precision
 
-DATA = ("NAME", "ROOT", "SUBSAMPLE_CLASSES", "NUM_SHOTS", "ALLOW", "VAL_SHARE")
+DATA = ("NAME", "ROOT", "SUBSAMPLE_CLASSES", "NUM_SHOTS", "ALLOW", "VAL_FRACTION")
 """Settings of DATASET that decide what is read."""
 CPU = torch.device("cpu")
 

@@ -3,41 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-from dassl.config.validators import Rule, one_of
+from dassl.config.setting import Setting
+from dassl.config.validators import one_of
 from trainers.base.precision import PRECISIONS
 
 OURS = "ours"
 """Source of a default that no publication has."""
-
-
-class Setting(NamedTuple):
-    """One setting of a method.
-
-    Attributes:
-        default: its value where nothing else is given; its type is the setting's.
-        rule: what a value must be (`dassl.config.validators`); None: any value of the type.
-        meaning: what it does, in a line, with the value that means "automatic" if there is one.
-        search: values that `sweep.py --search` tries, as LOW..HIGH or LOW..HIGH:log; empty: of a number between two
-            ends all of them, else none.
-        symbol: how the paper writes it; reports name swept values by it.
-        source: where the default was read, as "KaiyangZhou/CoOp train.py"; empty: the trainer's `settings_source`.
-    """
-
-    default: Any
-    rule: Rule | None = None
-    meaning: str = ""
-    source: str = ""
-    search: str = ""
-    symbol: str = ""
-
-    @property
-    def searched(self) -> str:
-        """The values that a search tries; empty: none."""
-        if self.search or self.rule is None or self.rule.ends is None or not isinstance(self.default, float):
-            return self.search
-        return "{}..{}".format(*map(float, self.rule.ends))
 
 
 def precision(default: str) -> Setting:

@@ -14,7 +14,7 @@ class MixStyle(nn.Module):
     """Give feature maps (B, C, H, W) mixed means and deviations of two images of the batch, in training, now and then.
 
     Args:
-        p: probability that a batch is mixed; alpha: parameter of the Beta distribution of the shares.
+        p: probability that a batch is mixed; alpha: parameter of the Beta distribution of the weights.
         mix: `random`, or `crossdomain`: images of the batch's first half with those of its second.
     """
 
@@ -35,10 +35,10 @@ class MixStyle(nn.Module):
             return x
         mean = x.mean(dim=(2, 3), keepdim=True).detach()
         deviation = (x.var(dim=(2, 3), keepdim=True) + self.eps).sqrt().detach()
-        share = self.beta.sample((len(x), 1, 1, 1)).to(x.device)
+        weight = self.beta.sample((len(x), 1, 1, 1)).to(x.device)
         other = self.partners(len(x))
-        new_mean = share * mean + (1 - share) * mean[other]
-        new_deviation = share * deviation + (1 - share) * deviation[other]
+        new_mean = weight * mean + (1 - weight) * mean[other]
+        new_deviation = weight * deviation + (1 - weight) * deviation[other]
         return (x - mean) / deviation * new_deviation + new_mean
 
     def partners(self, count: int) -> Tensor:

@@ -9,13 +9,13 @@ from torch import Tensor
 def mixup(
     x1: Tensor, x2: Tensor, y1: Tensor, y2: Tensor, beta: float, preserve_order: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Mix images (B, C, H, W) and their targets (B, K), each pair by a share drawn from Beta(beta, beta).
+    """Mix images (B, C, H, W) and their targets (B, K), each pair by a weight that is drawn from Beta(beta, beta).
 
     Args:
-        preserve_order: the first of a pair gets the larger share.
+        preserve_order: the first of a pair gets the larger weight.
     """
-    share = torch.distributions.Beta(beta, beta).sample([len(x1)]).to(x1.device)
+    weight = torch.distributions.Beta(beta, beta).sample([len(x1)]).to(x1.device)
     if preserve_order:
-        share = torch.max(share, 1 - share)
-    of_images, of_targets = share.view(-1, 1, 1, 1), share.view(-1, 1)
+        weight = torch.max(weight, 1 - weight)
+    of_images, of_targets = weight.view(-1, 1, 1, 1), weight.view(-1, 1)
     return x1 * of_images + x2 * (1 - of_images), y1 * of_targets + y2 * (1 - of_targets)

@@ -152,9 +152,9 @@ async function look(item, run, name) {
   const slider = make("input", { type: "range", min: 1, max: found.layers.length, value: found.layers.length });
   const number = make("output"), maps = make("div", { className: "maps" });
   const show = () => {
-    const { layer, maps: shares } = found.layers[slider.value - 1];
+    const { layer, maps: fractions } = found.layers[slider.value - 1];
     number.textContent = layer;
-    maps.replaceChildren(...Object.entries(shares).map(([label, rows]) => overlay(image, label, rows)));
+    maps.replaceChildren(...Object.entries(fractions).map(([label, rows]) => overlay(image, label, rows)));
   };
   slider.oninput = show;
   show();
@@ -170,8 +170,8 @@ async function look(item, run, name) {
 function overlay(image, label, rows) {
   const side = rows.length, canvas = make("canvas", { width: 256, height: 256 });
   const small = make("canvas", { width: side, height: side }), pixels = new ImageData(side, side);
-  const largest = Math.max(...rows.flat()), total = rows.flat().reduce((sum, share) => sum + share, 0);
-  rows.flat().forEach((share, i) => pixels.data.set([0, 0, 0, 225 * (1 - Math.sqrt(share / largest))], 4 * i)); // dark where it does not look
+  const largest = Math.max(...rows.flat()), total = rows.flat().reduce((sum, fraction) => sum + fraction, 0);
+  rows.flat().forEach((fraction, i) => pixels.data.set([0, 0, 0, 225 * (1 - Math.sqrt(fraction / largest))], 4 * i)); // dark where it does not look
   small.getContext("2d").putImageData(pixels, 0, 0);
   const drawing = canvas.getContext("2d");
   drawing.drawImage(image, 0, 0, 256, 256);

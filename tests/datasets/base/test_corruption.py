@@ -41,10 +41,10 @@ def test_no_label_stays_unless_one_class_is_more_than_half(labels, seed):
 
 
 @given(st.integers(2, 8), st.integers(1, 6), st.floats(0, 0.5), st.integers(0, 99))
-def test_class_sizes_and_images_stay(classes, shots, share, seed):
+def test_class_sizes_and_images_stay(classes, shots, fraction, seed):
     clean = images(*[shots] * classes)
-    noisy = mislabelled(clean, share, random.Random(seed))
-    assert sum(a.label != b.label for a, b in zip(clean, noisy, strict=True)) <= round(share * len(clean))
+    noisy = mislabelled(clean, fraction, random.Random(seed))
+    assert sum(a.label != b.label for a, b in zip(clean, noisy, strict=True)) <= round(fraction * len(clean))
     assert sizes(noisy) == sizes(clean)
     assert [a.impath for a in clean] == [b.impath for b in noisy]
     assert all(item.classname == f"c{item.label}" for item in noisy)
@@ -53,10 +53,10 @@ def test_class_sizes_and_images_stay(classes, shots, share, seed):
 def test_noise_is_spread_over_classes_and_grows_by_addition():
     clean = images(*[16] * 20)
     wrong = {}
-    for share in (0.1, 0.2, 0.4):
-        noisy = mislabelled(clean, share, random.Random("one"))
-        wrong[share] = {a.impath for a, b in zip(clean, noisy, strict=True) if a.label != b.label}
-        assert len(wrong[share]) == round(share * len(clean))
+    for fraction in (0.1, 0.2, 0.4):
+        noisy = mislabelled(clean, fraction, random.Random("one"))
+        wrong[fraction] = {a.impath for a, b in zip(clean, noisy, strict=True) if a.label != b.label}
+        assert len(wrong[fraction]) == round(fraction * len(clean))
         pairs = Counter((a.label, b.label) for a, b in zip(clean, noisy, strict=True) if a.label != b.label)
         assert max(pairs.values()) <= 6
     assert wrong[0.1] < wrong[0.2] < wrong[0.4]

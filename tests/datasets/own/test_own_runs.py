@@ -39,7 +39,7 @@ def test_an_empty_test_image_stops_the_run_before_it_trains(tmp_path, capsys, mo
 
 def test_own_images_are_turned_upright_unless_asked_otherwise(tmp_path):
     def upright(*more):
-        return train.resolve(train.parse(words(tmp_path, tmp_path / "run", *more))).cfg.INPUT.UPRIGHT
+        return train.settings_of_run(train.parse(words(tmp_path, tmp_path / "run", *more))).cfg.INPUT.UPRIGHT
 
     assert upright() is True and upright("INPUT.UPRIGHT", "False") is False
     assert upright("DATASET.NAME", "Clothing") is False  # as the published code reads its benchmarks

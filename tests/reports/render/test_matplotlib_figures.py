@@ -91,7 +91,7 @@ def test_several_methods_share_a_figure_with_a_panel_for_each_column(make):
             make.base2new(method, "EuroSAT", [90 - noise], [70 - noise], swept={"DATASET.LABEL_NOISE": noise})
     found = ablations(find_runs(make.root))
     assert [(chart.group, chart.name) for chart in found] == [
-        ("EuroSAT: share of wrong labels", column) for column in ("base", "new", "H")
+        ("EuroSAT: fraction of wrong labels", column) for column in ("base", "new", "H")
     ]
     assert all([series.label for series in chart.series] == ["CoOp", "MMRL"] for chart in found)
     assert [(point.x, point.y) for point in found[1].series[0].points] == [(0.0, 70.0), (0.4, 69.6)]

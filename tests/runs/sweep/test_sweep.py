@@ -156,7 +156,7 @@ def test_a_record_says_protocol_preset_and_swept_values(tmp_path):
         (tested, "domain_generalization", "unseen"),
     ):
         args = train.parse(run.arguments(tmp_path, "data", []))
-        fields = json.loads(json.dumps(train.record_fields(train.resolve(args), args)))
+        fields = json.loads(json.dumps(train.record_fields(train.settings_of_run(args), args)))
         assert (fields["protocol"], fields["test_classes"], fields["preset"]) == (protocol, test_classes, "fair")
         assert fields["swept"] == {"TRAINER.MMRLpp.REP_LAYERS": [5, 6]}
         assert fields["model_dir"] == (str(tmp_path / trained.folder) if run is tested else "")

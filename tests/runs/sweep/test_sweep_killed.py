@@ -64,7 +64,7 @@ def test_the_same_command_runs_again_what_was_in_flight_and_nothing_else(sweep, 
     said, errors = driver.communicate(timeout=PATIENCE)
     if victim == "run":
         assert driver.returncode == 1 and "4 runs: 2 complete, 1 interrupted, 1 missing" in said
-        assert "SIGKILL" in errors and f"tests {HELD}, which is interrupted" in errors
+        assert "SIGKILL" in errors and f"the training it tests, {HELD}, is interrupted" in errors
     else:  # the kernel tells the run, which puts that on record
         wait_for(lambda: (read_record(output / HELD) or {}).get("status") == "interrupted")
     expected = dict.fromkeys(RUNS, "complete") | {

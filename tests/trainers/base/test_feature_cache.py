@@ -19,7 +19,7 @@ from trainers.base.build import build_method
 from trainers.base.feature_cache import FeatureCache, loader_of_rows
 from trainers.base.frozen_clip import FrozenCLIP
 from trainers.base.precision import Precision
-from trainers.base.settings import resolve
+from trainers.base.run_settings import settings_of_run
 from trainers.coop import CoOpMethod
 
 CPU = torch.device("cpu")
@@ -46,7 +46,7 @@ def images(tmp_path, monkeypatch):
     def make(*options, training=True):
         words = ["--trainer", "ZSLP", "--seed", "1", "INPUT.SIZE", "(32,32)", "DATALOADER.NUM_WORKERS", "0"]
         words += ["INPUT.TRANSFORMS", "('random_resized_crop','random_flip','normalize')", *map(str, options)]
-        cfg = resolve(train.parse(words)).cfg
+        cfg = settings_of_run(train.parse(words)).cfg
         return DatasetWrapper(cfg, source, build_transform(cfg, is_train=training), is_train=training), cfg
 
     return make
@@ -172,7 +172,7 @@ def test_the_methods_on_frozen_features():
 @pytest.mark.parametrize("name", ON_FEATURES)
 def test_logits_of_rows_are_those_of_images(name, number_type, frozen):
     trainer, precision = TRAINER_REGISTRY.get(name), Precision(number_type, CPU)
-    cfg = resolve(train.parse(["--trainer", name, "INPUT.SIZE", "(32,32)"])).cfg
+    cfg = settings_of_run(train.parse(["--trainer", name, "INPUT.SIZE", "(32,32)"])).cfg
     method = build_method(cfg, trainer.method_class, trainer.settings_node, frozen, precision, ["cat", "dog", "sun"])
     batch, seen = torch.randn(4, 3, 32, 32), torch.ones((), dtype=torch.bool)
     with torch.no_grad(), precision.context():

@@ -78,7 +78,7 @@ def run(tmp_path, monkeypatch):
     monkeypatch.setattr(TRAINER_REGISTRY, "_objects", dict(TRAINER_REGISTRY._objects))
     own = Plugins()
     monkeypatch.setattr("trainers.base.plugins.PLUGINS", own)
-    monkeypatch.setattr("trainers.base.settings.PLUGINS", own)
+    monkeypatch.setattr("trainers.base.run_settings.PLUGINS", own)
     train_with = PluginRuns(tmp_path, epochs=2)
 
     def run(plugins: Path, trainer: str, *words: str, config: Path | None = None) -> int:

@@ -6,7 +6,7 @@ import pytest
 
 import train
 from runs.record import read_record
-from trainers.base.settings import resolve, without_effect
+from trainers.base.run_settings import settings_of_run, without_effect
 
 SMALL = ["DATALOADER.NUM_WORKERS", "0", "OPTIM.MAX_EPOCH", "1", "DATASET.NUM_SHOTS", "1"]
 
@@ -28,7 +28,7 @@ def predicted(folder):
 
 def test_a_protocol_or_a_task_decides_where_there_is_one():
     def of(*more):
-        return resolve(train.parse(words("x", *more))).cfg.TEST.CLASSES
+        return settings_of_run(train.parse(words("x", *more))).cfg.TEST.CLASSES
 
     assert of() == "seen"
     assert of("TASK", "B2N") == "unseen" and of("TASK", "FS") == "seen"
@@ -53,18 +53,18 @@ def test_a_tested_checkpoint_is_compared_with_the_classes(classes, tmp_path, cap
 
 
 def test_the_linear_probe_tests_its_own_classes_without_a_protocol():
-    assert resolve(train.parse(words("x", method="LinearProbe"))).cfg.TEST.CLASSES == "seen"
+    assert settings_of_run(train.parse(words("x", method="LinearProbe"))).cfg.TEST.CLASSES == "seen"
 
 
 def test_settings_without_effect_are_said():
     given = ["TRAINER.COOP.CTX_INIT", "a photo of a", "TRAINER.COOP.N_CTX", "8"]
-    builder = resolve(train.parse(words("x", *given, method="CoOp")))
+    builder = settings_of_run(train.parse(words("x", *given, method="CoOp")))
     assert [note.split()[0] for note in without_effect(builder, {})] == ["TRAINER.COOP.N_CTX"]
     asked = builder.cfg.TRAINER.COOP.N_CTX
     assert not without_effect(builder, {"TRAINER.COOP.N_CTX": asked}), "a published script says so, not the user"
     assert without_effect(builder, {"TRAINER.COOP.N_CTX": asked + 1})
     given[1] = ""
-    assert not without_effect(resolve(train.parse(words("x", *given, method="CoOp"))), {})
+    assert not without_effect(settings_of_run(train.parse(words("x", *given, method="CoOp"))), {})
 
 
 def test_a_run_without_a_protocol_predicts_its_own_classes_by_their_rule(tmp_path, capsys, monkeypatch):

@@ -9,7 +9,7 @@ import train
 
 def builder(tmp_path, *more, method="CoOp", data=("DATASET.NAME", "Clothing")):
     words = ["--trainer", method, "--config-file", f"configs/trainers/{method}/photo.yaml", "--root", str(tmp_path)]
-    return train.resolve(train.parse([*words, "--output-dir", str(tmp_path / "run"), *data, *more]))
+    return train.settings_of_run(train.parse([*words, "--output-dir", str(tmp_path / "run"), *data, *more]))
 
 
 def test_runs_that_can_start_have_no_problem(tmp_path):

@@ -6,8 +6,8 @@ import train
 from dassl.config import ConfigError
 from dassl.config.validators import at_least, between
 from dassl.engine import TRAINER_REGISTRY
+from trainers.base.run_settings import settings_of_run
 from trainers.base.setting import Setting, declare
-from trainers.base.settings import resolve
 
 
 def test_another_default_keeps_range_and_meaning():
@@ -21,9 +21,9 @@ def test_a_range_is_of_one_method_alone():
     words = ["--trainer", "CLIPLoRA", "TRAINER.CLIPLORA.ALPHA", "16"]
     node = TRAINER_REGISTRY.get("CLIPLoRA").settings_node
     words[2] = f"TRAINER.{node}.ALPHA"
-    assert resolve(train.parse(words)).cfg.TRAINER[node].ALPHA == 16
+    assert settings_of_run(train.parse(words)).cfg.TRAINER[node].ALPHA == 16
     with pytest.raises(ConfigError, match="a number from 0 to 1"):
-        resolve(train.parse(["--trainer", "MMRL", "TRAINER.MMRL.ALPHA", "16"]))
+        settings_of_run(train.parse(["--trainer", "MMRL", "TRAINER.MMRL.ALPHA", "16"]))
 
 
 def test_every_setting_says_what_it_means():
@@ -35,4 +35,4 @@ def test_every_setting_says_what_it_means():
 
 
 def test_a_rule_refuses_what_it_should():
-    assert declare({"SHARE": Setting(0.5, between(0, 1))}, {})["SHARE"].rule.fits(2) is False
+    assert declare({"FRACTION": Setting(0.5, between(0, 1))}, {})["FRACTION"].rule.fits(2) is False

@@ -10,7 +10,7 @@ from clip.pretrained import releases
 from dassl.config import ConfigError
 from dassl.engine import TRAINER_REGISTRY
 from runs.protocol import methods
-from trainers.base.settings import resolve
+from trainers.base.run_settings import settings_of_run
 
 RESNETS = ("RN50", "RN101", "RN50x4", "RN50x16", "RN50x64")
 VIT_ONLY = {"VPT", "IVLP", "PromptSRC", "MaPLe", "MMA", "MMRL", "MMRLpp", "CoPrompt", "HiCroPL", "PromptKD", "CLIPLoRA"}
@@ -27,7 +27,7 @@ def no_network(monkeypatch):
 
 def settings(method: str, backbone: str, *options: str):
     words = ["--trainer", method, "--backbone", backbone, *options]
-    return resolve(train.parse([*words, "USE_CUDA", "False"])).cfg
+    return settings_of_run(train.parse([*words, "USE_CUDA", "False"])).cfg
 
 
 def test_the_names_of_resnets_are_all_here():

@@ -1,7 +1,4 @@
-"""Settings of the harness, declared like a method's: default, range and meaning of each in one place.
-
-The engine's are in `dassl/config/defaults.py`, as in Dassl, with their ranges in `dassl/engine/config_rules.py`.
-"""
+"""Settings of the harness, declared like a method's; the engine's are in `dassl/config/defaults.py`, as in Dassl."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from trainers.base.templates import TEMPLATE
 from trainers.base.trainer import TEST_CLASSES
 
 WORDS = Rule("a list of words", lambda value: all(isinstance(word, str) for word in value))
-SHARE_OR_DEFAULT = Rule("a share below 1, or below 0 for the default", lambda v: is_number(v) and v < 1)
+FRACTION_OR_DEFAULT = Rule("a fraction below 1, or below 0 for the default", lambda v: is_number(v) and v < 1)
 CLASSES = Rule(f"one of {', '.join(TEST_CLASSES)}", lambda value: value in ("", *TEST_CLASSES))
 
 HARNESS = {
@@ -24,7 +21,9 @@ HARNESS = {
     "STAGE": Setting("", meaning="for the record: the protocol's stage"),
     "PRESET": Setting("paper", meaning="of configs/presets.yaml: published values per dataset, or one value for all"),
     "SWEPT": Setting((), meaning="for the record: keys whose values a sweep varies"),
-    "DATASET.LABEL_NOISE": Setting(0.0, between(0, 1), "share of the training images that get another class's label"),
+    "DATASET.LABEL_NOISE": Setting(
+        0.0, between(0, 1), "fraction of the training images that get another class's label"
+    ),
     "DATASET.IMBALANCE": Setting(1.0, at_least(1), "largest class of the few-shot set over the smallest"),
     "DATASET.UNLABELLED": Setting(
         False, meaning="whether all training images of all classes are given too, without labels"
@@ -32,8 +31,10 @@ HARNESS = {
     "DATASET.OWN_NAME": Setting(
         "", meaning="of own images in folders, records and reports; empty: the name of their folder"
     ),
-    "DATASET.VAL_SHARE": Setting(
-        -1.0, SHARE_OR_DEFAULT, "of own images: share of each class set aside for validation; below 0: the default"
+    "DATASET.VAL_FRACTION": Setting(
+        -1.0,
+        FRACTION_OR_DEFAULT,
+        "of own images: fraction of each class set aside for validation; below 0: the default",
     ),
     "DATASET.ALLOW": Setting((), WORDS, "faults of own images that are accepted: datasets/own/table.py lists them"),
     "DATASET.SUBSAMPLE_CLASSES": Setting("all", meaning="all, base or new"),

@@ -9,19 +9,15 @@ from clip.open_clip_models import is_open_clip
 from clip.pretrained import unknown
 from clip.weights import known_resnet
 from dassl.config import ConfigBuilder
-from dassl.config.validators import (
-    Values,
-    check_ranges,
-    one_of,
-)
+from dassl.config.checks import DEPENDENCIES, check_ranges
+from dassl.config.defaults import RULES as OF_THE_ENGINE
+from dassl.config.validators import Values, one_of
 from dassl.data.datasets.build import DATASET_REGISTRY
 from dassl.engine import TRAINER_REGISTRY
-from dassl.engine.config_rules import DEPENDENCIES
-from dassl.engine.config_rules import RULES as OF_THE_ENGINE
 from dassl.evaluation import EVALUATOR_REGISTRY
 from dassl.utils.names import unknown_name_message
 from trainers.base.frozen_clip import vit_wanted
-from trainers.base.harness import HARNESS
+from trainers.base.harness_settings import HARNESS
 
 OF_THE_HARNESS = {key: setting.rule for key, setting in HARNESS.items() if setting.rule}
 

@@ -8,12 +8,18 @@ import pytest
 
 import train
 from dassl.config import ConfigError
+from dassl.config.defaults import ENGINE, RULES, choices
+from dassl.data.samplers import SAMPLERS
+from dassl.data.transforms import AVAI_CHOICES, INTERPOLATION_MODES
 from dassl.engine import TRAINER_REGISTRY
-from dassl.engine.config_rules import RULES
+from dassl.engine.trackers import TRACKERS
+from dassl.optim.lr_scheduler import AVAI_SCHEDS
+from dassl.optim.optimizer import AVAI_OPTIMS
 from safeio.trees import leaves
+from trainers.base.check_settings import OF_THE_HARNESS
+from trainers.base.harness_settings import HARNESS
+from trainers.base.run_settings import declared, settings_of_run
 from trainers.base.setting import OURS, rows
-from trainers.base.settings import declared, resolve
-from trainers.base.settings_ranges import OF_THE_HARNESS
 
 START_BEHIND_END = ("TRAINER.MMADAPTER.ADAPTER_START", 5, "TRAINER.MMADAPTER.ADAPTER_END", 2)
 TEXT_LISTS = {"DATASET.SOURCE_DOMAINS", "DATASET.TARGET_DOMAINS", "OPTIM.NEW_LAYERS", "SWEPT", "TRAIN.CALLBACKS"}
@@ -45,6 +51,24 @@ def test_every_range_is_of_a_setting_and_holds_its_default():
             assert setting.rule is None or setting.rule.fits(setting.default), (name, key)
 
 
+def test_the_engine_has_what_its_settings_name():
+    """Their names stand in one table, which can import none of the parts that they name."""
+    parts = {
+        "INPUT.INTERPOLATION": INTERPOLATION_MODES,
+        "INPUT.TRANSFORMS": AVAI_CHOICES,
+        "DATALOADER.TRAIN_X.SAMPLER": SAMPLERS,
+        "OPTIM.NAME": AVAI_OPTIMS,
+        "OPTIM.LR_SCHEDULER": AVAI_SCHEDS,
+        "TRAIN.TRACK": ("tensorboard", *TRACKERS),
+    }
+    for key, names in parts.items():
+        assert set(choices(key)) == set(names), key
+
+
+def test_every_setting_of_the_engine_and_the_harness_says_what_it_does():
+    assert not [key for key, setting in (ENGINE | HARNESS).items() if not setting.meaning]
+
+
 def test_every_setting_of_a_method_says_what_it_does_and_where_its_default_was_read():
     for name in TRAINER_REGISTRY.registered_names():
         trainer = TRAINER_REGISTRY.get(name)
@@ -61,7 +85,7 @@ def test_a_default_that_a_method_changes_has_its_own_source():
 
 def refused(*words: object) -> str:
     with pytest.raises(ConfigError) as error:
-        resolve(train.parse([str(word) for word in ("--trainer", "MMRL", *words)]))
+        settings_of_run(train.parse([str(word) for word in ("--trainer", "MMRL", *words)]))
     return str(error.value)
 
 

@@ -18,13 +18,14 @@ from dassl.config import ConfigBuilder, ConfigError
 from dassl.config.builder import nearest_keys
 from dassl.config.coercion import decode
 from dassl.engine import TRAINER_REGISTRY
+from safeio.escape import shown
 from safeio.file_names import own_data_name
 from safeio.names import find_name
 from safeio.old_spellings import present_protocol
 from safeio.trees import leaves
-from trainers.base.harness import HARNESS
+from trainers.base.check_settings import check_settings
+from trainers.base.harness_settings import HARNESS
 from trainers.base.plugins import PLUGINS, is_plugin, without_its_plugin
-from trainers.base.settings_ranges import check_settings
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -65,7 +66,7 @@ def keys_like(flag: str) -> str:
     return " or ".join(nearest_keys(word, keys))
 
 
-def resolve(args: argparse.Namespace) -> ConfigBuilder:
+def settings_of_run(args: argparse.Namespace) -> ConfigBuilder:
     """The settings of a run, frozen.
 
     Args:
@@ -146,7 +147,7 @@ def _merge_preset(builder: ConfigBuilder, pairs: Mapping[str, Any]) -> None:
     """Merge a preset's settings, and the published per-dataset values where it says so."""
     presets, name = _read(CONFIGS / "presets.yaml"), pairs.get("PRESET", builder.cfg.PRESET)
     if name not in presets:
-        raise ConfigError(f"PRESET is {name!r}; it must be one of {', '.join(presets)}")
+        raise ConfigError(f"PRESET is {shown(name)}; it must be one of {', '.join(presets)}")
     for key, value in presets[name].get("options", {}).items():
         builder.set(key, value, f"preset {name}, configs/presets.yaml")
     if presets[name]["per_dataset"]:
@@ -185,10 +186,10 @@ def _decide_test_classes(builder: ConfigBuilder, eval_only: bool) -> None:
         if "extends" not in protocol:
             by_task.setdefault(protocol["task"], {})[file.name] = protocol
     if cfg.TASK not in by_task:
-        raise ConfigError(f"TASK is {cfg.TASK!r}; it must be one of {', '.join(by_task)}")
+        raise ConfigError(f"TASK is {shown(cfg.TASK)}; it must be one of {', '.join(by_task)}")
     classes = cfg.DATASET.SUBSAMPLE_CLASSES
     if classes not in ("all", "base", "new"):
-        raise ConfigError(f"DATASET.SUBSAMPLE_CLASSES is {classes!r}; it must be one of all, base, new")
+        raise ConfigError(f"DATASET.SUBSAMPLE_CLASSES is {shown(classes)}; it must be one of all, base, new")
     if cfg.TEST.CLASSES:
         return
     if not cfg.PROTOCOL and "TASK" not in builder.origins:
