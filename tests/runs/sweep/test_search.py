@@ -115,7 +115,7 @@ def test_what_an_earlier_search_left_damaged_is_said(damage, tmp_path):
     if damage == b"":  # for sqlite, a database without tables
         assert len(search(base, 1, ranges, tmp_path, "data", carried)) == 1
         return
-    with pytest.raises(DamagedFile, match=f"{STORE}.* unless it is removed"):
+    with pytest.raises(DamagedFile, match=f"{STORE}.*remove it to search anew"):
         search(base, 1, ranges, tmp_path, "data", carried)
 
 
