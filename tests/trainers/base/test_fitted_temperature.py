@@ -37,7 +37,7 @@ def test_new_classes_take_the_temperature_of_the_run_that_trained(runs, tmp_path
 
 def test_new_classes_never_fit_one_of_their_own(runs, tmp_path, capsys):
     assert "temperature" not in evaluated(runs, tmp_path / "new", runs("CoOp"), *map(str, FIT))
-    assert "No temperature is fitted: these classes are not those that were trained on" in capsys.readouterr().out
+    assert "No temperature is fitted: the classes tested are not the trained ones" in capsys.readouterr().out
 
 
 def test_validation_images_that_are_test_images_fit_none(runs, tmp_path, capsys, monkeypatch):
