@@ -38,7 +38,7 @@ class SplitCalls:
 
     @staticmethod
     def split_trainval(trainval: list[Datum], p_val: float = splits.VAL_FRACTION) -> tuple[list[Datum], list[Datum]]:
-        """Take a fraction of each class for validation; returns what is left for training, and that."""
+        """Split each class into training and validation images; return both, training first."""
         print(f"Splitting trainval into {1 - p_val:.0%} train and {p_val:.0%} val")
         return splits.split_trainval(trainval, random, p_val)
 

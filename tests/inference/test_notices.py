@@ -1,4 +1,4 @@
-"""Whoever uses a run is told what it noticed in training: a damaged best model, parameters that grew beyond use."""
+"""Prediction and export show what a run noticed in training: a damaged best model, parameters that grew too large."""
 
 from __future__ import annotations
 
