@@ -78,6 +78,11 @@ def markdown(rows: Sequence[Sequence[Any]], heads: Sequence[str]) -> str:
     return tabulate(rows, headers=heads, tablefmt="github", floatfmt=".4g", missingval="")
 
 
+def fails_with_a_row(args: argparse.Namespace, result: dict[str, Any]) -> int:
+    """Return the exit status 1 if any of the ways that were measured failed."""
+    return int(any(key.endswith(": failed") for key in result))
+
+
 def run(parser: argparse.ArgumentParser, measure: Measure, status: Status = lambda args, result: 0) -> int:
     """Read the command line, measure, print and store.
 

@@ -23,7 +23,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks._command import add_run, at_least, command, markdown, run
+from benchmarks._command import add_run, at_least, command, fails_with_a_row, markdown, run
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -173,15 +173,10 @@ def table(results: dict[str, dict[str, Any]]) -> str:
     return "\n".join([markdown(rows, ["candidate", *COLUMNS.values()]), "", *about])
 
 
-def status(args: argparse.Namespace, result: dict[str, Any]) -> int:
-    """Return 1 if a candidate failed."""
-    return int(any(key.endswith(": failed") for key in result))
-
-
 def main() -> int:
     """Do what the command line asks for; returns the exit status."""
     prepare_cpu_memory()  # as train.py does
-    return run(make_parser(), measure, status)
+    return run(make_parser(), measure, fails_with_a_row)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks._command import add_run, at_least, command, markdown, run
+from benchmarks._command import add_run, at_least, command, fails_with_a_row, markdown, run
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -129,15 +129,10 @@ def one(args: argparse.Namespace, make: Any, weights: Path, plain: Way, begun: d
             way.close()
 
 
-def status(args: argparse.Namespace, result: dict[str, Any]) -> int:
-    """Return 1 if a way failed."""
-    return int(any(key.endswith(": failed") for key in result))
-
-
 def main() -> int:
     """Do what the command line asks for; returns the exit status."""
     prepare_cpu_memory()  # as train.py does
-    return run(make_parser(), measure, status)
+    return run(make_parser(), measure, fails_with_a_row)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 from benchmarks import _candidates, kernels, together
 from benchmarks._candidates import CANDIDATES
+from benchmarks._command import fails_with_a_row
 from benchmarks._measure import moved_apart
 from benchmarks._trainers import build_trainer, leave_start
 from benchmarks.step import differences, loss_and_gradients, step
@@ -142,7 +143,7 @@ def test_what_is_lacking_or_fails_is_said_in_the_table(weights, monkeypatch, cap
     lines = [line.split("|") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
     said = {cells[1].strip(): cells[-2].strip() for cells in lines}
     assert said["varlen attention"] == said["whole step"] == "needs a GPU"
-    assert said["broken"] == "failed: no such kernel" and kernels.status(None, found) == 1
+    assert said["broken"] == "failed: no such kernel" and fails_with_a_row(None, found) == 1
     assert found["fused optimiser: ratio"] > 0 and said["fused optimiser"] == ""
     with pytest.raises(UserError, match="no candidate 'fused'"):
         kernels.measure(arguments(only=["fused"]))
@@ -152,7 +153,7 @@ def test_several_runs_learn_the_same_each_way(weights, monkeypatch, capsys):
     monkeypatch.setattr(together, "random_weights", lambda backbone, folder: weights)
     monkeypatch.setattr(together, "class_names", lambda count: NAMES)
     found = together.measure(arguments(steps=1))
-    assert together.status(None, found) == 0, found
+    assert fails_with_a_row(None, found) == 0, found
     for way in ("one pass", "processes"):
         assert found[f"{way}: loss_difference"] < 1e-5 and found[f"{way}: gradient_difference"] < 1e-4
         assert found[f"{way}: learned_difference"] < 1e-3 and found[f"{way}: ratio"] > 0
