@@ -53,5 +53,4 @@ def test_images_encoders_and_fractions_have_one_name():
     content = texts()
     del content["datasets/own/parts.py"], content["tests/datasets/own/test_layouts.py"]  # names of users' folders
     del content["safeio/old_spellings.py"], content["tests/safeio/test_old_spellings.py"]  # names of earlier versions
-    content = {name: text for name, text in content.items() if not name.startswith("tools/photo_clip/")}
     assert not found(OTHER_WORDS, content)

@@ -39,7 +39,7 @@ class ZeroShot:
 
     @torch.no_grad()
     def accuracy(self, images: Sequence[Image.Image], labels: Tensor, names: Sequence[str]) -> float:
-        """Return the share of images (%) whose nearest class is their own; labels (N,)."""
+        """Return the fraction of images (%) whose nearest class is their own; labels (N,)."""
         texts = self.model.encode_text(clip.tokenize([f"a photo of a {name}." for name in names]))
         right = 0
         for start in range(0, len(images), 250):

@@ -100,7 +100,7 @@ def encode(model: VisionTransformer, images: Tensor) -> Tensor:
 
 
 def encode_with_patches(model: VisionTransformer, images: Tensor, kept: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Read a random share `kept` of each image's patches.
+    """Read a random fraction `kept` of each image's patches.
 
     Returns:
         Embeddings (N, E), the last states of the K patches read (N, K, W), and which they are (N, K).
@@ -279,7 +279,7 @@ def loss_of(
     at_patches = (teacher - data.centre).gather(1, read[..., None].expand(-1, -1, teacher.shape[2]))
     local = F.cosine_similarity(found, at_patches, dim=-1)
     seen = (pooled[of_imagenet] @ data.classifier.T + data.bias).softmax(-1)
-    target = args.label_share * F.one_hot(labels[of_imagenet], 1000) + (1 - args.label_share) * seen
+    target = args.label_fraction * F.one_hot(labels[of_imagenet], 1000) + (1 - args.label_fraction) * seen
     logits = LOGIT_SCALE * embedded @ data.imagenet_texts.T
     known = F.cross_entropy(logits[of_imagenet], target, reduction="sum") / len(chosen)
     other = LOGIT_SCALE * embedded[~of_imagenet] @ data.texts_of_cifar(student.cifar_rows).T
@@ -319,7 +319,7 @@ def validate(student: Student, data: Data, images: int | None = None) -> dict[st
 
 
 def train(args: argparse.Namespace) -> None:
-    """Train until the budget of minutes is used; rate and shares follow the time used, so that it always ends well."""
+    """Train until the budget of minutes is used; rate and fractions follow the time used, so that it always ends well."""
     torch.manual_seed(args.seed)
     data = Data(args.photos, args.work, args.texts)
     file = args.work / f"{args.name}.pt"
@@ -386,11 +386,11 @@ def main() -> None:
     parser.add_argument("--warmup", type=int, default=200, help="steps")
     parser.add_argument("--cosine-weight", type=float, default=6.0, help="w")
     parser.add_argument("--patch-weight", type=float, default=3.0, help="u")
-    parser.add_argument("--label-share", type=float, default=0.25, help="a")
-    parser.add_argument("--least-crop", type=float, default=0.4, help="share of the area")
-    parser.add_argument("--kept", type=float, default=0.5, help="share of the patches that is read at first")
-    parser.add_argument("--grow-at", type=float, default=0.45, help="share of the time after which layers double")
-    parser.add_argument("--all-patches-at", type=float, default=0.8, help="share of the time after which all are read")
+    parser.add_argument("--label-fraction", type=float, default=0.25, help="a, weight of the own label")
+    parser.add_argument("--least-crop", type=float, default=0.4, help="smallest area of a crop, as a fraction of the image")
+    parser.add_argument("--kept", type=float, default=0.5, help="fraction of the patches read at first")
+    parser.add_argument("--grow-at", type=float, default=0.45, help="fraction of the time after which layers double")
+    parser.add_argument("--all-patches-at", type=float, default=0.8, help="fraction of the time after which all are read")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=int(os.environ.get("OMP_NUM_THREADS", 2)))
     args = parser.parse_args()

@@ -156,7 +156,7 @@ class GaussianProcess:
         return ((x @ self.x.T - 1) / self.width).exp()
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the estimated rows (M, D), normalised, and the share of the variance that is explained (M,)."""
+        """Return the estimated rows (M, D), normalised, and the explained fraction of the variance (M,)."""
         k = self.kernel(x)
         return F.normalize(k @ self.weights + self.mean, dim=-1), ((k @ self.inverse) * k).sum(1)
 

@@ -50,10 +50,10 @@ class Space:
 
 def place(x: Tensor, scale: float, cone: int) -> Tensor:
     """(N, D), normalised -> (N, D + 2), normalised, in one of the two cones."""
-    share = scale / LOGIT_SCALE
+    fraction = scale / LOGIT_SCALE
     common = x.new_zeros(len(x), 2)
-    common[:, cone] = (1 - share) ** 0.5
-    return torch.cat([common, share**0.5 * x], dim=-1)
+    common[:, cone] = (1 - fraction) ** 0.5
+    return torch.cat([common, fraction**0.5 * x], dim=-1)
 
 
 def best_scale(cosines: Tensor, labels: Tensor) -> float:

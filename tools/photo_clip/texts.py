@@ -61,7 +61,7 @@ from tools.photo_clip.packs import (
 from tools.photo_clip.space import EMBEDDING, LOGIT_SCALE, Space, make_space
 
 WIDTH, LAYERS, CONTEXT = 192, 12, 77  # the rank of the class embeddings is at most the width: 128 costs 3 points
-GROUPS = {"imagenet": 0.45, "cifar": 0.05, "common": 0.32, "rare": 0.18}  # share of a batch
+GROUPS = {"imagenet": 0.45, "cifar": 0.05, "common": 0.32, "rare": 0.18}  # fractions of a batch
 TEMPLATES = Path(__file__).parents[2] / "configs" / "templates.yaml"
 
 
@@ -229,9 +229,9 @@ def draw(
     """Return prompts, targets (B, D), trust (B,) and ImageNet's classes or -1 (B,)."""
     chance = random.Random(seed)
     prompts, targets, trust, rows = [], [], [], []
-    for name, share in GROUPS.items():
+    for name, fraction in GROUPS.items():
         group = groups[name]
-        for i in chance.choices(range(len(group.names)), k=round(share * batch)):
+        for i in chance.choices(range(len(group.names)), k=round(fraction * batch)):
             template = templates[0] if chance.random() < 0.4 else chance.choice(templates)
             words = group.names[i].lower() if chance.random() < 0.5 else group.names[i]
             words = plural(words) if chance.random() < 0.15 else words
