@@ -319,7 +319,7 @@ def validate(student: Student, data: Data, images: int | None = None) -> dict[st
 
 
 def train(args: argparse.Namespace) -> None:
-    """Train until the budget of minutes is used; rate and fractions follow the time used, so that it always ends well."""
+    """Train until the budget of minutes is used; rate and fractions follow the time used."""
     torch.manual_seed(args.seed)
     data = Data(args.photos, args.work, args.texts)
     file = args.work / f"{args.name}.pt"
@@ -387,10 +387,14 @@ def main() -> None:
     parser.add_argument("--cosine-weight", type=float, default=6.0, help="w")
     parser.add_argument("--patch-weight", type=float, default=3.0, help="u")
     parser.add_argument("--label-fraction", type=float, default=0.25, help="a, weight of the own label")
-    parser.add_argument("--least-crop", type=float, default=0.4, help="smallest area of a crop, as a fraction of the image")
+    parser.add_argument(
+        "--least-crop", type=float, default=0.4, help="smallest area of a crop"
+    )
     parser.add_argument("--kept", type=float, default=0.5, help="fraction of the patches read at first")
     parser.add_argument("--grow-at", type=float, default=0.45, help="fraction of the time after which layers double")
-    parser.add_argument("--all-patches-at", type=float, default=0.8, help="fraction of the time after which all are read")
+    parser.add_argument(
+        "--all-patches-at", type=float, default=0.8, help="fraction of the time after which all are"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=int(os.environ.get("OMP_NUM_THREADS", 2)))
     args = parser.parse_args()
