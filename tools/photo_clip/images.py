@@ -387,14 +387,10 @@ def main() -> None:
     parser.add_argument("--cosine-weight", type=float, default=6.0, help="w")
     parser.add_argument("--patch-weight", type=float, default=3.0, help="u")
     parser.add_argument("--label-fraction", type=float, default=0.25, help="a, weight of the own label")
-    parser.add_argument(
-        "--least-crop", type=float, default=0.4, help="smallest area of a crop"
-    )
+    parser.add_argument("--least-crop", type=float, default=0.4, help="smallest area of a crop")
     parser.add_argument("--kept", type=float, default=0.5, help="fraction of the patches read at first")
     parser.add_argument("--grow-at", type=float, default=0.45, help="fraction of the time after which layers double")
-    parser.add_argument(
-        "--all-patches-at", type=float, default=0.8, help="fraction of the time after which all are"
-    )
+    parser.add_argument("--all-patches-at", type=float, default=0.8, help="fraction of the time after which all are")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=int(os.environ.get("OMP_NUM_THREADS", 2)))
     args = parser.parse_args()
