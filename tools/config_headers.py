@@ -7,23 +7,15 @@ A file that no protocol uses by itself is named by --cfg. Results are those of r
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
-
-def make_parser() -> argparse.ArgumentParser:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail where a header is not up to date")
-    return parser
-
+from tools.pages import make_parser, update
 
 if __name__ == "__main__":  # --help and a wrong option are answered before all methods are loaded
-    make_parser().parse_args()
+    make_parser(__doc__).parse_args()
 
 from dassl.config.yaml_files import read_layers
 from reports.reference_results import reference
@@ -126,25 +118,14 @@ def with_header(text: str, lines: Sequence[str]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the headers, or with --check name the files whose header is not up to date."""
-    check, old = make_parser().parse_args(arguments).check, []
+    check, texts = make_parser(__doc__).parse_args(arguments).check, {}
     for method in methods():
         found = uses(method)
         for file in sorted((CONFIGS / "trainers" / method).glob("*.yaml")):
-            if file.stem in NO_CONFIGS:
-                continue
-            text = file.read_text(encoding="utf-8")
-            new = with_header(text, list(header(method, file.stem, found.get(file.stem, []))))
-            if new != text:
-                old.append(file)
-                if not check:
-                    file.write_text(new, encoding="utf-8")
-    if check and old:
-        print("not up to date, run python -m tools.config_headers:", *map(_short, old), sep="\n  ")
-    return 1 if check and old else 0
-
-
-def _short(file: Path) -> str:
-    return file.relative_to(CONFIGS.parent).as_posix()
+            if file.stem not in NO_CONFIGS:
+                lines = list(header(method, file.stem, found.get(file.stem, [])))
+                texts[file] = with_header(file.read_text(encoding="utf-8"), lines)
+    return update(texts, "tools.config_headers", check)
 
 
 if __name__ == "__main__":

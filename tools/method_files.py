@@ -1,17 +1,19 @@
 """Write docs/methods/files.md: every method's file, its lines, and the licence of the code that its authors published.
 
-python -m tools.method_files
+python -m tools.method_files [--check]
 """
 
 from __future__ import annotations
 
-import argparse
 import inspect
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tools.pages import PROJECT, make_parser, table, update
+
 if __name__ == "__main__":  # --help is answered before torch is loaded
-    argparse.ArgumentParser(description=__doc__).parse_args()
+    make_parser(__doc__).parse_args()
 
 import trainers  # noqa: F401  (registers the methods)
 from dassl.engine import TRAINER_REGISTRY
@@ -19,7 +21,6 @@ from runs.names import method_name
 from runs.protocol import methods
 from runs.sources import sources_of
 
-PROJECT = Path(__file__).parent.parent
 PAGE = PROJECT / "docs" / "methods" / "files.md"
 HEAD = """# Method files
 
@@ -30,25 +31,24 @@ A method is one file; what several share is in `trainers/base/` and `trainers/st
 with its docstrings. The licence is that of the authors' published code, which no line here is taken from: files are
 written from the papers' equations, published settings and, where there are such, golden numbers. Of code that is under
 no licence or under the GPL nothing but observed numbers was used.
-
-| method | file | lines | published code | its licence |
-|---|---|---|---|---|"""
+"""
+HEADS = ("method", "file", "lines", "published code", "its licence")
 
 
 def page() -> str:
     """Return the whole page."""
     total = f"All {len(files())} files together have {sum(files().values()):,} lines."
-    return "\n".join([HEAD, *rows(), "", total, ""])
+    return "\n".join([HEAD, *table(HEADS, rows()), "", total, ""])
 
 
-def rows() -> Iterator[str]:
+def rows() -> Iterator[Sequence[str]]:
     """Yield a row for each method."""
     for method in methods():
         file, sources = file_of(method), sources_of(method)
         name = sources.get("repository", "")
         code = f"[{name}](https://github.com/{name})" if name else "none named"
         licence = sources.get("licence", "not known to us")
-        yield f"| {method_name(method)} | `{file}` | {files()[file]} | {code} | {licence} |"
+        yield method_name(method), f"`{file}`", str(files()[file]), code, licence
 
 
 def file_of(method: str) -> str:
@@ -62,5 +62,11 @@ def files() -> dict[str, int]:
     return {file: len((PROJECT / file).read_text(encoding="utf-8").splitlines()) for file in sorted(found)}
 
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the page, or with --check say whether it is up to date."""
+    check = make_parser(__doc__).parse_args(arguments).check
+    return update({PAGE: page()}, "tools.method_files", check)
+
+
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    sys.exit(main())

@@ -1,7 +1,7 @@
 """Write the tables of docs/results.md from the demonstration's runs.
 
     python -m tools.results_page output/demo     take the complete runs below a folder, then write the tables
-    python -m tools.results_page                 write the tables from docs/demonstration.csv alone
+    python -m tools.results_page [--check]       write the tables from docs/demonstration.csv alone
 
 docs/demonstration.csv has a row for each complete run; a run replaces the row of an earlier one. Means are over seeds,
 with half the width of the 95 % interval of Student's t. An arrow marks a method whose interval of the difference to
@@ -10,33 +10,28 @@ zero-shot CLIP, seed by seed, leaves out 0.
 
 from __future__ import annotations
 
-import argparse
 import csv
-import re
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from statistics import mean, stdev
 
+from tools.pages import PROJECT, make_parser, update, with_blocks
 
-def make_parser() -> argparse.ArgumentParser:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("output", type=Path, nargs="?", help="folder of the demonstration's runs")
-    return parser
-
+PARSER = make_parser(__doc__)
+PARSER.add_argument("output", type=Path, nargs="?", help="folder of the demonstration's runs")
 
 if __name__ == "__main__":  # --help and a wrong option are answered before SciPy is loaded
-    make_parser().parse_args()
+    PARSER.parse_args()
 
 from scipy.stats import t
 
 from reports.records import TABLES, find_runs
 from runs.names import dataset_name, method_name
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = PROJECT / "docs"
 DATA, PAGE = DOCS / "demonstration.csv", DOCS / "results.md"
 KEY = ("protocol", "method", "dataset", "shots", "seed", "part")
 FIELDS = (*KEY, "accuracy", "parameters")
@@ -177,23 +172,19 @@ BLOCKS: dict[str, Callable[[Rows], Iterator[str]]] = {
 
 
 def filled(page: str, rows: Rows) -> str:
-    """Return the page with each block between `<!-- NAME -->` and `<!-- end -->` written from the rows."""
-    for name, lines in BLOCKS.items():
-        block = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.S)
-        page = block.sub(lambda found, lines=lines: found[1] + "\n".join(["", *lines(rows), "", ""]) + found[2], page)
-    return page
+    """Return the page with those tables that it has places for written from the rows."""
+    return with_blocks(page, {name: lines(rows) for name, lines in BLOCKS.items() if f"<!-- {name} -->" in page})
 
 
-def main() -> int:
-    """Take runs if a folder is given, and write the page."""
-    args = make_parser().parse_args()
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Take runs if a folder is given, and write the page; with --check say whether it is up to date."""
+    args = PARSER.parse_args(arguments)
     rows = read(DATA)
     if args.output:
         rows |= taken(args.output)
+    if args.output and not args.check:
         write(rows, DATA)
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), rows), encoding="utf-8")
-    print(f"{len(rows)} runs in {DATA.name}, tables of {PAGE.name} written")
-    return 0
+    return update({PAGE: filled(PAGE.read_text(encoding="utf-8"), rows)}, "tools.results_page", args.check)
 
 
 if __name__ == "__main__":

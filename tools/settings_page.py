@@ -5,22 +5,15 @@ python -m tools.settings_page [--check]
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-
-def make_parser() -> argparse.ArgumentParser:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail where the page is not up to date")
-    return parser
-
+from tools.pages import PROJECT, make_parser, update
 
 if __name__ == "__main__":  # --help and a wrong option are answered before torch is loaded
-    make_parser().parse_args()
+    make_parser(__doc__).parse_args()
 
 import yaml
 from yacs.config import CfgNode
@@ -37,7 +30,7 @@ from trainers.base.harness_settings import HARNESS
 from trainers.base.run_settings import settings_of_run
 from trainers.base.setting import rows
 
-PAGE = Path(__file__).parent.parent / "docs" / "settings.md"
+PAGE = PROJECT / "docs" / "settings.md"
 PROTOCOLS = {"base2new": "base-to-novel", "few_shot": "few-shot", "cross_dataset": "cross-dataset"}
 TYPICAL = "caltech101"
 """A dataset that hardly any method has values of its own for; its class names play no part."""
@@ -190,15 +183,10 @@ def _by_shots(value: Any) -> str:
     return f"`{value}`" if isinstance(value, str) else _text(value)
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Write the page, or with --check say whether it is up to date."""
-    text = page()
-    if make_parser().parse_args().check:
-        same = PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text
-        print("docs/settings.md is up to date" if same else "docs/settings.md is not: python -m tools.settings_page")
-        return 0 if same else 1
-    PAGE.write_text(text, encoding="utf-8")
-    return 0
+    check = make_parser(__doc__).parse_args(arguments).check
+    return update({PAGE: page()}, "tools.settings_page", check)
 
 
 if __name__ == "__main__":
