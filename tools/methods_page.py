@@ -13,6 +13,7 @@ from typing import Any
 
 from runs.names import BIBLIOGRAPHY, citation, method_name
 from runs.protocol import load_protocol, methods, protocols_of, read, stages_of
+from runs.sources import sources_of
 from tools.pages import PROJECT, make_parser, table, update, with_blocks
 
 DOCS, TRAINERS = PROJECT / "docs", PROJECT / "configs" / "trainers"
@@ -32,17 +33,20 @@ def rows(data: Mapping[str, Mapping[str, Any]]) -> Iterator[Sequence[str]]:
     if other := sorted(data.keys() ^ {method for method in methods() if citation(method)}):
         raise ValueError(f"{DATA.name} and configs/names.yaml differ in {', '.join(other)}: both need an entry.")
     for method, cells in data.items():
-        name, published = method_name(method), cells["published"]
+        name = method_name(method)
         shown = f"`{method}`" + (f" ({name})" if name not in (method, "CLIP") else "")
         golden = (PROJECT / "tests" / "golden" / f"{cells.get('golden', method)}_a.json").is_file()
-        row = (shown, paper(method), cells["learned"], cells["parameters"], protocols(method, published))
-        yield *row, configs(method), "yes" if golden else "no", command(method, published, cells.get("arguments", ""))
+        row = (shown, paper(method), cells["learned"], cells["parameters"], protocols(method))
+        yield *row, configs(method), "yes" if golden else "no", command(method, cells.get("arguments", ""))
 
 
 def paper(method: str) -> str:
     """Return a method's paper as prose cites it: ``Guo and Gu, CVPR 2025``."""
     entry = re.search(rf"^@\w+\{{{citation(method)},(.*?)^\}}", BIBLIOGRAPHY.read_text(encoding="utf-8"), re.M | re.S)
-    assert entry, method
+    if entry is None:
+        raise ValueError(
+            f"{BIBLIOGRAPHY.name} has no entry {citation(method)}, which configs/names.yaml gives {method}."
+        )
     fields = dict(re.findall(r"^ *(\w+) = \{(.*)\},?$", entry[1], re.M))
     surnames = [accented(author.partition(",")[0]) for author in fields["author"].split(" and ")]
     authors = " and ".join(surnames) if len(surnames) < 3 else f"{surnames[0]} et al."
@@ -57,15 +61,22 @@ def accented(name: str) -> str:
     return re.sub(r"\{\\'(\w)\}", lambda letter: unicodedata.normalize("NFC", f"{letter[1]}\u0301"), name)
 
 
-def protocols(method: str, published: str) -> str:
-    r"""Return the letters of the protocols, those without a published config in parentheses: ``B X\* (F)``."""
+def published(method: str) -> list[str]:
+    """Return the letters of the protocols for which configs/trainers/METHOD/sources.yaml knows published settings."""
+    entries = sources_of(method).get("unverified", [])
+    unknown = {name for entry in entries if "except_datasets" not in entry for name in entry.get("protocols", ())}
+    return [letter for letter, protocol in LETTERS.items() if protocol not in unknown]
+
+
+def protocols(method: str) -> str:
+    r"""Return the letters of the protocols, those without published settings in parentheses: ``B X\* (F)``."""
 
     def mark(letter: str) -> str:
         whole = set(stages_of(LETTERS[letter], method)) == set(load_protocol(LETTERS[letter])["stages"])
         return letter if whole else letter + r"\*"
 
-    others = " ".join(mark(letter) for letter in LETTERS if letter not in published)
-    return " ".join([mark(letter) for letter in published] + ([f"({others})"] if others else []))
+    others = " ".join(mark(letter) for letter in LETTERS if letter not in published(method))
+    return " ".join([*map(mark, published(method)), *([f"({others})"] if others else [])])
 
 
 def configs(method: str) -> str:
@@ -79,9 +90,11 @@ def configs(method: str) -> str:
     )
 
 
-def command(method: str, published: str, arguments: str) -> str:
+def command(method: str, arguments: str) -> str:
     """Return the command of one published protocol: base-to-novel if the method has both of its halves."""
-    file = "base2new_train.sh" if "B" in published and "test" in stages_of("base2new", method) else "few_shot.sh"
+    file = (
+        "base2new_train.sh" if "B" in published(method) and "test" in stages_of("base2new", method) else "few_shot.sh"
+    )
     (script,) = (
         script
         for script in sorted(PROJECT.glob(f"scripts/*/{file}"))

@@ -29,11 +29,11 @@ def test_a_paper_is_cited_by_authors_venue_and_year(method, cited):
     assert methods_page.paper(method) == cited
 
 
-def test_protocols_without_a_published_config_or_without_new_classes_are_marked():
-    assert methods_page.protocols("VPT", "B") == "B (F X)"
-    assert methods_page.protocols("TaskRes", "BFX") == r"B\* F X\*"
+def test_protocols_without_published_settings_or_without_new_classes_are_marked():
+    assert methods_page.protocols("VPT") == "B X (F)"
+    assert methods_page.protocols("TaskRes") == r"F (B\* X\*)"
 
 
 def test_the_command_is_few_shot_where_new_classes_cannot_be_predicted():
-    assert methods_page.command("MMRL", "BFX", "") == "`bash scripts/mmrl/base2new_train.sh DATASET 1`"
-    assert methods_page.command("TaskRes", "BFX", "A 1") == "`bash scripts/task_res/few_shot.sh DATASET 1 A 1`"
+    assert methods_page.command("MMRL", "") == "`bash scripts/mmrl/base2new_train.sh DATASET 1`"
+    assert methods_page.command("TaskRes", "A 1") == "`bash scripts/task_res/few_shot.sh DATASET 1 A 1`"
