@@ -1,6 +1,7 @@
 """Fixtures of every test: caches of its own, not the user's; for those that ask, a browser."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -29,6 +30,13 @@ def pytest_collection_modifyitems(items):
         path = item.path.relative_to(here).as_posix()
         if path in SLOW or path.partition("/")[0] in SLOW:
             item.add_marker("slow")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible():
+    """Take SIGINT again where the tests run in the background of a script, which ignores it: runs are stopped by it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
