@@ -112,9 +112,9 @@ def table(
     """Give a Markdown table, sorted by the last column with the best method at the end; zero-shot CLIP comes first."""
     last = [*heads][-1]
 
-    def order(method: str) -> tuple[bool, float]:
+    def order(method: str) -> tuple[bool, float, str]:
         numbers = found[method].get(last, {})
-        return method != ZERO_SHOT, mean(numbers.values()) if numbers else -1.0
+        return method != ZERO_SHOT, mean(numbers.values()) if numbers else -1.0, method
 
     zero_shot = found.get(ZERO_SHOT, {})
     yield f"| method | {' | '.join(heads.values())} |" + (" parameters |" if extra else "")
