@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session", autouse=True)
 def interruptible():
-    """Take SIGINT again where the tests run in the background of a script, which ignores it: runs are stopped by it."""
+    """Let SIGINT stop runs again: processes that a script starts in the background ignore it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

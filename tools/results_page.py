@@ -172,7 +172,7 @@ BLOCKS: dict[str, Callable[[Rows], Iterator[str]]] = {
 
 
 def filled(page: str, rows: Rows) -> str:
-    """Return the page with those tables that it has places for written from the rows."""
+    """Return the page with its tables written from the rows; a table without markers in the page is left out."""
     return with_blocks(page, {name: lines(rows) for name, lines in BLOCKS.items() if f"<!-- {name} -->" in page})
 
 
