@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from dassl.config import ConfigError
-from dassl.config.validators import above, at_least, each, one_of
+from dassl.config.validators import at_least, between, each, one_of
 from dassl.engine import TRAINER_REGISTRY
 from safeio.progress import print_line
 from trainers.base.feature_trainer import FeatureMethod, FeatureTrainer
@@ -34,6 +34,8 @@ LOGIT_SCALE = 100.0
 """Zero-shot logits are 100 * cosine; the trained temperature is not used."""
 SMALLEST = 0.1
 """Start of both search grids."""
+SCALE = between(0, 1000)._replace(ends=None)
+"""Of beta and alpha: what exp(beta (affinity - 1)) bears where trained keys are longer than one; nothing to search."""
 
 
 class TipAdapterMethod(FeatureMethod):
@@ -102,6 +104,8 @@ class TipAdapterMethod(FeatureMethod):
         best, chosen = 0.0, tuple(self.beta_alpha.tolist())
         for beta in betas:
             found = self.found(affinity, beta)
+            if not found.isfinite().all():  # too sharp for trained keys that are longer than one
+                continue
             for alpha in alphas:
                 result = accuracy(zero_shot + alpha * found, labels).item()
                 if result > best:
@@ -116,9 +120,9 @@ class CacheTrainer(FeatureTrainer):
     settings_source = "gaopengcuhk/Tip-Adapter configs/imagenet.yaml"
     defaults = {
         "SELECT_ON": Setting("val", one_of("val", "test"), "or test: the published protocol", OURS),
-        "INIT_BETA": Setting(1.0, at_least(0), "sharpness of the affinity where nothing is searched", symbol="β"),
-        "INIT_ALPHA": Setting(1.17, at_least(0), "weight of the cache where nothing is searched", symbol="α"),
-        "SEARCH_SCALE": Setting((7.0, 3.0), each(above(0), 2), "upper ends of the grids of beta and alpha"),
+        "INIT_BETA": Setting(1.0, SCALE, "sharpness of the affinity where nothing is searched", symbol="β"),
+        "INIT_ALPHA": Setting(1.17, SCALE, "weight of the cache where nothing is searched", symbol="α"),
+        "SEARCH_SCALE": Setting((7.0, 3.0), each(SCALE, 2), "upper ends of the grids of beta and alpha"),
         "SEARCH_STEP": Setting((200, 20), each(at_least(1), 2), "how many of each"),
         "AUGMENT_EPOCH": Setting(10, at_least(1), "keys are means over that many random crops"),
         "TEMPLATES": Setting((), each(TEMPLATE), "empty: the dataset's, on ImageNet an ensemble of seven", OURS),

@@ -109,7 +109,7 @@ ENGINE: dict[str, Setting] = {
     "OPTIM.RMSPROP_ALPHA": Setting(0.99, below_one(), "of rmsprop: decay of the mean of squares"),
     "OPTIM.ADAM_BETA1": Setting(0.9, below_one(), "of adam, amsgrad, radam and adamw: decay of the first moment"),
     "OPTIM.ADAM_BETA2": Setting(0.999, below_one(), "of these: decay of the second moment"),
-    "OPTIM.ADAM_EPS": Setting(1e-8, at_least(0), "of these: added to the root of the second moment"),
+    "OPTIM.ADAM_EPS": Setting(1e-8, above(0), "of these: added to the root of the second moment"),
     "OPTIM.STAGED_LR": Setting(False, meaning="whether all but NEW_LAYERS learn at LR * BASE_LR_MULT"),
     "OPTIM.NEW_LAYERS": Setting((), meaning="with STAGED_LR: layers that learn at the full rate"),
     "OPTIM.BASE_LR_MULT": Setting(0.1, at_least(0), "with STAGED_LR: factor of the other layers' rate"),
