@@ -6,7 +6,6 @@ import contextlib
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from yacs.config import CfgNode
 
@@ -126,17 +125,6 @@ def lines(path: Path) -> list[str]:
     """Lines of an annotation file, without space around them and without empty ones."""
     text = read_back(path, lambda file: file.read_text(encoding="utf-8"))
     return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-def read_mat(path: Path) -> dict[str, Any]:
-    """Variables of a MATLAB file."""
-    from scipy.io import loadmat  # slow to import, and needed only where a split file is missing
-
-    def read(path: Path) -> dict[str, Any]:
-        with open(path, "rb") as file:
-            return loadmat(file)
-
-    return read_back(path, read)
 
 
 def visible(folder: Path) -> list[Path]:
