@@ -1,6 +1,6 @@
 """IVLP: independent vision-language prompting, the baseline of MaPLe (Khattak et al., CVPR 2023) and PromptSRC.
 
-Prompts in both encoders that know nothing of each other.
+Learned prompts in both encoders, without any connection between them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from trainers.vpt import VPT, VPTMethod
 class IVLPMethod(VPTMethod):
     """VPT's image prompts, a context (N, D), and text prompts (N, D) for each further layer up to the depth.
 
-    A depth of 0 is no prompt on that side: the images' features, or those of "CTX_INIT NAME.", are then frozen CLIP's.
+    With a depth of 0 an encoder has no prompts: its features, of images or of "CTX_INIT NAME.", are frozen CLIP's.
     """
 
     published_names = (*VPTMethod.published_names, ("ctx", "prompt_learner.ctx"))

@@ -1,7 +1,7 @@
 """PromptSRC: Self-regulating Prompts (Khattak et al., ICCV 2023).
 
-IVLP held to zero-shot CLIP in both encoders' features and in the logits; what is tested is a Gaussian-weighted
-mean of the prompts over epochs.
+IVLP with loss terms that keep both encoders' features and the logits close to zero-shot CLIP's. The tested prompts are
+a Gaussian-weighted mean over epochs.
 """
 
 from __future__ import annotations
