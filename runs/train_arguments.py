@@ -9,6 +9,10 @@ from collections.abc import Sequence
 from runs.command_line import CommandParser, add_backbone, add_device, add_track, settings_apart
 from runs.protocol import PlanError
 
+DESCRIPTION = """Train or test one method on one dataset, with CoOp's command line.
+
+Settings are given as KEY=VALUE or KEY VALUE. An option that is left out leaves its setting to the yaml files.
+"""
 EXAMPLE = (
     "python train.py --root DATA --trainer MMRL --dataset-config-file configs/datasets/imagenet.yaml \\\n"
     "    --config-file configs/trainers/MMRL/vit_b16_imagenet.yaml --output-dir OUT --seed 1 OPTIM.MAX_EPOCH=5"
@@ -19,10 +23,7 @@ def make_parser() -> argparse.ArgumentParser:
     """CoOp's and MMRL's flags; None where a flag is not given."""
     parser = CommandParser(
         usage="%(prog)s [options] [KEY=VALUE ...]",
-        description=(
-            "Train or test one method on one dataset, with CoOp's command line. Settings are given as KEY=VALUE or\n"
-            "KEY VALUE; an option that is left out leaves its setting to the yaml files."
-        ),
+        description=DESCRIPTION,
         example=EXAMPLE,
     )
     parser.add_argument("--root", metavar="DIR", help="folder that holds the datasets' folders (setting DATASET.ROOT)")
