@@ -52,7 +52,7 @@ def load(
     Args:
         name_or_path: one of `clip.available_models`, a weights file or folder (see `state_dict_from`), one of
             open_clip's names (see `clip.open_clip_models.find`), or one of the Hugging Face hub, `hf:OWNER/NAME`.
-        device: where to put it. As with OpenAI's loader, matrices are float32 on the CPU, elsewhere float16.
+        device: device of the model. As in OpenAI's loader, matrices are float32 on a CPU, elsewhere float16.
         jit: kept for callers of OpenAI's loader; only False is possible.
         download_root: cache folder, see `clip.pretrained.cache_folder`.
         side: image size in pixels, where it is to be another than the model's; see `resize_positions`.
