@@ -58,6 +58,6 @@ class CLIPAdapter(ClipTrainer):
     checkpoint_folder = "clip_adapter"
     defaults = {
         "RATIO": Setting(0.2, between(0, 1), "weight of the adapted feature", symbol="α"),
-        "REDUCTION": Setting(4, at_least(1), "the bottleneck is this many times narrower than the feature"),
+        "REDUCTION": Setting(4, at_least(1), "factor by which the bottleneck is narrower than the feature"),
         "PREC": precision("fp32"),
     }

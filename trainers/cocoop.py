@@ -79,7 +79,7 @@ class CoCoOp(ClipTrainer):
     settings_source = "KaiyangZhou/CoOp train.py"
     checkpoint_folder = "prompt_learner"
     defaults = {
-        "N_CTX": Setting(16, between(1, 76), "rows of the context"),
-        "CTX_INIT": Setting("", meaning="words to start from, a row for each; N_CTX is then not read"),
+        "N_CTX": Setting(16, between(1, 76), "number of context vectors"),
+        "CTX_INIT": Setting("", meaning="words to start from, a context vector for each; N_CTX is then ignored"),
         "PREC": precision("fp16"),
     }

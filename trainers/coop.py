@@ -59,9 +59,11 @@ class CoOp(ClipTrainer):
     settings_source = "KaiyangZhou/CoOp train.py"
     checkpoint_folder = "prompt_learner"
     defaults = {
-        "N_CTX": Setting(16, between(1, 76), "rows of the context", search="2..16", symbol="M"),
-        "CSC": Setting(False, meaning="a context of its own for every class"),
-        "CTX_INIT": Setting("", meaning="words to start from, a row for each; N_CTX and CSC are then not read"),
+        "N_CTX": Setting(16, between(1, 76), "number of context vectors", search="2..16", symbol="M"),
+        "CSC": Setting(False, meaning="whether each class has a context of its own"),
+        "CTX_INIT": Setting("", meaning="words to start from, a vector each; N_CTX and CSC are then ignored"),
         "PREC": precision("fp16"),
-        "CLASS_TOKEN_POSITION": Setting("end", one_of("end", "middle", "front"), "end, middle or front"),
+        "CLASS_TOKEN_POSITION": Setting(
+            "end", one_of("end", "middle", "front"), "place of the class name in the prompt"
+        ),
     }

@@ -129,9 +129,9 @@ class CoPrompt(MaPLe):
     settings_node = "COPROMPT"
     settings_source = "ShuvenduRoy/CoPrompt configs/trainers/coprompt.yaml"
     defaults = MaPLe.defaults | {
-        "W": Setting(8.0, at_least(0), "weight of the distances to frozen CLIP"),
-        "IMAGE_ADAPTER_M": Setting(0.1, between(0, 1), "weight of the adapted image feature"),
-        "TEXT_ADAPTER_M": Setting(0.2, between(0, 1), "weight of the adapted text feature"),
+        "W": Setting(8.0, at_least(0), "weight of the distances to frozen CLIP's features"),
+        "IMAGE_ADAPTER_M": Setting(0.1, between(0, 1), "weight of the image adapter's output beside its input"),
+        "TEXT_ADAPTER_M": Setting(0.2, between(0, 1), "weight of the text adapter's output beside its input"),
         "TEXTS": texts_setting(),
     }
 

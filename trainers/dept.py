@@ -101,16 +101,16 @@ def dept(host: type[ClipTrainer], **changed: Any) -> type[ClipTrainer]:
         "defaults": host.defaults
         | {
             "WEIGHT": Setting(0.7, between(0, 1), "weight of the head, in the loss and in predicting trained classes"),
-            "LR_EXP": Setting(6.5, above(0), "the head learns so many times as fast as the prompts"),
+            "LR_EXP": Setting(6.5, above(0), "learning rate of the head, as a multiple of the prompts'"),
             "FILM": Setting(
                 True,
-                meaning="whether learned scales and shifts stand before the head",
+                meaning="whether learned scales and shifts are applied before the head",
                 source="Koorye/DePT train.py, FILM.LINEAR_PROBE",
             ),
             "BASE_RULE": Setting(
                 "fusion",
                 one_of(*RULES),
-                "how trained classes are predicted: fusion of both logits, head or similarity",
+                "prediction of trained classes: by the head, by the similarity, or by a fusion of both logits",
                 source="Koorye/DePT train.py, LINEAR_PROBE.TEST_TIME_FUSION",
             ),
         }

@@ -169,11 +169,13 @@ class GDACLIP(TrainingFreeTrainer):
         "MODE": Setting(
             "few_shot",
             one_of("few_shot", "base2new"),
-            "or base2new, whose covariance is the plain mean of the classes'",
+            "estimate of the covariance; few_shot: pooled and shrunk, base2new: the plain mean of the classes'",
             "mrflogs/ICLR24 configs/few_shots, configs/base2new",
         ),
-        "AUGMENT_EPOCH": Setting(10, at_least(1), "augmented views of each training image"),
-        "TEMPLATES": Setting((), each(TEMPLATE), "empty: the dataset's, on ImageNet an ensemble of seven", OURS),
+        "AUGMENT_EPOCH": Setting(10, at_least(1), "number of augmented views of each training image"),
+        "TEMPLATES": Setting(
+            (), each(TEMPLATE), "prompts; empty: the dataset's, on ImageNet an ensemble of seven", OURS
+        ),
         "PREC": precision("fp32"),
     }
 

@@ -173,17 +173,19 @@ class HiCroPL(ClipTrainer):
     settings_source = "zzeoZheng/HiCroPL configs/trainers/HiCroPL/vit_b16_c2_ep40_batch128_16ctx.yaml"
     checkpoint_folder = "VLPromptLearner"
     defaults = {
-        "N_CTX": Setting(16, between(1, 76), "prompts in each layer"),
+        "N_CTX": Setting(16, between(1, 76), "number of prompts in each layer"),
         "CTX_INIT": Setting(
-            "a photo of a", meaning="the words that the context starts from; used up to four context rows"
+            "a photo of a", meaning="words to start from, with at most four context vectors; more start at random"
         ),
         "PROMPT_DEPTH": Setting(
-            AUTO, or_auto(at_least(2)), "layers with prompts of their own; auto: all of the shallower encoder"
+            AUTO, or_auto(at_least(2)), "number of layers with prompts of their own; auto: all of the shallower encoder"
         ),
         "CROSS_LAYER": Setting(
-            AUTO, or_auto(at_least(1)), "k, the last layer where text shapes images; auto: half of the depth"
+            AUTO,
+            or_auto(at_least(1)),
+            "k, the last layer where text prompts shape image prompts; auto: half of the depth",
         ),
-        "LAMBD": Setting(12.0, at_least(0), "weight of the distances to frozen CLIP", symbol="λ"),
+        "LAMBD": Setting(12.0, at_least(0), "weight of the distances to frozen CLIP's features", symbol="λ"),
         "TEXTS": texts_setting(),
         "PREC": precision("fp16"),
     }

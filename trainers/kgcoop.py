@@ -40,6 +40,6 @@ class KgCoOp(CoOp):
         "N_CTX": 4,
         "CTX_INIT": "a photo of a",
         "W": Setting(
-            8.0, at_least(0), "weight of staying close to the hand-written prompt", search="0.5..20:log", symbol="λ"
+            8.0, at_least(0), "weight of the distance to the hand-written prompts", search="0.5..20:log", symbol="λ"
         ),
     }

@@ -85,7 +85,7 @@ class LPpp(EpochChoice):
     chooses = "its epoch"
     last_of_equals = True
     defaults = {
-        "ALPHA_EVERY": Setting(10, at_least(1), "epochs between steps of the class factors"),
+        "ALPHA_EVERY": Setting(10, at_least(1), "number of epochs between two steps of the class factors"),
         "PREC": precision("fp32"),
     }
 

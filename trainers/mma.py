@@ -160,14 +160,14 @@ class MMA(ClipTrainer):
     checkpoint_folder = "AdapterLearner"
     dependencies = (start_before_end,)
     defaults = {
-        "TEXT_CTX_INIT": Setting("a photo of a", meaning="words before the class name"),
+        "TEXT_CTX_INIT": Setting("a photo of a", meaning="words of the prompt before the class name"),
         "ADAPTER_START": Setting(
             AUTO,
             or_auto(at_least(0)),
-            "the first layer with adapters, 0 the embedding stage; auto: by the depth, 5 of 12",
+            "first layer with adapters, counted from 1; 0: the embedding stage; auto: 5 of 12, other depths alike",
         ),
-        "ADAPTER_END": Setting(AUTO, or_auto(at_least(0)), "the last; auto: the top"),
-        "ADAPTER_DIM": Setting(32, at_least(1), "width r of the narrow space", search="8..64:log"),
-        "ADAPTER_SCALE": Setting(0.001, OTHER_THAN_ZERO, "s, the scale of an adapter's output", search="1e-4..0.1:log"),
+        "ADAPTER_END": Setting(AUTO, or_auto(at_least(0)), "last layer with adapters; auto: the last of all"),
+        "ADAPTER_DIM": Setting(32, at_least(1), "width r of the adapters' bottleneck", search="8..64:log"),
+        "ADAPTER_SCALE": Setting(0.001, OTHER_THAN_ZERO, "s, factor on an adapter's output", search="1e-4..0.1:log"),
         "PREC": precision("fp16"),
     }

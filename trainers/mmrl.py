@@ -180,14 +180,14 @@ class MMRL(ClipTrainer):
         "ALPHA": Setting(
             0.7,
             between(0, 1),
-            "weight of the class token beside the representation tokens, in the loss and in predicting",
+            "weight of the class token's term, in the loss and in the prediction; representation tokens: 1 - ALPHA",
             symbol="α",
         ),
         "REG_WEIGHT": Setting(
-            1.0, at_least(0), "weight of staying close to zero-shot CLIP", search="0.1..10:log", symbol="λ"
+            1.0, at_least(0), "weight of the distance to zero-shot CLIP's features", search="0.1..10:log", symbol="λ"
         ),
         "N_REP_TOKENS": Setting(5, between(1, 75), "number of representation tokens", search="1..9", symbol="K"),
-        "REP_LAYERS": Setting((), LAYERS, "empty: the upper half of each encoder"),
-        "REP_DIM": Setting(512, at_least(1), "width of the shared space they live in", symbol="d_r"),
+        "REP_LAYERS": Setting((), LAYERS, "layers with representation tokens; empty: the upper half"),
+        "REP_DIM": Setting(512, at_least(1), "width of the shared representation space", symbol="d_r"),
         "PREC": precision("fp16"),
     }

@@ -104,8 +104,10 @@ class MMRLpp(MMRL):
     settings_source = "yunncheng/MMRL configs/trainers/MMRLpp/vit_b16.yaml"
     defaults = MMRL.defaults | {
         "BETA": Setting(
-            0.9, between(0, 1), "weight of a layer's own tokens; the rest is what left the layer below", symbol="β"
+            0.9, between(0, 1), "weight of a layer's new tokens; the output of the layer below has 1 - BETA", symbol="β"
         ),
-        "PROJ_LORA_DIM": Setting(64, at_least(1), "rank of the projection's update", search="8..128:log", symbol="r_p"),
-        "RES_LORA_DIM": Setting(4, at_least(1), "rank of the layers' own updates", search="1..16:log", symbol="r"),
+        "PROJ_LORA_DIM": Setting(
+            64, at_least(1), "rank of the projection's residual", search="8..128:log", symbol="r_p"
+        ),
+        "RES_LORA_DIM": Setting(4, at_least(1), "rank of each layer's residual", search="1..16:log", symbol="r"),
     }

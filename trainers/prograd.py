@@ -77,6 +77,6 @@ class ProGrad(CoOp):
     defaults = CoOp.defaults | {
         "N_CTX": 4,
         "CTX_INIT": "a photo of a",
-        "T": Setting(1.0, above(0), "temperature of the distillation"),
-        "LAMBDA": Setting(1.0, NUMBER, "fraction of the conflicting gradient that is taken out", symbol="λ"),
+        "T": Setting(1.0, above(0), "temperature of the distillation loss"),
+        "LAMBDA": Setting(1.0, NUMBER, "fraction of the conflicting gradient to remove", symbol="λ"),
     }

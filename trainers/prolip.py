@@ -89,13 +89,13 @@ class ProLIP(FeatureTrainer):
         "LAMBDA": Setting(
             -1.0,
             NUMBER,
-            "weight of staying close to the start; negative: one over the images of each class",
+            "weight of the squared distance to the pretrained projection; negative: 1 / shots",
             symbol="λ",
         ),
-        "AUG_VIEWS": Setting(300, at_least(1), "augmented views of each training image"),
+        "AUG_VIEWS": Setting(300, at_least(1), "number of augmented views of each training image"),
         "SEARCH": Setting(
             False,
-            meaning="whether OPTIM.LR and LAMBDA are searched on validation images",
+            meaning="whether to search OPTIM.LR and LAMBDA on validation images",
             source="astra-vision/ProLIP configs/experiments/few_shot_few_val.yaml",
         ),
         "PREC": precision("fp32"),

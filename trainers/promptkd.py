@@ -197,12 +197,14 @@ class PromptKD(VPT):
     settings_source = "zhengli97/PromptKD configs/trainers/PromptKD/vit_b16_c2_ep20_batch8_4+4ctx.yaml"
     graphs = False  # the runs that only prepare a recording would count in the projection's running means
     defaults = {
-        "N_CTX_VISION": Setting(4, between(0, 76), "prompts in each layer of the image encoder"),
-        "PROMPT_DEPTH_VISION": Setting(AUTO, or_auto(at_least(1)), "layers with prompts; auto: by the depth, 9 of 12"),
-        "TEACHER": Setting("", meaning="backbone of the zero-shot teacher; empty: the student's own"),
-        "TEACHER_RUN": Setting("", meaning="folder of a finished run that teaches, on its own backbone"),
-        "TEMPERATURE": Setting(1.0, above(0), "T, divides both's logits"),
-        "KD_WEIGHT": Setting(1000.0, at_least(0), "weight of the distillation"),
+        "N_CTX_VISION": Setting(4, between(0, 76), "number of prompts in each layer of the image encoder"),
+        "PROMPT_DEPTH_VISION": Setting(
+            AUTO, or_auto(at_least(1)), "layers with prompts; auto: 9 of 12, other depths alike"
+        ),
+        "TEACHER": Setting("", meaning="backbone of a zero-shot teacher; empty: the student's own"),
+        "TEACHER_RUN": Setting("", meaning="folder of a finished run to use as the teacher, on that run's backbone"),
+        "TEMPERATURE": Setting(1.0, above(0), "T, by which the teacher's and the student's logits are divided"),
+        "KD_WEIGHT": Setting(1000.0, at_least(0), "weight of the distillation loss"),
         "PREC": precision("fp16"),
     }
 

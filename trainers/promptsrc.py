@@ -57,16 +57,16 @@ class PromptSRC(IVLP):
     settings_node = "PROMPTSRC"
     settings_source = "muzairkhattak/PromptSRC train.py"
     defaults = IVLP.defaults | {
-        "N_CTX_VISION": Setting(4, between(0, 76), "prompts in each layer of the image encoder"),
-        "N_CTX_TEXT": Setting(4, between(1, 76), "rows of the context"),
+        "N_CTX_VISION": Setting(4, between(0, 76), "number of prompts in each layer of the image encoder"),
+        "N_CTX_TEXT": Setting(4, between(1, 76), "number of prompts in each layer of the text encoder"),
         "TEXT_LOSS_WEIGHT": Setting(
-            25.0, at_least(0), "weight of text features staying close to CLIP's", search="1.0..50:log"
+            25.0, at_least(0), "weight of the distance to CLIP's text features", search="1.0..50:log"
         ),
         "IMAGE_LOSS_WEIGHT": Setting(
-            10.0, at_least(0), "weight of image features staying close to CLIP's", search="1.0..50:log"
+            10.0, at_least(0), "weight of the distance to CLIP's image features", search="1.0..50:log"
         ),
-        "GPA_MEAN": Setting(15.0, NUMBER, "epoch with the largest weight in the average"),
-        "GPA_STD": Setting(1.0, above(0), "width of the average, in epochs"),
+        "GPA_MEAN": Setting(15.0, NUMBER, "epoch whose prompts weigh most in the Gaussian average"),
+        "GPA_STD": Setting(1.0, above(0), "standard deviation of the Gaussian average, in epochs"),
     }
 
     def build_model(self) -> None:

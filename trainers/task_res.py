@@ -86,7 +86,7 @@ class TaskRes(ClipTrainer):
     settings_source = "geekyutao/TaskRes train_regular.sh"
     checkpoint_folder = "prompt_learner"
     defaults = {
-        "RESIDUAL_SCALE": Setting(0.5, NUMBER, "scale of the learned residual", search="0.1..2.0", symbol="α"),
-        "ENHANCED_BASE": Setting("none", meaning="or a file with the text projection of an enhanced base"),
+        "RESIDUAL_SCALE": Setting(0.5, NUMBER, "factor on the learned residual", search="0.1..2.0", symbol="α"),
+        "ENHANCED_BASE": Setting("none", meaning="checkpoint of an enhanced base; none: CLIP's own projection"),
         "PREC": precision("fp32"),
     }

@@ -90,18 +90,18 @@ class TCP(ClipTrainer):
     settings_source = f"{REPOSITORY} configs/trainers/TCP/vit_b16_ep100_ctxv1.yaml"
     checkpoint_folder = "prompt_learner"
     defaults = {
-        "N_CTX": Setting(4, between(1, 76), "rows of the context"),
-        "CTX_INIT": Setting("", meaning="words to start from; empty: random"),
+        "N_CTX": Setting(4, between(1, 76), "number of context vectors"),
+        "CTX_INIT": Setting("", meaning="words that the context vectors start from; empty: they start at random"),
         "TEMPLATE": Setting(
             "",
             TEMPLATE,
-            "of class prompts, [ctx] for the context (else in place of their first tokens); empty: the dataset's",
+            "class prompt: {} is the name, [ctx] the context (else in place of the first tokens); empty: dataset's",
             OURS,
         ),
         "CLASS_TOKENS_LAYER": Setting(
             AUTO,
             or_auto(at_least(1)),
-            "1-based; auto: after two thirds of the text encoder's layers",
+            "text layer, counted from 1, whose input gets the class tokens; auto: after two thirds of the layers",
             f"{REPOSITORY} trainers/clip_text/model.py",
         ),
         "PREC": precision("fp16"),

@@ -115,13 +115,20 @@ class CacheTrainer(FeatureTrainer):
     chooses = "its model"
     settings_source = "gaopengcuhk/Tip-Adapter configs/imagenet.yaml"
     defaults = {
-        "SELECT_ON": Setting("val", one_of("val", "test"), "or test: the published protocol", OURS),
-        "INIT_BETA": Setting(1.0, at_least(0), "sharpness of the affinity where nothing is searched", symbol="β"),
-        "INIT_ALPHA": Setting(1.17, at_least(0), "weight of the cache where nothing is searched", symbol="α"),
-        "SEARCH_SCALE": Setting((7.0, 3.0), each(above(0), 2), "upper ends of the grids of beta and alpha"),
-        "SEARCH_STEP": Setting((200, 20), each(at_least(1), 2), "how many of each"),
-        "AUGMENT_EPOCH": Setting(10, at_least(1), "keys are means over that many random crops"),
-        "TEMPLATES": Setting((), each(TEMPLATE), "empty: the dataset's, on ImageNet an ensemble of seven", OURS),
+        "SELECT_ON": Setting(
+            "val",
+            one_of("val", "test"),
+            "images on which the method chooses; test: as published, which also chooses on test images",
+            OURS,
+        ),
+        "INIT_BETA": Setting(1.0, at_least(0), "sharpness of the affinity, where it is not searched", symbol="β"),
+        "INIT_ALPHA": Setting(1.17, at_least(0), "weight of the cache, where it is not searched", symbol="α"),
+        "SEARCH_SCALE": Setting((7.0, 3.0), each(above(0), 2), "upper ends of the search grids of beta and alpha"),
+        "SEARCH_STEP": Setting((200, 20), each(at_least(1), 2), "number of values in these grids"),
+        "AUGMENT_EPOCH": Setting(10, at_least(1), "number of random crops of an image whose mean feature is its key"),
+        "TEMPLATES": Setting(
+            (), each(TEMPLATE), "prompts; empty: the dataset's, on ImageNet an ensemble of seven", OURS
+        ),
         "PREC": precision("fp32"),
     }
 

@@ -164,11 +164,13 @@ class TwoStage(IterationTrainer):
     checkpoint_folder = "two_stage"
     defaults = {
         "PEFT": Setting(
-            "ln", one_of("ln", "lora", "bitfit"), "what the first stage tunes: ln (norms), lora, or bitfit (biases)"
+            "ln",
+            one_of("ln", "lora", "bitfit"),
+            "what the first stage trains; ln: layer norms, lora: low-rank updates of attention, bitfit: biases",
         ),
-        "DROPOUT": Setting(0.25, below_one(), "of lora, on what A reads"),
-        "N_ITERS": Setting(300, at_least(1), "iterations per shot, of both stages together"),
-        "N_ITERS_FRAC": Setting(0.6, between(0, 1), "fraction of the iterations that the first stage takes"),
+        "DROPOUT": Setting(0.25, below_one(), "with PEFT lora: probability of dropout on the input of A"),
+        "N_ITERS": Setting(300, at_least(1), "training steps for each shot, both stages together"),
+        "N_ITERS_FRAC": Setting(0.6, between(0, 1), "fraction of the training steps in the first stage"),
         "PREC": precision("amp"),
     }
 

@@ -51,7 +51,7 @@ class ZSLP(FeatureTrainer):
     settings_source = "jusiro/CLAP trainers/adapters.py"
     checkpoint_folder = "adapter"
     defaults = {
-        "AUGMENT_EPOCH": Setting(20, at_least(1), "augmented views of each training image"),
+        "AUGMENT_EPOCH": Setting(20, at_least(1), "number of augmented views of each training image"),
         "PREC": precision("fp32"),
     }
 

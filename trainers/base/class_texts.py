@@ -27,7 +27,8 @@ TEMPLATES = "templates"
 
 def texts_setting() -> Setting:
     """Return the setting TEXTS: where a method's texts are."""
-    meaning = f'JSON file of a language model\'s texts; "{TEMPLATES}"; empty: ROOT/texts/DATASET.json'
+    meaning = "JSON file of a language model's texts about the classes; empty: ROOT/texts/DATASET.json. "
+    meaning += f"`{TEMPLATES}` takes sixty prompt templates instead"
     return Setting("", meaning=meaning, source=OURS)
 
 
