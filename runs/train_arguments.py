@@ -69,6 +69,12 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add_backbone(parser)
     add_device(parser)
+    _add_kind_of_run(parser)
+    return parser
+
+
+def _add_kind_of_run(parser: argparse.ArgumentParser) -> None:
+    """Add the options for a test, a repetition and other runs that do more or less than train."""
     parser.add_argument(
         "--head", metavar="NAME", help="for Dassl's simple networks: the head (setting MODEL.HEAD.NAME)"
     )
@@ -96,7 +102,6 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--train-epoch", type=int, metavar="N", help="number of training epochs (setting OPTIM.MAX_EPOCH)"
     )
-    return parser
 
 
 def words_of(args: argparse.Namespace) -> list[str]:
