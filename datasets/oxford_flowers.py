@@ -7,8 +7,9 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY, Datum
 from dassl.data.few_shot import group_by
-from datasets.base.benchmark import SplitBenchmark, read_mat
+from datasets.base.benchmark import SplitBenchmark
 from datasets.base.splits import Split, split_groups
+from safeio.matlab import read_mat
 from safeio.read_back import read_json
 
 

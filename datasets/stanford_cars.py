@@ -6,8 +6,9 @@ import random
 from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY, Datum
-from datasets.base.benchmark import SplitBenchmark, read_mat
+from datasets.base.benchmark import SplitBenchmark
 from datasets.base.splits import Split, split_trainval
+from safeio.matlab import read_mat
 
 
 @DATASET_REGISTRY.register()

@@ -1,7 +1,7 @@
 """CLIP-Adapter: Better Vision-Language Models with Feature Adapters (Gao et al., IJCV 2024).
 
-A bottleneck after the frozen image encoder; its output is mixed into the image feature. The text side, which the
-paper leaves alone as well in its best variant, stays zero-shot CLIP's.
+A two-layer bottleneck after the frozen image encoder; its output is mixed into the image feature. The text features
+stay zero-shot CLIP's, as in the paper's best variant.
 """
 
 from __future__ import annotations
@@ -59,6 +59,6 @@ class CLIPAdapter(ClipTrainer):
     checkpoint_folder = "clip_adapter"
     defaults = {
         "RATIO": Setting(0.2, between(0, 1), "weight of the adapted feature", symbol="α"),
-        "REDUCTION": Setting(4, at_least(1), "the bottleneck is this many times narrower than the feature"),
+        "REDUCTION": Setting(4, at_least(1), "factor by which the bottleneck is narrower than the feature"),
         "PREC": precision("fp32"),
     }

@@ -19,9 +19,9 @@ from trainers.base.low_rank import ENCODERS, POSITIONS, PROJECTIONS, LowRankUpda
 from trainers.base.setting import Setting, precision
 
 LOGIT_SCALE = 100.0
-"""Logits are 100 * cosine; the trained temperature is not used."""
+"""Logits are 100 * cosine; CLIP's trained temperature is not used."""
 TEMPLATE = "a photo of a {}."
-"""For every dataset, whatever its own template."""
+"""Prompt for every dataset: the datasets' own templates are not used."""
 
 
 class CLIPLoRAMethod(CosineMethod):
@@ -73,12 +73,16 @@ class CLIPLoRA(IterationTrainer):
     settings_source = "MaxZanella/CLIP-LoRA run_utils.py"
     checkpoint_folder = "clip_lora"
     defaults = {
-        "R": Setting(2, at_least(1), "rank of the updates", search="1..16:log", symbol="r"),
-        "ALPHA": Setting(1.0, above(0), "the update is ALPHA / sqrt(R) B A", symbol="α"),
-        "PARAMS": Setting(("q", "k", "v"), each(one_of(*PROJECTIONS)), "projections: q, k, v, o"),
-        "POSITION": Setting("all", one_of(*POSITIONS), "blocks: all, top3, bottom, mid, up, half-up or half-bottom"),
-        "ENCODER": Setting("both", one_of(*ENCODERS), "both, vision or text"),
-        "DROPOUT": Setting(0.25, below_one(), "on what A reads"),
-        "N_ITERS": Setting(500, at_least(1), "iterations per shot"),
+        "R": Setting(2, at_least(1), "rank of the low-rank updates", search="1..16:log", symbol="r"),
+        "ALPHA": Setting(1.0, above(0), "scale of the update ALPHA / sqrt(R) * B A", symbol="α"),
+        "PARAMS": Setting(
+            ("q", "k", "v"), each(one_of(*PROJECTIONS)), "projections to update: query, key, value, output"
+        ),
+        "POSITION": Setting(
+            "all", one_of(*POSITIONS), "blocks to update; up: the upper third, half-up: the upper half"
+        ),
+        "ENCODER": Setting("both", one_of(*ENCODERS), "encoders to update"),
+        "DROPOUT": Setting(0.25, below_one(), "probability of dropout on the input of A"),
+        "N_ITERS": Setting(500, at_least(1), "training steps for each shot: the run has N_ITERS * shots"),
         "PREC": precision("amp"),
     }

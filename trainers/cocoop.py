@@ -1,6 +1,6 @@
 """CoCoOp: Conditional Prompt Learning for Vision-Language Models (Zhou et al., CVPR 2022).
 
-CoOp's context, moved for each image by a small network that sees the image's feature.
+CoOp's context plus a shift for each image, which a small network computes from the image's feature.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from trainers.base.setting import Setting, precision
 from trainers.base.trainer import ClipTrainer
 
 ROWS_AT_ONCE = 20_000
-"""Prompt rows that one pass through the text encoder may hold when predicting: images are taken in groups."""
+"""Most prompts that one pass through the text encoder may hold in prediction; larger batches are split into groups."""
 
 
 class CoCoOpMethod(Method):
@@ -79,7 +79,7 @@ class CoCoOp(ClipTrainer):
     settings_source = "KaiyangZhou/CoOp train.py"
     checkpoint_folder = "prompt_learner"
     defaults = {
-        "N_CTX": Setting(16, between(1, 76), "rows of the context"),
-        "CTX_INIT": Setting("", meaning="words to start from, a row for each; N_CTX is then not read"),
+        "N_CTX": Setting(16, between(1, 76), "number of context vectors"),
+        "CTX_INIT": Setting("", meaning="words to start from, a context vector for each; N_CTX is then ignored"),
         "PREC": precision("fp16"),
     }

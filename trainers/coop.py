@@ -1,7 +1,7 @@
 """CoOp: Learning to Prompt for Vision-Language Models (Zhou et al., IJCV 2022).
 
-The words around the class name are learned vectors, shared by all classes or one set per class; everything
-else of CLIP stays as it is.
+The words around the class name are learned vectors, shared by all classes or one set for each class; all of CLIP's
+weights are frozen.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class CoOpMethod(CosineMethod):
         return dict.fromkeys(("N_CTX", "CSC"), why) if plain_words(settings.CTX_INIT) else {}
 
     def start(self, *shape: int) -> tuple[Tensor, str]:
-        """The context before training, from words the same for all classes; and what the prompts begin with."""
+        """Return the context at the start of training and the words that the prompts begin with."""
         return start_whole_context(self.clip, self.settings.CTX_INIT, *shape)
 
     def class_output(self) -> Tensor:
@@ -59,9 +59,11 @@ class CoOp(ClipTrainer):
     settings_source = "KaiyangZhou/CoOp train.py"
     checkpoint_folder = "prompt_learner"
     defaults = {
-        "N_CTX": Setting(16, between(1, 76), "rows of the context", search="2..16", symbol="M"),
-        "CSC": Setting(False, meaning="a context of its own for every class"),
-        "CTX_INIT": Setting("", meaning="words to start from, a row for each; N_CTX and CSC are then not read"),
+        "N_CTX": Setting(16, between(1, 76), "number of context vectors", search="2..16", symbol="M"),
+        "CSC": Setting(False, meaning="whether each class has a context of its own"),
+        "CTX_INIT": Setting("", meaning="words to start from, a vector each; N_CTX and CSC are then ignored"),
         "PREC": precision("fp16"),
-        "CLASS_TOKEN_POSITION": Setting("end", one_of("end", "middle", "front"), "end, middle or front"),
+        "CLASS_TOKEN_POSITION": Setting(
+            "end", one_of("end", "middle", "front"), "place of the class name in the prompt"
+        ),
     }

@@ -1,9 +1,9 @@
 """GDA-CLIP: A Hard-to-Beat Baseline for Training-free CLIP-based Adaptation (Wang et al., ICLR 2024).
 
 Gaussian discriminant analysis: each class is a Gaussian of image features, all with one covariance, so the classifier
-has a closed form. It is added to zero-shot CLIP's logits; how strongly is chosen on validation images of the trained
-classes. Classes without images get their Gaussian from the training features nearest to their text feature. Written
-from the paper and from observed numbers; the published code has no licence.
+has a closed form. Its logits are added to zero-shot CLIP's with a weight alpha, chosen on validation images of the
+trained classes. Classes without images get their Gaussian from the training features nearest to their text feature.
+Written from the paper and from observed numbers; the published code has no licence.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from trainers.base.training_free import TrainingFreeTrainer
 LOGIT_SCALE = 100.0
 """Zero-shot logits are 100 * cosine; the trained temperature is not used."""
 NEAREST, TEXT_COPIES = 64, 16
-"""A class without images: how many training features are its own, and how often its text feature counts beside them."""
+"""Numbers of training features and of copies of its text feature that make the Gaussian of a class without images."""
 ALPHAS = tuple(10.0**k for k in range(-4, 3))
 START_ALPHA = 0.1
 
@@ -68,7 +68,7 @@ def of_trained(f: Tensor, labels: Tensor, classes: int, pooled: bool) -> Classif
     """Fit the Gaussians to normalized features f (n, E) with labels.
 
     Args:
-        pooled: one covariance of all features about their class means, shrunk; else the plain mean of the classes'.
+        pooled: use one shrunk covariance of all features about their class means; else the mean of the classes' own.
     """
     means = class_means(f, labels, classes)
     if pooled:
@@ -93,7 +93,7 @@ def of_others(f: Tensor, w: Tensor) -> tuple[Classifier, Tensor, Tensor]:
 
 
 class GDACLIPMethod(FeatureMethod):
-    """Training features f (n, E) and labels (n,), as they are kept; alpha. Nothing is learned by steps."""
+    """Stored training features f (n, E), their labels (n,), and alpha; nothing is trained by gradient steps."""
 
     rules = ("zero-shot and Gaussians of images", "zero-shot and Gaussians around texts")
     tied = True  # by the labels of the features
@@ -152,7 +152,7 @@ class GDACLIPMethod(FeatureMethod):
 
     @torch.no_grad()
     def search(self, f: Tensor, labels: Tensor) -> float:
-        """The first alpha of the grid that no other beats in accuracy on features (n, E) with labels (n,)."""
+        """Return the alpha of the grid with the best accuracy on features (n, E), labels (n,); of equals the first."""
         zero_shot, added = LOGIT_SCALE * f @ self.t.t(), self.gaussians()(f)
         best, chosen = 0.0, START_ALPHA
         for alpha in ALPHAS:
@@ -175,11 +175,13 @@ class GDACLIP(TrainingFreeTrainer):
         "MODE": Setting(
             "few_shot",
             one_of("few_shot", "base2new"),
-            "or base2new, whose covariance is the plain mean of the classes'",
+            "estimate of the covariance; few_shot: pooled and shrunk, base2new: the plain mean of the classes'",
             "mrflogs/ICLR24 configs/few_shots, configs/base2new",
         ),
-        "AUGMENT_EPOCH": Setting(10, at_least(1), "augmented views of each training image"),
-        "TEMPLATES": Setting((), each(TEMPLATE), "empty: the dataset's, on ImageNet an ensemble of seven", OURS),
+        "AUGMENT_EPOCH": Setting(10, at_least(1), "number of augmented views of each training image"),
+        "TEMPLATES": Setting(
+            (), each(TEMPLATE), "prompts; empty: the dataset's, on ImageNet an ensemble of seven", OURS
+        ),
         "PREC": precision("fp32"),
     }
 

@@ -1,6 +1,6 @@
 """IVLP: independent vision-language prompting, the baseline of MaPLe (Khattak et al., CVPR 2023) and PromptSRC.
 
-Prompts in both encoders that know nothing of each other.
+Learned prompts in both encoders, without any connection between them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ N_CTX_TEXT = "N_CTX_TEXT"
 class IVLPMethod(VPTMethod):
     """VPT's image prompts, a context (N, D), and text prompts (N, D) for each further layer up to the depth.
 
-    A depth of 0 is no prompt on that side: the images' features, or those of "CTX_INIT NAME.", are then frozen CLIP's.
+    With a depth of 0 an encoder has no prompts: its features, of images or of "CTX_INIT NAME.", are frozen CLIP's.
     """
 
     published_names = (*VPTMethod.published_names, ("ctx", "prompt_learner.ctx"))
@@ -68,18 +68,20 @@ class IVLP(VPT):
     settings_node = "IVLP"
     settings_source = "muzairkhattak/multimodal-prompt-learning train.py"
     defaults = {
-        "N_CTX_VISION": Setting(2, between(0, 76), "prompts in each layer of the image encoder"),
-        "N_CTX_TEXT": Setting(2, between(1, 76), "rows of the context"),
+        "N_CTX_VISION": Setting(2, between(0, 76), "number of prompts in each layer of the image encoder"),
+        "N_CTX_TEXT": Setting(2, between(1, 76), "number of prompts in each layer of the text encoder"),
         "CTX_INIT": Setting(
-            "a photo of a", meaning="the words that the context starts from; used up to four context rows"
+            "a photo of a", meaning="words to start from, with at most four context vectors; more start at random"
         ),
         "PROMPT_DEPTH_VISION": Setting(
-            AUTO, or_auto(at_least(0)), "layers with prompts of their own, 0 for none; auto: by the depth, 9 of 12"
+            AUTO,
+            or_auto(at_least(0)),
+            "number of image layers with prompts of their own; 0: none; auto: 9 of 12, other depths alike",
         ),
         "PROMPT_DEPTH_TEXT": Setting(
             AUTO,
             or_auto(at_least(0)),
-            "layers with prompts of their own, 1 for the input alone; auto: by the depth, 9 of 12",
+            "number of text layers with prompts of their own; 1: the input alone; auto: 9 of 12, other depths alike",
         ),
         "PREC": precision("fp16"),
     }

@@ -67,14 +67,14 @@ class MaPLe(ClipTrainer):
     settings_source = "muzairkhattak/multimodal-prompt-learning train.py"
     checkpoint_folder = "MultiModalPromptLearner"
     defaults = {
-        "N_CTX": Setting(2, between(1, 76), "rows of the context", search="1..8"),
+        "N_CTX": Setting(2, between(1, 76), "number of prompts in each layer", search="1..8"),
         "CTX_INIT": Setting(
-            "a photo of a", meaning="the words that the context starts from; used up to four context rows"
+            "a photo of a", meaning="words to start from, with at most four context vectors; more start at random"
         ),
         "PROMPT_DEPTH": Setting(
             AUTO,
             or_auto(at_least(1)),
-            "layers with prompts of their own; auto: by the shallower encoder's depth, 9 of 12",
+            "number of layers with prompts of their own; auto: 9 of 12, other depths of the shallower encoder alike",
         ),
         "PREC": precision("fp16"),
     }

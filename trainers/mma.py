@@ -1,7 +1,7 @@
 """MMA: Multi-Modal Adapter for Vision-Language Models (Yang et al., CVPR 2024).
 
-Bottlenecks beside the upper blocks of both encoders: each modality has its own maps into and out of a narrow
-space, and in between runs one map that both share, through which their gradients meet. Layer 0 is the embedding stage.
+Adapters beside the upper blocks of both encoders: each modality has its own maps down to a bottleneck of width r and up
+again; between them lies one map (r, r) that both modalities share. Layer 0 is the embedding stage.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class BlockAdapter(nn.Module):
 
 
 def linear_map(into: int, out: int) -> nn.Linear:
-    """A linear map with the published start: Kaiming-normal by its outputs, no shift."""
+    """Return a linear map with the published start values: Kaiming-normal weights by fan-out, zero bias."""
     layer = nn.Linear(into, out)
     nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
     nn.init.zeros_(layer.bias)
@@ -65,7 +65,7 @@ class Branches:
 
 
 def gradient_times(factor: float | Tensor, x: Tensor) -> Tensor:
-    """Return x, whose gradient becomes `factor` times what it is."""
+    """Return x unchanged; in the backward pass its gradient is multiplied by `factor`."""
     fixed = x.detach()
     return fixed + factor * (x - fixed)
 
@@ -118,7 +118,7 @@ class MMAMethod(CosineMethod):
         return l2_normalize(rows[:, 0] @ visual.proj)
 
     def objective(self, losses: Losses) -> Tensor:
-        """Return the loss over the adapters' scale s, for its gradients alone; what is shown is the loss.
+        """Return the loss divided by the adapters' scale s, for the gradients alone; the log shows the loss itself.
 
         The published blocks multiply the gradient of what they add by 1 / s, so that a step does not shrink with s, and
         the gradient that leaves an adapter for the layers below by s, so that it is the plain one. The embedding stage
@@ -143,7 +143,7 @@ def adapted_layers(start: int | str, end: int | str, depth: int) -> list[int]:
 
 
 def start_before_end(values: Values) -> str | None:
-    """ADAPTER_START lies below ADAPTER_END."""
+    """Return an error message if ADAPTER_START is above ADAPTER_END, else None."""
     start, end = (values[f"TRAINER.MMADAPTER.ADAPTER_{edge}"] for edge in ("START", "END"))
     if isinstance(start, int) and isinstance(end, int) and start > end:
         return f"TRAINER.MMADAPTER.ADAPTER_START is {start}, above ADAPTER_END, which is {end}"
@@ -160,14 +160,14 @@ class MMA(ClipTrainer):
     checkpoint_folder = "AdapterLearner"
     dependencies = (start_before_end,)
     defaults = {
-        "TEXT_CTX_INIT": Setting("a photo of a", meaning="words before the class name"),
+        "TEXT_CTX_INIT": Setting("a photo of a", meaning="words of the prompt before the class name"),
         "ADAPTER_START": Setting(
             AUTO,
             or_auto(at_least(0)),
-            "the first layer with adapters, 0 the embedding stage; auto: by the depth, 5 of 12",
+            "first layer with adapters, counted from 1; 0: the embedding stage; auto: 5 of 12, other depths alike",
         ),
-        "ADAPTER_END": Setting(AUTO, or_auto(at_least(0)), "the last; auto: the top"),
-        "ADAPTER_DIM": Setting(32, at_least(1), "width r of the narrow space", search="8..64:log"),
-        "ADAPTER_SCALE": Setting(0.001, OTHER_THAN_ZERO, "s, the scale of an adapter's output", search="1e-4..0.1:log"),
+        "ADAPTER_END": Setting(AUTO, or_auto(at_least(0)), "last layer with adapters; auto: the last of all"),
+        "ADAPTER_DIM": Setting(32, at_least(1), "width r of the adapters' bottleneck", search="8..64:log"),
+        "ADAPTER_SCALE": Setting(0.001, OTHER_THAN_ZERO, "s, factor on an adapter's output", search="1e-4..0.1:log"),
         "PREC": precision("fp16"),
     }

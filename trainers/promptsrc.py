@@ -1,7 +1,7 @@
 """PromptSRC: Self-regulating Prompts (Khattak et al., ICCV 2023).
 
-IVLP held to zero-shot CLIP in both encoders' features and in the logits; what is tested is a Gaussian-weighted
-mean of the prompts over epochs.
+IVLP with loss terms that keep both encoders' features and the logits close to zero-shot CLIP's. The tested prompts are
+a Gaussian-weighted mean over epochs.
 """
 
 from __future__ import annotations
@@ -56,16 +56,16 @@ class PromptSRC(IVLP):
     settings_node = "PROMPTSRC"
     settings_source = "muzairkhattak/PromptSRC train.py"
     defaults = IVLP.defaults | {
-        "N_CTX_VISION": Setting(4, between(0, 76), "prompts in each layer of the image encoder"),
-        "N_CTX_TEXT": Setting(4, between(1, 76), "rows of the context"),
+        "N_CTX_VISION": Setting(4, between(0, 76), "number of prompts in each layer of the image encoder"),
+        "N_CTX_TEXT": Setting(4, between(1, 76), "number of prompts in each layer of the text encoder"),
         "TEXT_LOSS_WEIGHT": Setting(
-            25.0, at_least(0), "weight of text features staying close to CLIP's", search="1.0..50:log"
+            25.0, at_least(0), "weight of the distance to CLIP's text features", search="1.0..50:log"
         ),
         "IMAGE_LOSS_WEIGHT": Setting(
-            10.0, at_least(0), "weight of image features staying close to CLIP's", search="1.0..50:log"
+            10.0, at_least(0), "weight of the distance to CLIP's image features", search="1.0..50:log"
         ),
-        "GPA_MEAN": Setting(15.0, NUMBER, "epoch with the largest weight in the average"),
-        "GPA_STD": Setting(1.0, above(0), "width of the average, in epochs"),
+        "GPA_MEAN": Setting(15.0, NUMBER, "epoch whose prompts weigh most in the Gaussian average"),
+        "GPA_STD": Setting(1.0, above(0), "standard deviation of the Gaussian average, in epochs"),
     }
 
     def build_model(self) -> None:

@@ -1,7 +1,7 @@
 """TCP: Textual-based Class-aware Prompt Tuning for Visual-Language Model (Yao, Zhang and Xu, CVPR 2024).
 
-CoOp's context up to some layer of the text encoder; there tokens made from each class's zero-shot feature take
-its place. As in KgCoOp, text features are held close to those of hand-written prompts.
+CoOp's context in the lower layers of the text encoder; at one layer, tokens computed from each class's zero-shot
+feature replace it. As in KgCoOp, a loss term keeps text features close to those of hand-written prompts.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ CONTEXT = "[ctx]"
 
 
 class ClassTokens:
-    """Tokens of each class (C, K, D) in the place of the context at the input of one layer."""
+    """Deep tokens (C, K, D) of each class, which replace the context at the input of one layer."""
 
     at, grow_at = 1, None
 
@@ -78,7 +78,7 @@ class TCPMethod(CosineMethod):
         return l2_normalize(self.clip.text.encode(self.prompts, tokens=source, context=self.ctx[None]))
 
     def losses(self, images: Tensor, labels: Tensor) -> Losses:
-        """Cross-entropy + 8 * (1 - mean cosine between text features and their teachers)."""
+        """Return the cross-entropy + 8 * (1 - mean cosine between text features and zero-shot CLIP's)."""
         w = self.class_features()
         logits = self.similarity(self.image_features(images), w)
         score = Term(cosine_distance(w, self.w_0), SCORE_WEIGHT)
@@ -94,18 +94,18 @@ class TCP(ClipTrainer):
     settings_source = f"{REPOSITORY} configs/trainers/TCP/vit_b16_ep100_ctxv1.yaml"
     checkpoint_folder = "prompt_learner"
     defaults = {
-        "N_CTX": Setting(4, between(1, 76), "rows of the context"),
-        "CTX_INIT": Setting("", meaning="words to start from; empty: random"),
+        "N_CTX": Setting(4, between(1, 76), "number of context vectors"),
+        "CTX_INIT": Setting("", meaning="words that the context vectors start from; empty: they start at random"),
         "TEMPLATE": Setting(
             "",
             TEMPLATE,
-            "of class prompts, [ctx] for the context (else in place of their first tokens); empty: the dataset's",
+            "class prompt: {} is the name, [ctx] the context (else in place of the first tokens); empty: dataset's",
             OURS,
         ),
         "CLASS_TOKENS_LAYER": Setting(
             AUTO,
             or_auto(at_least(1)),
-            "1-based; auto: after two thirds of the text encoder's layers",
+            "text layer, counted from 1, whose input gets the class tokens; auto: after two thirds of the layers",
             f"{REPOSITORY} trainers/clip_text/model.py",
         ),
         "PREC": precision("fp16"),

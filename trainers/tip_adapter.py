@@ -1,13 +1,14 @@
 """Tip-Adapter: Training-free Adaption of CLIP for Few-shot Classification (Zhang et al., ECCV 2022).
 
-The training images' features are the keys of a cache, their labels its values; what a test image finds there is
-added to zero-shot CLIP. Nothing is trained; Tip-Adapter-F (`tip_adapter_f.py`) trains the keys.
+The training images' features are the keys of a cache, their labels its values. A test image's affinities to the keys,
+summed for each class, are added to zero-shot CLIP's logits. Nothing is trained; Tip-Adapter-F (`tip_adapter_f.py`)
+trains the keys.
 
 The sharpness beta and the residual ratio alpha are searched on the validation images. Where a dataset has none
-(ImageNet), the published code searches on the test set; here the start values then stand, unless SELECT_ON test asks
-for the published protocol.
+(ImageNet), the published code searches on the test set; here the start values are kept, unless SELECT_ON test asks for
+the published protocol.
 
-Classes that the cache does not hold (TEST.CLASSES unseen) have no columns there: they get zero-shot CLIP's logits.
+Classes without images in the cache (TEST.CLASSES unseen) get zero-shot CLIP's logits.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class TipAdapterMethod(FeatureMethod):
         self.cached_classes = int(labels.max()) + 1
 
     def load_state_dict(self, state_dict: Mapping[str, Tensor], strict: bool = True, assign: bool = False):
-        """Load a cache of any size; only our own checkpoints hold one."""
+        """Load a cache of any size; the published code's checkpoints hold none."""
         if {"keys", "labels"} <= state_dict.keys():
             keys, labels = (state_dict[name].to(self.keys.device) for name in ("keys", "labels"))
             self.fill(keys.clone(), labels.clone())
@@ -97,7 +98,7 @@ class TipAdapterMethod(FeatureMethod):
 
     @torch.no_grad()
     def search(self, f: Tensor, labels: Tensor) -> tuple[float, float]:
-        """The first beta and alpha of the grid that no other beats in accuracy on features (n, E), labels (n,)."""
+        """Return the grid's beta and alpha with the best accuracy on features (n, E), labels (n,)."""
         grids = zip(self.settings.SEARCH_SCALE, self.settings.SEARCH_STEP, strict=True)
         betas, alphas = ([SMALLEST + i * (top - SMALLEST) / steps for i in range(steps)] for top, steps in grids)
         zero_shot, affinity = LOGIT_SCALE * f @ self.w_0.t(), f @ self.keys.t()
@@ -119,13 +120,20 @@ class CacheTrainer(FeatureTrainer):
     chooses = "its model"
     settings_source = "gaopengcuhk/Tip-Adapter configs/imagenet.yaml"
     defaults = {
-        "SELECT_ON": Setting("val", one_of("val", "test"), "or test: the published protocol", OURS),
-        "INIT_BETA": Setting(1.0, SCALE, "sharpness of the affinity where nothing is searched", symbol="β"),
-        "INIT_ALPHA": Setting(1.17, SCALE, "weight of the cache where nothing is searched", symbol="α"),
-        "SEARCH_SCALE": Setting((7.0, 3.0), each(SCALE, 2), "upper ends of the grids of beta and alpha"),
-        "SEARCH_STEP": Setting((200, 20), each(at_least(1), 2), "how many of each"),
-        "AUGMENT_EPOCH": Setting(10, at_least(1), "keys are means over that many random crops"),
-        "TEMPLATES": Setting((), each(TEMPLATE), "empty: the dataset's, on ImageNet an ensemble of seven", OURS),
+        "SELECT_ON": Setting(
+            "val",
+            one_of("val", "test"),
+            "images on which the method chooses; test: as published, which also chooses on test images",
+            OURS,
+        ),
+        "INIT_BETA": Setting(1.0, SCALE, "sharpness of the affinity, where it is not searched", symbol="β"),
+        "INIT_ALPHA": Setting(1.17, SCALE, "weight of the cache, where it is not searched", symbol="α"),
+        "SEARCH_SCALE": Setting((7.0, 3.0), each(SCALE, 2), "upper ends of the search grids of beta and alpha"),
+        "SEARCH_STEP": Setting((200, 20), each(at_least(1), 2), "number of values in these grids"),
+        "AUGMENT_EPOCH": Setting(10, at_least(1), "number of random crops of an image whose mean feature is its key"),
+        "TEMPLATES": Setting(
+            (), each(TEMPLATE), "prompts; empty: the dataset's, on ImageNet an ensemble of seven", OURS
+        ),
         "PREC": precision("fp32"),
     }
 
@@ -142,7 +150,7 @@ class CacheTrainer(FeatureTrainer):
         self.method.fill(F.normalize(mean, dim=-1), self.training_labels)
 
     def search(self) -> None:
-        """Set beta and alpha to the best on the images they may be chosen on."""
+        """Set beta and alpha to the best values on the validation images (SELECT_ON)."""
         loader = self.val_loader or (self.test_loader if self.settings.SELECT_ON == "test" else None)
         if loader is None:
             print_line("There are no validation images: beta and alpha stay at their start values")

@@ -1,4 +1,4 @@
-"""A benchmark with a split file: what the builders of eleven datasets have in common."""
+"""Base class of the eleven benchmarks with a split file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from yacs.config import CfgNode
 
@@ -31,7 +30,7 @@ LEFTOVERS = {"Thumbs.db", "desktop.ini", "__MACOSX"}
 
 
 class SplitBenchmark(DatasetBase):
-    """Images in a folder and a `split_zhou_*.json` that says which is what.
+    """Images in a folder, and a `split_zhou_*.json` that gives each image's class and split.
 
     A builder names the folders and overrides `make_split`, which is needed only where the split file is missing.
 
@@ -57,7 +56,7 @@ class SplitBenchmark(DatasetBase):
 
     @classmethod
     def whole(cls, folder: Path, seed: int = 1) -> Split:
-        """All images; nothing is written. `seed` decides only where a split has to be made.
+        """Return all images; write nothing. `seed` only matters if a split has to be drawn.
 
         Raises:
             SplitError: the folder or what the split is read from is missing.
@@ -126,17 +125,6 @@ def lines(path: Path) -> list[str]:
     """Lines of an annotation file, without space around them and without empty ones."""
     text = read_back(path, lambda file: file.read_text(encoding="utf-8"))
     return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-def read_mat(path: Path) -> dict[str, Any]:
-    """Variables of a MATLAB file."""
-    from scipy.io import loadmat  # slow to import, and needed only where a split file is missing
-
-    def read(path: Path) -> dict[str, Any]:
-        with open(path, "rb") as file:
-            return loadmat(file)
-
-    return read_back(path, read)
 
 
 def visible(folder: Path) -> list[Path]:

@@ -23,6 +23,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from scipy.io import savemat
 
 from clip.weights import state_dict_from
 from dassl.utils.checkpoint import load_checkpoint
@@ -32,6 +33,7 @@ from runs.record import load_record
 from safeio.arrays import read_arrays
 from safeio.errors import UserError
 from safeio.images import read_image
+from safeio.matlab import read_mat
 from safeio.read_back import DamagedFile, read_back
 
 BYTES, SECONDS = 1 << 28, 10.0
@@ -63,6 +65,9 @@ def whole_files() -> dict[str, tuple[bytes, Callable[[Path], object]]]:
     Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)).save(png, "PNG")
     jpeg = io.BytesIO()
     Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)).save(jpeg, "JPEG")
+    mat = io.BytesIO()
+    cars = np.array([("a.jpg", 3)], [("fname", object), ("class", object)])
+    savemat(mat, {"annotations": cars, "class_names": np.array(["AM General", "Audi"], object)}, do_compression=True)
     record = {"status": "complete", "metrics": {"accuracy": 1.5}, "classes": ["a"], "swept": {"A": [1]}}
     # As protocol 2 writes {"train": [Datum(...)]}, with a class that is never imported.
     choice = b"\x80\x02}X\x05\x00\x00\x00train](cd\nDatum\n)\x81}(X\x07\x00\x00\x00_impathX\x01\x00\x00\x00a"
@@ -79,6 +84,7 @@ def whole_files() -> dict[str, tuple[bytes, Callable[[Path], object]]]:
         "choice.pkl": (choice, lambda path: read_foreign(path.with_suffix(""), path.parent)),
         "run.json": (json.dumps(record).encode(), load_record),
         "split.json": (json.dumps(SPLIT).encode(), lambda path: read_split(path, path.parent)),
+        "cars.mat": (mat.getvalue(), read_mat),
         "image.png": (png.getvalue(), read_image),
         "image.jpg": (jpeg.getvalue(), read_image),
     }

@@ -27,7 +27,7 @@ def test_edited_files_are_read_or_named_in_little_memory(tmp_path):
         command, cwd=PROJECT, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(PROJECT)}
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert len(done.stdout.splitlines()) == 10
+    assert len(done.stdout.splitlines()) == 11
 
 
 def npz(head: str, data: bytes) -> bytes:

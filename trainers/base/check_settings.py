@@ -1,4 +1,4 @@
-"""Hold a run's settings to their ranges, before any data is read."""
+"""Check a run's settings against their declared ranges, before any data is read."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _vit(values: Values) -> str | None:
 
 
 def check_settings(builder: ConfigBuilder) -> None:
-    """Hold all settings to their ranges; of methods only those of the one that runs.
+    """Check all settings against their ranges, of methods only those of the one that runs.
 
     Raises:
         dassl.config.ConfigError: with a line for each wrong value: key, origin, value, what was expected.

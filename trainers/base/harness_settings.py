@@ -12,38 +12,56 @@ FRACTION_OR_DEFAULT = Rule("a fraction below 1, or below 0 for the default", lam
 CLASSES = Rule(f"one of {', '.join(TEST_CLASSES)}", lambda value: value in ("", *TEST_CLASSES))
 
 HARNESS = {
-    "DETERMINISTIC": Setting(False, meaning="on a GPU: the same numbers in every run, slower; a CPU gives them anyway"),
-    "TRAIN.CUDA_GRAPHS": Setting(
-        True, meaning="on a GPU: steps and predictions of one shape are recorded and replayed"
+    "DETERMINISTIC": Setting(
+        False, meaning="whether repeated runs on a GPU give equal numbers; slower. On a CPU they always do"
     ),
-    "TASK": Setting("B2N", meaning="the kind of protocol: base-to-novel (B2N), few-shot (FS), cross-dataset (CD)"),
+    "TRAIN.CUDA_GRAPHS": Setting(
+        True, meaning="on a GPU: whether to record steps and predictions of one shape as CUDA graphs and replay them"
+    ),
+    "TASK": Setting("B2N", meaning="kind of protocol: base-to-novel (B2N), few-shot (FS) or cross-dataset (CD)"),
     "PROTOCOL": Setting("", meaning="for the record: the protocol that the run belongs to"),
     "STAGE": Setting("", meaning="for the record: the protocol's stage"),
-    "PRESET": Setting("paper", meaning="of configs/presets.yaml: published values per dataset, or one value for all"),
+    "PRESET": Setting(
+        "paper", meaning="name in configs/presets.yaml; paper: published values per dataset, fair: one value for all"
+    ),
     "SWEPT": Setting((), meaning="for the record: keys whose values a sweep varies"),
     "DATASET.LABEL_NOISE": Setting(
         0.0, between(0, 1), "fraction of the training images that get another class's label"
     ),
-    "DATASET.IMBALANCE": Setting(1.0, at_least(1), "largest class of the few-shot set over the smallest"),
+    "DATASET.IMBALANCE": Setting(
+        1.0, at_least(1), "images of the largest class of the few-shot set, divided by those of the smallest"
+    ),
     "DATASET.UNLABELLED": Setting(
-        False, meaning="whether all training images of all classes are given too, without labels"
+        False, meaning="whether the method also gets all training images of all classes, without labels"
     ),
     "DATASET.OWN_NAME": Setting(
-        "", meaning="of own images in folders, records and reports; empty: the name of their folder"
+        "", meaning="name of your own images in folders, records and reports; empty: the name of their folder"
     ),
     "DATASET.VAL_FRACTION": Setting(
         -1.0,
         FRACTION_OR_DEFAULT,
-        "of own images: fraction of each class set aside for validation; below 0: the default",
+        "for your own images: fraction of each class for validation; negative: 0.2 where the split is drawn, else 0",
     ),
-    "DATASET.ALLOW": Setting((), WORDS, "faults of own images that are accepted: datasets/own/table.py lists them"),
-    "DATASET.SUBSAMPLE_CLASSES": Setting("all", meaning="all, base or new"),
-    "DATASET.TEMPLATE": Setting("", TEMPLATE, "a {} for the class name; empty: configs/templates.yaml"),
-    "MODEL.BACKBONE.RESIZE_POSITIONS": Setting(False, meaning="whether INPUT.SIZE may be another than the backbone's"),
+    "DATASET.ALLOW": Setting(
+        (),
+        WORDS,
+        "faults of your own images to accept: duplicates, leaks, partial, nested, one_class (docs/your-data.md)",
+    ),
+    "DATASET.SUBSAMPLE_CLASSES": Setting(
+        "all", meaning="classes to use: all, base (the first half) or new (the second half)"
+    ),
+    "DATASET.TEMPLATE": Setting(
+        "", TEMPLATE, "prompt of each class, {} for its name; empty: that of configs/templates.yaml"
+    ),
+    "MODEL.BACKBONE.RESIZE_POSITIONS": Setting(
+        False, meaning="whether to resize the position embeddings, so that INPUT.SIZE may differ from the backbone's"
+    ),
     "TEST.FIT_TEMPERATURE": Setting(
-        False, meaning="calibration of logits over a temperature fitted on validation images, too"
+        False, meaning="whether to report calibration also with a temperature fitted on validation images"
     ),
     "TEST.CLASSES": Setting(
-        "", CLASSES, "seen or unseen; empty: by the protocol, or by the classes where there is none"
+        "",
+        CLASSES,
+        "whether tested classes were seen or unseen in training; empty: as the protocol or the class names say",
     ),
 }

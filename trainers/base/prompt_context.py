@@ -1,7 +1,7 @@
-"""Learnable context words: how they start, and class prompts with places for them.
+"""Learned context vectors: their start values, and class prompts with positions for them.
 
-A context of N rows stands right after the start token, or around or after the class name; the tokens in
-whose places it stands are placeholders and never read.
+A context of N vectors stands right after the start token, or around or after the class name; it replaces the embeddings
+of placeholder tokens, which are never read.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def start_at_random(clip: FrozenCLIP, *shape: int) -> Tensor:
 
 
 def start_context(clip: FrozenCLIP, words: str, count: int, key: str = N_CTX) -> tuple[Tensor, str]:
-    """MaPLe's start and that of methods after it: the first `count` of `words`, if not more than ROWS_FROM_WORDS.
+    """Start a context as MaPLe does: from the first `count` words, above ROWS_FROM_WORDS at random.
 
     Returns:
         The rows (N, D), and the words that prompts are to begin with: placeholders if the start is random.
@@ -63,7 +63,7 @@ def unread_words(count: int, key: str = N_CTX) -> dict[str, str]:
 
 
 def start_whole_context(clip: FrozenCLIP, words: str, *shape: int) -> tuple[Tensor, str]:
-    """CoOp's start and CoCoOp's: a row for each of `words`; only without any is it random, of rows (*shape, D).
+    """Start a context as CoOp and CoCoOp do: a vector for each of `words`; without words at random, (*shape, D).
 
     Returns:
         The rows, and the words that prompts are to begin with.
@@ -75,12 +75,12 @@ def start_whole_context(clip: FrozenCLIP, words: str, *shape: int) -> tuple[Tens
 
 
 def plain_words(words: str) -> str:
-    """Words as prompts hold them; published scripts write a_photo_of_a."""
+    """Return words separated by spaces; published scripts write a_photo_of_a."""
     return " ".join(words.replace("_", " ").split())
 
 
 def placeholders(count: int) -> str:
-    """Words that stand for `count` learned rows."""
+    """Return placeholder words for `count` learned vectors."""
     return " ".join(["X"] * count)
 
 
@@ -94,7 +94,7 @@ def context_prompts(
     ending: str = ".",
     key: str = N_CTX,
 ) -> PromptBatch:
-    """Prompts "WORDS name." whose first `count` tokens are places of a learned context.
+    """Return prompts "WORDS name." whose first `count` tokens are positions of a learned context.
 
     Args:
         words: what the prompts begin with, `count` tokens or more; further ones stay as they are.

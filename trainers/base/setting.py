@@ -14,8 +14,10 @@ OURS = "ours"
 
 
 def precision(default: str) -> Setting:
-    """Return the setting PREC: what a method computes in."""
-    return Setting(default, one_of(*PRECISIONS), "what it computes in", source=OURS if default == "fp32" else "")
+    """Return the setting PREC, a method's number type."""
+    return Setting(
+        default, one_of(*PRECISIONS), "precision of the computation", source=OURS if default == "fp32" else ""
+    )
 
 
 def declare(given: Mapping[str, Any], inherited: Mapping[str, Setting], source: str = "") -> dict[str, Setting]:
