@@ -36,7 +36,7 @@ LOGIT_SCALE = 100.0
 SMALLEST = 0.1
 """Start of both search grids."""
 SCALE = between(0, 1000)._replace(ends=None)
-"""Of beta and alpha: what exp(beta (affinity - 1)) bears where trained keys are longer than one; nothing to search."""
+"""Range of beta and alpha: exp(beta (affinity - 1)) bears no more where trained keys are longer than one."""
 
 
 class TipAdapterMethod(FeatureMethod):

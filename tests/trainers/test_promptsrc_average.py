@@ -20,7 +20,7 @@ def test_weights_are_the_published_ones(case):
 
 @pytest.mark.parametrize(("mean", "deviation", "largest"), [(1000, 1, 4), (-1000, 1, 0), (2.4, 1e-3, 1), (2, 1e-30, 1)])
 def test_far_from_the_mean_the_nearest_epoch_counts(mean, deviation, largest):
-    """Where every density is zero in floating-point numbers."""
+    """Even if every density is zero in floating-point numbers."""
     weights = gaussian_weights(mean, deviation, 5)
     assert weights.isfinite().all() and weights.sum() == pytest.approx(1) and weights.argmax() == largest
 
