@@ -47,6 +47,8 @@ class ClipTrainer(TrainerX):
         declared: what `defaults` was given, with what is inherited: name -> `Setting`.
         settings_source: where the defaults were read: repository and file, or the paper; a `Setting` may name another.
         dependencies: what several settings must be together.
+        published_keys: keys of the published code's settings that have another name here: key -> what to write, for
+            the message to who gives one.
         checkpoint_folder: folder of the checkpoints inside the run's, as the published code names it.
         computer: computes the steps.
         columns: columns of the method's scores that are the dataset's classes; None: all, in their order.
@@ -59,6 +61,7 @@ class ClipTrainer(TrainerX):
     declared: dict[str, Setting] = {}
     settings_source: str = ""
     dependencies: tuple[Dependency, ...] = ()
+    published_keys: dict[str, str] = {}
     checkpoint_folder: str = "method"
     computer: StepComputer = PlainStep()
     trained_temperature: float | None = None
