@@ -40,7 +40,7 @@ def dataset_long_name(dataset: str) -> str:
 
 
 def find_method(name: str, among: Iterable[str]) -> str:
-    """Return the one of `among` that `name` means in any spelling; `name` itself where none does."""
+    """Return the one of `among` that `name` means in any spelling; `name` itself if there is none."""
     return _find("methods", name, among)
 
 
