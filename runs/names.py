@@ -18,7 +18,7 @@ FILE = Path(__file__).parent.parent / "configs" / "names.yaml"
 BIBLIOGRAPHY = FILE.with_name("references.bib")
 """BibTeX entries of the papers that `citation` gives the keys of."""
 METHODS = FILE.with_name("methods.yaml")
-"""What each method learns, and how many numbers these are."""
+"""Learned parts of each method, and their number of parameters."""
 
 
 def method_name(method: str) -> str:
