@@ -70,6 +70,14 @@ class CoPromptMethod(MaPLeMethod):
         """Adapted text features (C, E)."""
         return self.adapter_text(super().class_output())
 
+    def image_features(self, images: Tensor) -> Tensor:
+        """Normalized features (B, E); of an adapter alone (m = 1) one may be zero, and stays so."""
+        return F.normalize(self.image_output(images), dim=-1)
+
+    def class_features(self) -> Tensor:
+        """Normalized features (C, E) of the classes, likewise."""
+        return F.normalize(self.class_output(), dim=-1)
+
     def similarity(self, image_features: Tensor, class_features: Tensor) -> Tensor:
         return super().similarity(image_features.to(class_features.dtype), class_features)
 

@@ -24,7 +24,7 @@ from trainers.base.class_texts import class_texts, marks_of_texts, text_features
 from trainers.base.cosine import CosineMethod
 from trainers.base.deep_prompts import AUTO, by_depth, check_depth, image_prompts, random_prompts, text_prompts
 from trainers.base.method import Losses, Term, cosine_distance, l2_normalize
-from trainers.base.prompt_context import context_prompts, start_context
+from trainers.base.prompt_context import context_prompts, start_context, unread_words
 from trainers.base.setting import Setting, precision
 from trainers.base.trainer import ClipTrainer
 
@@ -77,6 +77,10 @@ class HiCroPLMethod(CosineMethod):
     @classmethod
     def marks(cls, settings, data) -> tuple[str, ...]:
         return marks_of_texts(settings)
+
+    @classmethod
+    def unread(cls, settings) -> dict[str, str]:
+        return unread_words(settings.N_CTX)
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)

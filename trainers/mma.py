@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from clip.block import TokenBranch
 from dassl.config import ConfigError
-from dassl.config.validators import Rule, Values, at_least, is_number, or_auto
+from dassl.config.validators import Rule, Values, at_least, or_auto, sized_number
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.cosine import CosineMethod
 from trainers.base.deep_prompts import AUTO, by_depth
@@ -21,7 +21,7 @@ from trainers.base.method import Losses, l2_normalize
 from trainers.base.setting import Setting, precision
 from trainers.base.trainer import ClipTrainer
 
-OTHER_THAN_ZERO = Rule("a number other than 0", lambda value: is_number(value) and value != 0)
+OTHER_THAN_ZERO = Rule("a number other than 0", lambda value: sized_number(value) and value != 0, sized=True)
 
 
 class BlockAdapter(nn.Module):

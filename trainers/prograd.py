@@ -13,7 +13,7 @@ from torch import Tensor
 from dassl.config.validators import NUMBER, above
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.method import Losses, Reduce, Scale, Term, alone, unscaled
-from trainers.base.prompt_context import placeholders
+from trainers.base.prompt_context import placeholders, plain_words
 from trainers.base.setting import Setting
 from trainers.coop import CoOp, CoOpMethod
 
@@ -35,7 +35,10 @@ class ProGradMethod(CoOpMethod):
 
     @classmethod
     def unread(cls, settings) -> dict[str, str]:
-        return {name: why for name, why in super().unread(settings).items() if name != "N_CTX"}
+        found = super().unread(settings)
+        if len(plain_words(settings.CTX_INIT).split()) < settings.N_CTX:  # rows of zeros come before the words
+            found.pop("N_CTX", None)
+        return found
 
     def losses(self, images: Tensor, labels: Tensor) -> Losses:
         """Return the cross-entropy, and T^2 * the distillation loss at temperature T, which only gives a direction."""

@@ -21,11 +21,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
-from clip.weights import load
+from clip.weights import load, not_found
 from dassl.config import ConfigError
-from dassl.config.validators import above, at_least, between, or_auto
+from dassl.config.validators import Values, above, at_least, between, or_auto
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils.checkpoint import find_checkpoint, load_checkpoint, load_parameters
+from safeio.escape import shown
 from safeio.read_back import read_json
 from trainers.base.build import build_method, method_settings
 from trainers.base.cosine import CosineMethod
@@ -125,6 +126,13 @@ def another_clip(student: FrozenCLIP, name: str, precision: str) -> FrozenCLIP:
     return found
 
 
+def known_teacher(values: Values) -> str | None:
+    """TEACHER names a CLIP that there is."""
+    name = values["TRAINER.PROMPTKD.TEACHER"]
+    message = not_found(name) if name else None
+    return message and f"TRAINER.PROMPTKD.TEACHER is {shown(name)}, expected a CLIP. {message}"
+
+
 class PromptKDMethod(VPTMethod):
     """Image prompts (K, D) as VPT's, and the projection.
 
@@ -194,10 +202,11 @@ class PromptKD(VPT):
 
     method_class = PromptKDMethod
     settings_node = "PROMPTKD"
+    dependencies = (known_teacher,)
     settings_source = "zhengli97/PromptKD configs/trainers/PromptKD/vit_b16_c2_ep20_batch8_4+4ctx.yaml"
     graphs = False  # the runs that only prepare a recording would count in the projection's running means
     defaults = {
-        "N_CTX_VISION": Setting(4, between(0, 76), "number of prompts in each layer of the image encoder"),
+        "N_CTX_VISION": Setting(4, between(1, 76), "number of prompts in each layer of the image encoder"),
         "PROMPT_DEPTH_VISION": Setting(
             AUTO, or_auto(at_least(1)), "layers with prompts; auto: 9 of 12, other depths alike"
         ),

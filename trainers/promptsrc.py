@@ -43,10 +43,9 @@ class PromptSRCMethod(IVLPMethod):
 
 
 def gaussian_weights(mean: float, deviation: float, epochs: int) -> Tensor:
-    """Weight of each epoch 1 ... N, (N,), summing to one."""
+    """Weight of each epoch 1 ... N, (N,), summing to one; far from the mean, where all densities are zero, too."""
     x = torch.arange(1, epochs + 1, dtype=torch.double)
-    density = torch.exp(-0.5 * ((x - mean) / deviation) ** 2)
-    return density / density.sum()
+    return torch.softmax(-0.5 * ((x - mean) / deviation) ** 2, dim=0)
 
 
 @TRAINER_REGISTRY.register()

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from dassl.config import ConfigError
-from dassl.config.validators import above, at_least, each, one_of
+from dassl.config.validators import at_least, between, each, one_of
 from dassl.engine import TRAINER_REGISTRY
 from safeio.progress import print_line
 from trainers.base.feature_trainer import FeatureMethod, FeatureTrainer
@@ -35,6 +35,8 @@ LOGIT_SCALE = 100.0
 """Zero-shot logits are 100 * cosine; the trained temperature is not used."""
 SMALLEST = 0.1
 """Start of both search grids."""
+SCALE = between(0, 1000)._replace(ends=None)
+"""Range of beta and alpha: exp(beta (affinity - 1)) bears no more where trained keys are longer than one."""
 
 
 class TipAdapterMethod(FeatureMethod):
@@ -103,6 +105,8 @@ class TipAdapterMethod(FeatureMethod):
         best, chosen = 0.0, tuple(self.beta_alpha.tolist())
         for beta in betas:
             found = self.found(affinity, beta)
+            if not found.isfinite().all():  # too sharp for trained keys that are longer than one
+                continue
             for alpha in alphas:
                 result = accuracy(zero_shot + alpha * found, labels).item()
                 if result > best:
@@ -122,9 +126,9 @@ class CacheTrainer(FeatureTrainer):
             "images on which the method chooses; test: as published, which also chooses on test images",
             OURS,
         ),
-        "INIT_BETA": Setting(1.0, at_least(0), "sharpness of the affinity, where it is not searched", symbol="β"),
-        "INIT_ALPHA": Setting(1.17, at_least(0), "weight of the cache, where it is not searched", symbol="α"),
-        "SEARCH_SCALE": Setting((7.0, 3.0), each(above(0), 2), "upper ends of the search grids of beta and alpha"),
+        "INIT_BETA": Setting(1.0, SCALE, "sharpness of the affinity, where it is not searched", symbol="β"),
+        "INIT_ALPHA": Setting(1.17, SCALE, "weight of the cache, where it is not searched", symbol="α"),
+        "SEARCH_SCALE": Setting((7.0, 3.0), each(SCALE, 2), "upper ends of the search grids of beta and alpha"),
         "SEARCH_STEP": Setting((200, 20), each(at_least(1), 2), "number of values in these grids"),
         "AUGMENT_EPOCH": Setting(10, at_least(1), "number of random crops of an image whose mean feature is its key"),
         "TEMPLATES": Setting(

@@ -66,6 +66,10 @@ class TwoStageMethod(Method):
     def needs_vit(cls, settings) -> str:
         return "TwoStage with PEFT lora" if settings.PEFT == "lora" else ""
 
+    @classmethod
+    def unread(cls, settings) -> dict[str, str]:
+        return {} if settings.PEFT == "lora" else {"DROPOUT": f"PEFT {settings.PEFT} has none"}
+
     def published_name(self, name: str) -> str:
         if name.startswith("low_rank."):
             return self.low_rank.published_name(name)

@@ -68,11 +68,11 @@ class VPT(ClipTrainer):
     settings_source = "muzairkhattak/multimodal-prompt-learning configs/trainers/VPT/vit_b16_c2_ep5_batch4_4.yaml"
     checkpoint_folder = "VLPromptLearner"
     defaults = {
-        "N_CTX_VISION": Setting(8, between(0, 76), "number of prompts in each layer of the image encoder"),
+        "N_CTX_VISION": Setting(8, between(1, 76), "number of prompts in each layer of the image encoder"),
         "PROMPT_DEPTH_VISION": Setting(
             1,
-            or_auto(at_least(0)),
-            "number of layers with prompts of their own; 0: none; auto: 9 of 12, other depths alike",
+            or_auto(at_least(1)),
+            "number of layers with prompts of their own; auto: 9 of 12, other depths alike",
         ),
         "PREC": precision("fp16"),
     }

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from yacs.config import CfgNode
 
-from clip.hugging_face import is_hugging_face
-from clip.open_clip_models import is_open_clip
-from clip.pretrained import unknown
-from clip.weights import known_resnet
+from clip.weights import known_resnet, not_found
 from dassl.config import ConfigBuilder
 from dassl.config.checks import DEPENDENCIES, check_ranges
 from dassl.config.defaults import RULES as OF_THE_ENGINE
@@ -29,7 +26,7 @@ def _dataset(values: Values) -> str | None:
 
 def _backbone(values: Values) -> str | None:
     name = values["MODEL.BACKBONE.NAME"]
-    return None if not name or is_open_clip(name) or is_hugging_face(name) else unknown(name)
+    return not_found(name) if name else None
 
 
 def _vit(values: Values) -> str | None:
