@@ -61,7 +61,7 @@ def build_data_loader(
         pin_memory=cfg.USE_CUDA and torch.cuda.is_available(),
     )
     if len(loader) == 0:
-        raise ConfigError(f"{sampler_type} makes no batch of {batch_size} from {len(data_source)} images")
+        raise ConfigError(f"{sampler_type}: {len(data_source)} images make no batch of {batch_size}; lower BATCH_SIZE")
     return loader
 
 
