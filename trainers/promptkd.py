@@ -5,7 +5,7 @@ It learns prompts of its image encoder and a projection into the teacher's space
 features; its own text encoder is not used. The teacher is a CLIP as it is (TEACHER), or one with what a run of any
 method that scores by cosines learned from labels (TEACHER_RUN); published is PromptSRC on a ViT-L/14.
 
-Unlabelled images are those that the dataset gives where DATASET.UNLABELLED is set: the whole training part, of all
+Unlabelled images are those that the dataset gives where DATASET.UNLABELLED is set: the whole training split, of all
 classes, those to come included, which makes the method transductive. Without, they are the run's training images. In
 cross-dataset runs each target has a student of its own.
 """

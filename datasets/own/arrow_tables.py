@@ -37,7 +37,7 @@ def read_tables(files: list[Path], root: Path) -> Table:
     _refuse_several(groups, parts, root)
     if parts and len(parts) < len(set(groups.values())):
         odd = [group for group in groups.values() if group not in parts]
-        raise OwnDataError(f"{root}: some tables name a part and some do not ({few(odd)}). Give one folder of them.")
+        raise OwnDataError(f"{root}: some tables name a split and some do not ({few(odd)}). Give one folder of them.")
     given: dict[str, str] = {}
     unlabelled = 0
     for file, group in groups.items():
@@ -52,7 +52,7 @@ def read_tables(files: list[Path], root: Path) -> Table:
     if unlabelled:
         table.warnings.append(f"left out, {unlabelled:,} rows have no label (-1)")
     if parts:
-        table.rules.append("parts: by the files' names, " + ", ".join(f"{g} is {p}" for g, p in parts.items()))
+        table.rules.append("splits: by the files' names, " + ", ".join(f"{g} is {p}" for g, p in parts.items()))
     named = any(name != label for label, name in given.items())
     table.names, rule = name_classes(given, [root if root.is_dir() else root.parent], given if named else None)
     table.rules.append(rule)
@@ -60,7 +60,7 @@ def read_tables(files: list[Path], root: Path) -> Table:
 
 
 def _group(file: Path, root: Path) -> str:
-    """Return the name that may be a part's: the file's without its number, or else its folder's."""
+    """Return the name that may be a split's: the file's without its number, or else its folder's."""
     stem = _stem(file)
     return stem if parts_of([stem]) else (file.parent.name if file.parent != root else stem)
 
@@ -86,7 +86,7 @@ def _refuse_several(groups: dict[Path, str], parts: dict[str, str], root: Path) 
 
 
 def _rows(file: Path, table: Table) -> Iterator[tuple[str, str, str, str]]:
-    """Yield address, label, name and part of each row; no part where no column has it."""
+    """Yield address, label, name and split of each row; no split where no column has it."""
     schema = read_back(file, _schema, error_class=OwnDataError)
     features = _features(schema)
     image = next((name for name, about in features.items() if _kind(about) == "Image"), None) or _image_column(schema)
@@ -100,7 +100,7 @@ def _rows(file: Path, table: Table) -> Iterator[tuple[str, str, str, str]]:
     if {str(value) for value in parts} - set(words):
         part, words = None, {}  # a column of something else
     unused = [name for name in schema.names if name not in (image, label, part)]
-    rule = f"columns: image from {image!r}, label from {label!r}" + (f", part from {part!r}" if part else "")
+    rule = f"columns: image from {image!r}, label from {label!r}" + (f", split from {part!r}" if part else "")
     rule += f"; not used: {few(unused, 8)}" if unused else ""
     if rule not in table.rules:
         table.rules.append(rule)

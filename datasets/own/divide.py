@@ -1,4 +1,4 @@
-"""Division of a table into three parts: those that the data names stay, the others are drawn, equal for every seed."""
+"""Division of a table into three splits: those that the data names stay, the others are drawn, equal for every seed."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ SPLIT_SEED = 1  # of all runs: a seed of its own would give each run other test 
 def divide(table: Table, val_fraction: float = -1) -> Split:
     """Divide own images.
 
-    Where no part is named, or only `train`, half of each class is for training, a fifth for validation, the rest for
-    testing. Named parts stay whole: nothing is set aside unless `val_fraction` asks for it.
+    Where no split is named, or only `train`, half of each class is for training, a fifth for validation, the rest for
+    testing. Named splits stay whole: nothing is set aside unless `val_fraction` asks for it.
 
     Args:
-        val_fraction: of each class, for validation where there is no such part; below 0: a fifth of what is drawn,
-            nothing of a named training part.
+        val_fraction: of each class, for validation where there is no such split; below 0: a fifth of what is drawn,
+            nothing of a named training split.
 
     Raises:
         OwnDataError: nothing is left to train or to test on.
@@ -44,7 +44,7 @@ def divide(table: Table, val_fraction: float = -1) -> Split:
 
 
 def rule_of(table: Table, val_fraction: float = -1) -> str:
-    """Say how the parts of a table come about."""
+    """Say how the splits of a table come about."""
     given = set(table.parts)
     val = f"{val_fraction if val_fraction >= 0 else VAL_FRACTION:.0%}"
     if not {"val", "test"} & given:

@@ -117,7 +117,7 @@ def _json_lines(text: str, file: Path) -> Iterator[Entry]:
 
 
 def _json(text: str, file: Path) -> Iterator[Entry]:
-    """Yield the entries of a list of objects or of [path, label], of parts of these, or of another usual object."""
+    """Yield the entries of a list of objects or of [path, label], of splits of these, or of another usual object."""
     with reading(str(file), "a list of objects, each with path and label", OwnDataError):
         content = parse_json(text)
     if isinstance(content, dict) and {"images", "annotations", "categories"} <= set(content):

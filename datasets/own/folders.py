@@ -1,4 +1,4 @@
-"""Class folders, with or without folders for the parts, below any number of wrapper folders."""
+"""Class folders, with or without folders for the splits, below any number of wrapper folders."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def read_folders(tree: Tree, allow: Collection[str] = ()) -> Table:
         _refuse_packed_part(top, parts)
         _read_parts(top, parts, table, allow)
     elif _parts_below(folders):
-        table.rules.append("parts: folders inside the class folders, <class>/<part>/")
+        table.rules.append("splits: folders inside the class folders, <class>/<split>/")
         for name, folder in folders.items():
             for below, part in parts_of(folder.inhabited).items():
                 table.rows += (Row(path, name, part) for path in folder.folders[below].all_images())
@@ -63,7 +63,7 @@ def read_folders(tree: Tree, allow: Collection[str] = ()) -> Table:
         table.rows += _of_classes(top, "", table)
         take_parts(table, _places_of_lists(tree, top))
         given = "as listed" if table.parts else "none given"
-        table.rules.append(f"classes: the folders in {top.path}; parts: {given}")
+        table.rules.append(f"classes: the folders in {top.path}; splits: {given}")
     _note_loose(top, table)
     _note_inner(top, parts, table)
     if table.rows:
@@ -73,14 +73,14 @@ def read_folders(tree: Tree, allow: Collection[str] = ()) -> Table:
 
 
 def _places_of_lists(tree: Tree, top: Tree) -> list[Path]:
-    """Return the folders that may hold lists of names or parts: the class folders', those above them, `meta/`."""
+    """Return the folders that may hold lists of names or splits: the class folders', those above them, `meta/`."""
     above = [folder for folder in (top.path, *top.path.parents) if folder.is_relative_to(tree.path)]
     beside = [folder.path for name, folder in tree.folders.items() if not folder.count and name.lower() in BESIDE]
     return [*above, *beside]
 
 
 def _descend(tree: Tree, table: Table, in_part: bool = False) -> Tree:
-    """Go into a folder that is alone, unless it is a class or, outside of one, a part."""
+    """Go into a folder that is alone, unless it is a class or, outside of one, a split."""
     while not tree.images and len(tree.inhabited) == 1:
         (name, only), *_ = tree.inhabited.items()
         if not only.inhabited or (not in_part and name in parts_of([name])):
@@ -91,7 +91,7 @@ def _descend(tree: Tree, table: Table, in_part: bool = False) -> Tree:
 
 
 def _part_folders(top: Tree, allow: Collection[str]) -> dict[str, str]:
-    """Return folder -> part where the folders of `top` are parts; empty where they are classes.
+    """Return folder -> split where the folders of `top` are splits; empty where they are classes.
 
     A folder called `train` that holds images among others that do so is a class: the vehicle.
     """
@@ -102,19 +102,21 @@ def _part_folders(top: Tree, allow: Collection[str]) -> dict[str, str]:
         return {}
     if others:
         raise OwnDataError(
-            f"{top.path} holds the parts {few(list(found))} and besides them {few(others)}, with "
-            f"{sum(folders[name].count for name in others):,} images: are those a part, or classes? Rename each to "
-            f"train, val or test, move it elsewhere, or read one part alone: --root {top.path / next(iter(found))}"
+            f"{top.path} holds the splits {few(list(found))} and besides them {few(others)}, with "
+            f"{sum(folders[name].count for name in others):,} images: are those a split, or classes? Rename each to "
+            f"train, val or test, move it elsewhere, or read one split alone: --root {top.path / next(iter(found))}"
         )
     doubled = [part for part, count in Counter(found.values()).items() if count > 1]
     if doubled:
         same = [name for name, part in found.items() if part in doubled]
-        raise OwnDataError(f"{top.path}: {' and '.join(same)} both mean the part {doubled[0]!r}. Rename or merge them.")
+        raise OwnDataError(
+            f"{top.path}: {' and '.join(same)} both mean the split {doubled[0]!r}. Rename or merge them."
+        )
     return found
 
 
 def _refuse_parts_in_parts(top: Tree, parts: Collection[str]) -> None:
-    """Refuse `train/train`, `train/test`, `test/train`, ...: either level can be the parts, and the other the classes.
+    """Refuse `train/train`, `train/test`, `test/train`, ...: either level can be the splits, and the other the classes.
 
     Raises:
         OwnDataError: it is so.
@@ -122,13 +124,13 @@ def _refuse_parts_in_parts(top: Tree, parts: Collection[str]) -> None:
     inside = {name for part in parts for name in top.folders[part].inhabited}
     if len(inside) > 1 and inside == set(parts_of(inside)):
         raise OwnDataError(
-            f"{top.path} holds the parts {few(sorted(parts))}, and these hold {few(sorted(inside))}, which are words "
-            "for parts too. Are they classes? Rename the classes' folders, for example train to train_class."
+            f"{top.path} holds the splits {few(sorted(parts))}, and these hold {few(sorted(inside))}, which are words "
+            "for splits too. Are they classes? Rename the classes' folders, for example train to train_class."
         )
 
 
 def _refuse_packed_part(top: Tree, parts: dict[str, str]) -> None:
-    """Refuse `test.zip` beside `train/`: the part would be drawn from the training images."""
+    """Refuse `test.zip` beside `train/`: the split would be drawn from the training images."""
     packed = [name for name in top.others if ending(name) in (*ARCHIVES, TAR)]
     if lost := [name for name in packed if (part_word(name.split(".")[0]) or "train") not in parts.values()]:
         raise OwnDataError(
@@ -138,7 +140,7 @@ def _refuse_packed_part(top: Tree, parts: dict[str, str]) -> None:
 
 def _read_parts(top: Tree, parts: dict[str, str], table: Table, allow: Collection[str]) -> None:
     named = ", ".join(f"{name}/ is {part}" for name, part in parts.items())
-    table.rules.append(f"parts: the folders in {top.path}: {named}")
+    table.rules.append(f"splits: the folders in {top.path}: {named}")
     unlabelled = []
     train = [
         _descend(top.folders[name], Table(top.path, []), in_part=True)
@@ -225,7 +227,7 @@ def _of_classes(folder: Tree, part: str, table: Table) -> Iterator[Row]:
 
 
 def _parts_below(folders: dict[str, Tree]) -> bool:
-    """Return True where every class folder holds nothing but part folders."""
+    """Return True where every class folder holds nothing but split folders."""
     return bool(folders) and all(
         folder.inhabited
         and not folder.images
@@ -248,7 +250,7 @@ def _refuse_roles(top: Tree) -> None:
 
 
 def _refuse_domains(top: Tree, folders: dict[str, Tree], allow: Collection[str]) -> None:
-    """Refuse folders that hold the same folders: they are parts or domains under names that are not known."""
+    """Refuse folders that hold the same folders: they are splits or domains under names that are not known."""
     inside = [set(folder.inhabited) for folder in folders.values()]
     if len(inside) < 2 or "nested" in allow or not all(inside):
         return
@@ -266,9 +268,9 @@ def _refuse_domains(top: Tree, folders: dict[str, Tree], allow: Collection[str])
             f"--root {top.path / first}"
         )
     raise OwnDataError(
-        f"{top.path}: the folders {few(names)} all hold {few(sorted(shared))}. They look like parts or domains and not "
-        f"like classes. Rename the parts to train, val and test, or read one: --root {top.path / first}. If {first} is "
-        f"a class: DATASET.ALLOW nested."
+        f"{top.path}: the folders {few(names)} all hold {few(sorted(shared))}. They look like splits or domains and "
+        f"not like classes. Rename the splits to train, val and test, or read one: --root {top.path / first}. If "
+        f"{first} is a class: DATASET.ALLOW nested."
     )
 
 

@@ -1,4 +1,4 @@
-"""Headings of lists of images: which column holds the path, the label, the name and the part."""
+"""Headings of lists of images: which column holds the path, the label, the name and the split."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PART = ("split", "part", "subset", "set", "partition", "phase", "usage", "fold")
 """Headings, compared without case, blanks, `_` and `-`. The first that is there counts."""
 FLAGS = {"istrain": ("train", "test"), "istraining": ("train", "test"), "istest": ("test", "train"),
          "isval": ("val", "train"), "isvalid": ("val", "train"), "isvalidation": ("val", "train")}  # fmt: skip
-"""Headings of a column of yes and no -> the part of each."""
+"""Headings of a column of yes and no -> the split of each."""
 KNOWN = {*PATH, *LABEL, *NAME, *PART, *FLAGS}
 TRUTH = dict.fromkeys(("1", "true", "yes", "t", "y"), True) | dict.fromkeys(("0", "false", "no", "f", "n"), False)
 MISSING = {"", "nan", "<na>", "#n/a"}
@@ -47,7 +47,7 @@ def headings(lines: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def heads_of(lines: Sequence[Mapping[str, Any]]) -> Heads:
-    """Return which headings of a list mean what: by their words, and paths and parts also by their content."""
+    """Return which headings of a list mean what: by their words, and paths and splits also by their content."""
     found: dict[str, str] = {}
     for heading in headings(lines):
         found.setdefault(plain(heading), heading)
@@ -62,7 +62,7 @@ def heads_of(lines: Sequence[Mapping[str, Any]]) -> Heads:
 
 
 def part_words(lines: Sequence[Mapping[str, Any]], heading: str | None) -> dict[str, str]:
-    """Return what a list's words for parts mean: `Training` -> train; of `is_train`, 1 -> train, 0 -> test."""
+    """Return what a list's words for splits mean: `Training` -> train; of `is_train`, 1 -> train, 0 -> test."""
     values = _values(lines, heading) if heading else set()
     if heading and plain(heading) in FLAGS:
         yes, no = FLAGS[plain(heading)]
@@ -114,9 +114,9 @@ def _paths(lines: Sequence[Mapping[str, Any]], named: str | None, label: str | N
 
 
 def _parts(lines: Sequence[Mapping[str, Any]], named: str | None, taken: Collection[str | None]) -> str | None:
-    """Return the heading of the parts: the one that says so, or the only column of nothing but words for parts."""
+    """Return the heading of the splits: the one that says so, or the only column of nothing but words for splits."""
     if named and plain(named) not in FLAGS and all(value.isdecimal() for value in _values(lines, named)):
-        named = None  # folds of a cross-validation are no parts
+        named = None  # folds of a cross-validation are no splits
     if named:
         return named
     others = [heading for heading in headings(lines) if heading not in taken]

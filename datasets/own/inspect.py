@@ -1,4 +1,4 @@
-"""Look at every image of a dataset: those that cannot be decoded, duplicates across parts, and a sheet to look at."""
+"""Look at every image of a dataset: those that cannot be decoded, duplicates across splits, and a sheet to look at."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NEAR = 6
 BLOCK = 1024
 """Images handed to the threads together, and hashes compared together."""
 CELL, PER_CLASS, MOST_CLASSES = 96, 4, 40
-"""Sizes of the contact sheet: pixels of an image, images of each class and part, classes."""
+"""Sizes of the contact sheet: pixels of an image, images of each class and split, classes."""
 
 
 class Look(NamedTuple):
@@ -49,7 +49,7 @@ class Findings:
 
     Attributes:
         unreadable: reasons, an image each.
-        exact, near: pairs of images in different parts.
+        exact, near: pairs of images in different splits.
         near_looked_for: False where imagehash is not installed.
     """
 
@@ -62,17 +62,17 @@ class Findings:
         """Yield the findings as text."""
         yield f"unreadable images: {len(self.unreadable):,}"
         yield from (f"  {reason}" for reason in self.unreadable[:20])
-        yield f"exact duplicates across parts: {len(self.exact):,}"
+        yield f"exact duplicates across splits: {len(self.exact):,}"
         yield from (f"  {one} = {other}" for one, other in self.exact[:20])
         if self.near_looked_for:
-            yield f"near duplicates across parts: {len(self.near):,}"
+            yield f"near duplicates across splits: {len(self.near):,}"
             yield from (f"  {one} ~ {other}" for one, other in self.near[:20])
         else:
             yield "near duplicates: not looked for, imagehash is not installed (pip install imagehash)"
 
 
 def inspect(split: Split) -> Findings:
-    """Decode every image of a split and compare those of different parts."""
+    """Decode every image of a dataset and compare those of different splits."""
     hasher = _perceptual_hasher()
     parts = {item.impath: part for part, items in split._asdict().items() for item in items}
     found = Findings(near_looked_for=hasher is not None)
@@ -123,7 +123,7 @@ def _perceptual_hasher() -> Callable[[Image.Image], int] | None:
 
 
 def _near_pairs(looks: Sequence[Look], parts: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield pairs of different parts whose perceptual hashes differ in few bits; plain images are alike to many."""
+    """Yield pairs of different splits whose perceptual hashes differ in few bits; plain images are alike to many."""
     by_part: dict[str, list[Look]] = defaultdict(list)
     for look in looks:
         if 8 < int(look.perceptual or 0).bit_count() < 56:
@@ -140,7 +140,7 @@ def _near_pairs(looks: Sequence[Look], parts: dict[str, str]) -> Iterator[tuple[
 
 
 def contact_sheet(split: Split, file: Path) -> Path:
-    """Draw a few images of each class and part, side by side, and write them as PNG; return the file."""
+    """Draw a few images of each class and split, side by side, and write them as PNG; return the file."""
     groups = [group_by(items, lambda item: item.label) for items in split]
     names = {item.label: item.classname for items in split for item in items}
     labels = sorted(names)[:MOST_CLASSES]

@@ -34,7 +34,7 @@ def read_manifest(files: list[Path], root: Path, allow: Collection[str] = ()) ->
     """Read the images that one or several lists name.
 
     Args:
-        files: lists; those of several parts are named for them (`train.csv`, `test.csv`).
+        files: lists; those of several splits are named for them (`train.csv`, `test.csv`).
         root: folder that relative paths start from; the list's own folder is tried too.
 
     Raises:
@@ -64,7 +64,7 @@ def read_manifest(files: list[Path], root: Path, allow: Collection[str] = ()) ->
             table.rows.append(Row(path, line.label, line.part, line.place))
             names[line.label].setdefault(line.name, line.place)
     if by_file:
-        table.rules.append("parts: by the lists' names, " + ", ".join(f"{f} is {part}" for f, part in by_file.items()))
+        table.rules.append("splits: by the lists' names, " + ", ".join(f"{f} is {part}" for f, part in by_file.items()))
     _refuse_several(names, files[0])
     given = _one_name_each(names, files[0])
     table.names, rule = name_classes(names, [files[0].parent], given)
@@ -112,7 +112,7 @@ def _columns(heads: Heads, found: list[str]) -> str:
 
 
 def _line(entry: Entry, heads: Heads, file: Path, part: str, words: Mapping[str, str]) -> Line:
-    """Understand an entry; `part` is its file's, `words` what the list's words for parts mean."""
+    """Understand an entry; `part` is the split of its file, `words` what the list's words for splits mean."""
     try:
         cells = {kind: text(entry.cells.get(head)) if head else "" for kind, head in heads._asdict().items()}
     except OwnDataError as error:

@@ -1,4 +1,4 @@
-"""Lists of each part's images beside class folders: `meta/train.txt` of Food-101, `train_test_split.txt` of CUB."""
+"""Lists of each split's images beside class folders: `meta/train.txt` of Food-101, `train_test_split.txt` of CUB."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def take_parts(table: Table, folders: Sequence[Path]) -> None:
     """Divide the images of class folders as lists say, if there are any: lines of `class/image`, perhaps with a label.
 
     Args:
-        table: images without parts.
+        table: images without splits.
         folders: where the lists may lie.
 
     Raises:
-        OwnDataError: an image is in the lists of two parts.
+        OwnDataError: an image is in the lists of two splits.
     """
     images = {_key(row.path): row.path for row in table.rows}
     for folder in folders:
@@ -37,12 +37,12 @@ def take_parts(table: Table, folders: Sequence[Path]) -> None:
     for (name, part), paths in parts.items():
         if twice := [path for path in paths if part_of.setdefault(path, part) != part]:
             raise OwnDataError(
-                f"{folder}: {len(twice):,} images are in the lists of two parts, which makes a test worthless: "
+                f"{folder}: {len(twice):,} images are in the lists of two splits, which makes a test worthless: "
                 f"{few(twice, 3)}. Remove the lines, or move the lists away."
             )
-        table.rules.append(f"parts: {name} lists the {len(paths):,} images of {part}")
+        table.rules.append(f"splits: {name} lists the {len(paths):,} images of {part}")
     if left := sum(row.path not in part_of for row in table.rows):
-        table.warnings.append(f"left out, {left:,} images are in no part's list")
+        table.warnings.append(f"left out, {left:,} images are in no split's list")
     table.rows = [Row(row.path, row.label, part_of[row.path]) for row in table.rows if row.path in part_of]
 
 
@@ -53,7 +53,7 @@ def _key(path: str) -> str:
 
 
 def _of_lists(folder: Path, images: Mapping[str, str]) -> dict[tuple[str, str], list[str]]:
-    """Return the images by (list, part): a list for training and another, of which every line is an image."""
+    """Return the images by (list, split): a list for training and another, of which every line is an image."""
     found: dict[tuple[str, str], list[str]] = {}
     for file in sorted(folder.glob("*.txt")):
         part = part_word(file.stem)
@@ -81,7 +81,7 @@ def _without_label(line: str) -> str:
 
 
 def _of_cub(folder: Path, images: Mapping[str, str]) -> dict[tuple[str, str], list[str]]:
-    """Return the images by (list, part) where the folder holds the two lists of CUB."""
+    """Return the images by (list, split) where the folder holds the two lists of CUB."""
     try:
         named, trained = (dict(line.split(maxsplit=1) for _, line in numbered_lines(folder / name)) for name in CUB)
     except (UserError, ValueError):

@@ -1,4 +1,4 @@
-"""Words for the parts of a dataset: train, val and test, as people write them."""
+"""Words for the splits of a dataset: train, val and test, as people write them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ WORDS = {
     "train": ("train", "training", "trn", "tr"),
     "val": ("val", "valid", "validation", "validate", "dev", "development"),
     "test": ("test", "testing", "tst", "te", "holdout"),
-    "eval": ("eval", "evaluation", "evaluate"),  # the test part, unless there is one
+    "eval": ("eval", "evaluation", "evaluate"),  # the test split, unless there is one
 }
 PART_OF = {word: part for part, words in WORDS.items() for word in words}
 FILLERS = {"set", "data", "dataset", "image", "images", "img", "imgs", "split", "part", "seg", "photos", "pictures",
            "subset", "samples", "folder", "files", "labels", "list", "crops", "new", "final", "raw"}  # fmt: skip
-"""Words that may stand beside a part's, as in `seg_train` or `training_set`."""
+"""Words that may stand beside a split's, as in `seg_train` or `training_set`."""
 
 
 def _words(name: str) -> list[str]:
@@ -37,7 +37,7 @@ def part_word(name: str) -> str:
 
 
 def parts_of(names: Iterable[str]) -> dict[str, str]:
-    """Return the part of each name that is one's; `eval` means test, or val where there is a test part."""
+    """Return the split of each name that is one's; `eval` means test, or val where there is a test split."""
     words = {name: word for name in names if (word := part_word(name))}
     eval_means = "val" if "test" in words.values() else "test"
     return {name: eval_means if word == "eval" else word for name, word in words.items()}

@@ -130,7 +130,7 @@ def _read_tree(tree: Tree, allow: Collection[str]) -> Table:
 
 
 def _folders_or_list(tree: Tree, lists: list[Path], allow: Collection[str]) -> Table:
-    """Read class folders; where there are none, or where it alone names the parts, the list that labels the images."""
+    """Read class folders; where there are none, or where it alone names the splits, the list that labels the images."""
     candidates = [file for file in lists if is_manifest(file)]
     parts = parts_of([file.stem for file in candidates])
     by_name = len(parts) == len(candidates) > 1
@@ -225,7 +225,7 @@ def _only(candidates: list[Path], root: Path, allow: Collection[str]) -> Table:
 
 
 def _metadata(tree: Tree) -> Table | None:
-    """Read Hugging Face's `metadata.csv` or `metadata.jsonl`, beside the images or in each part's folder."""
+    """Read Hugging Face's `metadata.csv` or `metadata.jsonl`, beside the images or in each split's folder."""
     found: list[tuple[Path, str]] = []
     parts = parts_of(tree.folders)
     for folder, part in ((tree, ""), *((tree.folders[name], part) for name, part in parts.items())):
@@ -249,9 +249,9 @@ def _metadata(tree: Tree) -> Table | None:
             if whole.names.setdefault(label, name) != name:
                 raise OwnDataError(
                     f"{table.root}: label {label!r} is called {name!r} here, but {whole.names[label]!r} in another "
-                    f"part's list. Give it one name."
+                    f"split's list. Give it one name."
                 )
-    whole.rules.append("parts: by the folders of the images, or the list's own")
+    whole.rules.append("splits: by the folders of the images, or the list's own")
     return whole
 
 
@@ -301,7 +301,7 @@ def _hint(file: Path, tree: Tree) -> str:
 
 
 def _leave_out_untrained(table: Table) -> None:
-    """Leave out classes without a training image, where the data names the parts."""
+    """Leave out classes without a training image, where the data names the splits."""
     if "train" not in table.parts or any(not row.part for row in table.rows):
         return
     trained = {row.label for row in table.rows if row.part == "train"}

@@ -18,7 +18,7 @@ SHOWN = 12
 
 
 def describe(table: Table, split: Split, division: str) -> str:
-    """Return what was read and by which rules: parts with counts, first classes with an example, files left out."""
+    """Return what was read and by which rules: splits with counts, first classes with an example, files left out."""
     return "\n".join(_lines(table, split, division))
 
 
@@ -39,7 +39,7 @@ def _lines(table: Table, split: Split, division: str) -> Iterator[str]:
 
 
 def _rows(table: Table, split: Split) -> Iterator[list]:
-    """Yield a row for each of the first classes: label, name, counts by part, an example."""
+    """Yield a row for each of the first classes: label, name, counts by split, an example."""
     counts = [Counter(item.label for item in part) for part in split]
     examples = {item.label: item.impath for part in reversed(split) for item in reversed(part)}
     for label, name in list(enumerate(table.names.values()))[:SHOWN]:

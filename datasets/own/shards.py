@@ -44,7 +44,7 @@ def read_shards(files: list[Path], root: Path) -> Table:
     parts = parts_of(groups.values())
     if len(files) > 1 and parts and len(parts) < len(set(groups.values())):
         odd = [str(file) for file, group in groups.items() if group not in parts]
-        raise OwnDataError(f"{root}: some shards name a part and some do not, such as {few(odd, 3)}. Rename them.")
+        raise OwnDataError(f"{root}: some shards name a split and some do not, such as {few(odd, 3)}. Rename them.")
     given: dict[str, Name] = {}
     described = False
     for file, group in groups.items():
@@ -55,7 +55,7 @@ def read_shards(files: list[Path], root: Path) -> Table:
                 raise OwnDataError(f"{place}: label {label!r} has two names: {given[label].text!r} and {name.text!r}.")
     if parts:
         groups = ", ".join(f"{group} is {part}" for group, part in parts.items())
-        table.rules.append(f"parts: by the shards' names or folders, {groups}")
+        table.rules.append(f"splits: by the shards' names or folders, {groups}")
     if described:
         table.warnings.append("the .txt members describe images, each in other words, so they name no classes")
         given = {label: Name(label) for label in given}
@@ -67,7 +67,7 @@ def read_shards(files: list[Path], root: Path) -> Table:
 
 
 def _group(file: Path, root: Path) -> str:
-    """Return the name that may be a part's: the shard's without its number, or else its folder's."""
+    """Return the name that may be a split's: the shard's without its number, or else its folder's."""
     stem = file.name.removesuffix(".tar").rstrip("0123456789-_.")
     return stem if stem and parts_of([stem]) else (file.parent.name if file.parent != root else stem)
 

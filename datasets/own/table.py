@@ -17,9 +17,9 @@ from safeio.packed_images import is_packed
 PART_NAMES = ("train", "val", "test")
 ALLOWABLE = {
     "duplicates": "an image is listed twice",
-    "leaks": "an image is in training and in another part",
-    "partial": "a class is in one part only",
-    "nested": "folders inside class folders look like classes or parts",
+    "leaks": "an image is in training and in another split",
+    "partial": "a class is in one split only",
+    "nested": "folders inside class folders look like classes or splits",
     "one_class": "there is only one class",
 }
 """Faults that DATASET.ALLOW accepts, and their meaning."""
@@ -35,7 +35,7 @@ class Row(NamedTuple):
     Attributes:
         path: its file, or its address in a packed file (`safeio.packed_images`).
         label: key of its class, such as the folder's name or the manifest's label.
-        part: train, val or test; empty where none is given.
+        part: its split, train, val or test; empty where none is given.
         place: where it is listed, such as `labels.csv, line 3`; empty for a folder's file.
     """
 
@@ -53,7 +53,7 @@ class Table:
         root: what was given; name: of the dataset.
         rows: one per image.
         names: class key -> class name, in the order of labels.
-        rules: how parts, classes and names were found, a sentence each.
+        rules: how splits, classes and names were found, a sentence each.
         warnings: what a user should look at.
         unread: files that are no readable images, by ending.
         ignored: csv, json and similar files that were not used.
@@ -69,7 +69,7 @@ class Table:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The parts that the data itself names."""
+        """The splits that the data itself names."""
         given = {row.part for row in self.rows}
         return tuple(part for part in PART_NAMES if part in given)
 
@@ -82,7 +82,7 @@ def check_allowed(allow: Collection[str]) -> None:
 
 
 def check_table(table: Table, allow: Collection[str] = ()) -> None:
-    """Refuse doubled rows, leaks between parts, a single class, and classes that miss a part.
+    """Refuse doubled rows, leaks between splits, a single class, and classes that miss a split.
 
     Raises:
         OwnDataError: the message names the images with their lines, and the switch that allows it.
@@ -112,7 +112,7 @@ def _check_doubles(table: Table, allow: Collection[str]) -> None:
             pair = f"{row.path}{same} ({_place(other)}; {_place(row)})"
             (leaks if other.part != row.part else doubles).append(pair)
     for found, word, what in (
-        (leaks, "leaks", "in two parts, which makes a test worthless"),
+        (leaks, "leaks", "in two splits, which makes a test worthless"),
         (doubles, "duplicates", "listed twice"),
     ):
         if found and word not in allow:
@@ -132,16 +132,18 @@ def _file(path: str, real: Callable[[str], str]) -> str:
 
 
 def _place(row: Row) -> str:
-    said = [row.place, row.part and f"part {row.part}", f"class {row.label}"]
+    said = [row.place, row.part and f"split {row.part}", f"class {row.label}"]
     return ", ".join(word for word in said if word)
 
 
 def _check_parts(table: Table) -> None:
-    """Compare the classes of the training and the test part, where the data names both."""
+    """Compare the classes of the training and the test split, where the data names both."""
     if any(not row.part for row in table.rows):
         return  # those are divided class by class
     if "train" not in table.parts:
-        raise OwnDataError(f"{table.root} names only the parts {', '.join(table.parts)}: there is nothing to train on.")
+        raise OwnDataError(
+            f"{table.root} names only the splits {', '.join(table.parts)}: there is nothing to train on."
+        )
     tested = "test" if "test" in table.parts else "val"
     classes = {part: {row.label for row in table.rows if row.part == part} for part in table.parts}
     elsewhere = set().union(*(found for part, found in classes.items() if part not in ("train", tested)))

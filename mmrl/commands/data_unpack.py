@@ -15,7 +15,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("dataset", metavar="DATASET", help="caltech101_64 or clothing_64")
     parser.add_argument("folder", metavar="FOLDER", type=folder_name, help="new folder for the images")
-    parser.add_argument("--part", choices=("train", "val", "test"), default="test", help="of the dataset")
+    parser.add_argument("--split", choices=("train", "val", "test"), default="test", help="split to unpack")
     parser.add_argument("--classes", type=int, default=0, metavar="N", help="the first N classes (all)")
     parser.add_argument("--images", type=int, default=0, metavar="N", help="the first N images of each class (all)")
     return parser
@@ -27,6 +27,6 @@ def main(arguments: Sequence[str]) -> int:
     import datasets  # noqa: F401  (registers the builders)
     from datasets.base.embedded import unpack
 
-    names = unpack(args.dataset, args.folder, args.part, args.classes, args.images)
+    names = unpack(args.dataset, args.folder, args.split, args.classes, args.images)
     print(f"{len(names)} classes in {args.folder}: {', '.join(names)}")
     return 0

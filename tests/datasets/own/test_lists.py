@@ -290,7 +290,7 @@ def test_what_a_list_leaves_out_is_said(images, write):
     write("list.csv", as_csv(ROWS[:6], "path,label,when"))
     table = read_table(images)
     assert any("2 images are in no list" in warning for warning in table.warnings)
-    assert "part from 'when'" in table.rules[0]  # which holds nothing but words for parts
+    assert "split from 'when'" in table.rules[0]  # which holds nothing but words for splits
 
 
 @pytest.mark.parametrize(

@@ -179,7 +179,7 @@ def test_a_column_names_the_parts_of_a_table(tmp_path):
     written(tmp_path / "train.parquet", label=["a", "b"] * 3, split=["train"] * 4 + ["test"] * 2, who=list("uvwxyz"))
     table = read_table(tmp_path)
     assert Counter(row.part for row in table.rows) == {"train": 4, "test": 2}
-    assert "part from 'split'; not used: who" in table.rules[1]
+    assert "split from 'split'; not used: who" in table.rules[1]
 
 
 def test_tables_that_name_a_label_in_two_ways_are_refused(tmp_path):

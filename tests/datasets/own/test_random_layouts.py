@@ -31,12 +31,12 @@ DISTURBED = ["nothing", "notes", "hidden", "lost class", "extra folder", "twice"
              "caption"]  # fmt: skip
 
 Truth = list[tuple[str, str, str]]
-"""Images: the file's name, which no other image has, the class and the part."""
+"""Images: the file's name, which no other image has, the class and the split."""
 
 
 @st.composite
 def layouts(draw, names, disturbed):
-    """Draw classes, parts, a layout, a wrapper folder and a disturbance."""
+    """Draw classes, splits, a layout, a wrapper folder and a disturbance."""
     classes = draw(st.lists(st.sampled_from(names), min_size=2, max_size=4, unique=True))
     words = {"train": draw(st.sampled_from(TRAIN)), "test": draw(st.sampled_from(TEST))}
     if draw(st.booleans()):
