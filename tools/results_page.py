@@ -28,12 +28,13 @@ if __name__ == "__main__":  # --help and a wrong option are answered before SciP
 
 from scipy.stats import t
 
-from reports.records import TABLES, find_runs
+from reports.records import TABLES, find_runs, topic_of
 from runs.names import dataset_name, method_name
 
 DOCS = PROJECT / "docs"
 DATA, PAGE = DOCS / "demonstration.csv", DOCS / "results.md"
-KEY = ("protocol", "method", "dataset", "shots", "seed", "part")
+KEY = ("protocol", "method", "dataset", "shots", "seed", "part", "swept")
+"""`swept` is the setting that an ablation changes and its value, `N_REP_TOKENS=3`; empty in a protocol's own runs."""
 FIELDS = (*KEY, "accuracy", "parameters")
 ZERO_SHOT = "ZeroshotCLIP"
 
@@ -52,12 +53,13 @@ def read(file: Path) -> Rows:
 
 
 def taken(output: Path) -> Rows:
-    """Return a row for each complete run of a protocol's table below a folder, without ablations."""
+    """Return a row for each complete run of a protocol's table below a folder."""
     rows = {}
     for run in find_runs(output):
-        if run.accuracy is None or run.line.swept or run.protocol not in TABLES:
+        if run.accuracy is None or run.protocol not in TABLES:
             continue
-        key = (run.protocol, run.line.method, run.dataset, str(run.shots), str(run.seed), run.part)
+        swept = " ".join(f"{topic_of(setting)}={value}" for setting, value in run.line.swept)
+        key = (run.protocol, run.line.method, run.dataset, str(run.shots), str(run.seed), run.part, swept)
         numbers = (f"{run.accuracy:.2f}", str(int(run.number("trainable_params") or 0)))
         rows[key] = dict(zip(FIELDS, (*key, *numbers), strict=True))
     return rows
@@ -98,10 +100,10 @@ def harmonic(base: Seeds, new: Seeds) -> dict[str, float]:
 def gathered(
     rows: Rows, protocol: str, column: Callable[[dict[str, str]], str]
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """Return method -> column -> seed -> accuracy of a protocol."""
+    """Return method -> column -> seed -> accuracy of a protocol's own runs."""
     found: dict[str, dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows.values():
-        if row["protocol"] == protocol:
+        if row["protocol"] == protocol and not row["swept"]:
             found[row["method"]][column(row)][row["seed"]] = float(row["accuracy"])
     return found
 
@@ -131,7 +133,8 @@ def base2new(rows: Rows) -> Iterator[str]:
     both = {name: parts for name, parts in found.items() if parts.get("base") and parts.get("new")}
     for parts in both.values():
         parts["H"] = harmonic(parts["base"], parts["new"])
-    learned = {row["method"]: f"{int(row['parameters']):,}" for row in rows.values() if row["part"] == "base"}
+    base = (row for row in rows.values() if row["part"] == "base" and not row["swept"])
+    learned = {row["method"]: f"{int(row['parameters']):,}" for row in base}
     yield from table(both, {"base": "base", "new": "new", "H": "H"}, learned)
 
 
@@ -162,12 +165,42 @@ def targets(protocol: str) -> Callable[[Rows], Iterator[str]]:
     return give
 
 
+def ablation(topic: str, head: str) -> Callable[[Rows], Iterator[str]]:
+    """Return the function that gives an ablation's table in base-to-novel: a row for each value of a setting.
+
+    Args:
+        topic: the setting's name, without that of its method.
+        head: of the first column.
+    """
+
+    def give(rows: Rows) -> Iterator[str]:
+        found: dict[str, dict[str, dict[str, dict[str, float]]]] = defaultdict(
+            lambda: defaultdict(lambda: defaultdict(dict))
+        )
+        for row in rows.values():
+            name, _, value = row["swept"].partition("=")
+            if name == topic and row["protocol"] == "base2new":
+                found[value.strip("[]")][row["method"]][row["part"]][row["seed"]] = float(row["accuracy"])
+        methods = sorted({method for of_value in found.values() for method in of_value})
+        columns = [(method, column) for method in methods for column in ("base", "new", "H")]
+        yield f"| {head} | {' | '.join(f'{method_name(method)} {column}' for method, column in columns)} |"
+        yield "|---|" + "---|" * len(columns)
+        for value in sorted(found, key=lambda text: int(text.split("-")[0])):
+            for parts in found[value].values():
+                parts["H"] = harmonic(parts["base"], parts["new"])
+            yield f"| {value} | {' | '.join(cell(found[value][method][column]) for method, column in columns)} |"
+
+    return give
+
+
 BLOCKS: dict[str, Callable[[Rows], Iterator[str]]] = {
     "base-to-novel": base2new,
     "base classes alone": base_alone,
     "few-shot": few_shot,
     "cross-dataset": targets("cross_dataset"),
     "domain generalization": targets("domain_generalization"),
+    "number of tokens": ablation("N_REP_TOKENS", "tokens"),
+    "layers of tokens": ablation("REP_LAYERS", "layers"),
 }
 
 

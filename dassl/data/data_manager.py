@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import multiprocessing
-import signal
 from collections.abc import Callable, Sequence
 
 import torch
@@ -18,6 +15,7 @@ from dassl.data.datasets.base_dataset import DatasetBase, Datum
 from dassl.data.datasets.build import build_dataset
 from dassl.data.samplers import build_sampler
 from dassl.data.transforms.transforms import build_transform
+from dassl.data.worker import set_up_worker
 from dassl.data.wrapper import DatasetWrapper, Transform
 
 __all__ = ["DataManager", "DatasetWrapper", "build_data_loader"]
@@ -61,28 +59,11 @@ def build_data_loader(
         num_workers=cfg.DATALOADER.NUM_WORKERS,
         drop_last=is_train and len(data_source) >= batch_size,
         pin_memory=cfg.USE_CUDA and torch.cuda.is_available(),
-        worker_init_fn=leave_signals_to_the_run,
+        worker_init_fn=set_up_worker,
     )
     if len(loader) == 0:
         raise ConfigError(f"{sampler_type} makes no batch of {batch_size} from {len(data_source)} images")
     return loader
-
-
-def leave_signals_to_the_run(worker: int) -> None:
-    """Ctrl-C and SIGTERM often reach a whole group of processes; the run needs its workers to finish the step."""
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, signal.SIG_IGN)
-
-
-@atexit.register
-def end_workers() -> None:
-    """End the worker processes that an error left running. They ignore the SIGTERM that Python sends at its end."""
-    left = [process for process in multiprocessing.active_children() if process.daemon]
-    if left and hasattr(signal, "SIGCHLD"):
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler raises an error for each that ends so
-    for process in left:
-        process.kill()
-        process.join()
 
 
 class DataManager:

@@ -4,8 +4,6 @@ import multiprocessing
 import os
 import random
 import signal
-import subprocess
-import sys
 from itertools import islice
 from pathlib import Path
 
@@ -320,28 +318,6 @@ def test_real_workers_killed_in_a_step(cfg, tmp_path):
     again.train()
     for name, value in parameters(again).items():
         assert torch.equal(value, parameters(whole)[name]), name
-
-
-LEFT_BEHIND = """
-import torch
-from torch.utils.data import DataLoader
-from dassl.data.data_manager import leave_signals_to_the_run
-
-class Images(torch.utils.data.Dataset):
-    def __len__(self):
-        return 8
-    def __getitem__(self, index):
-        return index
-
-batches = iter(DataLoader(Images(), num_workers=2, worker_init_fn=leave_signals_to_the_run))
-next(batches)
-raise SystemExit(1)  # an error keeps them alive as long
-"""
-
-
-def test_workers_that_an_error_left_behind_do_not_keep_the_run_from_ending():
-    done = subprocess.run([sys.executable, "-c", LEFT_BEHIND], cwd=PROJECT, timeout=120)
-    assert done.returncode == 1
 
 
 def test_no_room_to_hand_over_batches_is_told(cfg, tmp_path):

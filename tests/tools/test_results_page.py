@@ -49,13 +49,28 @@ def test_complete_runs_become_rows_and_a_table(tmp_path):
             whole = {"method": "CoOp", "seed": seed, "subsample_classes": part, "metrics": {"accuracy": accuracy}}
             record(tmp_path / f"{part}{seed}", **whole)
     record(tmp_path / "running", method="MMRL", seed=1, subsample_classes="base", status="running")
-    record(tmp_path / "swept", method="MMRL", seed=1, subsample_classes="base", swept={"OPTIM.LR": 1},
-           metrics={"accuracy": 50.0})  # fmt: skip
-    record(tmp_path / "swept2", method="MMRL", seed=1, subsample_classes="base", swept={"OPTIM.LR": 2},
-           metrics={"accuracy": 50.0})  # fmt: skip
     rows = results_page.taken(tmp_path)
     assert len(rows) == 4
     results_page.write(rows, tmp_path / "rows.csv")
     assert results_page.read(tmp_path / "rows.csv") == rows
     *_, coop = results_page.base2new(rows)
     assert coop == "| CoOp | 61.5 ± 6.4 | 30.0 ± 0.0 | 40.3 ± 1.4 | 768 |"
+
+
+def test_ablations_have_a_row_for_each_value_and_leave_the_tables_alone(tmp_path):
+    for method, key in (("MMRL", "TRAINER.MMRL.REP_LAYERS"), ("MMRLpp", "TRAINER.MMRLpp.REP_LAYERS")):
+        for layers, gain in (([4, 5, 6], 10.0), ([10, 11], 4.0), ([12], 0.0)):
+            for part, seed in ((part, seed) for part in ("base", "new") for seed in (1, 2)):
+                whole = {"method": method, "seed": seed, "subsample_classes": part, "swept": {key: layers}}
+                folder = tmp_path / method / str(layers[0]) / f"{part}{seed}"
+                record(folder, **whole, metrics={"accuracy": 40.0 + gain + (part == "base") * seed})
+    rows = results_page.taken(tmp_path)
+    assert len(rows) == 2 * 3 * 4
+    results_page.write(rows, tmp_path / "rows.csv")
+    assert results_page.read(tmp_path / "rows.csv") == rows
+    head, _, *lines = results_page.ablation("REP_LAYERS", "layers")(rows)
+    assert head == "| layers | MMRL base | MMRL new | MMRL H | MMRL++ base | MMRL++ new | MMRL++ H |"
+    assert [line.split(" | ")[0] for line in lines] == ["| 4-6", "| 10-11", "| 12"]
+    assert lines[1].startswith("| 10-11 | 45.5 ± 6.4 | 44.0 ± 0.0 | 44.7 ± 3.1 | 45.5")
+    assert not [*results_page.base2new(rows)][2:]
+    assert not [*results_page.ablation("N_REP_TOKENS", "tokens")(rows)][2:]

@@ -33,7 +33,7 @@ TESTING = "Evaluate on the"
 STARTED, PATIENCE, DISK = "epoch [", 1200.0, "24m"  # seconds: a busy machine is slow
 
 
-END_OF_OUTPUT = 600
+END_OF_OUTPUT = 1200
 """Characters of a run's output that a fault shows."""
 
 
@@ -153,7 +153,9 @@ def expect(
         process.kill()
         raise Fault(f"nothing was said within {within:.0f} s, wanted: {words}") from None
     missing = [word for word in words if word not in said]
-    if status not in statuses or missing or "Traceback" in said:
+    if "Traceback" in said:
+        raise Fault(f"a traceback: {said[said.index('Traceback') :][:END_OF_OUTPUT]}")
+    if status not in statuses or missing:
         raise Fault(f"status {status} instead of {statuses}, not said {missing}: ... {said[-END_OF_OUTPUT:]}")
     return status
 

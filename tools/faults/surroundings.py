@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -39,7 +40,9 @@ def two_at_once(bench: Bench, times: int) -> Row:
         output = bench.new()
         first = bench.start(output)
         wait_for(lambda output=output: (output / "run.json").is_file())
+        first.send_signal(signal.SIGSTOP)  # else it may be complete before the second process has started
         expect(bench, output, bench.start(output), {75}, f"in use by process {first.pid} on")
+        first.send_signal(signal.SIGCONT)
         expect(bench, output, first, {0})
         lost += read_record(output)["parameters_sha256"] != bench.wanted
     return Row("a second process on the same output folder", times, "names the first and leaves, exit status 75", lost)

@@ -22,8 +22,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from yacs.config import CfgNode
 
-from dassl.data.data_manager import leave_signals_to_the_run
 from dassl.data.row_pack import GIB, RowPack, cache_folder, digest, open_pack
+from dassl.data.worker import set_up_worker
 from dassl.data.wrapper import DatasetWrapper
 from dassl.utils.phases import phase
 from safeio.progress import print_line, progress
@@ -103,7 +103,7 @@ class FeatureCache:
             Views(images, wanted, self.seed),
             batch_sampler=[[next(places) for _ in batch] for batch in batches],
             num_workers=self.cfg.DATALOADER.NUM_WORKERS,
-            worker_init_fn=leave_signals_to_the_run,
+            worker_init_fn=set_up_worker,
             generator=torch.Generator(),  # the loader itself draws a number, which must not be the run's
         )
         for batch in progress(loader, "features"):
