@@ -9,9 +9,9 @@ import pytest
 
 from dassl.data.class_names import ClassNamesError
 from datasets.own.divide import divide, rule_of
-from datasets.own.parts import parts_of
 from datasets.own.read import read_table
 from datasets.own.report import describe
+from datasets.own.split_words import splits_of
 from datasets.own.table import OwnDataError
 from safeio.file_names import own_data_name
 
@@ -21,7 +21,7 @@ from .conftest import fill, image
 def counts(root, **words):
     """Class names, and images by split."""
     table = read_table(root, **words)
-    return list(table.names.values()), dict(Counter(row.part for row in table.rows))
+    return list(table.names.values()), dict(Counter(row.split for row in table.rows))
 
 
 def refused(root) -> str:
@@ -80,7 +80,7 @@ def test_a_class_may_be_called_train(tmp_path):
 
 
 def test_words_that_are_no_parts():
-    assert parts_of(["test_tube", "trainer", "devil", "set", "data", "trains", "contest"]) == {}
+    assert splits_of(["test_tube", "trainer", "devil", "set", "data", "trains", "contest"]) == {}
 
 
 @pytest.mark.parametrize(
@@ -262,7 +262,7 @@ def test_lists_of_parts_with_an_image_in_both_are_refused(tmp_path, write):
     assert "1 classes are in train but not in test: dog" in refused(tmp_path)
     write("test.txt", "no image\n" + test)  # another kind of list
     table = read_table(tmp_path)
-    assert not table.parts and any("train.txt" in name for name in table.ignored)
+    assert not table.splits and any("train.txt" in name for name in table.ignored)
 
 
 def test_cub_as_downloaded(tmp_path, write):
@@ -278,7 +278,7 @@ def test_cub_as_downloaded(tmp_path, write):
         write(f"CUB_200_2011/{name}", text)
     write("attributes.txt", "1 has_bill_shape::curved\n")
     table = read_table(tmp_path)
-    assert Counter(row.part for row in table.rows) == {"train": 4, "test": 2}
+    assert Counter(row.split for row in table.rows) == {"train": 4, "test": 2}
     assert "begin with numbers" in table.rules[-1] and "classes.txt" in table.rules[-1]
     assert [name.split("/")[-1] for name in table.ignored] == ["attributes.txt", "image_class_labels.txt", "images.txt"]
 
