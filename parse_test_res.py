@@ -1,10 +1,11 @@
-"""Mean and deviation of a result over seeds, read from ``log.txt`` files. CoOp's command line.
+"""Print mean and standard deviation of a result over seeds, read from log.txt files, with CoOp's command line.
 
     python parse_test_res.py output/.../CoOp/vit_b16               # training logs below seed1, seed2, ...
     python parse_test_res.py output/.../CoOp/vit_b16 --test-log    # logs of --eval-only runs
     python parse_test_res.py output/... --multi-exp                # one level more: the mean over experiments
 
-The run records (run.json) hold the same numbers unrounded; this tool is for habit, and for third-party logs.
+The deviation is the population's, as CoOp computes it. The records of runs (run.json) hold the same numbers unrounded,
+and `mmrl report` makes tables of them: this command is for logs of other projects, and for those who know it from CoOp.
 """
 
 from __future__ import annotations
@@ -76,11 +77,25 @@ def parse_directory(directory: Path, keyword: str, ci95: bool, test_log: bool) -
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("directory", type=Path, help="holds one folder per seed")
-    parser.add_argument("--ci95", action="store_true", help="95 %% confidence interval instead of the deviation")
-    parser.add_argument("--test-log", action="store_true", help="logs of evaluations without training")
-    parser.add_argument("--multi-exp", action="store_true", help="the folder holds several such folders")
-    parser.add_argument("--keyword", default="accuracy", help="which result (default: accuracy)")
+    parser.add_argument("directory", type=Path, help="folder with a folder for each seed, each with a log.txt")
+    parser.add_argument(
+        "--ci95",
+        action="store_true",
+        help="print half the width of the 95 %% confidence interval, 1.96 deviations / sqrt(seeds)",
+    )
+    parser.add_argument(
+        "--test-log", action="store_true", help="read logs of tests without training (train.py --eval-only)"
+    )
+    parser.add_argument(
+        "--multi-exp",
+        action="store_true",
+        help="the folder holds several such folders: print each, and the mean over them",
+    )
+    parser.add_argument(
+        "--keyword",
+        default="accuracy",
+        help="name of the result in the log, such as accuracy or macro_f1 (default: accuracy)",
+    )
     arguments = parser.parse_args(argv)
     if not arguments.directory.is_dir():
         parser.error(f"there is no folder {arguments.directory}")

@@ -38,19 +38,25 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--zero-shot",
         metavar="NAMES",
-        help="zero-shot CLIP without a run, for these classes; a file or names, as --classes",
+        help="instead of a run: zero-shot CLIP with these classes, given as for --classes",
     )
     parser.add_argument(
-        "--topk", type=at_least_one, default=5, metavar="N", help="number of classes printed for each image"
+        "--topk",
+        type=at_least_one,
+        default=5,
+        metavar="N",
+        help="number of most probable classes to print for each image",
     )
     parser.add_argument(
-        "--classes", metavar="NAMES", help="classes to choose among, trained or new: a file or 'cat, dog'"
+        "--classes",
+        metavar="NAMES",
+        help="classes to choose among: a file with one name on each line, or 'cat, dog' (default: the run's own)",
     )
-    parser.add_argument("--csv", metavar="FILE", help="write a table")
+    parser.add_argument("--csv", metavar="FILE", help="also write the predictions to this CSV file")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
-    parser.add_argument("--batch-size", type=at_least_one, default=32, metavar="N", help="images computed at once")
+    parser.add_argument("--batch-size", type=at_least_one, default=32, metavar="N", help="number of images in a batch")
     add_device(parser)
-    add_backbone(parser)
+    add_backbone(parser, "the one the run was trained with; photo-ViT-8 with --zero-shot")
     add_plugins(parser)
     return parser
 

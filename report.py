@@ -38,38 +38,48 @@ def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = CommandParser(description=__doc__, example="mmrl report output --format html")
     default = Path(os.environ.get("OUTPUT") or "output")
-    parser.add_argument("output", type=Path, nargs="?", default=default, metavar="OUTPUT_DIR", help="folder of runs")
-    parser.add_argument("--format", choices=FORMATS, help="default: table")
+    parser.add_argument(
+        "output", type=Path, nargs="?", default=default, metavar="OUTPUT_DIR", help="folder with the runs"
+    )
+    parser.add_argument(
+        "--format", choices=FORMATS, help="format of the tables; table: text for the terminal (default: table)"
+    )
     parser.add_argument(
         "--layout",
         choices=LAYOUTS,
-        help="paper: the layout of papers, datasets as blocks or columns; records (default): every detail",
+        help="records: every detail; paper: as in a paper, datasets as blocks or columns (default: records)",
     )
     parser.add_argument(
         "--columns",
         nargs="+",
         type=parts_of_a_cell,
         metavar="PART",
-        help=f"parts of a cell (paper: accuracy; records: all): {', '.join(COLUMNS)}",
+        help=f"numbers to show of each result: {', '.join(COLUMNS)} (default: accuracy with --layout paper, else all)",
     )
-    parser.add_argument(
-        "--cite", action="store_true", help="latex: \\cite the methods; with --output FILE.tex also write FILE.bib"
-    )
-    parser.add_argument("--cost-by-dataset", action="store_true", help="efficiency also by dataset, not only by method")
+    text = "latex: \\cite each method's paper; with --output FILE.tex also write FILE.bib"
+    parser.add_argument("--cite", action="store_true", help=text)
+    text = "also a table of time and memory for each dataset, not only for each method"
+    parser.add_argument("--cost-by-dataset", action="store_true", help=text)
     parser.add_argument(
         "--output",
         dest="out",
         metavar="FILE",
         type=report_file,
-        help="file for the result (html: OUTPUT_DIR/report.html; others: printed)",
+        help="file to write the report to (default: OUTPUT_DIR/report.html for html; other formats are printed)",
     )
-    parser.add_argument("--figures", type=Path, metavar="DIR", help="folder to draw figures in; markdown includes them")
-    parser.add_argument("--significance", action="store_true", help="a table of significant differences")
-    parser.add_argument("--column-width", choices=("single", "double"), help="width of figures, for a two-column paper")
-    parser.add_argument("--methods", nargs="+", help="only these, by registered name or the papers' name")
-    parser.add_argument("--datasets", nargs="+", help="only these, in either spelling; averages are over them")
-    parser.add_argument("--preset", help="only this one; by default rows name their preset")
-    add_seeds(parser, "seeds that a cell needs to be complete (default: the protocol's)")
+    parser.add_argument(
+        "--figures", type=Path, metavar="DIR", help="folder to draw figures into; a Markdown report shows them"
+    )
+    parser.add_argument(
+        "--significance", action="store_true", help="also a table of which differences between methods are significant"
+    )
+    text = "width of figures for a two-column paper (default: single for one panel, else double)"
+    parser.add_argument("--column-width", choices=("single", "double"), help=text)
+    parser.add_argument("--methods", nargs="+", metavar="METHOD", help="report these methods only (default: all)")
+    text = "report these datasets only, and averages over them (default: all)"
+    parser.add_argument("--datasets", nargs="+", metavar="DATASET", help=text)
+    parser.add_argument("--preset", help="report runs of this preset only (default: all, a row for each)")
+    add_seeds(parser, "seeds that a result needs; one with fewer is marked incomplete (default: the protocol's)")
     return parser
 
 

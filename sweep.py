@@ -51,30 +51,38 @@ WRONG = 2
 def make_parser() -> argparse.ArgumentParser:
     """The command line; docs/sweeps.md explains it."""
     parser = CommandParser(description=__doc__, example=EXAMPLE, usage="%(prog)s PROTOCOL [options] [KEY=VALUE ...]")
-    parser.add_argument("protocol", metavar="PROTOCOL", help=", ".join(protocols()))
-    what = parser.add_argument_group("runs")
-    what.add_argument("--methods", nargs="+", default=[], help="methods, or all; an ablation names its own")
-    what.add_argument("--datasets", nargs="+", default=[], help="names of configs/datasets, or all (the protocol's)")
-    add_seeds(what, "by default the protocol's", default=[])
-    what.add_argument("--shots", nargs="+", type=int, default=[], help="by default the protocol's")
-    what.add_argument("--preset", nargs="+", default=["paper"], help=f"one or more of: {', '.join(presets())}")
-    what.add_argument("--set", nargs="+", default=[], action="extend", metavar="KEY=VALUE,VALUE", help="values to try")
-    what.add_argument("--shard", metavar="I/N", help="the I-th of N parts, each with the runs its tests need")
-    what.add_argument("--retry-failed", action="store_true", help="repeat failed runs")
-    what.add_argument(
-        "--search", type=at_least_one, metavar="N", help="search settings in N trials, on validation images"
+    parser.add_argument(
+        "protocol", metavar="PROTOCOL", help=f"evaluation protocol or ablation: {', '.join(protocols())}"
     )
+    what = parser.add_argument_group("runs")
+    text = "methods, or all (`mmrl list methods`); an ablation has its own by default"
+    what.add_argument("--methods", nargs="+", default=[], metavar="METHOD", help=text)
+    text = "datasets (`mmrl list datasets`), or all: those of the protocol"
+    what.add_argument("--datasets", nargs="+", default=[], metavar="DATASET", help=text)
+    add_seeds(what, "seeds, each a run of its own (default: the protocol's)", default=[])
+    text = "training images of each class; several: a run for each (default: the protocol's)"
+    what.add_argument("--shots", nargs="+", type=int, default=[], metavar="N", help=text)
+    text = f"sets of settings to run, of: {', '.join(presets())} (what they are: configs/presets.yaml)"
+    what.add_argument("--preset", nargs="+", default=["paper"], metavar="PRESET", help=text)
+    text = "run every combination of these values of settings"
+    what.add_argument("--set", nargs="+", default=[], action="extend", metavar="KEY=VALUE,VALUE", help=text)
+    text = "run only the I-th of N groups of runs (for N machines); a test is in the group of its training"
+    what.add_argument("--shard", metavar="I/N", help=text)
+    what.add_argument("--retry-failed", action="store_true", help="also repeat runs that failed")
+    text = "instead of a grid: try N settings of one run (Optuna) and compare them on validation images"
+    what.add_argument("--search", type=at_least_one, metavar="N", help=text)
     what.add_argument(
         "--range",
         nargs="+",
         default=[],
         metavar="KEY[=LOW..HIGH[:log]]",
-        help="for --search; KEY alone: its declared range (default: learning rate and declared ranges)",
+        help="with --search: settings to search and their ranges; KEY alone: its declared range (default: the learning "
+        "rate and all settings whose method declares a range)",
     )
     how = parser.add_argument_group("execution")
-    how.add_argument("--dry-run", action="store_true", help="print the runs and their states")
+    how.add_argument("--dry-run", action="store_true", help="print the runs and their states, run nothing")
     how.add_argument(
-        "--print-commands", action="store_true", help="print one command for each run that is not complete"
+        "--print-commands", action="store_true", help="print a command for each run that is not complete, run nothing"
     )
     add_root(how)
     add_own_name(how)
@@ -82,12 +90,17 @@ def make_parser() -> argparse.ArgumentParser:
     add_backbone(how)
     add_device(how)
     add_track(how)
-    how.add_argument("--executor", choices=["local", "ray"], default="local")
-    how.add_argument("--workers", type=at_least_one, default=1, help="local: runs at a time")
-    how.add_argument("--gpus", nargs="+", help="local: GPUs for the workers in turn (default: all visible ones)")
-    how.add_argument("--address", help="ray: address of the cluster, such as auto (default: this machine)")
-    how.add_argument("--gpus-per-run", type=float, default=0, help="ray: GPUs of each run; a fraction shares one")
-    how.add_argument("--cpus-per-run", type=float, default=1, help="ray: CPU cores of each run")
+    how.add_argument("--executor", choices=["local", "ray"], default="local", help="this machine, or a Ray cluster")
+    how.add_argument("--workers", type=at_least_one, default=1, metavar="N", help="local: number of runs at a time")
+    text = "local: GPUs to deal out to the workers, as in CUDA_VISIBLE_DEVICES (default: all visible ones)"
+    how.add_argument("--gpus", nargs="+", metavar="GPU", help=text)
+    how.add_argument(
+        "--address",
+        help="ray: address of the cluster; auto: the one this machine is in (default: a cluster of this machine only)",
+    )
+    text = "ray: number of GPUs of each run; 0.5 lets two runs share one (default: 0)"
+    how.add_argument("--gpus-per-run", type=float, default=0, metavar="N", help=text)
+    how.add_argument("--cpus-per-run", type=float, default=1, metavar="N", help="ray: number of CPU cores of each run")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Facts about a CLIP that neither the names nor the shapes of its weights determine."""
+"""Facts about a CLIP that cannot be read from the names and shapes of its weights."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Architecture:
     """Activation, heads and normalisation of a CLIP.
 
     Attributes:
-        activation: what the blocks' feed-forward halves were trained with.
+        activation: that of the blocks' feed-forward halves, as they were trained.
         declared: arguments of `clip.CLIP` that are known. Shapes must agree with those that they show; the others
             (numbers of heads) are taken from here.
-        mean, std: channel statistics that training images were normalised with; None where nobody knows.
+        mean, std: channel statistics that the training images were normalised with; None if unknown.
     """
 
     activation: type[nn.Module] = QuickGELU

@@ -26,7 +26,7 @@ POSITIONS = 77
 
 
 def causal_mask(positions: int, device: torch.device | None = None) -> Tensor:
-    """Return what is added to attention scores (L, L) so that no row attends to a later one."""
+    """Return a mask (L, L) to add to attention scores, so that no row attends to a later one."""
     return torch.full((positions, positions), float("-inf"), device=device).triu(1)
 
 
@@ -52,7 +52,7 @@ class Attention(nn.Module):
     The steps are separate so that an encoder may share keys and values between sequences or read few rows.
 
     Attributes:
-        update: what a method adds to the projections for a while (`clip.substitute.with_updates`).
+        update: a method's temporary addition to the projections (`clip.substitute.with_updates`).
     """
 
     update: Update | None = None
@@ -173,7 +173,7 @@ class ResidualAttentionBlock(nn.Module):
 
     @property
     def attn_mask(self) -> Tensor | None:
-        """The mask that was given or, of a causal block, OpenAI's (77, 77); as there, it may be replaced."""
+        """The given mask or, in a causal block, OpenAI's (77, 77); it may be replaced, as in OpenAI's code."""
         if not self.causal:
             return self._mask
         return causal_mask(POSITIONS, self.ln_1.weight.device)

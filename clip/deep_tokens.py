@@ -1,8 +1,8 @@
 """Learned tokens in the layers of a transformer.
 
-A method never sees the whole sequence. It declares where its slots are and answers, layer by layer, what they
-hold; everything else about the sequence is the encoder's business. That is what allows an encoder to compute
-a shared prefix once: nothing outside the declared slots can depend on the method.
+A method never sees the whole sequence. It declares the positions of its tokens, the slots, and returns their content
+layer by layer; the encoder handles the rest of the sequence. So an encoder may compute a shared prefix once: nothing
+outside the declared slots can depend on the method.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class DeepTokens(Protocol):
     Attributes:
         at: position of the first slot; None puts the slots after the last position.
         count: number of slots K.
-        grow_at: the layer at whose input the slots come into being (1 is the first block, 0 the embedded
+        grow_at: the layer at whose input the slots are created (1 is the first block, 0 the embedded
             input before the image encoder's first norm); None: they are part of the input sequence already.
     """
 
@@ -34,21 +34,21 @@ class DeepTokens(Protocol):
 
         Args:
             layer: 1-based index of the block about to run (0: see `grow_at`).
-            previous: (..., K, D), what left the block below in the slots; None where they come into being.
+            previous: (..., K, D), output of the block below in the slots; None at the layer that creates them.
 
         Returns:
-            (K, D) for all sequences, (..., K, D) for each, or None to let the previous states flow on.
+            (K, D) for all sequences, (..., K, D) for each, or None to keep the previous states.
         """
 
     def replaced_at(self, layer: int) -> bool:
-        """Return whether the tokens of block `layer` ignore `previous`, as they do where the slots begin."""
+        """Return whether the tokens of block `layer` ignore `previous`, as at the layer that creates them."""
 
 
 class DeepBranch(Protocol):
     """A per-token addition to the output of chosen blocks.
 
-    Layer 0 is the embedding stage: token embeddings before their positions in the text encoder, what the first norm
-    gives in the image encoder.
+    Layer 0 is the embedding stage: in the text encoder the token embeddings without positions, in the image encoder the
+    output of the first norm.
     """
 
     def at_layer(self, layer: int) -> TokenBranch | None:
@@ -67,7 +67,7 @@ def write_tokens(x: Tensor, layer: int, source: DeepTokens | None, empty: bool |
         x: (..., L, D).
         layer: 1-based index of the block about to run.
         source: the learned tokens, or None.
-        empty: whether the sequences are without slots; by default they are up to where the slots come into being.
+        empty: whether the sequences have no slots yet; by default so up to the layer that creates them.
 
     Returns:
         (..., L + K, D) where there were no slots, else (..., L, D); the leading dimensions grow where the
@@ -86,10 +86,10 @@ def write_tokens(x: Tensor, layer: int, source: DeepTokens | None, empty: bool |
 
 
 def drop_replaced(x: Tensor, layer: int, source: DeepTokens | None) -> Tensor:
-    """Take from the sequences entering block `layer` (..., L, D) the slots that hold what it would replace.
+    """Remove the slots whose content block `layer` would replace from the sequences entering it (..., L, D).
 
     Returns:
-        (..., L - K, D), or x where there are no slots yet or the block takes them as they are.
+        (..., L - K, D), or x if there are no slots yet or the block uses their content.
     """
     if source is None or not source.replaced_at(layer) or (source.grow_at is not None and layer <= source.grow_at):
         return x

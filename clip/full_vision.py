@@ -1,4 +1,4 @@
-"""The plain image encoder: every pass from the first block, every row to the end. It is the oracle of the fast one."""
+"""Plain image encoder: every pass runs all blocks on all rows. Tests compare the fast encoder with it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def adopt(module: nn.Module, other: nn.Module) -> None:
 
 
 class FullVisionTransformer(VisionTransformer):
-    """A vision transformer without shared halves; same calls, same weights as the encoder it is made of."""
+    """A vision transformer that shares nothing between passes; same calls and weights as the encoder it is made of."""
 
     def __init__(self, encoder: VisionTransformer):
         nn.Module.__init__(self)

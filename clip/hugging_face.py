@@ -1,7 +1,7 @@
 """CLIP in Hugging Face's layout: a folder or cache of a `CLIPModel`, or a name on the hub.
 
-`config.json` says what the weights do not (heads, activation), `preprocessor_config.json` how images were normalised.
-The weights are read by `clip.weights`; the hub's client is asked for files only.
+`config.json` gives what the weights do not show (heads, activation), `preprocessor_config.json` the normalisation of
+images. `clip.weights` reads the weights; the hub's client only fetches files.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ BICUBIC = 3  # in Pillow's numbers
 
 
 class UnsupportedLayout(UserError, ValueError):
-    """A folder or file of Hugging Face's that is no CLIP of OpenAI's architecture, or is not whole."""
+    """A Hugging Face folder or file that is incomplete, or is no CLIP of OpenAI's architecture."""
 
 
 def is_hugging_face(name: str) -> bool:
@@ -66,7 +66,7 @@ def is_hugging_face(name: str) -> bool:
 
 
 def hub_name(name: str) -> str:
-    """Return the hub name OWNER/NAME in a text: after the prefix `hf:`, or where it can mean nothing else."""
+    """Return the hub name OWNER/NAME in a text: after the prefix `hf:`, or if the text can mean nothing else."""
     if name.startswith(PREFIX):
         return name.removeprefix(PREFIX)
     path = Path(name)
@@ -235,7 +235,7 @@ def _preparation(folder: Path) -> tuple[Path, dict[str, Any]]:
 
 
 def _warn_of_other_crops(file: Path, about: dict[str, Any], side: int) -> None:
-    """Say where a processor scales or crops otherwise than the transform of an evaluation here."""
+    """Warn if a processor scales or crops images differently from this project's test transform."""
     size = about.get("size")
     edges = set(size.values()) if isinstance(size, dict) else {size or side}
     found = ["without a crop"] if about.get("do_center_crop") is False else []
@@ -264,7 +264,7 @@ def _from_hub(name: str) -> Path:
     """Return the folder of a model on the hub: the cache's copy, else downloaded.
 
     Raises:
-        UnknownModelError: it cannot be had; the message says how to do without the network.
+        UnknownModelError: it cannot be downloaded; the message says how to provide it without network.
     """
     if find_spec("huggingface_hub") is None:
         raise UnknownModelError(

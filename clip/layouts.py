@@ -1,7 +1,7 @@
 """Layouts that the weights of a CLIP are published in, brought to OpenAI's names.
 
-Where the token embedding is says which layout it is, and which prefix a wrapper has put in front: `module.` (data
-parallel), `model.` (Lightning), `clip_model.` and others.
+The name of the token embedding shows the layout, and the prefix that a wrapper has added: `module.` (data parallel),
+`model.` (Lightning), `clip_model.` and others.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ BLOCK = re.compile(r"(text|vision)_model\.encoder\.layers\.(\d+)\.(.+)\.(weight|
 
 
 class LayoutError(UserError, ValueError):
-    """Weights whose layout was recognised, but of which something is missing; the message says what."""
+    """Weights of a known layout of which a part is missing; the message says which."""
 
 
 def named_tensors(content: Mapping[str, Any]) -> dict[str, Tensor]:

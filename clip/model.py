@@ -50,7 +50,7 @@ class CLIP(nn.Module):
         activation, vision_heads, vision_mlp, transformer_mlp: OpenAI's by default (heads of 64, four times the width).
 
     Attributes:
-        architecture: what is known besides the weights.
+        architecture: facts that the weights do not show.
     """
 
     architecture: Architecture = OF_A_FILE
@@ -97,7 +97,7 @@ class CLIP(nn.Module):
         self._initialise()
 
     def _initialise(self) -> None:
-        """Start values for pre-training: residual branches shrink with depth, as in the paper's released code."""
+        """Set start values for pre-training: residual branches shrink with depth, as in the published code."""
         nn.init.normal_(self.token_embedding.weight, std=0.02)
         nn.init.normal_(self.positional_embedding, std=0.01)
         nn.init.normal_(self.text_projection, std=self.transformer.width**-0.5)
@@ -119,7 +119,7 @@ class CLIP(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type in which the encoders' matrices are held and images are taken in."""
+        """Number type of the encoders' matrices, and of the images they take."""
         return self.visual.conv1.weight.dtype
 
     def embed_text(
@@ -134,9 +134,9 @@ class CLIP(nn.Module):
 
         Args:
             ids: (..., T) token ids; positions: (T,), where they stand.
-            slots: (..., T), which row of the context stands in a token's place, -1 where the token stays.
+            slots: (..., T), row of the context that replaces a token; -1: the token's own embedding.
             context: (G, N, D), learned rows for each of G groups.
-            branch: what a method adds to the rows, before the positions.
+            branch: a method's addition to the rows, before the positions are added.
 
         Returns:
             (G, ..., T, D), G = 1 without context.
@@ -178,9 +178,9 @@ def convert_weights(model: nn.Module, dtype: torch.dtype = torch.float16) -> Non
 
 
 def build_model(state_dict: Mapping[str, Tensor], design_details: Mapping[str, Any] | None = None) -> CLIP:
-    """Do as `from_state_dict`, with the matrices in half precision; plugin files written for OpenAI's CLIP call it.
+    """Build a CLIP as `from_state_dict` does, with matrices in half precision; plugin files for OpenAI's CLIP call it.
 
-    As many random numbers are drawn as there: what such a file draws next is what it is there under the same seed.
+    It draws as many random numbers as OpenAI's, so that under the same seed such a file continues with the same ones.
 
     Args:
         design_details: what files of MaPLe's family say of learned tokens in their copy of CLIP. This one has none.
@@ -200,10 +200,10 @@ def build_model(state_dict: Mapping[str, Tensor], design_details: Mapping[str, A
 
 
 def from_state_dict(state_dict: Mapping[str, Tensor], architecture: Architecture = OF_A_FILE) -> CLIP:
-    """A CLIP of the shape its weights say, float32, in evaluation mode.
+    """Build a CLIP from weights, whose shapes give its sizes; in float32 and evaluation mode.
 
     Args:
-        architecture: what the weights do not say.
+        architecture: facts that the weights do not show.
 
     Raises:
         ValueError: the state dict is not that of a CLIP, or not of that architecture, or an entry is missing, left

@@ -1,7 +1,7 @@
 """Models by their open_clip names: open_clip:ARCHITECTURE/TAG, or a local file in place of the tag.
 
-open_clip_torch is asked for two things only, an architecture's numbers and where the weights are; the network is
-ours, and the weights are read by `clip.weights`. What is not OpenAI's architecture is refused with the reason.
+open_clip_torch only gives an architecture's sizes and the place of its weights; the network is this project's, and
+`clip.weights` reads the weights. A model of another architecture than OpenAI's is refused, with the reason.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Another image size for a trained image encoder: its grid of positions, interpolated."""
+"""Interpolate a trained image encoder's position embeddings for another image size."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The fast text encoder: the shared prefix once, suffixes attending to its keys and values.
+"""Fast text encoder: computes the prompts' shared prefix once; the suffixes attend to its keys and values.
 
-Exact for every method whose deep tokens lie in the prefix and whose branch is per token, because the mask is causal:
- - what follows the end token changes nothing and is not there;
+It is exact for every method whose deep tokens lie in the prefix and whose branch is per token, as the mask is causal:
+ - tokens after the end token change nothing and are left out;
  - the prefix does not depend on the class and is computed once;
  - layers below the first learned token are computed once, by `forward_until`;
  - at the top layer only the end token's row is computed.
@@ -41,7 +41,7 @@ class PromptStates(NamedTuple):
 
 
 class PrefixTextEncoder:
-    """Encodes class prompts sharing what they share.
+    """Encodes class prompts, their shared prefix once.
 
     Args:
         clip: the model whose text encoder is used; its parameters stay where they are.

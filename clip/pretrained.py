@@ -1,5 +1,4 @@
-"""Known CLIPs and the places of their files: inside the repository, in the cache folder, or on the
-web."""
+"""Known CLIPs and the places of their files: in the repository, in the cache folder, or on the web."""
 
 from __future__ import annotations
 
@@ -63,7 +62,7 @@ def cache_folder(root: str | os.PathLike | None = None) -> Path:
 
 
 def weights_file(name_or_path: str | os.PathLike, root: str | os.PathLike | None = None) -> Path:
-    """The file with a model's weights, downloaded if it has to be.
+    """Return the file with a model's weights; download it if it is not in the cache.
 
     A known name wins over a file that happens to be called the same; write `./NAME` for the file.
 

@@ -1,7 +1,7 @@
 """A batch of class prompts as one shared prefix and per-class suffixes.
 
-Under a causal mask a position depends only on what stands before it. So what all prompts begin with is the
-same computation for every class, and what follows the end token changes nothing: neither is stored per class.
+Under a causal mask a position depends only on the positions before it. So the prompts' common beginning is the same
+computation for every class, and tokens after the end token change nothing: neither is stored per class.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The random numbers that OpenAI's CLIP draws while it is built, before its weights replace them.
 
-What a method draws afterwards, such as a context, follows in the same stream. As many numbers are drawn here, so a file
-written for OpenAI's package starts where it starts there under the same seed.
+A method draws its start values, such as a context, afterwards from the same generator. Drawing as many numbers here
+gives a file written for OpenAI's package the same start values under the same seed.
 """
 
 from __future__ import annotations

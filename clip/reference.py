@@ -1,4 +1,4 @@
-"""The plain text encoder: every prompt at full length through every layer. It is the oracle of the fast one."""
+"""Plain text encoder: every prompt passes all layers at full length. Tests compare the fast encoder with it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class TextModel(Protocol):
 
 
 class FullTextEncoder:
-    """Encodes class prompts the obvious way; same call as `PrefixTextEncoder`.
+    """Encodes each class prompt by itself; its calls are those of `PrefixTextEncoder`.
 
     Args:
         clip: the model whose text encoder is used; its parameters stay where they are.

@@ -1,4 +1,4 @@
-"""Let a model compute with other weights for a while, add to its attentions, or watch its blocks."""
+"""Context managers that replace a model's weights, add to its attentions, or observe its blocks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from clip.vision import VisionTransformer
 
 @contextmanager
 def with_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[None]:
-    """Let a model compute with some parameters replaced; gradients reach what the replacements are made of.
+    """Let a model compute with some parameters replaced in this block; gradients pass through the replacements.
 
     Args:
         model: any module, for example a CLIP or one of its encoders.
@@ -44,9 +44,9 @@ def with_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[No
 
 @contextmanager
 def with_updates(updates: Mapping[Attention, Update]) -> Iterator[None]:
-    """Let attentions add to their projections; for what no weight can express, such as dropout on a low-rank path.
+    """Let attentions add updates to their projections; for updates that no weight expresses, such as dropout in LoRA.
 
-    Uses the hook `update` that every `Attention` has, so that no encoder's calls carry what one method needs.
+    It sets the hook `update` of every `Attention`, so that encoders need no argument for one method.
     """
     try:
         for attention, update in updates.items():
@@ -59,7 +59,7 @@ def with_updates(updates: Mapping[Attention, Update]) -> Iterator[None]:
 
 @contextmanager
 def observed(encoder: VisionTransformer, observe: Observe) -> Iterator[None]:
-    """Let the hook `observe` of an image encoder see the input of every block; what it computes stays as it is."""
+    """Let `observe` see the input of every block of an image encoder; its output does not change."""
     encoder.observe = observe
     try:
         yield

@@ -120,7 +120,7 @@ def tokenize(texts: str | list[str], context_length: int = CONTEXT_LENGTH, trunc
         `(len(texts), context_length)` ids, int64.
 
     Raises:
-        TextTooLong: a text is; the message quotes it.
+        TextTooLong: a text is too long; the message quotes it.
     """
     tokenizer = default_tokenizer()
     start, end = tokenizer.encoder[START], tokenizer.encoder[END]

@@ -1,4 +1,4 @@
-"""The image encoder (ViT), in two halves so that a frozen and a tuned pass share what they have in common."""
+"""Image encoder (ViT), which runs in two halves so that a frozen and a tuned pass share the lower layers."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class VisionTransformer(nn.Module):
         branch: DeepBranch | None = None,
         read: int | None = None,
     ) -> Tensor:
-        """`Transformer.run` without what becomes of tokens that the next block replaces: rows only attend to those.
+        """Run blocks as `Transformer.run`, but compute no output of tokens that the next block replaces.
 
         At the input of such a block the sequences are without slots.
         """
@@ -121,7 +121,7 @@ class VisionTransformer(nn.Module):
         return x
 
     def pool(self, images: Tensor, tokens: DeepTokens | None = None, branch: DeepBranch | None = None) -> Tensor:
-        """Return what the projection reads of each image, the normed class row: (B, 3, S, S) -> (B, D)."""
+        """Return the input of the projection, the normed class row of each image: (B, 3, S, S) -> (B, D)."""
         return self.forward_from(self.forward_until(images, 1, tokens, branch), tokens, branch)[:, 0]
 
     def project(self, pooled: Tensor, weight: Tensor | None = None) -> Tensor:

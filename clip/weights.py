@@ -23,10 +23,11 @@ from clip.open_clip_models import find, is_open_clip
 from clip.open_clip_models import is_resnet as is_open_clip_resnet
 from clip.pos_embed import resize_positions
 from clip.preprocess import MEAN, STD, evaluation_transform
-from clip.pretrained import available_models, releases, weights_file
+from clip.pretrained import available_models, releases, unknown, weights_file
 from safeio.archive_limits import refuse_bomb
 from safeio.arrays import read_arrays
 from safeio.errors import MissingFile
+from safeio.escape import shown
 from safeio.read_back import DamagedFile, read_back
 from safeio.torchscript import torchscript_weights
 from safeio.unpickle import CheckpointError, is_torchscript, load_checkpoint_file
@@ -52,7 +53,7 @@ def load(
     Args:
         name_or_path: one of `clip.available_models`, a weights file or folder (see `state_dict_from`), one of
             open_clip's names (see `clip.open_clip_models.find`), or one of the Hugging Face hub, `hf:OWNER/NAME`.
-        device: where to put it. As with OpenAI's loader, matrices are float32 on the CPU, elsewhere float16.
+        device: device of the model. As in OpenAI's loader, matrices are float32 on a CPU, elsewhere float16.
         jit: kept for callers of OpenAI's loader; only False is possible.
         download_root: cache folder, see `clip.pretrained.cache_folder`.
         side: image size in pixels, where it is to be another than the model's; see `resize_positions`.
@@ -89,6 +90,14 @@ def load(
 def known_resnet(name: str) -> bool:
     """Return True if the name alone shows that the image encoder is a ResNet, so that nothing is downloaded."""
     return is_open_clip_resnet(name) if is_open_clip(name) else name in releases() and name.startswith("RN")
+
+
+def not_found(name: str) -> str | None:
+    """Return the message for what `load` would find nowhere; None for what it finds, or will look for elsewhere."""
+    try:
+        return None if is_open_clip(name) or is_hugging_face(name) else unknown(name)
+    except (OSError, ValueError):  # too long for a file's name, or with a zero in it
+        return f"There is no CLIP called {shown(name)}, and no file can be."
 
 
 def _locate(name: str, root: str | os.PathLike | None) -> tuple[Path, Architecture]:

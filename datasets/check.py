@@ -1,8 +1,8 @@
-"""Look whether data is complete, for `mmrl data check`.
+"""Check whether data is complete, for `mmrl data check`.
 
-Of benchmarks a row each is printed: the found and the expected numbers, and the first error. Of own images, how they
-are read: splits, classes, names, files left out. Nothing is written but the listings of ImageNet's folders, and the
-contact sheet.
+For each benchmark it prints a row: found and expected numbers, and the first error. For own images it prints how they
+are read: splits, classes, names, files left out. It writes only the listings of ImageNet's folders and the contact
+sheet.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def check_all(names: Sequence[str], root: Path, deep: bool = False) -> int:
 def check_own(
     root: Path, deep: bool = False, sheet: Path | None = None, allow: Sequence[str] = (), val_fraction: float = -1.0
 ) -> int:
-    """Print how own images are read and, `deep`, what is wrong with them; 0 if nothing is.
+    """Print how own images are read and, with `deep`, their faults; return 0 without faults, else 1.
 
     Args:
         root: folder or list of the images.

@@ -21,7 +21,7 @@ from datasets.own.report import describe
 
 @DATASET_REGISTRY.register()
 class Folder(DatasetBase):
-    """Own images. What was read, and by which rules, is printed; nothing is written beside them."""
+    """Own images. It prints what was read and by which rules, and writes nothing beside them."""
 
     dataset_dir = ""
 

@@ -1,7 +1,7 @@
-"""Fetch benchmarks and lay them out, for `mmrl data prepare`.
+"""Download benchmarks and prepare their folders, for `mmrl data prepare`.
 
-What has a public source is downloaded (an interrupted download continues), checked and unpacked. For the rest the
-command says what to fetch and where to put it; run again, it continues from there.
+Files with a public source are downloaded (an interrupted download continues), checked and unpacked. For others the
+command says what to fetch and where to put it; when run again, it continues from there.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from safeio.lock import sole_use
 
 
 class ByHand(RuntimeError):
-    """Something that only the user can fetch; the message says what, from where and where to."""
+    """A file that only the user can fetch; the message says which, from where, and where to put it."""
 
 
 def prepare(name: str, root: Path, source: dict[str, Any], make_split: bool = False) -> bool:
-    """Bring one dataset as far as possible; whether it is complete. Problems are printed, with what to do."""
+    """Prepare one dataset as far as possible and return True if it is complete; print problems and what to do."""
     builder = DATASET_REGISTRY.get(name)
     folder = root / builder.dataset_dir
     missing = []

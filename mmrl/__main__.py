@@ -55,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[0] == "help":
         return explain(words[1:], split)
     command, rest = split(words)
+    if command is None and words[1:] in (["-h"], ["--help"]):
+        return explain(words[:1], split)
     if command is None:
         return fail(unknown(words))
     sys.argv = [f"mmrl {command}", *rest]

@@ -28,6 +28,8 @@ class _Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpF
     def _get_help_string(self, action: argparse.Action) -> str | None:
         if action.default in (None, False, "", argparse.SUPPRESS) or action.default == []:
             return action.help
+        if isinstance(action.default, list):
+            return f"{action.help} (default: {' '.join(map(str, action.default))})"
         return super()._get_help_string(action)
 
 
@@ -92,7 +94,7 @@ class CommandParser(argparse.ArgumentParser):
 
 def add_output(parser: argparse._ActionsContainer) -> None:
     """Add --output, the folder below which every run has its own."""
-    text = "folder of all runs; or set OUTPUT"
+    text = "folder in which every run gets a folder of its own; the environment variable OUTPUT sets it too"
     parser.add_argument("--output", type=folder_name, default=output_folder(), metavar="DIR", help=text)
 
 
@@ -119,12 +121,14 @@ def folder_name(word: str) -> Path:
 def add_root(parser: argparse._ActionsContainer) -> None:
     """Add --root, the folder of the datasets."""
     default = os.environ.get("DATA") or "./data"
-    parser.add_argument("--root", default=default, metavar="DIR", help="folder of the datasets; or set DATA")
+    text = "folder that holds the datasets' folders; the environment variable DATA sets it too"
+    parser.add_argument("--root", default=default, metavar="DIR", help=text)
 
 
 def add_own_name(parser: argparse._ActionsContainer) -> None:
     """Add --name, of own images."""
-    parser.add_argument("--name", help="name of your own images (dataset folder); by default their folder's name")
+    text = "for your own images (dataset folder): their name in run folders and reports (default: the name of --root)"
+    parser.add_argument("--name", help=text)
 
 
 def add_seeds(parser: argparse._ActionsContainer, text: str, default: Sequence[int] | None = None) -> None:
@@ -132,14 +136,10 @@ def add_seeds(parser: argparse._ActionsContainer, text: str, default: Sequence[i
     parser.add_argument("--seed", "--seeds", dest="seeds", type=int, nargs="+", metavar="N", default=default, help=text)
 
 
-def add_backbone(parser: argparse._ActionsContainer) -> None:
-    """Add --backbone."""
-    parser.add_argument(
-        "--backbone",
-        type=backbone_name,
-        metavar="NAME",
-        help="a CLIP (`mmrl list backbones`), or the path of its weights",
-    )
+def add_backbone(parser: argparse._ActionsContainer, default: str = "the one of the method's config file") -> None:
+    """Add --backbone; the help says which CLIP is used without it."""
+    text = f"CLIP to use: a name of `mmrl list backbones`, or the path of its weights (default: {default})"
+    parser.add_argument("--backbone", type=backbone_name, metavar="NAME", help=text)
 
 
 def backbone_name(word: str) -> str:
@@ -149,7 +149,12 @@ def backbone_name(word: str) -> str:
 
 def add_device(parser: argparse._ActionsContainer) -> None:
     """Add --device."""
-    parser.add_argument("--device", type=device_name, metavar="NAME", help="cpu or cuda; a GPU if there is one")
+    parser.add_argument(
+        "--device",
+        type=device_name,
+        metavar="NAME",
+        help="cpu, cuda, or cuda:N for GPU N (default: cuda if there is a GPU)",
+    )
 
 
 def device_name(word: str) -> str:
@@ -165,7 +170,9 @@ def device_name(word: str) -> str:
 
 def add_track(parser: argparse._ActionsContainer) -> None:
     """Add --track."""
-    parser.add_argument("--track", nargs="+", metavar="NAME", help="report to tensorboard, wandb or mlflow")
+    parser.add_argument(
+        "--track", nargs="+", metavar="NAME", help="where to log losses and accuracies: tensorboard, wandb, mlflow"
+    )
 
 
 def at_least_one(word: str) -> int:
@@ -181,7 +188,7 @@ def at_least_one(word: str) -> int:
 
 def add_plugins(parser: argparse._ActionsContainer) -> None:
     """Add --plugins, which a trainer of a file outside this project needs wherever its runs are used."""
-    text = "the trainer's file, or its folder, if the run was trained with --plugins; may be repeated"
+    text = "Python file of the trainer, or its folder, if the run was trained with --plugins; may be repeated"
     parser.add_argument("--plugins", action="append", default=[], metavar="PATH", help=text)
 
 

@@ -1,6 +1,6 @@
-"""Methods side by side, base-to-novel: `mmrl compare DATASET [SEED] [--methods ...] [train.py arguments]`.
+"""Train and test methods on DATASET by the base-to-novel protocol and print their accuracies side by side.
 
-All methods that have a base-to-novel protocol, or the named ones. A run whose record says complete is not repeated.
+A run whose record (run.json) says complete is not repeated. The table is also written as a JSON file below --output.
 """
 
 from __future__ import annotations
@@ -39,9 +39,11 @@ def make_parser() -> argparse.ArgumentParser:
         usage="%(prog)s DATASET [SEED] [options] [KEY=VALUE ...]",
         example="mmrl compare caltech101_64 1 --methods CoOp MMRL",
     )
-    parser.add_argument("dataset", metavar="DATASET", help="for example dtd; `mmrl list datasets`")
-    parser.add_argument("--methods", nargs="+", help="methods to compare (all of the protocol)")
-    add_seeds(parser, "one seed; or after the dataset", default=[])
+    parser.add_argument("dataset", metavar="DATASET", help="dataset, for example dtd; `mmrl list datasets` shows all")
+    parser.add_argument(
+        "--methods", nargs="+", metavar="METHOD", help="methods to compare (default: all with a base-to-novel protocol)"
+    )
+    add_seeds(parser, "one seed, also right after DATASET (default: 1)", default=[])
     add_backbone(parser)
     add_output(parser)
     add_root(parser)

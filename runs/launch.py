@@ -1,7 +1,7 @@
-"""Run one stage of a protocol: `mmrl launch base2new train MMRL imagenet [SEED] [train.py arguments]`.
+"""Run one stage of a protocol for one method and dataset, for example the training of base-to-novel.
 
-The scripts in scripts/<method>/ are this command. A run whose record says complete is skipped; anything else,
-a crashed run's folder included, is run.
+The scripts in scripts/<method>/ call this command. A run whose record (run.json) says complete is skipped; an
+unfinished one is continued. Further words go to train.py as they are.
 """
 
 from __future__ import annotations
@@ -43,17 +43,19 @@ def make_parser() -> argparse.ArgumentParser:
         usage="%(prog)s PROTOCOL STAGE METHOD DATASET [SEED ...] [options] [KEY=VALUE ...]",
         example="mmrl launch base2new train MMRL caltech101_64 1 --shots 4",
     )
-    parser.add_argument("protocol", metavar="PROTOCOL", help="`mmrl list protocols`")
-    parser.add_argument("stage", metavar="STAGE", help="of the protocol, such as train or test")
-    parser.add_argument("trainer", metavar="METHOD", help="`mmrl list methods`")
-    parser.add_argument("dataset", metavar="DATASET", help="for example dtd; `mmrl list datasets`")
-    parser.add_argument(
-        "--cfg", default=os.environ.get("CFG") or None, help="name of a file in configs/trainers/METHOD"
+    parser.add_argument("protocol", metavar="PROTOCOL", help="evaluation protocol; `mmrl list protocols` shows all")
+    parser.add_argument("stage", metavar="STAGE", help="stage of the protocol, such as train or test")
+    parser.add_argument("trainer", metavar="METHOD", help="method, for example MMRL; `mmrl list methods` shows all")
+    parser.add_argument("dataset", metavar="DATASET", help="dataset, for example dtd; `mmrl list datasets` shows all")
+    text = (
+        "config file in configs/trainers/METHOD, without .yaml (default: the protocol's); the variable CFG sets it too"
     )
-    parser.add_argument("--shots", nargs="+", default=[], metavar="N", help="by default the protocol's")
-    add_seeds(parser, "one or more seeds; or after the dataset", default=[])
+    parser.add_argument("--cfg", default=os.environ.get("CFG") or None, help=text)
+    text = "training images of each class; several: a run for each (default: the protocol's)"
+    parser.add_argument("--shots", nargs="+", default=[], metavar="N", help=text)
+    add_seeds(parser, "one or more seeds, also right after DATASET (default: the protocol's)", default=[])
     add_backbone(parser)
-    parser.add_argument("--together", action="store_true", help="train the seeds in one process, in one pass")
+    parser.add_argument("--together", action="store_true", help="train all seeds at once, in one process")
     add_output(parser)
     add_root(parser)
     add_own_name(parser)

@@ -9,6 +9,10 @@ from collections.abc import Sequence
 from runs.command_line import CommandParser, add_backbone, add_device, add_track, settings_apart
 from runs.protocol import PlanError
 
+DESCRIPTION = """Train or test one method on one dataset, with CoOp's command line.
+
+Settings are given as KEY=VALUE or KEY VALUE. An option that is left out leaves its setting to the yaml files.
+"""
 EXAMPLE = (
     "python train.py --root DATA --trainer MMRL --dataset-config-file configs/datasets/imagenet.yaml \\\n"
     "    --config-file configs/trainers/MMRL/vit_b16_imagenet.yaml --output-dir OUT --seed 1 OPTIM.MAX_EPOCH=5"
@@ -18,47 +22,86 @@ EXAMPLE = (
 def make_parser() -> argparse.ArgumentParser:
     """CoOp's and MMRL's flags; None where a flag is not given."""
     parser = CommandParser(
-        description="Train or test one method on one dataset. Settings follow as KEY=VALUE or KEY VALUE.",
+        usage="%(prog)s [options] [KEY=VALUE ...]",
+        description=DESCRIPTION,
         example=EXAMPLE,
     )
-    parser.add_argument("--root", help="folder that holds the datasets")
-    parser.add_argument("--name", help="of own images (dataset folder) in folders, records and reports")
-    parser.add_argument("--output-dir", "--output", help="folder of this run")
-    parser.add_argument("--resume", help="folder to resume from")
-    parser.add_argument("--seed", type=int, help="0 or more seeds every random generator")
+    parser.add_argument("--root", metavar="DIR", help="folder that holds the datasets' folders (setting DATASET.ROOT)")
+    parser.add_argument("--name", help="for your own images (dataset folder): their name in records and reports")
     parser.add_argument(
-        "--seeds", type=int, nargs="+", help="train these seeds in one pass, each in OUTPUT_DIR/seed<number>"
+        "--output-dir", "--output", metavar="DIR", help="folder of this run (setting OUTPUT_DIR, default: ./output)"
+    )
+    parser.add_argument("--resume", metavar="DIR", help="run folder to continue from (default: --output-dir)")
+    parser.add_argument("--seed", type=int, help="seed of all random generators; negative: they are not seeded")
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="train these seeds at once, each into DIR/seedN of --output-dir",
     )
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE,VALUE", help="with --seeds: also each of these values"
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE,VALUE",
+        help="with --seeds: a run for each of these values too; may be repeated",
     )
-    parser.add_argument("--source-domains", nargs="+", help="domains to train on")
-    parser.add_argument("--target-domains", nargs="+", help="domains to test on")
-    parser.add_argument("--transforms", nargs="+", help="training transforms")
-    parser.add_argument("--config-file", default="", help="yaml of the method")
-    parser.add_argument("--dataset-config-file", default="", help="yaml of the dataset")
-    parser.add_argument("--trainer", default="", help="registry name of the method")
+    parser.add_argument(
+        "--source-domains", nargs="+", metavar="NAME", help="for datasets with domains: those to train on"
+    )
+    parser.add_argument(
+        "--target-domains", nargs="+", metavar="NAME", help="for datasets with domains: those to test on"
+    )
+    parser.add_argument(
+        "--transforms", nargs="+", metavar="NAME", help="training transforms (setting INPUT.TRANSFORMS)"
+    )
+    parser.add_argument("--config-file", default="", metavar="YAML", help="settings of the method")
+    parser.add_argument("--dataset-config-file", default="", metavar="YAML", help="settings of the dataset")
+    parser.add_argument("--trainer", default="", metavar="METHOD", help="method, as `mmrl list methods` names it")
     parser.add_argument(
         "--plugins",
         nargs="+",
         action="extend",
         default=[],
         metavar="PATH",
-        help="trainer files of your own or of others, or folders of them",
+        help="Python files with further trainers, or folders of such files",
     )
     add_backbone(parser)
     add_device(parser)
-    parser.add_argument("--head", help="head of one of Dassl's simple networks")
-    parser.add_argument("--eval-only", action="store_true", help="test the checkpoint in --model-dir")
-    parser.add_argument("--model-dir", default="", help="run whose checkpoint is tested")
-    parser.add_argument("--load-epoch", type=int, help="epoch of that checkpoint")
-    parser.add_argument("--no-cache", action="store_true", help="keep no test crops on disk and no images in memory")
-    parser.add_argument("--from-record", help="repeat the run that left this run.json, by default into FOLDER-again")
-    add_track(parser)
-    parser.add_argument("--deterministic", action="store_true", help="on a GPU the same numbers in every run; slower")
-    parser.add_argument("--no-train", action="store_true", help="build everything, train nothing")
-    parser.add_argument("--train-epoch", type=int, help="number of epochs")
+    _add_kind_of_run(parser)
     return parser
+
+
+def _add_kind_of_run(parser: argparse.ArgumentParser) -> None:
+    """Add the options for a test, a repetition and other runs that do more or less than train."""
+    parser.add_argument(
+        "--head", metavar="NAME", help="for Dassl's simple networks: the head (setting MODEL.HEAD.NAME)"
+    )
+    parser.add_argument("--eval-only", action="store_true", help="test the checkpoint in --model-dir, without training")
+    parser.add_argument("--model-dir", default="", metavar="DIR", help="with --eval-only: folder of the trained run")
+    parser.add_argument(
+        "--load-epoch",
+        type=int,
+        metavar="N",
+        help="with --eval-only: checkpoint of epoch N (default: best or last one)",
+    )
+    parser.add_argument(
+        "--no-cache",
+        action="store_true",
+        help="keep no preprocessed test images on disk and no decoded images in memory",
+    )
+    parser.add_argument(
+        "--from-record",
+        metavar="RUN_DIR",
+        help="repeat a run with the settings of its run.json (default of --output-dir: RUN_DIR-again)",
+    )
+    add_track(parser)
+    parser.add_argument("--deterministic", action="store_true", help="on a GPU: equal numbers in every run; slower")
+    parser.add_argument("--no-train", action="store_true", help="build data and model, but do not train")
+    parser.add_argument(
+        "--train-epoch", type=int, metavar="N", help="number of training epochs (setting OPTIM.MAX_EPOCH)"
+    )
 
 
 def words_of(args: argparse.Namespace) -> list[str]:

@@ -1,7 +1,7 @@
-"""Methods, one file each: a file here is imported, and so registered. `base/` and `steps/` are what they build on.
+"""Methods, one file each. Importing a file registers its trainers; `base/` and `steps/` are shared code.
 
-A file that cannot be imported, such as one of another repository, or that takes the name of a method that is here, is
-reported and leaves all else alone.
+A file that cannot be imported, or that registers a name twice (such as a file copied from another repository), is
+reported; all other methods still work.
 """
 
 import sys

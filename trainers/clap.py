@@ -1,6 +1,7 @@
 """CLAP: A Closer Look at the Few-Shot Adaptation of Large Vision-Language Models (Silva-Rodriguez et al., CVPR 2024).
 
-ZS-LP whose prototypes are held to the text features, each class as strongly as zero-shot CLIP is right on it.
+ZS-LP with a penalty on the distance between prototypes and text features. The penalty of a class is as strong as
+zero-shot CLIP is right on its training images.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from trainers.zs_lp import ZSLP, ZSLPMethod
 
 
 class CLAPMethod(ZSLPMethod):
-    """The prototypes, and the weights alpha (C,) of the constraint, fixed while training."""
+    """Prototypes P (C, E), which are learned, and the penalty's weights alpha (C,), which are fixed during training."""
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)

@@ -1,11 +1,12 @@
 """CLIP-Adapter: Better Vision-Language Models with Feature Adapters (Gao et al., IJCV 2024).
 
-A bottleneck after the frozen image encoder; its output is mixed into the image feature. The text side, which the
-paper leaves alone as well in its best variant, stays zero-shot CLIP's.
+A two-layer bottleneck after the frozen image encoder; its output is mixed into the image feature. The text features
+stay zero-shot CLIP's, as in the paper's best variant.
 """
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dassl.config.validators import at_least, between
@@ -35,10 +36,10 @@ class CLIPAdapterMethod(CosineMethod):
         """ratio * adapter(f) + (1 - ratio) * f, normalized: (B, E) -> (B, E).
 
         The paper adapts features before they are normalized. Without biases the result is the same: the length of f
-        passes through the adapter as a factor and is divided out.
+        passes through the adapter as a factor and is divided out. A feature that is zero, at a ratio of 1, stays so.
         """
         ratio, f = self.settings.RATIO, f.to(self.down.weight.dtype)
-        return l2_normalize(ratio * self.up(self.down(f).relu()).relu() + (1 - ratio) * f)
+        return F.normalize(ratio * self.up(self.down(f).relu()).relu() + (1 - ratio) * f, dim=-1)
 
     def adapted_features(self, images: Tensor) -> dict[str, Tensor]:
         return {"adapted": self.adapted(self.image_features(images))}

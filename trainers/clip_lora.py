@@ -19,9 +19,9 @@ from trainers.base.low_rank import ENCODERS, POSITIONS, PROJECTIONS, LowRankUpda
 from trainers.base.setting import Setting, precision
 
 LOGIT_SCALE = 100.0
-"""Logits are 100 * cosine; the trained temperature is not used."""
+"""Logits are 100 * cosine; CLIP's trained temperature is not used."""
 TEMPLATE = "a photo of a {}."
-"""For every dataset, whatever its own template."""
+"""Prompt for every dataset: the datasets' own templates are not used."""
 
 
 class CLIPLoRAMethod(CosineMethod):

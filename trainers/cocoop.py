@@ -1,6 +1,6 @@
 """CoCoOp: Conditional Prompt Learning for Vision-Language Models (Zhou et al., CVPR 2022).
 
-CoOp's context, moved for each image by a small network that sees the image's feature.
+CoOp's context plus a shift for each image, which a small network computes from the image's feature.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from trainers.base.setting import Setting, precision
 from trainers.base.trainer import ClipTrainer
 
 ROWS_AT_ONCE = 20_000
-"""Prompt rows that one pass through the text encoder may hold when predicting: images are taken in groups."""
+"""Most prompts that one pass through the text encoder may hold in prediction; larger batches are split into groups."""
 
 
 class CoCoOpMethod(Method):

@@ -1,7 +1,7 @@
 """CoOp: Learning to Prompt for Vision-Language Models (Zhou et al., IJCV 2022).
 
-The words around the class name are learned vectors, shared by all classes or one set per class; everything
-else of CLIP stays as it is.
+The words around the class name are learned vectors, shared by all classes or one set for each class; all of CLIP's
+weights are frozen.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class CoOpMethod(CosineMethod):
         return dict.fromkeys(("N_CTX", "CSC"), why) if plain_words(settings.CTX_INIT) else {}
 
     def start(self, *shape: int) -> tuple[Tensor, str]:
-        """The context before training, from words the same for all classes; and what the prompts begin with."""
+        """Return the context at the start of training and the words that the prompts begin with."""
         return start_whole_context(self.clip, self.settings.CTX_INIT, *shape)
 
     def class_output(self) -> Tensor:

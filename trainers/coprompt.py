@@ -1,9 +1,9 @@
 """CoPrompt: Consistency-guided Prompt Learning for Vision-Language Models (Roy and Etemad, ICLR 2024).
 
-MaPLe's prompts with an adapter after each encoder. What they give is held to frozen CLIP: image features to those of
-another augmentation of the same image, text features to those of texts that a language model wrote about the class.
-The texts are the user's: a JSON file in the authors' layout, {"class name": ["text", ...], ...}, with as many texts for
-each class.
+MaPLe's prompts with an adapter after each encoder. The loss keeps both features close to frozen CLIP's: image features
+to those of another augmentation of the same image, text features to those of texts that a language model wrote about
+the class. The user provides these texts as a JSON file in the authors' layout, {"class name": ["text", ...], ...}, with
+the same number of texts for each class.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from trainers.base.setting import Setting
 from trainers.maple import MaPLe, MaPLeMethod
 
 REDUCTION = 4
-"""The adapters' hidden layers are so many times narrower than the features."""
+"""Factor by which the adapters' hidden layers are narrower than the features."""
 
 
 class ResidualAdapter(nn.Module):
@@ -70,12 +70,20 @@ class CoPromptMethod(MaPLeMethod):
         """Adapted text features (C, E)."""
         return self.adapter_text(super().class_output())
 
+    def image_features(self, images: Tensor) -> Tensor:
+        """Normalized features (B, E); of an adapter alone (m = 1) one may be zero, and stays so."""
+        return F.normalize(self.image_output(images), dim=-1)
+
+    def class_features(self) -> Tensor:
+        """Normalized features (C, E) of the classes, likewise."""
+        return F.normalize(self.class_output(), dim=-1)
+
     def similarity(self, image_features: Tensor, class_features: Tensor) -> Tensor:
         return super().similarity(image_features.to(class_features.dtype), class_features)
 
     @torch.no_grad()
     def text_teachers(self) -> Tensor:
-        """Normalized frozen features (K, C, E) of K texts about each class; computed when training first asks."""
+        """Return frozen CLIP's normalized features (K, C, E) of K texts about each class; computed when first used."""
         if self.teachers is None:
             texts = class_texts("COPROMPT", self.settings.TEXTS, self.task)
             check_counts(texts, self.task.classnames)
@@ -84,7 +92,7 @@ class CoPromptMethod(MaPLeMethod):
         return self.teachers
 
     def drawn(self, count: int) -> Tensor:
-        """The text that teaches in this step, of `count`, the same for all classes: (1,)."""
+        """Draw the number (1,) of the text that this step uses, of `count`; it is the same for all classes."""
         return torch.randint(count, (1,), device=self.clip.device)
 
     def losses(self, images: Tensor, labels: Tensor) -> Losses:
@@ -107,10 +115,10 @@ class CoPromptMethod(MaPLeMethod):
 
 
 def check_counts(texts: Sequence[Sequence[str]], classnames: Sequence[str]) -> None:
-    """Refuse texts of which classes have different numbers: the k-th of all classes teach together.
+    """Refuse texts if classes have different numbers of them: a step uses the k-th text of every class.
 
     Raises:
-        dassl.config.ConfigError: they have; names a class with the most and one with the fewest.
+        dassl.config.ConfigError: the numbers differ; names a class with the most and one with the fewest texts.
     """
     by_count = sorted((len(own), name) for own, name in zip(texts, classnames, strict=True))
     (fewest, short), (most, long) = by_count[0], by_count[-1]

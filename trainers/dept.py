@@ -1,7 +1,7 @@
 """DePT: Decoupled Prompt Tuning (Zhang et al., CVPR 2024), around any method that scores by cosines.
 
-Beside the host's similarities stands a linear head on features that learned scales and shifts have moved into a space
-of their own: what belongs to the trained classes alone can be learned there, and the prompts stay general. The host is
+DePT adds a linear head to a prompt-tuning method, its host. The head reads the features after learned scales and
+shifts, so that knowledge of the trained classes alone is learned there and the prompts stay general. The host is
 wrapped, not copied: `dept(CoOp)` is CoOp with the head. Written from the paper and from observed numbers; the published
 code is under the GPL.
 """
@@ -62,7 +62,7 @@ class Decoupled(CosineMethod):
         return super().published_name(name)
 
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
-        """The host's parameters at the run's rate, what is new at LR_EXP times it."""
+        """Return the host's parameters at the run's learning rate, and the new ones at LR_EXP times that rate."""
         new = [p for part in (self.film_image, self.film_text, self.head) for p in part.parameters()]
         host = [p for p in self.parameters() if not any(p is other for other in new)]
         return [{"params": host}, {"params": new, "lr": lr * self.settings.LR_EXP}]
@@ -87,7 +87,7 @@ class Decoupled(CosineMethod):
 
 
 def dept(host: type[ClipTrainer], **changed: Any) -> type[ClipTrainer]:
-    """A trainer of DePT around `host`; `changed` are settings of the host that have another default here."""
+    """Return DePT's trainer for a host; `changed` gives other defaults to settings of the host."""
     name = f"DePT{host.__name__}"
     about = {"__doc__": f"{host.__name__} with a linear head."}
     about |= {"on_frozen_features": host.method_class.on_frozen_features}

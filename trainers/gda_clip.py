@@ -1,9 +1,9 @@
 """GDA-CLIP: A Hard-to-Beat Baseline for Training-free CLIP-based Adaptation (Wang et al., ICLR 2024).
 
 Gaussian discriminant analysis: each class is a Gaussian of image features, all with one covariance, so the classifier
-has a closed form. It is added to zero-shot CLIP's logits; how strongly is chosen on validation images of the trained
-classes. Classes without images get their Gaussian from the training features nearest to their text feature. Written
-from the paper and from observed numbers; the published code has no licence.
+has a closed form. Its logits are added to zero-shot CLIP's with a weight alpha, chosen on validation images of the
+trained classes. Classes without images get their Gaussian from the training features nearest to their text feature.
+Written from the paper and from observed numbers; the published code has no licence.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from trainers.base.training_free import TrainingFreeTrainer
 LOGIT_SCALE = 100.0
 """Zero-shot logits are 100 * cosine; the trained temperature is not used."""
 NEAREST, TEXT_COPIES = 64, 16
-"""A class without images: how many training features are its own, and how often its text feature counts beside them."""
+"""Numbers of training features and of copies of its text feature that make the Gaussian of a class without images."""
 ALPHAS = tuple(10.0**k for k in range(-4, 3))
 START_ALPHA = 0.1
 
@@ -68,7 +68,7 @@ def of_trained(f: Tensor, labels: Tensor, classes: int, pooled: bool) -> Classif
     """Fit the Gaussians to normalized features f (n, E) with labels.
 
     Args:
-        pooled: one covariance of all features about their class means, shrunk; else the plain mean of the classes'.
+        pooled: use one shrunk covariance of all features about their class means; else the mean of the classes' own.
     """
     means = class_means(f, labels, classes)
     if pooled:
@@ -93,7 +93,7 @@ def of_others(f: Tensor, w: Tensor) -> tuple[Classifier, Tensor, Tensor]:
 
 
 class GDACLIPMethod(FeatureMethod):
-    """Training features f (n, E) and labels (n,), as they are kept; alpha. Nothing is learned by steps."""
+    """Stored training features f (n, E), their labels (n,), and alpha; nothing is trained by gradient steps."""
 
     rules = ("zero-shot and Gaussians of images", "zero-shot and Gaussians around texts")
     tied = True  # by the labels of the features
@@ -107,9 +107,10 @@ class GDACLIPMethod(FeatureMethod):
         self.trained: Classifier | None = None
 
     def fill(self, f: Tensor, labels: Tensor) -> None:
-        """Take normalized features (n, E) with labels (n,), and solve for the trained classes."""
-        self.f, self.labels = f, labels
-        self.trained = of_trained(f, labels, int(labels.max()) + 1, self.settings.MODE == "few_shot")
+        """Take normalized features (n, E) with labels (n,), and solve for the classes that have any."""
+        self.f, self.labels, self.present = f, labels, labels.unique()
+        numbers = torch.searchsorted(self.present, labels)
+        self.trained = of_trained(f, numbers, len(self.present), self.settings.MODE == "few_shot")
 
     def load_state_dict(self, state_dict: Mapping[str, Tensor], strict: bool = True, assign: bool = False):
         """Load features of any number."""
@@ -118,17 +119,22 @@ class GDACLIPMethod(FeatureMethod):
         return nn.Module.load_state_dict(self, state_dict, strict, assign)
 
     def class_features(self) -> Tensor:
-        """Matrices (3, C, E + 1), the shift in the last column, because all logits are linear in f: of trained classes,
-        of others that stand after the trained ones, and of others alone."""
+        """Matrices (2, C, E + 1), the shift in the last column, because all logits are linear in f: of trained classes,
+        others perhaps after them, and of others alone."""
         zero_shot = torch.cat([LOGIT_SCALE * self.t.t(), self.t.new_zeros(1, len(self.t))]).t()
         if self.trained is None:
-            return zero_shot.expand(3, -1, -1)
-        known, rules = len(self.trained.bias), zero_shot.repeat(3, 1, 1)
-        rules[0, :known] += self.added(self.trained)[: len(self.t)]
-        if len(self.t) > known:
-            rules[1, known:] += self.added(of_others(self.f, self.t[known:])[0])
-        rules[2] += self.added(of_others(self.f, self.t)[0])
-        return rules
+            return zero_shot.expand(2, -1, -1)
+        return zero_shot + torch.stack([self.added(self.gaussians()), self.added(of_others(self.f, self.t)[0])])
+
+    def gaussians(self) -> Classifier:
+        """Return the classifier of all classes: of images where there are any, around texts for the others."""
+        here = self.present[self.present < len(self.t)]
+        without = torch.ones(len(self.t), dtype=torch.bool, device=here.device).index_fill(0, here, False)
+        weight, bias = torch.zeros_like(self.t.t()), self.t.new_zeros(len(self.t))
+        weight[:, here], bias[here] = self.trained.weight[:, : len(here)], self.trained.bias[: len(here)]
+        if without.any():
+            weight[:, without], bias[without] = of_others(self.f, self.t[without])[0]
+        return Classifier(weight, bias)
 
     def added(self, found: Classifier) -> Tensor:
         """alpha (W, b) as rows (C, E + 1)."""
@@ -141,13 +147,13 @@ class GDACLIPMethod(FeatureMethod):
             seen: one for all classes: False means that they are others alone; or (C,): trained ones, and others after.
         """
         f = self.unit_features(images).to(class_features.dtype)
-        trained, after, alone = (f @ matrix[:, :-1].t() + matrix[:, -1] for matrix in class_features)
-        return torch.where(seen, trained, after if seen.ndim else alone)
+        mixed, alone = (f @ matrix[:, :-1].t() + matrix[:, -1] for matrix in class_features)
+        return mixed if seen.ndim else torch.where(seen, mixed, alone)
 
     @torch.no_grad()
     def search(self, f: Tensor, labels: Tensor) -> float:
-        """The first alpha of the grid that no other beats in accuracy on features (n, E) with labels (n,)."""
-        zero_shot, added = LOGIT_SCALE * f @ self.t.t(), self.trained(f)
+        """Return the alpha of the grid with the best accuracy on features (n, E), labels (n,); of equals the first."""
+        zero_shot, added = LOGIT_SCALE * f @ self.t.t(), self.gaussians()(f)
         best, chosen = 0.0, START_ALPHA
         for alpha in ALPHAS:
             result = accuracy(zero_shot + alpha * added, labels).item()

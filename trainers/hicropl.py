@@ -1,10 +1,10 @@
 """HiCroPL: Hierarchical Cross-modal Prompt Learning for Vision-Language Models (Zheng et al., ICCV 2025).
 
-Prompts in the layers of both encoders that inform each other in both directions: in the layers up to k the text
-prompts shape the image prompts, above k the image prompts shape the text prompts. A prompt set speaks through a proxy,
-one token that attends to it, and a mapper lets the prompts of all layers of the other encoder attend to all proxies, so
-that what lower layers know reaches higher ones. Features are averaged with those of frozen CLIP, of images and of texts
-that a language model wrote about the class. Written from the paper's equations.
+Prompts in the layers of both encoders that inform each other in both directions: in the layers up to k the text prompts
+shape the image prompts, above k the image prompts shape the text prompts. A proxy, one token that attends to the
+prompts of a layer, summarises them; a mapper lets the other encoder's prompts of all layers attend to all proxies, so
+that information of lower layers reaches higher ones. Image features are averaged with frozen CLIP's, text features with
+those of texts that a language model wrote about the class. Written from the paper's equations.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from trainers.base.class_texts import class_texts, marks_of_texts, text_features
 from trainers.base.cosine import CosineMethod
 from trainers.base.deep_prompts import AUTO, by_depth, check_depth, image_prompts, random_prompts, text_prompts
 from trainers.base.method import Losses, Term, cosine_distance, l2_normalize
-from trainers.base.prompt_context import context_prompts, start_context
+from trainers.base.prompt_context import context_prompts, start_context, unread_words
 from trainers.base.setting import Setting, precision
 from trainers.base.trainer import ClipTrainer
 
 HEADS = 8
-"""Heads of the proxies' and mappers' attention; a width that eight does not divide has as many as divide both."""
+"""Heads of the proxies' and mappers' attention; with a width that 8 does not divide, their greatest common divisor."""
 
 
 def attention(width: int) -> nn.MultiheadAttention:
@@ -78,6 +78,10 @@ class HiCroPLMethod(CosineMethod):
     def marks(cls, settings, data) -> tuple[str, ...]:
         return marks_of_texts(settings)
 
+    @classmethod
+    def unread(cls, settings) -> dict[str, str]:
+        return unread_words(settings.N_CTX)
+
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
         image_encoder, text_encoder = clip.visual.transformer, clip.model.transformer
@@ -110,13 +114,13 @@ class HiCroPLMethod(CosineMethod):
         return self.texts
 
     def shaped_image_prompts(self) -> list[Tensor]:
-        """Prompts (N, D_v) of the image encoder's layers: up to k what the mapper makes of them."""
+        """Return the prompts (N, D_v) of the image encoder's layers; those up to layer k have passed the mapper."""
         text, image = [self.ctx, *self.text_prompts], [*self.image_prompts]
         lower = mapped(self.to_image, image[: self.cross], self.text_proxies, text[: self.cross])
         return [*lower, *image[self.cross :]]
 
     def shaped_text_prompts(self) -> list[Tensor]:
-        """Prompts (N, D_t) of the text encoder's layers: above k what the mapper makes of them."""
+        """Return the prompts (N, D_t) of the text encoder's layers; those above layer k have passed the mapper."""
         text, image = [self.ctx, *self.text_prompts], [*self.image_prompts]
         upper = mapped(self.to_text, text[self.cross :], self.image_proxies, image[self.cross :])
         return [*text[: self.cross], *upper]
@@ -131,11 +135,11 @@ class HiCroPLMethod(CosineMethod):
         return self.clip.text.encode(self.prompts, text_prompts(context, deeper), context=context[None])
 
     def image_features(self, images: Tensor) -> Tensor:
-        """Averaged with frozen CLIP's, (B, E)."""
+        """Return normalized image features (B, E), averaged with frozen CLIP's."""
         return averaged(self.image_output(images), self.clip.image_features(images))
 
     def class_features(self) -> Tensor:
-        """Averaged with those of the texts, (C, E)."""
+        """Return normalized text features (C, E), averaged with those of the texts about the classes."""
         return averaged(self.class_output(), self.text_knowledge())
 
     def losses(self, images: Tensor, labels: Tensor) -> Losses:
@@ -154,7 +158,7 @@ class HiCroPLMethod(CosineMethod):
 def mapped(
     mapper: Mapper, prompts: Sequence[Tensor], proxies: Sequence[Proxy], of_other: Sequence[Tensor]
 ) -> list[Tensor]:
-    """Prompts of some layers after all of them have attended to the proxies of the other encoder's prompts there."""
+    """Return prompts of some layers after attending to the proxies of the other encoder's prompts in these layers."""
     spoken = torch.cat([proxy(own) for proxy, own in zip(proxies, of_other, strict=True)])  # (layers, D')
     return list(mapper(torch.cat([*prompts]), spoken).chunk(len(prompts)))
 

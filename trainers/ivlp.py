@@ -1,6 +1,6 @@
 """IVLP: independent vision-language prompting, the baseline of MaPLe (Khattak et al., CVPR 2023) and PromptSRC.
 
-Prompts in both encoders that know nothing of each other.
+Learned prompts in both encoders, without any connection between them.
 """
 
 from __future__ import annotations
@@ -11,19 +11,30 @@ from dassl.config import ConfigError
 from dassl.config.validators import at_least, between, or_auto
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.deep_prompts import AUTO, check_depth, random_prompts, text_prompts
-from trainers.base.prompt_context import context_prompts, plain_words, start_context
+from trainers.base.prompt_context import context_prompts, plain_words, start_context, unread_words
 from trainers.base.setting import Setting, precision
 from trainers.vpt import VPT, VPTMethod
+
+N_CTX_TEXT = "N_CTX_TEXT"
 
 
 class IVLPMethod(VPTMethod):
     """VPT's image prompts, a context (N, D), and text prompts (N, D) for each further layer up to the depth.
 
-    A depth of 0 is no prompt on that side: the images' features, or those of "CTX_INIT NAME.", are then frozen CLIP's.
+    With a depth of 0 an encoder has no prompts: its features, of images or of "CTX_INIT NAME.", are frozen CLIP's.
     """
 
     published_names = (*VPTMethod.published_names, ("ctx", "prompt_learner.ctx"))
     least_depth = 0
+
+    @classmethod
+    def unread(cls, settings) -> dict[str, str]:
+        found = unread_words(settings.N_CTX_TEXT, N_CTX_TEXT)
+        if settings.PROMPT_DEPTH_TEXT == 0:
+            found = {N_CTX_TEXT: "PROMPT_DEPTH_TEXT 0 is no context"}
+        if settings.PROMPT_DEPTH_VISION == 0:
+            found["N_CTX_VISION"] = "PROMPT_DEPTH_VISION 0 is no prompt"
+        return found
 
     def prepare_text(self) -> None:
         settings, clip = self.settings, self.clip
@@ -36,10 +47,10 @@ class IVLPMethod(VPTMethod):
             template = f"{plain_words(settings.CTX_INIT)} {{}}.".strip()
             self.fixed_w = clip.zero_shot_weights(self.task.classnames, [template])  # (C, E)
             return
-        start, words = start_context(clip, settings.CTX_INIT, settings.N_CTX_TEXT)
+        start, words = start_context(clip, settings.CTX_INIT, settings.N_CTX_TEXT, N_CTX_TEXT)
         self.ctx = nn.Parameter(start)
         self.text_prompts = random_prompts(depth - 1, len(start), encoder.width)
-        self.prompts = context_prompts(clip, self.task.classnames, words, len(start))
+        self.prompts = context_prompts(clip, self.task.classnames, words, len(start), key=N_CTX_TEXT)
 
     def class_output(self) -> Tensor:
         """Text features (C, E)."""

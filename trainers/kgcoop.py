@@ -1,6 +1,6 @@
 """KgCoOp: Visual-Language Prompt Tuning with Knowledge-Guided Context Optimization (Yao et al., CVPR 2023).
 
-CoOp whose text features are held close to those of hand-written prompts.
+CoOp with a loss term that keeps text features close to those of hand-written prompts.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from trainers.coop import CoOp, CoOpMethod
 
 
 class KgCoOpMethod(CoOpMethod):
-    """CoOp's context, and w_clip, the zero-shot text features that teach it."""
+    """CoOp's context, and w_clip (C, E), the zero-shot text features that the loss compares with."""
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
         self.w_0 = clip.zero_shot_weights(task.classnames, [task.template])  # (C, E)
 
     def losses_of(self, images: Tensor, labels: Tensor, f: Tensor, w: Tensor) -> Losses:
-        """Cross-entropy + W * (1 - mean cosine between text features and their teachers)."""
+        """Return the cross-entropy + W * (1 - mean cosine between text features w and w_clip)."""
         logits = self.similarity(f, w)
         xe = Term(F.cross_entropy(logits, labels))
         return Losses({"xe": xe, "score": Term(cosine_distance(w, self.w_0), self.settings.W)}, logits)

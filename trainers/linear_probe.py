@@ -1,11 +1,11 @@
 """Linear probe: logistic regression on CLIP's frozen image features (Radford et al., ICML 2021; CoOp's `lpclip`).
 
-Features are those of the training images without augmentation, as the image encoder gives them, not normalized. The
-strength of the L2 penalty is searched on the validation images, as CoOp does: the best power of ten, then a
-bisection of its neighbourhood; without validation images it is the 0.316 that CLIP's authors found for ImageNet.
+The features are those of the training images without augmentation, not normalized. The inverse strength C of the L2
+penalty is searched on the validation images, as CoOp does: the best power of ten, then a bisection of its
+neighbourhood. Without validation images C is 0.316, which CLIP's authors found for ImageNet.
 
-The published code calls scikit-learn's lbfgs solver. The problem is convex, so here PyTorch's L-BFGS goes to the same
-optimum, on the run's device: classes by the thousand are then a matter of seconds.
+The published code calls scikit-learn's lbfgs solver. The problem is convex, so PyTorch's L-BFGS reaches the same
+optimum here, on the run's device: a thousand classes take seconds.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Looked = tuple[Tensor, Tensor]
 
 
 class LinearProbeMethod(FeatureMethod):
-    """One row of weights (C, E) and a shift (C,) for each class."""
+    """Weights (C, E) and bias (C,) of a linear classifier."""
 
     transfers = False
     tied = True
@@ -56,15 +56,15 @@ class LinearProbeMethod(FeatureMethod):
 
 
 def regression(x: Tensor, y: Tensor, classes: int, c: float, steps: int = 1000) -> tuple[Tensor, Tensor]:
-    """Multinomial logistic regression: least C * sum of cross-entropies + |W|^2 / 2, as scikit-learn puts it.
+    """Solve multinomial logistic regression: minimise C * sum of cross-entropies + |W|^2 / 2, as scikit-learn does.
 
     Args:
         x: (n, E) features; y: (n,) labels.
-        c: C, the inverse strength of the penalty; the shift is not penalised.
-        steps: at most, as published.
+        c: C, the inverse strength of the penalty; the bias is not penalised.
+        steps: largest number of iterations, as published.
 
     Returns:
-        W (classes, E) and the shift (classes,), float64.
+        W (classes, E) and the bias (classes,), float64.
     """
     x = x.double()
     weight = x.new_zeros(classes, x.shape[1], requires_grad=True)

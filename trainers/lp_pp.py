@@ -4,7 +4,7 @@ A linear classifier on frozen image features, plus the text features' similariti
 sizes follow from bounds of the loss's curvature (Lipschitz constants of its gradient) on the training features, so
 there is no rate to search. Written from the paper and from observed numbers; the published code has no licence.
 
-The epoch is chosen on validation images; without any, the last one stands.
+The tested epoch is the best on validation images; without any, it is the last.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class LPppMethod(FeatureMethod):
 
     @torch.no_grad()
     def start(self, f: Tensor, labels: Tensor) -> tuple[float, float]:
-        """Put classifier and factors to their start on training features f (N, E) and labels (N,).
+        """Set classifier and factors to their start values from training features f (N, E) and labels (N,).
 
         Returns:
             The step sizes of W and b, 4 N / lambda_max(f^T f), and of alpha, N / (4 max_c sum_n (f t)_nc^2).

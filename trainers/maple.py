@@ -11,7 +11,7 @@ from dassl.config.validators import at_least, between, or_auto
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.cosine import CosineMethod
 from trainers.base.deep_prompts import AUTO, check_depth, image_prompts, random_prompts, text_prompts
-from trainers.base.prompt_context import context_prompts, start_context
+from trainers.base.prompt_context import context_prompts, start_context, unread_words
 from trainers.base.setting import Setting, precision
 from trainers.base.trainer import ClipTrainer
 
@@ -27,6 +27,10 @@ class MaPLeMethod(CosineMethod):
     )
     adapts_images = True
     inside_vit = True
+
+    @classmethod
+    def unread(cls, settings) -> dict[str, str]:
+        return unread_words(settings.N_CTX)
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)

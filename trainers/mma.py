@@ -1,7 +1,7 @@
 """MMA: Multi-Modal Adapter for Vision-Language Models (Yang et al., CVPR 2024).
 
-Bottlenecks beside the upper blocks of both encoders: each modality has its own maps into and out of a narrow
-space, and in between runs one map that both share, through which their gradients meet. Layer 0 is the embedding stage.
+Adapters beside the upper blocks of both encoders: each modality has its own maps down to a bottleneck of width r and up
+again; between them lies one map (r, r) that both modalities share. Layer 0 is the embedding stage.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from clip.block import TokenBranch
 from dassl.config import ConfigError
-from dassl.config.validators import Rule, Values, at_least, is_number, or_auto
+from dassl.config.validators import Rule, Values, at_least, or_auto, sized_number
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.cosine import CosineMethod
 from trainers.base.deep_prompts import AUTO, by_depth
@@ -21,7 +21,7 @@ from trainers.base.method import Losses, l2_normalize
 from trainers.base.setting import Setting, precision
 from trainers.base.trainer import ClipTrainer
 
-OTHER_THAN_ZERO = Rule("a number other than 0", lambda value: is_number(value) and value != 0)
+OTHER_THAN_ZERO = Rule("a number other than 0", lambda value: sized_number(value) and value != 0, sized=True)
 
 
 class BlockAdapter(nn.Module):
@@ -33,7 +33,7 @@ class BlockAdapter(nn.Module):
 
 
 def linear_map(into: int, out: int) -> nn.Linear:
-    """A linear map with the published start: Kaiming-normal by its outputs, no shift."""
+    """Return a linear map with the published start values: Kaiming-normal weights by fan-out, zero bias."""
     layer = nn.Linear(into, out)
     nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
     nn.init.zeros_(layer.bias)
@@ -65,7 +65,7 @@ class Branches:
 
 
 def gradient_times(factor: float | Tensor, x: Tensor) -> Tensor:
-    """Return x, whose gradient becomes `factor` times what it is."""
+    """Return x unchanged; in the backward pass its gradient is multiplied by `factor`."""
     fixed = x.detach()
     return fixed + factor * (x - fixed)
 
@@ -118,7 +118,7 @@ class MMAMethod(CosineMethod):
         return l2_normalize(rows[:, 0] @ visual.proj)
 
     def objective(self, losses: Losses) -> Tensor:
-        """Return the loss over the adapters' scale s, for its gradients alone; what is shown is the loss.
+        """Return the loss divided by the adapters' scale s, for the gradients alone; the log shows the loss itself.
 
         The published blocks multiply the gradient of what they add by 1 / s, so that a step does not shrink with s, and
         the gradient that leaves an adapter for the layers below by s, so that it is the plain one. The embedding stage
@@ -143,7 +143,7 @@ def adapted_layers(start: int | str, end: int | str, depth: int) -> list[int]:
 
 
 def start_before_end(values: Values) -> str | None:
-    """ADAPTER_START lies below ADAPTER_END."""
+    """Return an error message if ADAPTER_START is above ADAPTER_END, else None."""
     start, end = (values[f"TRAINER.MMADAPTER.ADAPTER_{edge}"] for edge in ("START", "END"))
     if isinstance(start, int) and isinstance(end, int) and start > end:
         return f"TRAINER.MMADAPTER.ADAPTER_START is {start}, above ADAPTER_END, which is {end}"

@@ -1,8 +1,9 @@
 """MMRL: Multi-Modal Representation Learning for Vision-Language Models (Guo and Gu, CVPR 2025).
 
-A learned space R feeds tokens into the upper layers of both encoders. The class token keeps CLIP's frozen
-projection, the representation tokens have one that is learned; both image features are trained, the first is
-held close to zero-shot CLIP and is used alone for classes never seen. Equations: docs/methods/mmrl.md.
+A learned space R (K, d_r) gives representation tokens to the upper layers of both encoders. The class token keeps
+CLIP's frozen projection, the representation tokens have a learned one. The loss classifies by both image features and
+keeps the class token's close to zero-shot CLIP; unseen classes are predicted by the class token alone. Equations:
+docs/methods/mmrl.md.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ LAYERS = Rule("layers, numbered from 1", lambda value: all(is_number(v) and v >=
 
 
 class RepresentationTokens:
-    """The deep tokens of one encoder: after the class or start token, from layer J on, R mapped to each layer.
+    """Deep tokens of one encoder, after its class or start token: R, mapped to each layer from J on.
 
     Args:
         space: R, (K, d_r).
         maps: one module per layer, R (K, d_r) -> tokens (K, D).
-        layers: ascending 1-based layers; between and above them the tokens' states flow on.
+        layers: ascending, counted from 1; at other layers above J the tokens pass on from the layer below.
     """
 
     at = 1
@@ -44,7 +45,7 @@ class RepresentationTokens:
         self.maps = dict(zip(layers, maps, strict=True))
 
     def tokens(self, layer: int, previous: Tensor | None) -> Tensor | None:
-        """Return M_i = R W_i^T + b_i; the output of the layer below in these slots is dropped."""
+        """Return M_i = R W_i^T + b_i, which replaces the output of the layer below at the tokens' positions."""
         return self.maps[layer](self.space) if layer in self.maps else None
 
     def replaced_at(self, layer: int) -> bool:
@@ -84,11 +85,11 @@ class MMRLMethod(Method):
         return nn.ModuleList(copy.deepcopy(first) for _ in range(layers))
 
     def make_rep_projection(self, width: int, embed_dim: int) -> None:
-        """The representation tokens' own projection into the shared space."""
+        """Create the representation tokens' projection into the shared embedding space."""
         self.proj_rep = nn.Parameter(torch.empty(width, embed_dim).normal_(std=width**-0.5))
 
     def rep_projection(self) -> Tensor:
-        """(D, E), what the representation tokens are projected with."""
+        """Return the projection (D, E) of the representation tokens."""
         return self.proj_rep
 
     def deep_tokens(self, maps: nn.ModuleList, layers: Sequence[int]) -> RepresentationTokens:
@@ -141,7 +142,7 @@ class MMRLMethod(Method):
         return {}
 
     def logits(self, images: Tensor, class_features: Tensor, seen: Tensor) -> Tensor:
-        """Seen classes: both features, mixed by alpha. Others: the class token alone, which stayed general."""
+        """Return scores (B, C): seen classes by both features, mixed by alpha; others by the class token alone."""
         f_c, f_r = self.image_features(self.forward_below_tokens(images))
         w = class_features
         class_logits, rep_logits = LOGIT_SCALE * f_c @ w.t(), LOGIT_SCALE * f_r @ w.t()

@@ -1,8 +1,8 @@
 """MMRL++: Parameter-Efficient and Interaction-Aware Representation Learning (Guo and Gu, IJCV 2026).
 
-MMRL with three changes: the maps of all layers share one matrix and differ by a low-rank residual each
-(SRRA), tokens carry on part of what they became in the layer below (PRC), and the representation tokens'
-projection is the frozen one plus a low-rank residual.
+MMRL with three changes: the maps of all layers share one matrix, to which each layer adds a low-rank residual (SRRA); a
+layer's tokens are mixed with the output of the layer below (PRC); and the representation tokens' projection is the
+frozen one plus a low-rank residual.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class ResidualAligner(nn.Module):
 
 
 class SharedResidualAligner(nn.Module):
-    """Shared-residual representation aligner: one W for all layers of an encoder, a small residual per layer."""
+    """Shared-residual representation aligner: one W for all layers of an encoder, a low-rank residual for each."""
 
     def __init__(self, rep_dim: int, width: int, layers: int, rank: int):
         super().__init__()
@@ -47,7 +47,7 @@ class SharedResidualAligner(nn.Module):
 
 
 class ComposedTokens(RepresentationTokens):
-    """Progressive representation composition: beta M_i + (1 - beta) what left the layer below in the slots."""
+    """Progressive representation composition: beta M_i + (1 - beta) times the output of the layer below."""
 
     def __init__(self, space, maps, layers, beta: float):
         super().__init__(space, maps, layers)

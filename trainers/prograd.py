@@ -1,7 +1,7 @@
 """ProGrad: Prompt-aligned Gradient for Prompt Tuning (Zhu et al., ICCV 2023).
 
-CoOp whose steps may not work against zero-shot CLIP: where the gradient of the cross-entropy points away from
-that of the distillation loss, the conflicting part is taken out.
+CoOp with a correction of each step: where the gradient of the cross-entropy points against that of the distillation
+loss to zero-shot CLIP, its conflicting component is removed.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from torch import Tensor
 from dassl.config.validators import NUMBER, above
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.method import Losses, Reduce, Scale, Term, alone, unscaled
-from trainers.base.prompt_context import placeholders
+from trainers.base.prompt_context import placeholders, plain_words
 from trainers.base.setting import Setting
 from trainers.coop import CoOp, CoOpMethod
 
 
 class ProGradMethod(CoOpMethod):
-    """CoOp's context, and the zero-shot classifier that teaches it."""
+    """CoOp's context, and the zero-shot classifier (C, E) that is distilled."""
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
@@ -35,10 +35,13 @@ class ProGradMethod(CoOpMethod):
 
     @classmethod
     def unread(cls, settings) -> dict[str, str]:
-        return {name: why for name, why in super().unread(settings).items() if name != "N_CTX"}
+        found = super().unread(settings)
+        if len(plain_words(settings.CTX_INIT).split()) < settings.N_CTX:  # rows of zeros come before the words
+            found.pop("N_CTX", None)
+        return found
 
     def losses(self, images: Tensor, labels: Tensor) -> Losses:
-        """Cross-entropy, and T^2 * cross-entropy to the teacher's softened prediction, which gives a direction only."""
+        """Return the cross-entropy, and T^2 * the distillation loss at temperature T, which only gives a direction."""
         f_0, temperature = self.image_features(images), self.settings.T
         logits, taught = self.similarity(f_0, self.class_features()), self.similarity(f_0, self.w_0)
         soft = (taught / temperature).softmax(dim=1)
@@ -47,10 +50,10 @@ class ProGradMethod(CoOpMethod):
         return Losses(terms, logits)
 
     def backward(self, losses: Losses, scale: Scale = unscaled, reduce: Reduce = alone) -> None:
-        """Gradient of the cross-entropy, less LAMBDA of its part against the gradient of the distillation.
+        """Set the gradients: the cross-entropy's, less LAMBDA times its component against the distillation's.
 
-        While the context is the teacher's own prompt, as before the first step, there is nothing to distil: that
-        gradient is rounding alone, and its direction is whatever the rounding makes it.
+        While the context equals the teacher's prompt, as before the first step, the distillation loss is at its
+        minimum: its gradient is rounding error, with an arbitrary direction.
         """
         parameters = list(self.parameters())
         general = torch.autograd.grad(scale(losses.terms["kl_loss"].value), parameters, retain_graph=True)
@@ -61,7 +64,7 @@ class ProGradMethod(CoOpMethod):
 
 
 def aligned(specific: Tensor, general: Tensor, fraction: float) -> Tensor:
-    """`specific` without `fraction` of its part along `general` where the two conflict; any equal shapes."""
+    """Remove `fraction` of the component of `specific` along `general` if they conflict; shapes are equal."""
     direction = F.normalize(general.flatten(), dim=0).view_as(general)
     along = (specific * direction).sum()
     return specific - fraction * along.clamp(max=0) * direction

@@ -1,7 +1,7 @@
 """ProLIP: CLIP's Visual Embedding Projector is a Few-shot Cornucopia (Fahes et al., WACV 2026).
 
-Only the image encoder's last projection is trained, held to where it started; what it reads is computed once. The
-same projection serves classes it was trained on and others. Rate and strength of the hold are fixed, or searched on
+Only the image encoder's last projection is trained, with a penalty on its distance to the pretrained one; its inputs
+are computed once. Seen and unseen classes use the same projection. Learning rate and penalty are fixed, or searched on
 validation images (SEARCH). Written from the paper and from observed numbers; the published code has no licence.
 """
 
@@ -34,7 +34,7 @@ WEIGHTS = (10.0, 1.0, 0.1, 0.01, 0.001, 0.0001, 0.0)
 
 
 class ProLIPMethod(FeatureMethod):
-    """The projection P: (D, E) of a transformer; of a ResNet (E, D), whose shift stays as it is."""
+    """The projection P, (D, E) in a vision transformer, (E, D) in a ResNet, whose bias stays frozen."""
 
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
@@ -50,7 +50,7 @@ class ProLIPMethod(FeatureMethod):
         return self.projected(images, self.projection)
 
     def projected(self, images: Tensor, projection: Tensor) -> Tensor:
-        """The same with any projection in the place of P."""
+        """Return image features (B, E) of the rows (B, D) with another projection in place of P."""
         return self.clip.visual.project(self.pooled(images).to(projection.dtype), projection)
 
     def adapted_features(self, images: Tensor) -> dict[str, Tensor]:
@@ -114,9 +114,9 @@ class ProLIP(FeatureTrainer):
         super().before_train()  # last, because it may restore an earlier run
 
     def search(self) -> tuple[float, float]:
-        """The first rate and weight of the grid that no other beats in accuracy on validation images.
+        """Return the grid's learning rate and penalty with the best accuracy on validation images; of equals the first.
 
-        Each pair trains a projection as the run will; all side by side, so that a view is read once.
+        Each pair trains a projection as the run will. All are trained side by side, so that each view is read once.
         """
         trials, method = [], self.method
         for rate, weight in product(RATES, WEIGHTS):

@@ -1,13 +1,13 @@
 """PromptKD: Unsupervised Prompt Distillation for Vision-Language Models (Li et al., CVPR 2024).
 
-A student learns to give the logits of a larger teacher on images without labels, of all classes that will be asked for.
-It learns prompts of its image encoder and a projection into the teacher's space, where it shares the teacher's text
-features; its own text encoder is not used. The teacher is a CLIP as it is (TEACHER), or one with what a run of any
-method that scores by cosines learned from labels (TEACHER_RUN); published is PromptSRC on a ViT-L/14.
+A student learns to reproduce a larger teacher's logits on unlabelled images, for all classes that will be tested. It
+learns prompts of its image encoder and a projection into the teacher's embedding space, where it uses the teacher's
+text features; its own text encoder is not used. The teacher is a zero-shot CLIP (TEACHER), or a CLIP adapted by a
+finished run of any method that scores by cosines (TEACHER_RUN); the paper uses PromptSRC on a ViT-L/14.
 
-Unlabelled images are those that the dataset gives where DATASET.UNLABELLED is set: the whole training split, of all
-classes, those to come included, which makes the method transductive. Without, they are the run's training images. In
-cross-dataset runs each target has a student of its own.
+With DATASET.UNLABELLED the unlabelled images are all training images of all classes, also those that are tested as new,
+which makes the method transductive. Without it they are the run's training images. In cross-dataset runs each target
+dataset has a student of its own.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
-from clip.weights import load
+from clip.weights import load, not_found
 from dassl.config import ConfigError
-from dassl.config.validators import above, at_least, between, or_auto
+from dassl.config.validators import Values, above, at_least, between, or_auto
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils.checkpoint import find_checkpoint, load_checkpoint, load_parameters
+from safeio.escape import shown
 from safeio.read_back import read_json
 from trainers.base.build import build_method, method_settings
 from trainers.base.cosine import CosineMethod
@@ -58,10 +59,10 @@ class Projection(nn.Module):
 
 
 class Teacher:
-    """A frozen CLIP with a method's features of images and classes; not a module, so that nothing of it is owned.
+    """A frozen CLIP with a method on it. It is no `nn.Module`, so that none of its parameters belong to the student.
 
     Args:
-        clip: the CLIP; build: class names -> the method for them on it, with what it learned.
+        clip: the CLIP; build: class names -> the method for these classes, with its learned parameters.
     """
 
     def __init__(self, clip: FrozenCLIP, build: Callable[[Sequence[str]], CosineMethod]):
@@ -79,10 +80,10 @@ def zero_shot_teacher(settings: CfgNode, student: FrozenCLIP, task: Task) -> Tea
 
 
 def trained_teacher(settings: CfgNode, student: FrozenCLIP) -> Teacher:
-    """Return what the run in TEACHER_RUN learned, on its backbone.
+    """Return the teacher that the run in TEACHER_RUN trained, on that run's backbone.
 
     Raises:
-        dassl.config.ConfigError: it is of a method that cannot teach.
+        dassl.config.ConfigError: the run's method does not score by cosines.
         safeio.errors.UserError: there is no such run, or it cannot be read.
     """
     key, folder = "TRAINER.PROMPTKD.TEACHER_RUN", Path(settings.TEACHER_RUN).expanduser()
@@ -125,6 +126,13 @@ def another_clip(student: FrozenCLIP, name: str, precision: str) -> FrozenCLIP:
     return found
 
 
+def known_teacher(values: Values) -> str | None:
+    """TEACHER names a CLIP that there is."""
+    name = values["TRAINER.PROMPTKD.TEACHER"]
+    message = not_found(name) if name else None
+    return message and f"TRAINER.PROMPTKD.TEACHER is {shown(name)}, expected a CLIP. {message}"
+
+
 class PromptKDMethod(VPTMethod):
     """Image prompts (K, D) as VPT's, and the projection.
 
@@ -162,7 +170,7 @@ class PromptKDMethod(VPTMethod):
 
     @property
     def taught(self) -> tuple[CosineMethod, Tensor]:
-        """The teacher for the classes of the domain, and their text features (C', E'); made when first needed."""
+        """Return the teacher for the domain's classes and their text features (C', E'); made at the first call."""
         if not self._taught:
             with torch.no_grad():
                 method = self.teacher.of_classes(self.domain)
@@ -179,7 +187,7 @@ class PromptKDMethod(VPTMethod):
         """KD_WEIGHT * T^2 * KL(teacher, student) / C', at the temperature T, a mean over images.
 
         Args:
-            labels: the teacher's logits (B, C'); labels of classes (B,) are not read: the teacher is asked.
+            labels: the teacher's logits (B, C'). Class labels (B,) are ignored, and the teacher's logits computed here.
         """
         t, taught = self.settings.TEMPERATURE, labels if labels.ndim == 2 else self.teach(images)
         logits = self.similarity(self.image_features(images), self.taught[1])
@@ -194,10 +202,11 @@ class PromptKD(VPT):
 
     method_class = PromptKDMethod
     settings_node = "PROMPTKD"
+    dependencies = (known_teacher,)
     settings_source = "zhengli97/PromptKD configs/trainers/PromptKD/vit_b16_c2_ep20_batch8_4+4ctx.yaml"
     graphs = False  # the runs that only prepare a recording would count in the projection's running means
     defaults = {
-        "N_CTX_VISION": Setting(4, between(0, 76), "number of prompts in each layer of the image encoder"),
+        "N_CTX_VISION": Setting(4, between(1, 76), "number of prompts in each layer of the image encoder"),
         "PROMPT_DEPTH_VISION": Setting(
             AUTO, or_auto(at_least(1)), "layers with prompts; auto: 9 of 12, other depths alike"
         ),
@@ -218,7 +227,7 @@ class PromptKD(VPT):
         self.method.domain = tuple(getattr(self.dm.dataset, "domain_classnames", ()) or self.method.domain)
 
     def before_train(self) -> None:
-        """Refuse to train where unlabelled images are wanted and there are none; a dataset to test on needs none."""
+        """Refuse to train if DATASET.UNLABELLED is set and the dataset has no unlabelled images; a test needs none."""
         if self.cfg.DATASET.UNLABELLED and self.train_loader_u is None:
             raise ConfigError(
                 f"DATASET.UNLABELLED is True, but {self.cfg.DATASET.NAME} gives no unlabelled images: with False the "

@@ -1,7 +1,7 @@
 """PromptSRC: Self-regulating Prompts (Khattak et al., ICCV 2023).
 
-IVLP held to zero-shot CLIP in both encoders' features and in the logits; what is tested is a Gaussian-weighted
-mean of the prompts over epochs.
+IVLP with loss terms that keep both encoders' features and the logits close to zero-shot CLIP's. The tested prompts are
+a Gaussian-weighted mean over epochs.
 """
 
 from __future__ import annotations
@@ -43,10 +43,9 @@ class PromptSRCMethod(IVLPMethod):
 
 
 def gaussian_weights(mean: float, deviation: float, epochs: int) -> Tensor:
-    """Weight of each epoch 1 ... N, (N,), summing to one."""
+    """Weight of each epoch 1 ... N, (N,), summing to one; far from the mean, where all densities are zero, too."""
     x = torch.arange(1, epochs + 1, dtype=torch.double)
-    density = torch.exp(-0.5 * ((x - mean) / deviation) ** 2)
-    return density / density.sum()
+    return torch.softmax(-0.5 * ((x - mean) / deviation) ** 2, dim=0)
 
 
 @TRAINER_REGISTRY.register()

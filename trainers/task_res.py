@@ -1,9 +1,10 @@
 """TaskRes: Task Residual for Tuning Vision-Language Models (Yu et al., CVPR 2023).
 
-Each class's text feature gets a learned residual; both encoders stay as they are. The text features may come from an
-enhanced base: a text projection that somebody trained before, read from a file.
+Each class's text feature gets a learned residual; both encoders stay frozen. The text features may come from an
+enhanced base, a text projection that was trained before and is read from a file.
 
-As in the published code, the residual is added to features of any length, and underscores in class names stay.
+As in the published code, the residual is added to features that are not normalized, and underscores in class names
+are kept.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class TaskResMethod(CosineMethod):
 
     @torch.no_grad()
     def base_features(self) -> Tensor:
-        """t (C, E): mean over templates of text features that are not made unit; on ImageNet there are eight."""
+        """Return t (C, E), the mean over templates of text features that are not normalized (ImageNet: eight)."""
         clip, task = self.clip, self.task
         others = ensemble("seven") if task.dataset == "ImageNet" else []
         prompts = [*(clip.prompts(task.classnames, template, spaces=False) for template in others), self.prompts]
@@ -57,10 +58,10 @@ class TaskResMethod(CosineMethod):
 
 
 def enhanced_base(file: str, clip: FrozenCLIP) -> dict[str, Tensor]:
-    """The text projection (D, E) in a checkpoint, by its name in CLIP; nothing for "none".
+    """Read the text projection (D, E) of a checkpoint; return it by its name in CLIP, and nothing for "none".
 
     The published file holds it transposed, as `weight` (E, D). The published code reads it in half precision only and
-    otherwise takes CLIP's own without a word; here it is read in every precision.
+    silently uses CLIP's own otherwise; here it is read in every precision.
 
     Raises:
         dassl.config.ConfigError: there is no such file, or it holds no projection of this CLIP.

@@ -1,7 +1,7 @@
 """TCP: Textual-based Class-aware Prompt Tuning for Visual-Language Model (Yao, Zhang and Xu, CVPR 2024).
 
-CoOp's context up to some layer of the text encoder; there tokens made from each class's zero-shot feature take
-its place. As in KgCoOp, text features are held close to those of hand-written prompts.
+CoOp's context in the lower layers of the text encoder; at one layer, tokens computed from each class's zero-shot
+feature replace it. As in KgCoOp, a loss term keeps text features close to those of hand-written prompts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dassl.engine import TRAINER_REGISTRY
 from trainers.base.cosine import CosineMethod
 from trainers.base.deep_prompts import AUTO, by_depth
 from trainers.base.method import Losses, Term, cosine_distance, l2_normalize
-from trainers.base.prompt_context import context_prompts, start_context
+from trainers.base.prompt_context import context_prompts, start_context, unread_words
 from trainers.base.setting import OURS, Setting, precision
 from trainers.base.templates import TEMPLATE
 from trainers.base.trainer import ClipTrainer
@@ -32,7 +32,7 @@ CONTEXT = "[ctx]"
 
 
 class ClassTokens:
-    """Tokens of each class (C, K, D) in the place of the context at the input of one layer."""
+    """Deep tokens (C, K, D) of each class, which replace the context at the input of one layer."""
 
     at, grow_at = 1, None
 
@@ -51,6 +51,10 @@ class TCPMethod(CosineMethod):
 
     published_names = (("ctx", "prompt_learner.ctx"), ("meta_net.", "prompt_learner.meta_net."))
 
+    @classmethod
+    def unread(cls, settings) -> dict[str, str]:
+        return unread_words(settings.N_CTX)
+
     def __init__(self, settings, clip, task):
         super().__init__(settings, clip, task)
         start, words = start_context(clip, settings.CTX_INIT, settings.N_CTX)
@@ -59,7 +63,7 @@ class TCPMethod(CosineMethod):
         self.meta_net = bottleneck(clip.embed_dim, clip.embed_dim // 4, len(start) * width, QuickGELU)
         before, _, ending = (settings.TEMPLATE or f"{CONTEXT} {{}}{task.template.partition('{}')[2]}").partition("{}")
         begins = before.replace(CONTEXT, words).strip()
-        self.prompts = context_prompts(clip, task.classnames, begins, len(start), ending=ending)
+        self.prompts = context_prompts(clip, task.classnames, begins, len(start), ending=ending, key="N_CTX, TEMPLATE")
         self.w_0 = clip.zero_shot_weights(task.classnames, [task.template])  # (C, E)
         self.layer = by_depth(settings.CLASS_TOKENS_LAYER, depth * 2 // 3 + 1)
         if not 1 <= self.layer <= depth:
@@ -74,7 +78,7 @@ class TCPMethod(CosineMethod):
         return l2_normalize(self.clip.text.encode(self.prompts, tokens=source, context=self.ctx[None]))
 
     def losses(self, images: Tensor, labels: Tensor) -> Losses:
-        """Cross-entropy + 8 * (1 - mean cosine between text features and their teachers)."""
+        """Return the cross-entropy + 8 * (1 - mean cosine between text features and zero-shot CLIP's)."""
         w = self.class_features()
         logits = self.similarity(self.image_features(images), w)
         score = Term(cosine_distance(w, self.w_0), SCORE_WEIGHT)

@@ -1,13 +1,14 @@
 """Tip-Adapter: Training-free Adaption of CLIP for Few-shot Classification (Zhang et al., ECCV 2022).
 
-The training images' features are the keys of a cache, their labels its values; what a test image finds there is
-added to zero-shot CLIP. Nothing is trained; Tip-Adapter-F (`tip_adapter_f.py`) trains the keys.
+The training images' features are the keys of a cache, their labels its values. A test image's affinities to the keys,
+summed for each class, are added to zero-shot CLIP's logits. Nothing is trained; Tip-Adapter-F (`tip_adapter_f.py`)
+trains the keys.
 
 The sharpness beta and the residual ratio alpha are searched on the validation images. Where a dataset has none
-(ImageNet), the published code searches on the test set; here the start values then stand, unless SELECT_ON test asks
-for the published protocol.
+(ImageNet), the published code searches on the test set; here the start values are kept, unless SELECT_ON test asks for
+the published protocol.
 
-Classes that the cache does not hold (TEST.CLASSES unseen) have no columns there: they get zero-shot CLIP's logits.
+Classes without images in the cache (TEST.CLASSES unseen) get zero-shot CLIP's logits.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from dassl.config import ConfigError
-from dassl.config.validators import above, at_least, each, one_of
+from dassl.config.validators import at_least, between, each, one_of
 from dassl.engine import TRAINER_REGISTRY
 from safeio.progress import print_line
 from trainers.base.feature_trainer import FeatureMethod, FeatureTrainer
@@ -34,6 +35,8 @@ LOGIT_SCALE = 100.0
 """Zero-shot logits are 100 * cosine; the trained temperature is not used."""
 SMALLEST = 0.1
 """Start of both search grids."""
+SCALE = between(0, 1000)._replace(ends=None)
+"""Range of beta and alpha: exp(beta (affinity - 1)) bears no more where trained keys are longer than one."""
 
 
 class TipAdapterMethod(FeatureMethod):
@@ -61,7 +64,7 @@ class TipAdapterMethod(FeatureMethod):
         self.cached_classes = int(labels.max()) + 1
 
     def load_state_dict(self, state_dict: Mapping[str, Tensor], strict: bool = True, assign: bool = False):
-        """Load a cache of any size; only our own checkpoints hold one."""
+        """Load a cache of any size; the published code's checkpoints hold none."""
         if {"keys", "labels"} <= state_dict.keys():
             keys, labels = (state_dict[name].to(self.keys.device) for name in ("keys", "labels"))
             self.fill(keys.clone(), labels.clone())
@@ -95,13 +98,15 @@ class TipAdapterMethod(FeatureMethod):
 
     @torch.no_grad()
     def search(self, f: Tensor, labels: Tensor) -> tuple[float, float]:
-        """The first beta and alpha of the grid that no other beats in accuracy on features (n, E), labels (n,)."""
+        """Return the grid's beta and alpha with the best accuracy on features (n, E), labels (n,)."""
         grids = zip(self.settings.SEARCH_SCALE, self.settings.SEARCH_STEP, strict=True)
         betas, alphas = ([SMALLEST + i * (top - SMALLEST) / steps for i in range(steps)] for top, steps in grids)
         zero_shot, affinity = LOGIT_SCALE * f @ self.w_0.t(), f @ self.keys.t()
         best, chosen = 0.0, tuple(self.beta_alpha.tolist())
         for beta in betas:
             found = self.found(affinity, beta)
+            if not found.isfinite().all():  # too sharp for trained keys that are longer than one
+                continue
             for alpha in alphas:
                 result = accuracy(zero_shot + alpha * found, labels).item()
                 if result > best:
@@ -121,9 +126,9 @@ class CacheTrainer(FeatureTrainer):
             "images on which the method chooses; test: as published, which also chooses on test images",
             OURS,
         ),
-        "INIT_BETA": Setting(1.0, at_least(0), "sharpness of the affinity, where it is not searched", symbol="β"),
-        "INIT_ALPHA": Setting(1.17, at_least(0), "weight of the cache, where it is not searched", symbol="α"),
-        "SEARCH_SCALE": Setting((7.0, 3.0), each(above(0), 2), "upper ends of the search grids of beta and alpha"),
+        "INIT_BETA": Setting(1.0, SCALE, "sharpness of the affinity, where it is not searched", symbol="β"),
+        "INIT_ALPHA": Setting(1.17, SCALE, "weight of the cache, where it is not searched", symbol="α"),
+        "SEARCH_SCALE": Setting((7.0, 3.0), each(SCALE, 2), "upper ends of the search grids of beta and alpha"),
         "SEARCH_STEP": Setting((200, 20), each(at_least(1), 2), "number of values in these grids"),
         "AUGMENT_EPOCH": Setting(10, at_least(1), "number of random crops of an image whose mean feature is its key"),
         "TEMPLATES": Setting(
@@ -145,7 +150,7 @@ class CacheTrainer(FeatureTrainer):
         self.method.fill(F.normalize(mean, dim=-1), self.training_labels)
 
     def search(self) -> None:
-        """Set beta and alpha to the best on the images they may be chosen on."""
+        """Set beta and alpha to the best values on the validation images (SELECT_ON)."""
         loader = self.val_loader or (self.test_loader if self.settings.SELECT_ON == "test" else None)
         if loader is None:
             print_line("There are no validation images: beta and alpha stay at their start values")

@@ -1,9 +1,9 @@
 """Tip-Adapter-F: Tip-Adapter (Zhang et al., ECCV 2022) whose cached keys are trained.
 
-The published code keeps the epoch that is best on the *test* set. Here the epoch is chosen, like beta and alpha
-after it, on the validation images; without any, the last epoch and the start values stand. SELECT_ON test
-reproduces the published protocol: the epoch on the test set, beta and alpha on the validation images, or on the
-test set where a dataset has none.
+The published code keeps the epoch that is best on the *test* set. Here the epoch, and after it beta and alpha, are
+chosen on the validation images; without any, the last epoch and the start values are kept. SELECT_ON test reproduces
+the published protocol: the epoch on the test set, beta and alpha on the validation images, or on the test set where a
+dataset has none.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from trainers.tip_adapter import CacheTrainer, TipAdapterMethod
 
 
 class TipAdapterFMethod(TipAdapterMethod):
-    """The same cache; its keys start as features, are learned, and are no longer kept normalized."""
+    """Tip-Adapter's cache with learned keys (N, E), which start as normalized features and may change length."""
 
     trains_keys = True
 
@@ -35,7 +35,7 @@ class TipAdapterF(CacheTrainer, EpochChoice):
     schedule_unit = "step"
 
     def build_schedule(self) -> EpochScheduler:
-        """The published one: MAX_EPOCH and its kin count steps, as many as the epochs have."""
+        """Return the published schedule, in which MAX_EPOCH and the other epoch settings count steps."""
         steps = self.cfg.OPTIM.clone()
         steps.defrost()
         steps.MAX_EPOCH *= max(1, len(self.train_loader_x))

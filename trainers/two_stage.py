@@ -1,7 +1,7 @@
 """2SFS: Rethinking Few-Shot Adaptation of Vision-Language Models in Two Stages (Farina et al., CVPR 2025).
 
-First a few parameters of both encoders are tuned, until good features of the task begin to turn into bad ones of
-others; then the encoders rest and a classifier is trained on them. Classes it was trained on are predicted by the
+The first stage tunes a few parameters of both encoders and ends before the features specialise on the trained classes.
+The second freezes the encoders and trains a linear classifier on their features. Trained classes are predicted by the
 classifier, others by the tuned text encoder (selective inference).
 """
 
@@ -26,7 +26,7 @@ from trainers.base.method import Losses, Method, Term, l2_normalize, over_traine
 from trainers.base.setting import Setting, precision
 
 TEMPLATE = "a photo of a {}."
-"""For every dataset, whatever its own template."""
+"""Prompt for every dataset: the datasets' own templates are not used."""
 RANK, ALPHA = 2, 1.0
 """Rank and scale of PEFT lora, as in CLIP-LoRA."""
 
@@ -65,6 +65,10 @@ class TwoStageMethod(Method):
     @classmethod
     def needs_vit(cls, settings) -> str:
         return "TwoStage with PEFT lora" if settings.PEFT == "lora" else ""
+
+    @classmethod
+    def unread(cls, settings) -> dict[str, str]:
+        return {} if settings.PEFT == "lora" else {"DROPOUT": f"PEFT {settings.PEFT} has none"}
 
     def published_name(self, name: str) -> str:
         if name.startswith("low_rank."):
@@ -118,7 +122,7 @@ class TwoStageMethod(Method):
         self.second.fill_(True)
 
     def losses(self, images: Tensor, labels: Tensor) -> Losses:
-        """Cross-entropy with the texts' similarities, then with the classifier's on encoders at rest."""
+        """Return the cross-entropy: first of the similarities, in the second stage of the classifier's logits."""
         if not self.second:
             logits = self.similarity(self.image_output(images), self.text_features())
         else:
@@ -154,8 +158,8 @@ class TwoStageMethod(Method):
 class TwoStage(IterationTrainer):
     """Trains with AdamW for N_ITERS iterations per shot: the encoders for a fraction of them, then the classifier.
 
-    One optimiser serves both stages: a parameter without a gradient has no step, no decay and no moments, so that each
-    stage's parameters are as if they had an optimiser of their own.
+    One optimiser serves both stages: a parameter without a gradient is not stepped, not decayed and has no moments, so
+    each stage trains as with an optimiser of its own.
     """
 
     method_class = TwoStageMethod

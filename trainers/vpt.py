@@ -1,6 +1,6 @@
 """VPT: prompts in the image encoder alone, after Visual Prompt Tuning (Jia et al., ECCV 2022).
 
-As MaPLe's and PromptSRC's authors compare with it: learned tokens after the patches, in the deep variant fresh
+The variant that MaPLe's and PromptSRC's authors compare with: learned tokens after the patches, in the deep variant new
 ones at each of the lower layers; text features are those of "a photo of a NAME.".
 """
 
@@ -17,7 +17,7 @@ from trainers.base.setting import Setting, precision
 from trainers.base.trainer import ClipTrainer
 
 TEMPLATE = "a photo of a {}."
-"""For every dataset, whatever its own template."""
+"""Prompt for every dataset: the datasets' own templates are not used."""
 
 
 class VPTMethod(CosineMethod):
@@ -41,7 +41,7 @@ class VPTMethod(CosineMethod):
         self.prepare_text()
 
     def prepare_text(self) -> None:
-        """The class features, which do not train."""
+        """Compute the class features, which are not trained."""
         self.w_0 = self.clip.zero_shot_weights(self.task.classnames, [TEMPLATE])  # (C, E)
 
     def published_name(self, name: str) -> str:
@@ -68,11 +68,11 @@ class VPT(ClipTrainer):
     settings_source = "muzairkhattak/multimodal-prompt-learning configs/trainers/VPT/vit_b16_c2_ep5_batch4_4.yaml"
     checkpoint_folder = "VLPromptLearner"
     defaults = {
-        "N_CTX_VISION": Setting(8, between(0, 76), "number of prompts in each layer of the image encoder"),
+        "N_CTX_VISION": Setting(8, between(1, 76), "number of prompts in each layer of the image encoder"),
         "PROMPT_DEPTH_VISION": Setting(
             1,
-            or_auto(at_least(0)),
-            "number of layers with prompts of their own; 0: none; auto: 9 of 12, other depths alike",
+            or_auto(at_least(1)),
+            "number of layers with prompts of their own; auto: 9 of 12, other depths alike",
         ),
         "PREC": precision("fp16"),
     }

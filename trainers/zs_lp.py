@@ -1,7 +1,7 @@
 """ZS-LP: a linear probe that starts from the class prompts (Silva-Rodriguez et al., CVPR 2024; their baseline of CLAP).
 
-One prototype for each class, trained on frozen features of augmented training images that are computed once. Nothing
-is chosen on validation images. As in the published code, underscores in class names stay.
+One prototype for each class is trained on frozen features of augmented training images, which are computed once. The
+method uses no validation images. As in the published code, underscores in class names are kept.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class ZSLPMethod(FeatureMethod):
 
 @TRAINER_REGISTRY.register()
 class ZSLP(FeatureTrainer):
-    """Trains on AUGMENT_EPOCH views of each image; an epoch takes as many of them at random as there are images."""
+    """Trains on AUGMENT_EPOCH views of each image; an epoch draws as many views at random as there are images."""
 
     method_class = ZSLPMethod
     settings_node = "ZSLP"

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from dassl.config.builder import ConfigBuilder
-from dassl.config.validators import Dependency, Rule, Values, is_number
+from dassl.config.validators import LEAST, MOST, Dependency, Rule, Values, is_number
 from dassl.config.yaml_files import ConfigError
 from dassl.utils.names import get_most_similar_str_to_a_from_b
 from safeio.escape import shown
@@ -34,7 +34,11 @@ def check_ranges(builder: ConfigBuilder, rules: Mapping[str, Rule], dependencies
 
 
 def _beyond(value: Any, rule: Rule) -> str:
-    return f" and at most {rule.limit:,}" if rule.limit and is_number(value) and value > rule.limit else ""
+    if not rule.sized or not is_number(value):
+        return ""
+    if abs(value) > MOST:
+        return f" and at most {MOST:,}{' in size' if value < 0 else ''}"
+    return f" and at least {LEAST} in size" if 0 < abs(value) < LEAST else ""
 
 
 def _nearest(value: Any, choices: Collection[str]) -> str:

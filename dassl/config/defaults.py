@@ -115,7 +115,7 @@ ENGINE: dict[str, Setting] = {
     "OPTIM.RMSPROP_ALPHA": Setting(0.99, below_one(), "rmsprop: decay of the mean of squared gradients"),
     "OPTIM.ADAM_BETA1": Setting(0.9, below_one(), "for adam, amsgrad, radam and adamw: decay of the first moment"),
     "OPTIM.ADAM_BETA2": Setting(0.999, below_one(), "for the same: decay of the second moment"),
-    "OPTIM.ADAM_EPS": Setting(1e-8, at_least(0), "for the same: number added to the root of the second moment"),
+    "OPTIM.ADAM_EPS": Setting(1e-8, above(0), "for the same: number added to the root of the second moment"),
     "OPTIM.STAGED_LR": Setting(False, meaning="whether layers but NEW_LAYERS learn at LR * BASE_LR_MULT"),
     "OPTIM.NEW_LAYERS": Setting((), meaning="with STAGED_LR: names of the layers that learn at the full rate"),
     "OPTIM.BASE_LR_MULT": Setting(0.1, at_least(0), "with STAGED_LR: factor on the other layers' learning rate"),

@@ -15,13 +15,14 @@ Dependency = Callable[[Values], str | None]
 
 class Rule(NamedTuple):
     """Rule for one value: the words that follow "expected", the test, the names to choose from, if any, the least
-    and the largest number, where both are known, and a limit that is said only to who goes beyond it."""
+    and the largest number, where both are known, and whether numbers beyond LEAST and MOST are refused, which is said
+    only to who goes there."""
 
     expected: str
     fits: Callable[[Any], bool]
     choices: Collection[str] = ()
     ends: tuple[float, float] | None = None
-    limit: float | None = None
+    sized: bool = False
 
 
 def is_number(value: Any) -> bool:
@@ -29,22 +30,28 @@ def is_number(value: Any) -> bool:
     return number(value)
 
 
-NUMBER = Rule("a finite number", is_number)
+LEAST, MOST = 1e-30, 2**31 - 1
+"""Sizes of numbers: those nearer to zero vanish when tensors compute with them; those beyond are typing errors, and
+more than loops and tensors take."""
 
 
-MOST = 2**31 - 1
-"""Numbers beyond are typing errors, and more than loops and tensors take."""
+def sized_number(value: Any) -> bool:
+    """Zero, or a number whose size lies between LEAST and MOST."""
+    return is_number(value) and (value == 0 or LEAST <= abs(value) <= MOST)
+
+
+NUMBER = Rule("a finite number", sized_number, sized=True)
 
 
 def at_least(least: float) -> Rule:
     def fits(value: Any) -> bool:
         return is_number(value) and least <= value <= MOST
 
-    return Rule(f"a number of at least {least}", fits, limit=MOST)
+    return Rule(f"a number of at least {least}", fits, sized=True)
 
 
 def above(limit: float) -> Rule:
-    return Rule(f"a number above {limit}", lambda value: is_number(value) and value > limit)
+    return Rule(f"a number above {limit}", lambda value: sized_number(value) and value > limit, sized=True)
 
 
 def between(least: float, most: float) -> Rule:
@@ -68,7 +75,7 @@ def or_auto(rule: Rule, whole: bool = True) -> Rule:
     def fits(value: Any) -> bool:
         return value in ("", AUTO) or (rule.fits(value) and not (whole and isinstance(value, float)))
 
-    return Rule(f"{rule.expected}, or {AUTO}", fits, (AUTO,))
+    return Rule(f"{rule.expected}, or {AUTO}", fits, (AUTO,), sized=rule.sized)
 
 
 def each(rule: Rule, length: int | None = None) -> Rule:

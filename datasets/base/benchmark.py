@@ -1,4 +1,4 @@
-"""A benchmark with a split file: what the builders of eleven datasets have in common."""
+"""Base class of the eleven benchmarks with a split file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LEFTOVERS = {"Thumbs.db", "desktop.ini", "__MACOSX"}
 
 
 class SplitBenchmark(DatasetBase):
-    """Images in a folder and a `split_zhou_*.json` that says which is what.
+    """Images in a folder, and a `split_zhou_*.json` that gives each image's class and split.
 
     A builder names the folders and overrides `make_split`, which is needed only where the split file is missing.
 
@@ -56,7 +56,7 @@ class SplitBenchmark(DatasetBase):
 
     @classmethod
     def whole(cls, folder: Path, seed: int = 1) -> Split:
-        """All images; nothing is written. `seed` decides only where a split has to be made.
+        """Return all images; write nothing. `seed` only matters if a split has to be drawn.
 
         Raises:
             SplitError: the folder or what the split is read from is missing.

@@ -1,6 +1,6 @@
-"""Calls that dataset files of the CoOp family make on its pets, textures and ImageNet: they work here unedited.
+"""Class methods that dataset files of the CoOp family call on OxfordPets, DescribableTextures and ImageNet.
 
-They draw from the process-wide generator, as the published code does.
+Such files work here unedited. The methods draw from the process-wide generator, as the published code does.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Label noise and class imbalance in the training images, for ablations; testing and validation stay as they are.
 
-`DATASET.LABEL_NOISE` and `DATASET.IMBALANCE`. Both draw from generators of their own, so that a seed gives the same
-few-shot choice with and without them, and the images that are wrong at 10 % are wrong at 20 % too.
+Settings: `DATASET.LABEL_NOISE` and `DATASET.IMBALANCE`. Both draw from generators of their own, so that a seed gives
+the same few-shot choice with and without them, and images that are mislabelled at 10 % are mislabelled at 20 % too.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def imbalanced(items: list[Datum], ratio: float, rng: random.Random) -> list[Dat
 
 
 def mislabelled(items: list[Datum], fraction: float, rng: random.Random) -> list[Datum]:
-    """Every chosen image gets another class's label, by exchange among the chosen ones: class sizes stay.
+    """Give every chosen image another class's label, by exchange among the chosen ones, which keeps class sizes.
 
     Args:
         fraction: of all images, rounded to whole ones. A single image has none to exchange with and stays.

@@ -1,7 +1,7 @@
-"""A few images of each class, chosen by the seed as the published code does, and kept so that it stays so.
+"""Few-shot sets: a few images of each class, chosen by the seed as in the published code, and kept in a file.
 
-The choice of a run is kept in `<dataset folder>/split_fewshot/shot_<K>-seed_<S>.json`. A choice that somebody else's
-code left there under that name, as .pkl or as .jsonl lists, goes first: the folder then means the same to both.
+The choice of a run is kept in `<dataset folder>/split_fewshot/shot_<K>-seed_<S>.json`. If another project's code has
+left a choice under that name, as .pkl or as .jsonl lists, that one is used, so that both train on the same images.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ def few_shot(split: Split, shots: int, seed: int, folder: str | os.PathLike, cac
     """Keep `shots` training images of each class and at most four for validation; testing stays whole.
 
     Args:
-        split: all of it; the choice covers all classes, so that runs on either half share it.
+        split: the whole split; the choice covers all classes, so that runs on either half share it.
         shots: below 1 keeps everything. A class with fewer images gives all it has, with a message.
         seed: below 0 draws anew each time.
         folder: the dataset's folder, which paths in the cache are relative to.
-        cache: folder for the choice, as readable JSON. One that cannot be written is passed over: the seed
-            gives the same choice again.
+        cache: folder for the choice, as readable JSON. If it cannot be written, nothing is kept: the seed gives
+            the same choice again.
     """
     if shots < 1:
         return split
@@ -65,7 +65,7 @@ def say_small_classes(items: Iterable[Datum], shots: int) -> None:
 
 
 def recall(stem: Path, folder: str | os.PathLike, origin: str, find: Callable[[str, str], Datum]) -> Drawn | None:
-    """The choice kept under this name; None if there is none or it is not one of this data, which gets a message.
+    """Return the choice kept under this name; None if there is none, or, with a warning, if it is of other data.
 
     Args:
         stem: path without an ending.

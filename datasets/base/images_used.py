@@ -1,4 +1,4 @@
-"""The images that a run has used, for its record: two runs are comparable only on the same test images."""
+"""Images that a run has used, for its record: two runs are comparable only on the same test images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PARTS = {"train": "train_x", "val": "val", "test": "test"}
 
 
 def images_used(dataset: Any, root: str) -> dict[str, dict[str, Any]]:
-    """Return what tells the images of each split that has any: number, fingerprint, and bytes of files of their own.
+    """Return number, fingerprint and file sizes in bytes of the images of each split that has any.
 
     The fingerprint is over paths below `root`, labels and names, the bytes are those of all of them together.
     """

@@ -1,4 +1,4 @@
-"""Changes of a whole image that keep the object and change the look; an image always changes in the same way."""
+"""Changes of an image's look that keep its object; an image always changes in the same way."""
 
 from __future__ import annotations
 

@@ -27,14 +27,14 @@ def read_sources() -> dict[str, dict[str, Any]]:
 
 
 def lists_of(name: str) -> list[str]:
-    """Return the files, below the datasets' root, that say which image of a dataset is for what, and its names."""
+    """Return the files, below the datasets' root, that give a dataset's split and its class names."""
     builder = DATASET_REGISTRY.get(name)
     folder, split = getattr(builder, "dataset_dir", ""), getattr(builder, "split_file", "")
     return [f"{folder}/{file}" for file in (split, "classnames.txt") if folder and file]
 
 
 def chosen(names: Sequence[str]) -> list[str]:
-    """Registry names for what a command line names: those, names of configs, in any spelling, or `all`.
+    """Return the registry names of datasets given by registry or config name, in any spelling, or by `all`.
 
     Raises:
         ValueError: there is no such dataset; the message lists what there is.

@@ -1,4 +1,4 @@
-"""Images that a list names and that are not there: counted, with a hint at where they may be."""
+"""Missing images of a list: their number, and a hint at where they may be."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def few(items: Sequence[str], count: int = 5) -> str:
 
 
 def missing_message(missing: list[str], places: list[str], total: int) -> str:
-    """Say how many images are not there, where the first are named, and under which other ending they are."""
+    """Return a message: how many images are missing, where the first are listed, and the ending they have instead."""
     named = [f"{place}: {path}" if place else path for path, place in zip(missing, places, strict=True)]
     others = Counter()
     for path in missing[:1000]:

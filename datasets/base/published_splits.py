@@ -1,7 +1,7 @@
 """Few-shot choices and lists that other code of the CoOp family wrote: pickles and lines of JSON.
 
-A pickle can run code when it is read. Here nothing in it is called but an empty record, which takes the place of
-the one class such a file needs.
+A pickle can run code when it is read. This reader calls nothing in it except an empty record class, which replaces the
+one class that such a file needs.
 """
 
 from __future__ import annotations

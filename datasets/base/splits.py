@@ -1,7 +1,7 @@
 """Splits of the benchmarks: read, make and write one, take half of the classes.
 
-Every choice is the published code's, number for number, given the same seed. The order of a list decides
-what is drawn from it, so nothing here sorts.
+With the same seed every choice equals the published code's. The order of a list decides what is drawn from it, so no
+list is sorted here.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _data(entries: Iterable[tuple[str, int, str]], images: str) -> list[Datum]:
 
 
 def write_split(split: Split, path: str | os.PathLike, images: str | os.PathLike) -> None:
-    """Write what `read_split` reads, byte for byte as the published files are."""
+    """Write a split file for `read_split`, byte for byte in the published format."""
     content = {
         part: [[relative(item, images), item.label, item.classname] for item in items]
         for part, items in split._asdict().items()
@@ -188,6 +188,6 @@ def _relabelled(item: Datum, number: dict[int, int]) -> Datum:
 
 
 def relative(item: Datum, images: str | os.PathLike) -> str:
-    """Return the path of an image below a folder, with forward slashes; one from elsewhere stays whole."""
+    """Return an image's path relative to a folder, with forward slashes; a path outside the folder stays absolute."""
     path = Path(item.impath)
     return str(PurePosixPath(path.relative_to(images) if path.is_relative_to(images) else path))

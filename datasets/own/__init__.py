@@ -1,1 +1,1 @@
-"""Images of the user's own: read from any usual layout into one table, and shown before anything is trained."""
+"""Users' own images: read from any usual layout into one table, which is shown before training."""

@@ -1,4 +1,4 @@
-"""Every image that a run will use is decoded before it trains, once: what was whole is remembered."""
+"""Decode every image of a run before it trains, and remember the result for the next run."""
 
 from __future__ import annotations
 

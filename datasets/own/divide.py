@@ -1,4 +1,4 @@
-"""Division of a table into three splits: those that the data names stay, the others are drawn, equal for every seed."""
+"""Division of a table into three splits: those that the data names are kept, others are drawn, equal for every seed."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def divide(table: Table, val_fraction: float = -1) -> Split:
     testing. Named splits stay whole: nothing is set aside unless `val_fraction` asks for it.
 
     Args:
-        val_fraction: of each class, for validation where there is no such split; below 0: a fifth of what is drawn,
-            nothing of a named training split.
+        val_fraction: fraction of each class for validation, if the data names no such split; negative: a fifth if
+            splits are drawn, nothing of a named training split.
 
     Raises:
         OwnDataError: nothing is left to train or to test on.
@@ -44,7 +44,7 @@ def divide(table: Table, val_fraction: float = -1) -> Split:
 
 
 def rule_of(table: Table, val_fraction: float = -1) -> str:
-    """Say how the splits of a table come about."""
+    """Return a sentence that says how a table was divided into splits."""
     given = set(table.splits)
     val = f"{val_fraction if val_fraction >= 0 else VAL_FRACTION:.0%}"
     if not {"val", "test"} & given:

@@ -1,4 +1,4 @@
-"""Class folders, with or without folders for the splits, below any number of wrapper folders."""
+"""Class folders, with or without folders for the splits, below any number of enclosing folders."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _places_of_lists(tree: Tree, top: Tree) -> list[Path]:
 
 
 def _descend(tree: Tree, table: Table, in_split: bool = False) -> Tree:
-    """Go into a folder that is alone, unless it is a class or, outside of one, a split."""
+    """Descend through folders that are the only one at their level, unless they are a class or a split."""
     while not tree.images and len(tree.inhabited) == 1:
         (name, only), *_ = tree.inhabited.items()
         if not only.inhabited or (not in_split and name in splits_of([name])):

@@ -37,7 +37,7 @@ class Heads(NamedTuple):
 
 
 def plain(heading: str) -> str:
-    """Return a heading without what people write in different ways."""
+    """Return a heading in lower case, without blanks, `_` and `-`."""
     return "".join(c for c in heading.lower() if c.isalnum())
 
 
@@ -47,7 +47,7 @@ def headings(lines: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def heads_of(lines: Sequence[Mapping[str, Any]]) -> Heads:
-    """Return which headings of a list mean what: by their words, and paths and splits also by their content."""
+    """Return the headings of path, label, name and split, by their words; of path and split also by the content."""
     found: dict[str, str] = {}
     for heading in headings(lines):
         found.setdefault(plain(heading), heading)

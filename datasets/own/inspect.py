@@ -1,4 +1,4 @@
-"""Look at every image of a dataset: those that cannot be decoded, duplicates across splits, and a sheet to look at."""
+"""Check every image of a dataset: find broken ones and duplicates across splits, and draw a contact sheet."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CELL, PER_CLASS, MOST_CLASSES = 96, 4, 40
 
 
 class Look(NamedTuple):
-    """An image, looked at: what is wrong with it, the hash of its bytes, its perceptual hash; None where unknown."""
+    """Facts about an image: its fault, the hash of its bytes, its perceptual hash; None if unknown."""
 
     path: str
     problem: str | None

@@ -15,8 +15,8 @@ from safeio.images import image_suffixes
 def locate(paths: list[str], places: list[str], root: Path, beside: Path) -> tuple[list[str], str]:
     """Find the files that a list names: from one folder for all of them.
 
-    Tried are the root, the list's folder and the folders in both, paths as they are, with Windows' separators, from
-    another machine (their last parts), and without an ending.
+    It tries the root, the list's folder and the folders in both, with the paths as they are, with Windows' separators,
+    shortened to their last parts (a path of another machine), and without an ending.
 
     Returns:
         Absolute paths, and a sentence where they are not simply relative to the root.

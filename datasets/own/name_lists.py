@@ -1,7 +1,7 @@
 """Lists of class names that come with a dataset: `classes.txt`, `labels.txt`, `words.txt`, `cat_to_name.json`, ...
 
-Nobody promised what is in such a file, so it counts only where its lines can mean one thing. `classnames.txt`, which is
-meant for this code, is read by `datasets.own.names`.
+The content of such a file is not specified, so it is used only if its lines can mean one thing. `classnames.txt`, which
+is made for this project, is read by `datasets.own.names`.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from datasets.own.name_lists import is_name_list, is_number_map, read_name_list
 from datasets.own.table import OwnDataError
 
 NAMES_FILE = "classnames.txt"
-"""The list that is meant for this code; it fits, or is refused."""
+"""The list that is made for this project; one that does not fit the classes is refused."""
 NUMBERED = re.compile(r"\d+[\W_]|n\d{8}\b")
 """Beginning of folders that are sorted by a number: `001.ak47`, `n02085620-Chihuahua`."""
 

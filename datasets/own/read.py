@@ -1,4 +1,4 @@
-"""Read a folder or file of own images, whatever the layout, into one table. The first that fits of:
+"""Read a folder or file of own images into one table. The first of these layouts that fits is used:
 
 a list or table that is named itself; `manifest.*`; what `datasets.save_to_disk` wrote; `metadata.*` (Hugging Face's
 imagefolder); parquet and arrow files; tar shards; class folders; a list beside a flat folder of images.

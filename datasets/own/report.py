@@ -1,4 +1,4 @@
-"""The table of own images, described for the log and for `mmrl data check folder`."""
+"""Description of own images for the log and for `mmrl data check folder`."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ ALLOWABLE = {
 
 
 class OwnDataError(SplitError):
-    """Own images that cannot be read without a guess; the message says what was found and what to do."""
+    """Own images whose layout is unclear or faulty; the message says what was found and what to do."""
 
 
 class Row(NamedTuple):

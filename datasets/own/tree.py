@@ -1,4 +1,4 @@
-"""A folder seen once: its images, its other files, its folders. Hidden ones do not exist."""
+"""Listing of a folder, read once: its images, other files and folders, without hidden ones."""
 
 from __future__ import annotations
 

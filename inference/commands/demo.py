@@ -1,9 +1,9 @@
-"""Try runs in the browser, side by side; without a run, zero-shot CLIP with any class names.
+"""Try trained runs on images in the browser, side by side; without a run, zero-shot CLIP with any class names.
 
 mmrl demo RUN_DIR [RUN_DIR ...] [--classes names.txt] [--port 7860]
 mmrl demo [--classes "cat, dog, grand piano"] [--backbone ViT-B/16]
 
-The page is served to this machine only. See docs/predict.md.
+The page can be opened on this machine only. See docs/predict.md.
 """
 
 from __future__ import annotations
@@ -26,11 +26,17 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the parser."""
     example = "mmrl demo output/few_shot/caltech101_64/shots_16/MMRL/photo/seed1"
     parser = CommandParser(prog="mmrl demo", description=__doc__, example=example)
-    parser.add_argument("runs", nargs="*", metavar="RUN_DIR", help="folders of training runs; none: zero-shot CLIP")
-    parser.add_argument("--classes", metavar="NAMES", help="classes to begin with: a file, one per line, or 'cat, dog'")
-    parser.add_argument("--port", type=int, help="port of the page (the first free one from 7860 on)")
+    parser.add_argument(
+        "runs", nargs="*", metavar="RUN_DIR", help="folders of training runs (default: none, zero-shot CLIP)"
+    )
+    parser.add_argument(
+        "--classes", metavar="NAMES", help="classes to begin with: a file with one name on each line, or 'cat, dog'"
+    )
+    parser.add_argument(
+        "--port", type=int, metavar="N", help="port of the page (default: the first free one from 7860 on)"
+    )
     add_device(parser)
-    add_backbone(parser)
+    add_backbone(parser, "the one the run was trained with; photo-ViT-8 without a run")
     add_plugins(parser)
     return parser
 

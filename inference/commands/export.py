@@ -29,11 +29,17 @@ def make_parser() -> argparse.ArgumentParser:
     example = "mmrl export output/few_shot/caltech101_64/shots_16/MMRL/photo/seed1 --format onnx"
     parser = CommandParser(prog="mmrl export", description=__doc__, example=example)
     parser.add_argument("run", metavar="RUN_DIR", help="folder of the training run")
-    parser.add_argument("--format", required=True, choices=SUFFIXES, help="see above")
-    parser.add_argument("--output", type=Path, metavar="PATH", help="the file or folder (RUN_DIR/export/METHOD.SUFFIX)")
-    parser.add_argument("--classes", metavar="NAMES", help="classes of a program: a file, one per line, or 'cat, dog'")
-    parser.add_argument("--push", metavar="USER/NAME", help="with hub-folder: upload it there (HF_TOKEN, HF_ENDPOINT)")
-    add_backbone(parser)
+    parser.add_argument("--format", required=True, choices=SUFFIXES, help="kind of file to write, see above")
+    parser.add_argument(
+        "--output", type=Path, metavar="PATH", help="file, or folder with hub-folder (default: in RUN_DIR/export)"
+    )
+    parser.add_argument(
+        "--classes", metavar="NAMES", help="classes to export: a file with one name on each line, or 'cat, dog'"
+    )
+    parser.add_argument(
+        "--push", metavar="USER/NAME", help="hub-folder: upload it as this model; reads HF_TOKEN, HF_ENDPOINT"
+    )
+    add_backbone(parser, "the one the run was trained with")
     add_plugins(parser)
     return parser
 

@@ -25,21 +25,31 @@ def make_parser() -> argparse.ArgumentParser:
     example = "mmrl visualize output/few_shot/caltech101_64/shots_16/MMRL/photo/seed1 image.png"
     parser = CommandParser(prog="mmrl visualize", description=__doc__, example=example)
     parser.add_argument("run", metavar="RUN_DIR", help="folder of the training run")
-    parser.add_argument("images", nargs="*", help="images to draw the attention on")
+    parser.add_argument(
+        "images", nargs="*", metavar="IMAGE", help="image files, or folders of images, to draw the attention on"
+    )
     parser.add_argument(
         "--features",
         nargs="?",
         const="",
         metavar="CLASS_FOLDERS",
-        help="map of features, by default of the run's own test images",
+        help="draw image features: of this folder with a folder for each class (default: of the run's test images)",
     )
-    parser.add_argument("--projection", default="tsne", choices=("tsne", "pca"), help="projection of the map")
     parser.add_argument(
-        "--per-class", type=at_least_one, default=15, metavar="N", help="images of each class on the map"
+        "--projection", default="tsne", choices=("tsne", "pca"), help="projection of features onto the plane"
     )
-    parser.add_argument("--output", type=folder_name, metavar="DIR", help="folder of the figures (RUN_DIR/figures)")
+    parser.add_argument(
+        "--per-class",
+        type=at_least_one,
+        default=15,
+        metavar="N",
+        help="with --features: number of images of each class",
+    )
+    parser.add_argument(
+        "--output", type=folder_name, metavar="DIR", help="folder for the figures (default: RUN_DIR/figures)"
+    )
     add_device(parser)
-    add_backbone(parser)
+    add_backbone(parser, "the one the run was trained with")
     add_plugins(parser)
     return parser
 

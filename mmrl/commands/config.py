@@ -23,8 +23,8 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add_method(parser)
     add_dataset(parser)
-    parser.add_argument("--stage", default="train", help="stage of the protocol")
-    parser.add_argument("--all", action="store_true", help="show settings at their defaults too")
+    parser.add_argument("--stage", default="train", help="stage of the protocol, such as train or test")
+    parser.add_argument("--all", action="store_true", help="also show the settings that have their default")
     add_run_options(parser)
     add_output(parser)
     return parser

@@ -1,7 +1,7 @@
-"""Check that benchmarks are complete: print the found and the expected numbers, and the first error.
+"""Check that benchmark datasets are complete: print found and expected numbers of images, and the first error.
 
-For your own images (DATASET is folder, --root their folder or a list of them): print how they are read; with
---deep, also find broken and duplicate images and draw a contact sheet.
+For your own images (DATASET is `folder`, --root their folder or a list of them) it prints how they are read: classes,
+images of each and the split. With --deep it also finds broken and duplicate images and draws a contact sheet.
 """
 
 from __future__ import annotations
@@ -16,13 +16,29 @@ from runs.command_line import CommandParser, add_root
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser."""
     parser = CommandParser(prog="mmrl data check", description=__doc__, example="mmrl data check all --root data")
-    parser.add_argument("names", nargs="*", default=["all"], metavar="DATASET", help="a benchmark, all, or folder")
+    parser.add_argument(
+        "names", nargs="*", default=["all"], metavar="DATASET", help="benchmarks, all, or folder for your own images"
+    )
     add_root(parser)
-    parser.add_argument("--deep", action="store_true", help="open every image")
+    parser.add_argument("--deep", action="store_true", help="decode every image, to find broken ones")
     own = parser.add_argument_group("own images (DATASET folder)")
-    own.add_argument("--sheet", type=Path, metavar="PNG", help="contact sheet of --deep (./NAME-contact-sheet.png)")
-    own.add_argument("--allow", nargs="+", default=[], metavar="WORD", help="accepted faults, as DATASET.ALLOW")
-    own.add_argument("--val-fraction", type=float, default=-1.0, metavar="FRACTION", help="as DATASET.VAL_FRACTION")
+    own.add_argument(
+        "--sheet",
+        type=Path,
+        metavar="PNG",
+        help="with --deep: file of the contact sheet (default: ./NAME-contact-sheet.png)",
+    )
+    own.add_argument(
+        "--allow",
+        nargs="+",
+        default=[],
+        metavar="WORD",
+        help="faults to accept: duplicates, leaks, partial, nested, one_class (setting DATASET.ALLOW)",
+    )
+    text = (
+        "fraction of each class for validation; negative: 0.2 where the split is drawn, else 0 (DATASET.VAL_FRACTION)"
+    )
+    own.add_argument("--val-fraction", type=float, default=-1.0, metavar="FRACTION", help=text)
     return parser
 
 

@@ -1,4 +1,7 @@
-"""Fetch benchmarks and prepare their folders: download public files, and name those to fetch by hand."""
+"""Download the files of benchmark datasets, unpack them where this project looks for them, and check the result.
+
+Files that need a login or the consent of their owners are named, with the page to fetch them from.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,18 @@ from runs.command_line import CommandParser, add_root
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser."""
     parser = CommandParser(prog="mmrl data prepare", description=__doc__, example="mmrl data prepare dtd --root data")
-    parser.add_argument("names", nargs="+", metavar="DATASET", help="a benchmark, or all; `mmrl list datasets`")
+    parser.add_argument(
+        "names",
+        nargs="+",
+        metavar="DATASET",
+        help="one or more benchmarks, or all; `mmrl list datasets` shows their names",
+    )
     add_root(parser)
-    parser.add_argument("--make-split", action="store_true", help="draw a split where the published one is missing")
+    parser.add_argument(
+        "--make-split",
+        action="store_true",
+        help="where the published split is missing, draw another; its results cannot be compared with published ones",
+    )
     return parser
 
 

@@ -1,7 +1,7 @@
-"""Say where texts of a language model about the classes of DATASET belong, and whether every class has some.
+"""Check the descriptions of DATASET's classes that CoPrompt and HiCroPL learn from, and print where their file belongs.
 
-CoPrompt and HiCroPL learn from such texts. They come from a JSON file, {"class name": ["text", ...], ...}, which is not
-part of this project; --file checks one and puts it in its place.
+A language model wrote them; they are no part of this project. Their file is JSON, {"class name": ["text", ...], ...};
+--file checks such a file and copies it to its place. Exit status 1: there is no file, or a class has no text.
 """
 
 from __future__ import annotations
@@ -30,7 +30,11 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add_dataset(parser)
     add_root(parser)
-    parser.add_argument("--file", metavar="JSON", help="file of texts to check and to copy there")
+    parser.add_argument(
+        "--file",
+        metavar="JSON",
+        help="file of descriptions to check and to copy to its place (default: check the file there)",
+    )
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Write the photographs inside the package as files, one folder for each class, to try commands on."""
+"""Write photographs that come with the package as image files, a folder for each class, to try commands on."""
 
 from __future__ import annotations
 
@@ -15,9 +15,16 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("dataset", metavar="DATASET", help="caltech101_64 or clothing_64")
     parser.add_argument("folder", metavar="FOLDER", type=folder_name, help="new folder for the images")
-    parser.add_argument("--split", choices=("train", "val", "test"), default="test", help="split to unpack")
-    parser.add_argument("--classes", type=int, default=0, metavar="N", help="the first N classes (all)")
-    parser.add_argument("--images", type=int, default=0, metavar="N", help="the first N images of each class (all)")
+    parser.add_argument(
+        "--split",
+        choices=("train", "val", "test"),
+        default="test",
+        help="images to write: training, validation or test",
+    )
+    parser.add_argument("--classes", type=int, default=0, metavar="N", help="write the first N classes only; 0: all")
+    parser.add_argument(
+        "--images", type=int, default=0, metavar="N", help="write the first N images of each class only; 0: all"
+    )
     return parser
 
 

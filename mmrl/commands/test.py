@@ -28,11 +28,20 @@ def make_parser() -> argparse.ArgumentParser:
         usage="mmrl test METHOD DATASET [options] [KEY=VALUE ...]\n       mmrl test RUN_DIR [--on DATASET] [options]",
         example="mmrl test MMRL caltech101_64 --protocol base2new --seed 1",
     )
-    parser.add_argument("method", metavar="METHOD|RUN_DIR", help="a method, or the folder of a training run")
+    parser.add_argument(
+        "method",
+        metavar="METHOD|RUN_DIR",
+        help="a method, whose runs `mmrl train` made, or the folder of a training run",
+    )
     add_dataset(parser, nargs="?")
-    text = "folder of all runs, output; or set OUTPUT. With RUN_DIR: of this test, RUN_DIR-on-DATASET"
+    text = (
+        "with METHOD: folder of all runs (default: the variable OUTPUT, or output); with RUN_DIR: folder of this test "
+    )
+    text += "(default: RUN_DIR-on-DATASET)"
     parser.add_argument("--output", type=folder_name, metavar="DIR", help=text)
-    parser.add_argument("--on", metavar="DATASET", help="with RUN_DIR: another dataset to test on")
+    parser.add_argument(
+        "--on", metavar="DATASET", help="with RUN_DIR: another dataset to test on; its classes count as unseen"
+    )
     add_run_options(parser)
     add_plugins(parser)
     parser.set_defaults(protocol="base2new", output=None)

@@ -57,13 +57,16 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Add what `train` and `test` share."""
     add_protocol(parser, "few_shot")
     parser.add_argument("--shots", type=int, default=16, metavar="N", help="training images of each class")
-    add_seeds(parser, "one or more seeds", default=[1])
+    add_seeds(parser, "one or more seeds, each a run of its own", default=[1])
     add_root(parser)
     add_own_name(parser)
     add_backbone(parser)
     add_device(parser)
     add_track(parser)
-    parser.add_argument("--cfg", default=os.environ.get("CFG") or None, help="another config of the method; or set CFG")
+    text = (
+        "config file in configs/trainers/METHOD, without .yaml (default: the protocol's); the variable CFG sets it too"
+    )
+    parser.add_argument("--cfg", default=os.environ.get("CFG") or None, help=text)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -1,10 +1,11 @@
-"""Real trainers on random CLIPs of any shape, without data."""
+"""Real trainers on random CLIPs of any shape and random images."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -50,14 +51,22 @@ class Workshop:
         cuda=False,
         optimizer="",
         dataset="",
+        images: Sequence[int] = (),
+        at_once=32,
+        validation=True,
+        options: Mapping[str, Any] = MappingProxyType({}),
         **settings,
     ):
         """The trainer for these classes in float32, on the CPU unless `cuda`; `settings` are the method's own.
 
-        `optimizer` replaces what the method's configuration names, an OPTIM.NAME; `dataset` is a DATASET.NAME.
+        `optimizer` replaces what the method's configuration names, an OPTIM.NAME; `dataset` is a DATASET.NAME;
+        `options` are further settings of the engine.
 
-        Returns:
-            It, with empty data loaders.
+        Args:
+            images: how many random training images each class has; validation and test images are as many. Without,
+                the data loaders are empty.
+            at_once: images in a batch.
+            validation: whether there are validation images.
         """
         real = TRAINER_REGISTRY.get(trainer)
         side = self.sides[clip]
@@ -70,6 +79,8 @@ class Workshop:
             "TEST.CLASSES": test_classes,
             "OPTIM.LR": 0.01,
             "OUTPUT_DIR": self.folder,
+            "DATALOADER.TRAIN_X.BATCH_SIZE": at_once,
+            **options,
         }
         if optimizer:
             options["OPTIM.NAME"] = optimizer
@@ -78,15 +89,29 @@ class Workshop:
         words = [str(word) for pair in options.items() for word in pair]
         cfg = settings_of_run(train.parse(["--trainer", trainer, "--seed", "1", *words])).cfg
 
-        class WithoutData(real):
+        class OnRandomImages(real):
             def build_data_loader(self):
-                self.dm = SimpleNamespace(dataset=SimpleNamespace(classnames=list(classnames), train_x=[]))
-                self.train_loader_x = self.train_loader_u = self.val_loader = self.test_loader = []
+                labels = [label for label, count in enumerate(images) for _ in range(count)]
+                train_x = [SimpleNamespace(label=label) for label in labels]
+                self.dm = SimpleNamespace(dataset=SimpleNamespace(classnames=list(classnames), train_x=train_x))
+                self.train_loader_x, self.val_loader, self.test_loader = (
+                    batches_of_noise(labels, side, at_once, seed) for seed in range(3)
+                )
+                self.train_loader_u = None if images else []
+                self.val_loader = self.val_loader if validation else None
                 self.num_classes, self.lab2cname = len(classnames), dict(enumerate(classnames))
 
-        WithoutData.__name__ = trainer
+            def training_rows(self, views):
+                with torch.no_grad(), self.precision.context():
+                    return torch.stack([self.pooled_view(-1 if view is None else view) for view in views])
+
+            def pooled_view(self, view):
+                shown = noise(len(self.dm.dataset.train_x), side, 10 + view)
+                return self.method.clip.pool(shown.to(self.device)).float()
+
+        OnRandomImages.__name__ = trainer
         with mock.patch("trainers.promptsrc.ensemble", few_templates):
-            built = WithoutData(cfg)
+            built = OnRandomImages(cfg)
         built.batch_idx, built.num_batches = 0, 2  # a step in the middle of an epoch
         return built
 
@@ -95,6 +120,19 @@ class Workshop:
         generator = torch.Generator().manual_seed(1)
         images = torch.randn(count, 3, self.sides[clip], self.sides[clip], generator=generator)
         return {"img": images, "label": torch.randint(classes, (count,), generator=generator)}
+
+
+def noise(count: int, side: int, seed: int) -> torch.Tensor:
+    """Random images (N, 3, S, S)."""
+    return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(seed))
+
+
+def batches_of_noise(labels: Sequence[int], side: int, at_once: int, seed: int) -> list[dict[str, torch.Tensor]]:
+    """Random images with these labels, in batches."""
+    images, labels = noise(len(labels), side, seed), torch.tensor(labels, dtype=torch.long)
+    return [
+        {"img": own, "label": y} for own, y in zip(images.split(at_once), labels.split(at_once), strict=True) if len(y)
+    ]
 
 
 @pytest.fixture(scope="session")
@@ -111,6 +149,8 @@ def workshop(tmp_path_factory) -> Workshop:
     resnet = {"embed_dim": 96, "image_resolution": 64, "vision_layers": (1, 2, 1, 1), "vision_width": 8}
     resnet |= {"vision_patch_size": None, "transformer_width": 128, "transformer_heads": 2, "transformer_layers": 4}
     made.add("RN50", **resnet)
+    small = {"embed_dim": 32, "image_resolution": 16, "vision_layers": 3, "vision_width": 64, "vision_patch_size": 8}
+    made.add("small", **small, transformer_width=128, transformer_heads=2, transformer_layers=4)
     twelve = {"embed_dim": 32, "image_resolution": 16, "vision_layers": 12, "vision_width": 64, "vision_patch_size": 8}
     made.add("twelve layers", **twelve, transformer_width=64, transformer_heads=1, transformer_layers=12)
     return made

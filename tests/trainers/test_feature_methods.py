@@ -61,6 +61,22 @@ def test_trained_and_other_classes_together(name, tmp_path):
     )
 
 
+@pytest.mark.parametrize("name", cases({"GDACLIP"}))
+def test_a_class_that_lost_its_images(name, tmp_path):
+    """To wrong labels, for example: it gets Gaussians around its text, and the others are as without it."""
+    case = Case(name)
+    trainer = build(case, tmp_path)
+    trainer.train()
+    method, images, lost = trainer.method, case["test/images"], 1
+    kept = method.labels != lost
+    method.fill(method.f[kept], method.labels[kept])
+    gaussians, alone = method.gaussians(), of_others(method.f, method.t[[lost]])[0]
+    assert torch.equal(gaussians.weight[:, [lost]], alone.weight) and torch.equal(gaussians.bias[[lost]], alone.bias)
+    others = torch.arange(len(method.t)) != lost
+    assert torch.equal(gaussians.weight[:, others], method.trained.weight)
+    assert method.logits(images, method.class_features(), torch.tensor(True)).isfinite().all()
+
+
 def test_rows_of_trained_classes_over_those_of_all():
     trained, others = torch.ones(3, 2), torch.zeros(5, 2)
     assert over_trained(trained, others)[:, 0].tolist() == [1, 1, 1, 0, 0]

@@ -18,6 +18,13 @@ def test_weights_are_the_published_ones(case):
     assert torch.allclose(ours, case["gpa/weights"].double(), atol=1e-7)
 
 
+@pytest.mark.parametrize(("mean", "deviation", "largest"), [(1000, 1, 4), (-1000, 1, 0), (2.4, 1e-3, 1), (2, 1e-30, 1)])
+def test_far_from_the_mean_the_nearest_epoch_counts(mean, deviation, largest):
+    """Even if every density is zero in floating-point numbers."""
+    weights = gaussian_weights(mean, deviation, 5)
+    assert weights.isfinite().all() and weights.sum() == pytest.approx(1) and weights.argmax() == largest
+
+
 def test_prompts_at_the_end_of_each_epoch(case):
     """Before they are averaged."""
     trainer = case.build("PromptSRC", case.about["classnames"])

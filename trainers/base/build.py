@@ -1,4 +1,4 @@
-"""Build a frozen CLIP and a method on it from a configuration; training and prediction both begin here."""
+"""Build a frozen CLIP and a method on it from a configuration, for training and for prediction."""
 
 from __future__ import annotations
 
@@ -69,10 +69,10 @@ def hold_weights(cfg: CfgNode, node: str) -> None:
 
 
 def check_normalisation(cfg: CfgNode, architecture: Architecture) -> None:
-    """Refuse another normalisation of images than the backbone's training had, where that is known.
+    """Refuse a normalisation of images that differs from the one the backbone was trained with, if that is known.
 
     Raises:
-        dassl.config.ConfigError: they are not; says what to set.
+        dassl.config.ConfigError: they differ; the message says what to set.
     """
     mean, std = architecture.mean, architecture.std
     if "normalize" not in cfg.INPUT.TRANSFORMS or mean is None or std is None:

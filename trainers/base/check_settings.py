@@ -1,13 +1,10 @@
-"""Hold a run's settings to their ranges, before any data is read."""
+"""Check a run's settings against their declared ranges, before any data is read."""
 
 from __future__ import annotations
 
 from yacs.config import CfgNode
 
-from clip.hugging_face import is_hugging_face
-from clip.open_clip_models import is_open_clip
-from clip.pretrained import unknown
-from clip.weights import known_resnet
+from clip.weights import known_resnet, not_found
 from dassl.config import ConfigBuilder
 from dassl.config.checks import DEPENDENCIES, check_ranges
 from dassl.config.defaults import RULES as OF_THE_ENGINE
@@ -29,7 +26,7 @@ def _dataset(values: Values) -> str | None:
 
 def _backbone(values: Values) -> str | None:
     name = values["MODEL.BACKBONE.NAME"]
-    return None if not name or is_open_clip(name) or is_hugging_face(name) else unknown(name)
+    return not_found(name) if name else None
 
 
 def _vit(values: Values) -> str | None:
@@ -42,7 +39,7 @@ def _vit(values: Values) -> str | None:
 
 
 def check_settings(builder: ConfigBuilder) -> None:
-    """Hold all settings to their ranges; of methods only those of the one that runs.
+    """Check all settings against their ranges, of methods only those of the one that runs.
 
     Raises:
         dassl.config.ConfigError: with a line for each wrong value: key, origin, value, what was expected.

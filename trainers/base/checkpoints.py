@@ -1,7 +1,7 @@
 """Identity of the run that wrote a checkpoint, and whether another run may use it.
 
-Parameters of the same shape fit many models: without this, another backbone's or another class set's would load and
-predict nonsense in silence. Checkpoints of published code say nothing of themselves; of those, shapes are all there is.
+Parameters of the same shape fit many models: without this check, those of another backbone or other classes would load
+and silently predict nonsense. Checkpoints of published code hold no identity; for them only shapes can be compared.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ from safeio.errors import UserError
 from trainers.base.frozen_clip import FrozenCLIP
 
 ASIDE = {"PREC", "SEARCH", "SELECT_ON", "TEXTS", "BASE_RULE"}
-"""Settings of methods that may differ between training and testing, besides fractions: those say how strongly something
-counts, published protocols change them from dataset to dataset. All others say what was learned."""
+"""Settings of methods that may differ between training and testing. So may settings that are fractions: they are
+weights, which published protocols change between datasets. All other settings decide what was learned and must be
+equal."""
 COURSE = ("SEED", "INPUT.SIZE", "INPUT.TRANSFORMS", "DATALOADER.TRAIN_X", "DATASET.NUM_SHOTS", "OPTIM")
-"""Settings that decide how a training continues, besides the method's; OPTIM without MAX_EPOCH, which may be raised."""
+"""Settings that must be equal for a training to continue, besides the method's. OPTIM.MAX_EPOCH may be raised."""
 
 
 class CheckpointMismatch(UserError, ValueError):
-    """The checkpoint is of another run; the message has both values of each thing that differs."""
+    """The checkpoint is of another run; the message shows both values of everything that differs."""
 
 
 def identity(cfg: CfgNode, settings: Mapping[str, Any], clip: FrozenCLIP, classnames: Sequence[str]) -> dict[str, Any]:
-    """Return the identity of a run: method, its settings, backbone, classes, dataset, and what decides the training."""
+    """Return the identity of a run: method and its settings, backbone, classes, dataset and the settings of COURSE."""
     course = {}
     for key in COURSE:
         node: Any = cfg
@@ -112,7 +113,7 @@ def _frame(saved: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[str]:
 def _settings(
     saved: Mapping[str, Any], own: Mapping[str, Any], aside: set[str] = frozenset(), kinds: tuple[type, ...] = ()
 ) -> Iterator[str]:
-    """Differing settings of the method, but for those aside and those of some types."""
+    """Yield the differing settings of the method, except those in `aside` and those of some types."""
     kept = {key: value for key, value in own["settings"].items() if key not in aside and not isinstance(value, kinds)}
     if saved["method"] == own["method"]:
         yield from _values(saved["settings"], kept)

@@ -1,4 +1,4 @@
-"""Texts of a language model about each class: the user's JSON file, or templates by an explicit choice.
+"""Texts of a language model about each class, from the user's JSON file, or prompt templates where TEXTS says so.
 
 The layout is that of the files which published methods share: {"class name": ["text", ...], ...}.
 """
@@ -66,6 +66,6 @@ def class_texts(method: str, file: str, task: Task) -> list[list[str]]:
 
 @torch.no_grad()
 def text_features(clip: FrozenCLIP, texts: list[str]) -> Tensor:
-    """Return features (N, E) of frozen CLIP of texts, of any length; longer ones than CLIP reads are cut."""
+    """Return frozen CLIP's features (N, E) of texts, not normalized; texts longer than CLIP's context are cut."""
     ids = tokenize(texts, context_length=clip.model.context_length, truncate=True)
     return clip.text.encode(PromptBatch(ids, device=clip.device))

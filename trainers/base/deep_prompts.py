@@ -1,4 +1,4 @@
-"""Learned prompts for the lower layers of an encoder: fresh ones up to some depth, above it they flow on."""
+"""Learned prompts for the lower layers of an encoder: new ones at each layer up to a depth; above it they pass on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EMBEDDED = 0
 
 
 class LayerPrompts:
-    """Deep tokens (`clip.deep_tokens`) that are replaced at some layers and flow on at the others.
+    """Deep tokens (`clip.deep_tokens`) that are replaced at some layers and pass on unchanged at the others.
 
     Args:
         by_layer: prompts (K, D) by the 1-based layer at whose input they stand, EMBEDDED for the embedded input.
@@ -35,7 +35,7 @@ class LayerPrompts:
 
 
 def image_prompts(prompts: Sequence[Tensor]) -> LayerPrompts | None:
-    """Prompts after the patches: the first at the embedded input, each further one at layer 2, 3, ...; or none."""
+    """Return prompts after the patches: the first at the embedded input, then at layers 2, 3, ...; None without any."""
     if not len(prompts):
         return None
     layers = [EMBEDDED, *range(2, len(prompts) + 1)]
@@ -43,7 +43,7 @@ def image_prompts(prompts: Sequence[Tensor]) -> LayerPrompts | None:
 
 
 def text_prompts(context: Tensor, deeper: Sequence[Tensor]) -> LayerPrompts:
-    """Prompts in the places of a context after the start token: replaced at layer 2, 3, ..."""
+    """Return prompts at the positions of a context after the start token, replaced at layers 2, 3, ..."""
     return LayerPrompts(dict(enumerate(deeper, start=2)), len(context), at=1)
 
 
@@ -53,7 +53,7 @@ def random_prompts(layers: int, count: int, width: int) -> nn.ParameterList:
 
 
 def by_depth(setting: int | str, chosen: int) -> int:
-    """Return a setting that is a layer or a number of layers; of `auto`, what is chosen by the backbone's depth."""
+    """Return a setting that is a layer or a number of layers; for `auto`, `chosen`, which depends on the depth."""
     return chosen if setting in ("", AUTO) else int(setting)
 
 

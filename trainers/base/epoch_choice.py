@@ -1,4 +1,4 @@
-"""Trainings on cached rows that end with the parameters of one epoch, chosen by images that are not trained on."""
+"""Trainings on cached features that end with the parameters of their best epoch, by images that are not trained on."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from trainers.base.feature_trainer import FeatureTrainer
 
 
 class EpochChoice(FeatureTrainer):
-    """Keeps the best epoch; without images to judge by, the last.
+    """Keeps the parameters of the best epoch; without images to choose by, those of the last.
 
     Attributes:
-        last_of_equals: which of equally good epochs is kept: the last, or the first.
+        last_of_equals: whether the last of equally good epochs is kept, else the first.
         best: result, number and state of the best epoch so far; part of every checkpoint.
     """
 
     last_of_equals: bool = False
 
     def judged(self) -> float | None:
-        """Return the result of the present parameters, larger is better; None: there are no images to judge by."""
+        """Return the present parameters' result (larger is better); None if there are no images to choose by."""
         raise NotImplementedError(f"{type(self).__name__} must implement judged()")
 
     def before_train(self) -> None:

@@ -1,9 +1,9 @@
 """Features of frozen images, computed once: by image, view and backbone, on disk between runs.
 
-What is kept of an image is the row that the image encoder's last projection reads, (D,), in float32: every method that
-works on frozen features, before or after the projection, uses the same rows. A view is the image under the test
-transform (None) or one augmentation of it (0, 1, ...), which depends on the run's seed, the image's place in the list
-and the view's number alone: it is the same in every process and draws nothing from the run's random generators.
+The cache keeps a row (D,) in float32 for each image: the input of the image encoder's last projection. Methods on
+frozen features use the same rows, whether they work before or after the projection. A view is the image under the test
+transform (None) or one augmentation of it (0, 1, ...). It depends on the run's seed, the image's place in the list and
+the view's number alone, so it is the same in every process and draws nothing from the run's random generators.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class FeatureCache:
 
     Args:
         cfg: of the run: seed, loader settings, whether and how much is kept on disk (DATALOADER.CACHE, CACHE_DISK_GIB).
-        clip, precision: what encodes, and in which number type.
+        clip, precision: the CLIP that encodes, and its number type.
 
     Attributes:
         read: whether the newest rows, or some of them, were read from disk.
@@ -53,7 +53,7 @@ class FeatureCache:
     def rows(self, images: DatasetWrapper, views: Sequence[View] = (None,)) -> Tensor:
         """Return rows (V, N, D), float32, of some views of all images of a list, in its order.
 
-        Where one is missing, its whole batch is encoded: a row's last bits may depend on those beside it.
+        If a row is missing, its whole batch is encoded: a row's last bits may depend on the others in its batch.
         """
         packs = [self._pack(images, view) for view in views]
         found = {
@@ -73,7 +73,7 @@ class FeatureCache:
         return stacked.unflatten(0, (len(views), count)).to(self.clip.device)
 
     def _pack(self, images: DatasetWrapper, view: View) -> RowPack | None:
-        """The file of a view's rows; None where nothing is kept, with a line that says why if it should be."""
+        """Return the file of a view's rows; None if nothing is kept, with a warning that says why if it should be."""
         if not self.cfg.DATALOADER.CACHE or (view is not None and self.cfg.SEED < 0):
             return None
         transform, folder = images.transform, cache_folder()
@@ -136,7 +136,7 @@ class Views(Dataset):
 
 @contextmanager
 def generators_from(*numbers: int) -> Iterator[None]:
-    """Seed the global random generators of the CPU for a while, from some numbers; then put them back."""
+    """Seed the CPU's global random generators from some numbers for this block, and restore them after it."""
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
     state = np.random.SeedSequence(numbers).generate_state(2)
     random.seed(int(state[0]))
@@ -169,7 +169,7 @@ class CachedRows(Dataset):
         return {**self.images.about(index), "img": self.prepare()[index]}
 
     def prepare(self) -> Tensor:
-        """Read or compute the rows (N, D) now, while no other bar shows progress, unless it is done."""
+        """Read or compute the rows (N, D), if it is not done yet; called while no other progress bar is shown."""
         if self._rows is None:
             self._rows, self.read = self.cache.rows(self.images)[0].cpu(), self.cache.read
         return self._rows

@@ -23,7 +23,7 @@ from trainers.base.trainer import ClipTrainer
 class FeatureMethod(Method):
     """A method on frozen image features.
 
-    Wherever a method takes images (B, 3, S, S), it takes as well the rows (B, D) that the encoder's projection reads.
+    Wherever it takes images (B, 3, S, S), it also takes rows (B, D), the inputs of the encoder's last projection.
     """
 
     def pooled(self, images: Tensor) -> Tensor:
@@ -41,7 +41,7 @@ class FeatureMethod(Method):
     def zero_shot_features(self, templates: Sequence[str] = ()) -> Tensor:
         """Return normalized text features (C, E), float32, of these templates.
 
-        Without any: of the dataset's, on ImageNet of an ensemble of seven, as published training-free methods do.
+        Without templates, the dataset's own is used, on ImageNet an ensemble of seven, as published.
         """
         task = self.task
         templates = list(templates) or (ensemble("seven") if task.dataset == "ImageNet" else [task.template])
@@ -57,7 +57,7 @@ class FeatureTrainer(ClipTrainer):
     """Trains and tests on cached rows; each epoch's batches come from `epoch_batches`.
 
     Attributes:
-        chooses: what it chooses on validation images itself, so that TEST.FINAL_MODEL has no say; empty: nothing.
+        chooses: what the method chooses on validation images itself; TEST.FINAL_MODEL is then ignored. Empty: nothing.
     """
 
     chooses: str = ""

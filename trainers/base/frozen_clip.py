@@ -34,7 +34,7 @@ def one_copy_of_weights() -> Iterator[None]:
 
 
 def hold_newest(key: str, load: Callable[[], CLIP]) -> None:
-    """Load weights for the processes that will be forked from this one, in place of those loaded before."""
+    """Load weights for processes that will be forked from this one; weights loaded before are released."""
     global _shared
     if not _shared or key not in _shared:
         _shared = {}  # before the next are loaded: two may be too large
@@ -153,7 +153,7 @@ class FrozenCLIP:
         return F.normalize(torch.stack(features).mean(dim=0), dim=-1)
 
     def require_vit(self, what: str) -> VisionTransformer:
-        """The image encoder, where something works inside a vision transformer.
+        """Return the image encoder of a method that works inside a vision transformer.
 
         Raises:
             dassl.config.ConfigError: the backbone is a ResNet.

@@ -1,4 +1,4 @@
-"""Trainings whose length is a number of iterations for each shot, whatever the classes, in one or several stages."""
+"""Trainings with a number of iterations for each shot, independent of the classes, in one or more stages."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from dassl.optim.schedules import EpochScheduler
 from trainers.base.trainer import ClipTrainer
 
 LAST_RATE = 1e-6
-"""Rate at which the cosine ends."""
+"""Learning rate at the end of the cosine."""
 
 
 @dataclass(frozen=True)
 class CosineStages:
-    """The rate by iteration: in each stage a cosine from the base rate to LAST_RATE, over `lengths` iterations."""
+    """Learning rate of each iteration: in each stage a cosine from the base rate to LAST_RATE over its `lengths`."""
 
     lengths: tuple[int, ...]
 
@@ -30,9 +30,9 @@ class CosineStages:
 
 
 class IterationTrainer(ClipTrainer):
-    """Goes over the loader until the iterations are done; a stage begins with a new pass.
+    """Passes over the loader until all iterations are done; a stage begins with a new pass.
 
-    N_ITERS times the shots; where all images are used, which have no shots, OPTIM.MAX_EPOCH epochs.
+    The number of iterations is N_ITERS times the shots; without shots, on all images, it is OPTIM.MAX_EPOCH epochs.
     """
 
     schedule_unit = "step"

@@ -32,12 +32,12 @@ POSITIONS = {  # 1-based blocks of an encoder of twelve blocks; a deeper one is 
     "half-bottom": lambda depth: range(1, depth // 2 + 1),
 }
 ENCODERS = {"both": ("visual.", ""), "vision": ("visual.",), "text": ("",)}
-"""Before the names of an encoder's blocks in CLIP."""
+"""Prefixes of the names of an encoder's blocks in CLIP."""
 PROJECTIONS = ("q", "k", "v", "o")
 
 
 def blocks_at(position: str, depth: int) -> list[int]:
-    """Return the 1-based blocks of a position; of the published lists a shallower encoder has the blocks that exist."""
+    """Return the blocks of a position, counted from 1; a shallower encoder has fewer of the published ones."""
     return [layer for layer in POSITIONS[position](max(depth, PUBLISHED_DEPTH)) if layer <= depth]
 
 
@@ -54,9 +54,9 @@ class LowRankUpdates(nn.Module):
     """All updates of a CLIP.
 
     Args:
-        clip: the model; it stays as it is.
+        clip: the model; its own weights are not changed.
         position: of POSITIONS; encoder: of ENCODERS; projections: some of PROJECTIONS.
-        rank, alpha: r and alpha; dropout: on what A reads, while training.
+        rank, alpha: r and alpha; dropout: its probability on the input of A, in training.
     """
 
     def __init__(
@@ -157,7 +157,7 @@ class LowRankUpdates(nn.Module):
         return weight if update is None else weight + (self.scale * update.B @ update.A).to(weight.dtype)
 
     def dropped(self, encoder: str) -> Mapping[Attention, Update]:
-        """The same with dropout on what A reads, as `clip.substitute.with_updates` takes it."""
+        """Return the updates with dropout on the input of A, as `clip.substitute.with_updates` takes them."""
         return {
             attention: self._update(place) for place, (_, attention) in self.places.items() if place.startswith(encoder)
         }

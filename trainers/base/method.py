@@ -1,4 +1,4 @@
-"""Interface of a method: its learned parameters, named losses and logits. All else is in `trainers/base/trainer.py`."""
+"""Interface of a method: its learned parameters, named losses and logits. `trainers/base/trainer.py` does the rest."""
 
 from __future__ import annotations
 
@@ -80,14 +80,14 @@ class Method(nn.Module):
         former_names: (prefix in older checkpoints of this project, own prefix) of parameters that were renamed.
         transfers: whether what is learned can predict classes it was not learned on.
         tied: whether parts of what is learned belong to single classes, in the order it was trained on.
-        per_class: parameters with a row for each class trained on; loading takes as many rows as there are.
+        per_class: names of parameters with a row for each trained class; loading accepts any number of rows.
         draws: whether losses draw random numbers (besides those of the data).
-        conditional: whether class features depend on the image, so that nothing is known of the classes without it.
+        conditional: whether class features depend on the image, so that they cannot be computed once for a test.
         rules: names of the prediction rules for classes it was trained on and for others.
-        inside_vit: whether it works inside a vision transformer alone.
-        on_frozen_features: whether `logits` reads frozen CLIP's image features and nothing else of an image, and takes
-            as well the rows (B, D) that the encoder's projection reads. An evaluation then computes the rows once for
-            all runs. A subclass that computes features or logits its own way says it anew.
+        inside_vit: whether it needs a vision transformer as image encoder.
+        on_frozen_features: whether `logits` depends on frozen CLIP's image features alone and also takes rows (B, D),
+            the inputs of the image encoder's last projection. An evaluation then computes the rows once for all runs.
+            A subclass that overrides features or logits must set it again.
     """
 
     published_names: tuple[tuple[str, str], ...] = ()
@@ -125,12 +125,12 @@ class Method(nn.Module):
 
     @classmethod
     def needs_vit(cls, settings: CfgNode) -> str:
-        """Return what needs a vision transformer, the method or a setting of it by name; empty: a ResNet will do."""
+        """Return the method or the setting that needs a vision transformer, by name; empty if a ResNet will do."""
         return cls.__name__.removesuffix("Method") if cls.inside_vit else ""
 
     @classmethod
     def unread(cls, settings: CfgNode) -> dict[str, str]:
-        """Settings without effect under the values of the others: name -> why."""
+        """Return the settings that have no effect under the values of the others: name -> reason."""
         return {}
 
     def __init__(self, settings: CfgNode, clip: FrozenCLIP, task: Task):
@@ -152,7 +152,7 @@ class Method(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} has nothing to train")
 
     def objective(self, losses: Losses) -> Tensor:
-        """The scalar whose gradients are the step's."""
+        """Return the scalar whose gradients the optimiser's step uses."""
         return losses.total()
 
     def backward(self, losses: Losses, scale: Scale = unscaled, reduce: Reduce = alone) -> None:
@@ -167,10 +167,10 @@ class Method(nn.Module):
         reduce([p.grad for p in self.parameters() if p.grad is not None])
 
     def adapted_features(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the unit image features (B, E) that the method predicts by, by name, where they are not CLIP's.
+        """Return the normalized image features (B, E) of the prediction, by name; empty if they are CLIP's own.
 
         They are drawn beside frozen CLIP's (`mmrl visualize --features`), and the first of them is the embedding of an
-        image (`Predictor.embed`). A method that leaves image features as they are returns nothing.
+        image (`Predictor.embed`).
 
         Args:
             images: (B, 3, S, S).
@@ -245,15 +245,15 @@ def cosine_distance(x: Tensor, target: Tensor) -> Tensor:
 
 
 def over_trained(trained: Tensor, others: Tensor) -> Tensor:
-    """Put rows of the classes trained on (n, ...) over the first ones of all classes asked for (C, ...).
+    """Replace the first rows of all tested classes (C, ...) by rows of the trained classes (n, ...).
 
-    A method is asked for the classes it was trained on and perhaps others after them, or for others alone; then the
-    rows of the trained ones mean nothing, and `seen` says that they are not used.
+    A test is on the trained classes, perhaps with others after them, or on others alone. In the last case the replaced
+    rows are meaningless, and `seen` says that they are not used.
     """
     return torch.cat([trained[: len(others)], others[len(trained) :]])
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return percent of right predictions: (B, C), (B,) -> scalar; a teacher's logits (B, C) count by the largest."""
+    """Return the accuracy in percent: (B, C), (B,) -> scalar. Of a teacher's logits (B, C) the largest is the label."""
     labels = labels.argmax(dim=1) if labels.ndim == 2 else labels
     return (logits.argmax(dim=1) == labels).float().mean() * 100

@@ -1,4 +1,4 @@
-"""The outcome of a run: its results, and the rule by which classes were predicted."""
+"""Outcome of a run: its results, and the rule by which classes were predicted."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def prediction_rule(trainer: TrainerBase, builder: ConfigBuilder) -> tuple[str, 
 
 
 def marks_of(cfg: CfgNode) -> list[str]:
-    """Return how reports mark the run's method for what it learns from (`Method.marks`); empty of a plugin."""
+    """Return the marks that reports give the run's method (`Method.marks`); empty for a plugin."""
     trainer = TRAINER_REGISTRY.get(cfg.TRAINER.NAME)
     kind, node = getattr(trainer, "method_class", None), getattr(trainer, "settings_node", "")
     return [] if kind is None else list(kind.marks(method_settings(cfg, node), cfg.DATASET))
 
 
 def metrics_of(trainer: TrainerBase) -> dict[str, float]:
-    """The evaluator's results; of a plugin that tests without one, the accuracy that its `test` returned."""
+    """Return the evaluator's results; for a plugin without an evaluator, the accuracy that its `test` returned."""
     results = getattr(trainer.evaluator, "last_results", None) or {}
     if not results and isinstance(trainer.tested, int | float):
         results = {"accuracy": float(trainer.tested)}
@@ -35,6 +35,6 @@ def metrics_of(trainer: TrainerBase) -> dict[str, float]:
 
 
 def calibration_of(trainer: TrainerBase) -> dict[str, Any]:
-    """Return how far the last evaluation's probabilities can be trusted; empty of an evaluator that does not say."""
+    """Return the calibration of the last evaluation's probabilities; empty if the evaluator does not measure it."""
     measure = getattr(trainer.evaluator, "calibration", None)
     return (measure() if callable(measure) else None) or {}

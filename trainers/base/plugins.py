@@ -1,4 +1,4 @@
-"""Method files of public repositories: a folder or a file beside ours, with its own siblings and settings.
+"""Method files of public repositories (--plugins): a file or a folder, with its own helper modules and settings.
 
 Such a file registers trainers when it is imported. Its own siblings come first: `from .coop import f` and
 `from trainers.coop import f` mean the file beside it, in a folder of that name, and not ours. A module that is found
@@ -141,13 +141,13 @@ def load_plugins(paths: Sequence[str | Path]) -> None:
 
 
 def import_whole(name: str, replace: bool = False) -> str:
-    """Import a module that registers what it defines; one that fails leaves nothing registered.
+    """Import a module that registers trainers; if the import fails, everything it registered is removed.
 
     Args:
         replace: whether it may take names that are registered.
 
     Returns:
-        The error; empty if there was none. Whatever a file of others does, it is this file's matter.
+        The error message; empty if there was none. Every exception of the file is caught, whatever its type.
     """
     try:
         with ExitStack() as registries:
@@ -160,7 +160,7 @@ def import_whole(name: str, replace: bool = False) -> str:
 
 
 def first_claim(file: Path) -> tuple[bool, bool, str]:
-    """Return a key that sorts method files by their claim to the names that they register.
+    """Return a sort key: of two files that register the same name, the one to import first.
 
     A file that builds on `trainers.base` comes before one of another repository; of two that do, the one that is named
     after something it defines (`coop.py`: CoOp) comes before a copy of it under another name.

@@ -1,4 +1,4 @@
-"""The number types of a run: PREC fp32, fp16, bf16 or amp."""
+"""Number types of a run: PREC fp32, fp16, bf16 or amp."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ PRECISIONS = ("fp32", "fp16", "bf16", "amp")
 class Precision:
     """Number type of a run's computation.
 
-    fp32: everything in float32. fp16, bf16: the frozen encoders in that type, what is learned in float32.
+    fp32: everything in float32. fp16, bf16: the frozen encoders in that type, learned parameters in float32.
     amp: mixed precision (float16 on a GPU, bfloat16 on a CPU) with the residual streams in float32. The frozen
-    matrices are then held in the compute type, which saves casting them at every step and changes no number.
+    matrices are then stored in the compute type, which saves casting them at every step and changes no result.
 
     Raises:
         dassl.config.ConfigError: an unknown name, or fp16 on a CPU.
@@ -37,7 +37,7 @@ class Precision:
         self.scaler = torch.amp.GradScaler(device.type, enabled=name == "amp" and device.type == "cuda")
 
     def hold(self, clip: CLIP) -> CLIP:
-        """Put a float32 CLIP into the types it is computed in."""
+        """Cast a float32 CLIP to the number types it computes in."""
         if self.name == "amp":
             _hold_matrices(clip, self.compute)
         elif self.name != "fp32":

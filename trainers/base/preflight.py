@@ -1,4 +1,4 @@
-"""Look at the data, weights and settings of planned runs before any of them starts: one message for one cause."""
+"""Check data, weights and settings of planned runs before any of them starts, with one message for each cause."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ CPU = torch.device("cpu")
 
 
 def problems(builders: Iterable[ConfigBuilder], here: bool = True) -> dict[str, int]:
-    """Return what is wrong with the data, weights and settings of runs, and how many runs each cause would stop.
+    """Return each fault of the runs' data, weights and settings, with the number of runs that it would stop.
 
     Every dataset, backbone and method with its settings is built once, however many runs share it.
 
     Args:
-        here: the runs are for this machine, so that its device counts too.
+        here: whether the runs are for this machine, so that its device is checked too.
     """
     found: dict[str, int] = {}
     known: dict[Hashable, str | None] = {}

@@ -1,7 +1,7 @@
-"""Learnable context words: how they start, and class prompts with places for them.
+"""Learned context vectors: their start values, and class prompts with positions for them.
 
-A context of N rows stands right after the start token, or around or after the class name; the tokens in
-whose places it stands are placeholders and never read.
+A context of N vectors stands right after the start token, or around or after the class name; it replaces the embeddings
+of placeholder tokens, which are never read.
 """
 
 from __future__ import annotations
@@ -18,9 +18,13 @@ from trainers.base.frozen_clip import FrozenCLIP
 
 POSITIONS = ("end", "middle", "front")
 """Positions of the class name: after the context, between its halves, before it."""
+ROWS_FROM_WORDS = 4
+"""Largest number of rows that `start_context` starts from words."""
+N_CTX = "N_CTX"
+"""Name of the setting that most methods have the number of rows from, for messages."""
 
 
-def start_from_words(clip: FrozenCLIP, words: str, count: int) -> Tensor:
+def start_from_words(clip: FrozenCLIP, words: str, count: int, key: str = N_CTX) -> Tensor:
     """Embeddings of the first `count` tokens of `words`, (N, D), float32.
 
     Raises:
@@ -29,7 +33,7 @@ def start_from_words(clip: FrozenCLIP, words: str, count: int) -> Tensor:
     ids = tokenize(words)[0]
     there = int(ids.argmax()) - 1
     if not 1 <= count <= there:
-        raise ConfigError(f"CTX_INIT {words!r} has {there} tokens; it cannot start a context of {count} (N_CTX)")
+        raise ConfigError(f"CTX_INIT {words!r} has {there} tokens; it cannot start a context of {count} ({key})")
     with torch.no_grad():
         return clip.model.token_embedding(ids[1 : 1 + count].to(clip.device)).float().clone()
 
@@ -39,20 +43,27 @@ def start_at_random(clip: FrozenCLIP, *shape: int) -> Tensor:
     return torch.empty(*shape, clip.model.transformer.width).normal_(std=0.02)
 
 
-def start_context(clip: FrozenCLIP, words: str, count: int) -> tuple[Tensor, str]:
-    """MaPLe's start and that of methods after it: the first `count` of `words`, where four or fewer are asked for.
+def start_context(clip: FrozenCLIP, words: str, count: int, key: str = N_CTX) -> tuple[Tensor, str]:
+    """Start a context as MaPLe does: from the first `count` words, above ROWS_FROM_WORDS at random.
 
     Returns:
         The rows (N, D), and the words that prompts are to begin with: placeholders if the start is random.
     """
     words = plain_words(words)
-    if words and count <= 4:
-        return start_from_words(clip, words, count), words
+    if words and count <= ROWS_FROM_WORDS:
+        return start_from_words(clip, words, count, key), words
     return start_at_random(clip, count), placeholders(count)
 
 
+def unread_words(count: int, key: str = N_CTX) -> dict[str, str]:
+    """Return why CTX_INIT has no effect on `start_context`, as `Method.unread` does; nothing where it has one."""
+    if count <= ROWS_FROM_WORDS:
+        return {}
+    return {"CTX_INIT": f"words start {ROWS_FROM_WORDS} rows at most, {key} is {count}"}
+
+
 def start_whole_context(clip: FrozenCLIP, words: str, *shape: int) -> tuple[Tensor, str]:
-    """CoOp's start and CoCoOp's: a row for each of `words`; only without any is it random, of rows (*shape, D).
+    """Start a context as CoOp and CoCoOp do: a vector for each of `words`; without words at random, (*shape, D).
 
     Returns:
         The rows, and the words that prompts are to begin with.
@@ -64,12 +75,12 @@ def start_whole_context(clip: FrozenCLIP, words: str, *shape: int) -> tuple[Tens
 
 
 def plain_words(words: str) -> str:
-    """Words as prompts hold them; published scripts write a_photo_of_a."""
+    """Return words separated by spaces; published scripts write a_photo_of_a."""
     return " ".join(words.replace("_", " ").split())
 
 
 def placeholders(count: int) -> str:
-    """Words that stand for `count` learned rows."""
+    """Return placeholder words for `count` learned vectors."""
     return " ".join(["X"] * count)
 
 
@@ -81,14 +92,16 @@ def context_prompts(
     position: str = "end",
     per_class: bool = False,
     ending: str = ".",
+    key: str = N_CTX,
 ) -> PromptBatch:
-    """Prompts "WORDS name." whose first `count` tokens are places of a learned context.
+    """Return prompts "WORDS name." whose first `count` tokens are positions of a learned context.
 
     Args:
         words: what the prompts begin with, `count` tokens or more; further ones stay as they are.
         position: where the name stands, one of POSITIONS; other than at the end, `words` must be the context alone.
         per_class: class c reads rows c * count to (c + 1) * count of the context.
         ending: what follows the name, in place of the full stop.
+        key: names of the settings that `count` and `words` come from, for messages.
 
     Raises:
         dassl.config.ConfigError: an unknown position, words that are too few or, for a name in their midst, too many,
@@ -101,11 +114,12 @@ def context_prompts(
         there = int(tokenize(words)[0].argmax()) - 1
         ids = tokenize([f"{words} {name}{ending}" for name in names], context_length=clip.model.context_length)
     except TextTooLong as error:
-        raise ConfigError(f"A context of {count} (N_CTX) leaves no room for the class name. {error}") from error
+        raise ConfigError(f"A context of {count} ({key}) leaves no room for the class name. {error}") from error
     if there < count or (position != "end" and there > count):
-        where = "" if position == "end" else f" where the class name stands in the {position}"
+        where = "" if position == "end" else f" where the class name stands in the {position} (CLASS_TOKEN_POSITION)"
         raise ConfigError(
-            f"The class prompts begin with {words!r}, {there} tokens; they cannot hold a context of {count}{where}"
+            f"The class prompts begin with {words!r}, {there} tokens; they cannot hold a context of {count} ({key})"
+            f"{where}"
         )
     slots = torch.full_like(ids, -1)
     slots[:, 1 : 1 + count] = torch.arange(count)

@@ -1,8 +1,7 @@
-"""Checkpoints of the published code: under which names what was learned stands in them, and on which CLIP.
+"""Checkpoints of the published code: the names of learned parameters in them, and a check of the CLIP they belong to.
 
-MMRL and MaPLe save the whole model, CoOp and its kin the learner alone (names then lack the learner's), with
-embeddings of the prompts' fixed tokens beside it. Neither says anything of itself, but what is frozen in a file tells
-its backbone.
+MMRL and MaPLe save the whole model; CoOp and methods built on it save the prompt learner alone (names then lack its
+prefix), with embeddings of the prompts' fixed tokens. Neither names its backbone, but frozen weights in the file tell.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ FLAGS = {
 
 
 def declared() -> ConfigBuilder:
-    """Every key that there is, at its default: the engine's, the harness's, every method's."""
+    """Return every setting at its default: the engine's, the harness's and all methods'."""
     builder = ConfigBuilder()
     for key, setting in HARNESS.items():
         builder.declare(key, setting.default)
@@ -60,7 +60,7 @@ def declared() -> ConfigBuilder:
 
 
 def keys_like(flag: str) -> str:
-    """The settings that an unknown flag may mean: `--lr` OPTIM.LR, `--shots` DATASET.NUM_SHOTS; none: empty."""
+    """Return the settings that an unknown flag may mean, such as OPTIM.LR for `--lr`; empty if none is similar."""
     word = flag.strip("-").partition("=")[0].replace("-", "_")
     keys = [key for key, _ in leaves(declared().cfg) if not key.startswith("TRAINER.")]
     return " or ".join(nearest_keys(word, keys))
@@ -99,7 +99,7 @@ def settings_of_run(args: argparse.Namespace) -> ConfigBuilder:
 
 
 def _merge_record(builder: ConfigBuilder, record: Mapping[str, Any], origin: str) -> None:
-    """All settings of a run that was, into a folder beside its; no yaml of today is read."""
+    """Take all settings from an earlier run's record, none from yaml files; the new folder is beside the old."""
     config = record["config"]
     if lost := without_its_plugin(record):
         raise ConfigError(f"The run of {origin.removeprefix('record ')} was {lost}")
@@ -134,7 +134,7 @@ def _choose_trainer(builder: ConfigBuilder, name: str, origin: str) -> None:
 
 
 def config_path(file: str) -> Path:
-    """Return a yaml file where it is named or, `configs/...` of ours, from any working folder."""
+    """Return the path of a yaml file; `configs/...` is found from any working folder."""
     here, ours = Path(file), CONFIGS.parent / file
     return ours if ours.is_file() and not here.is_file() else here.absolute()
 

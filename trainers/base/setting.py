@@ -14,7 +14,7 @@ OURS = "ours"
 
 
 def precision(default: str) -> Setting:
-    """Return the setting PREC: what a method computes in."""
+    """Return the setting PREC, a method's number type."""
     return Setting(
         default, one_of(*PRECISIONS), "precision of the computation", source=OURS if default == "fp32" else ""
     )

@@ -19,7 +19,9 @@ def _table() -> dict:
 
 
 def dataset_template(dataset: str, method: str = "") -> str:
-    """Return a dataset's published template (registry names), of the method's own table first; else the general one."""
+    """Return a dataset's published template: the method's own if there is one, then the dataset's, then the general.
+
+    Both arguments are registered names."""
     own = _table()["methods"].get(method, {})
     return own.get(dataset) or _table()["datasets"].get(dataset, _table()["default"])
 
@@ -30,7 +32,7 @@ def ensemble(name: str) -> list[str]:
 
 
 def check_template(template: str) -> str:
-    """A template that has exactly one place for the class name.
+    """Return a template if it has exactly one {} for the class name.
 
     Raises:
         dassl.config.ConfigError: there is none, or a brace that is not a place for the name.

@@ -1,4 +1,4 @@
-"""The life of a CLIP method in the engine's terms: load, precision, step, test, save. Written once for all."""
+"""Trainer of all CLIP methods: loads the backbone, sets the precision, steps, tests and saves."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from trainers.steps.cuda_graph import GraphedStep, Graphs
 from trainers.steps.plain import PlainStep, StepComputer
 
 TEST_CLASSES = ("seen", "unseen")
-"""Values of TEST.CLASSES: the classes of a test set are those that the method was trained on, or others."""
+"""Values of TEST.CLASSES: the tested classes are the trained ones, or others."""
 
 
 class ClipTrainer(TrainerX):
@@ -196,10 +196,10 @@ class ClipTrainer(TrainerX):
         }
 
     def skip(self) -> None:
-        """Count a step that is left out.
+        """Count a skipped step.
 
         Raises:
-            FloatingPointError: what was learned is itself no number any more, so that every later step would be too.
+            FloatingPointError: a learned parameter is NaN or infinite, so that every later step would fail too.
         """
         self.skipped_steps += 1
         lost = [name for name, parameter in self.method.named_parameters() if not torch.isfinite(parameter).all()]

@@ -1,4 +1,4 @@
-"""Trainers that solve for what they need from the training images' features, without gradient steps."""
+"""Trainers that compute their classifier from the training images' features, without gradient steps."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Steps and predictions on a GPU as CUDA graphs: recorded once for each shape of batch, then replayed in one launch.
 
-A training step of few images is thousands of short kernels, whose launches take longer than they do. Recording
-needs every number on the GPU and the same kernels each time; a computation that is not so, or whose first replays
-do not give what it gives plainly, is left as it was, with a warning.
+A training step on few images consists of thousands of short kernels, and launching them takes longer than running them.
+Recording needs all values on the GPU and the same kernels each time. A computation that does not allow it, or whose
+first replays differ from the plain computation, is computed plainly, with a warning.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from trainers.base.method import Losses, Term
 from trainers.steps.plain import Learner, PlainStep
 
 SEEN_BEFORE = 2
-"""Batches of a shape that are computed plainly before it is recorded: a single odd one is not worth it."""
+"""Batches of a shape that are computed plainly before it is recorded: a shape that occurs once is not worth it."""
 COMPARED = 2
 """Replays that are compared with the plain computation; not of the batch that was recorded."""
 TOLERANCE = 1e-2
@@ -30,7 +30,7 @@ Compute = Callable[[], Sequence[Tensor]]
 
 
 class Recording(Protocol):
-    """A computation that can be repeated on what its inputs hold by then."""
+    """A recorded computation, to be repeated on the present content of its inputs."""
 
     outputs: Sequence[Tensor]
 
@@ -42,7 +42,7 @@ class CudaRecording:
     """A CUDA graph of a computation.
 
     Args:
-        compute: reads tensors that stay where they are; returns what is wanted of it.
+        compute: reads tensors at fixed addresses and returns its outputs.
 
     Raises:
         RuntimeError: it does something that cannot be recorded, such as waiting for a number.

@@ -1,4 +1,4 @@
-"""The training step of one run over several processes: each computes its part of the batch, the sums are the batch's.
+"""Training steps of one run over several processes: each computes a part of the batch, and the parts are summed.
 
 A loss is a mean over the batch's images, or does not depend on them. So with n of N images in a process, its loss
 times n / N, summed over the processes, is the loss of the batch, and so for gradients; parts need not be equal. A
@@ -69,7 +69,7 @@ class DistributedStep:
 
 
 def distribute(trainer: ClipTrainer) -> None:
-    """Make a trainer that is just built one of several processes'.
+    """Let a newly built trainer share its steps with the other processes of the run.
 
     Raises:
         DistributedError: it does not train by steps of ours, or the processes have different data.
@@ -88,7 +88,7 @@ def check_same_data(trainer: ClipTrainer) -> None:
     """Refuse to train if the processes have different training lists.
 
     Raises:
-        DistributedError: they have, as machines with different data folders do.
+        DistributedError: their training lists differ, as on machines with different data folders.
     """
     mine = [(os.path.basename(datum.impath), datum.label) for datum in trainer.dm.dataset.train_x]
     if not agree_all(mine == [tuple(pair) for pair in from_first(mine)]):

@@ -42,7 +42,7 @@ class BackwardRequest(NamedTuple):
 
 
 class WaitingStep:
-    """The steps of a run that is one of several: it waits until all have asked.
+    """Steps of one of several runs: each waits until all runs have asked.
 
     A method that draws random numbers computes its losses by itself: only then they come from the run's own generators.
     """
@@ -57,7 +57,7 @@ class WaitingStep:
 
 
 class JointPass:
-    """Answers for runs that wait for their losses and gradients, computed together (`in_lockstep`).
+    """Computes losses and gradients together for runs that wait for them (`in_lockstep`).
 
     Args:
         record: what makes a recording of a step on a GPU, where each group of runs is recorded as one graph.
@@ -70,7 +70,7 @@ class JointPass:
     def __call__(self, requests: Sequence[LossRequest | BackwardRequest]) -> dict[int, Losses | None]:
         """Return answers to some of the waiting runs, by place in `requests`; the others wait for another round.
 
-        Gradients first: a run whose step was left out may be a step ahead, and is caught up with.
+        Gradients come first: a run that skipped a step is one ahead, and the others catch up.
         """
         backward = {i: request for i, request in enumerate(requests) if isinstance(request, BackwardRequest)}
         if backward:
@@ -99,7 +99,7 @@ class JointPass:
 def alike(request: LossRequest) -> Hashable:
     """Requests with equal keys are computed together: the same computation on numbers of the same shapes.
 
-    A method that keeps something of its training images or combines gradients itself is computed alone.
+    A method that stores training images' features, or combines gradients itself, is computed alone.
     """
     trainer, method = request.trainer, request.trainer.method
     if next(method.buffers(), None) is not None or type(method).backward is not Method.backward:
@@ -114,7 +114,7 @@ class JointRuns:
     """Runs that are `alike`: their losses in one pass, on a GPU from one graph.
 
     Args:
-        trainers: the runs'; kept, so that no other run gets the number of one of them.
+        trainers: the runs' trainers; kept referenced, so that no other trainer gets the `id` of one of them.
         record: what makes the graph.
     """
 

@@ -1,4 +1,4 @@
-"""Losses and gradients of a training step, computed plainly; several runs at once are in `joint_runs.py`."""
+"""Losses and gradients of a training step, computed without any acceleration."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trainers.base.precision import Precision
 
 
 class Learner(Protocol):
-    """All that a step sees of a learner."""
+    """The attributes of a trainer that a step uses."""
 
     method: Method
     precision: Precision
