@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = make_parser()
     args = parser.parse_args(arguments)
     if not args.places:
-        parser.error("name images, or folders of images" + ("" if args.zero_shot else ", behind the folder of a run"))
+        parser.error("name images, or folders of images" + ("" if args.zero_shot else ", after the folder of a run"))
     images = args.places if args.zero_shot else args.places[1:]
     if args.zero_shot and args.classes:
         parser.error("--zero-shot names the classes: leave --classes out")

@@ -139,7 +139,7 @@ def chosen(runs: list[RecordedRun], args: argparse.Namespace) -> list[RecordedRu
             raise WrongChoice(f"--{option}: no run has {', '.join(unknown)}; there are {', '.join(sorted(there))}.")
         runs = [run for run in runs if read(run) in names]
     if not runs:
-        raise WrongChoice("No run is left: fewer of --methods, --datasets and --preset together leave more.")
+        raise WrongChoice("No run matches --methods, --datasets and --preset together: leave one of them out.")
     return runs
 
 
@@ -210,7 +210,7 @@ def write(runs: list[RecordedRun], args: argparse.Namespace, drawn: Sequence[Pat
         print(text)
     for run in runs:
         for notice in run.notices:
-            print(f"noticed by {run.folder}: {notice}", file=sys.stderr)
+            print(f"warning of {run.folder}: {notice}", file=sys.stderr)
         if in_no_table(run):
             print(f"in no table (protocol {run.protocol or 'none'}, {run.part} classes): {run.folder}", file=sys.stderr)
         if run.complete and run.accuracy is None:

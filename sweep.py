@@ -106,7 +106,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; 0: all is complete, 1: something is missing, 2: wrong words, 130 or 143: stopped."""
+    """Run the command line; return 0: all complete, 1: runs are missing, 2: wrong words, 130 or 143: stopped."""
     parser = make_parser()
     try:
         words, settings = settings_apart(sys.argv[1:] if arguments is None else arguments, owners=("--set", "--range"))
@@ -152,11 +152,9 @@ def run_search(args: argparse.Namespace, runs: Sequence[PlannedRun]) -> int:
 
     trained = [run for run in runs if run.model_folder is None]
     if len(trained) != 1:
-        raise PlanError(
-            f"--search is for one run, and these are {len(trained)}: name one method, dataset, seed and --shots."
-        )
+        raise PlanError(f"--search is for one run, not for {len(trained)}: name one method, dataset, seed and --shots.")
     if not args.search:
-        raise PlanError("--range says what --search N tries: give it too.")
+        raise PlanError("--range needs --search N, the number of trials: give it too.")
     ranges = parse_ranges(args.range, declared_ranges(trained[0].trainer))
     check_ranges(args, trained[0], ranges)
     if not ready(args, trained):
@@ -327,7 +325,7 @@ def execute(args: argparse.Namespace, runs: Sequence[PlannedRun], executor: Exec
             print(f"{state.status:<11} {args.output / folder}: {state.why}", file=sys.stderr)
     passed_over = {} if args.retry_failed else missing
     if any(before[folder] == state for folder, state in passed_over.items() if state.status == "failed"):
-        print("What failed earlier is run again with --retry-failed.", file=sys.stderr)
+        print("--retry-failed repeats the runs that failed earlier.", file=sys.stderr)
     for key, method in without_effect(runs, output):
         print(f"note: {key} made no difference to {method}, its results are the same for all values.", file=sys.stderr)
     if drive.stop.signum:

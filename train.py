@@ -1,4 +1,4 @@
-"""One run: settings, trainer, training or testing, record. CoOp's command line.
+"""Train or test one method on one dataset and write the run's record, with CoOp's command line.
 
 python train.py --root DATA --trainer MMRL --dataset-config-file configs/datasets/imagenet.yaml \
     --config-file configs/trainers/MMRL/vit_b16_imagenet.yaml --output-dir OUT --seed 1 [KEY=VALUE ...]
@@ -77,13 +77,13 @@ __all__ = ["main", "one", "parse", "problems", "settings_of_run"]
 
 Prepare = Callable[[TrainerBase], None]
 SLIP = 0.85
-"""Likeness from which an unknown flag is taken for a slip of the pen; below it, a setting is the better guess."""
+"""Similarity from which an unknown flag is taken for a misspelt one; below it, for a setting."""
 IN_USE = 75
 """Exit status where another process has the output folder: the usual one of a failure that passes by itself."""
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Flags in any order; what is left over are KEY VALUE pairs."""
+    """Parse flags in any order; the words left over are KEY VALUE pairs."""
     parser, args = parse_words(arguments)
     for word in args.opts:
         if word.startswith("--"):
@@ -96,7 +96,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     if args.seeds and args.seed is not None:
         parser.error("--seed and --seeds exclude one another")
     if args.set and not args.seeds:
-        parser.error("--set names values for runs that are trained in one pass: give their --seeds too, one is enough")
+        parser.error("--set needs --seeds (one is enough), whose runs it trains with each of its values: give them too")
     try:
         args.grid = parse_grid(args.set)
     except PlanError as error:
@@ -157,9 +157,9 @@ def record_fields(builder: ConfigBuilder, args: argparse.Namespace) -> dict:
 
 
 def unverified_settings(args: argparse.Namespace, builder: ConfigBuilder) -> dict[str, str]:
-    """Return the settings of a method's own config file that nothing published says, with the reasons.
+    """Return the settings of a method's own config file that are not published, with the reasons.
 
-    What the command line gives is the user's own and not among them.
+    Settings of the command line are the user's own and not among them.
     """
     cfg, file = builder.cfg, config_path(args.config_file)
     if args.record:
@@ -174,7 +174,7 @@ def unverified_settings(args: argparse.Namespace, builder: ConfigBuilder) -> dic
 def run(
     args: argparse.Namespace, builder: ConfigBuilder, record: RunRecord, prepare: Prepare, stop: StopRequest
 ) -> None:
-    """Train or test, and put the outcome on record."""
+    """Train or test, and write the outcome to the record."""
     cfg = builder.cfg
     if cfg.SEED >= 0:
         print(f"Setting fixed seed: {cfg.SEED}")
@@ -253,7 +253,7 @@ def temperature_of(folder: str) -> float | None:
 
 
 def print_settings(args: argparse.Namespace, builder: ConfigBuilder) -> None:
-    """Print the head of the log: arguments, settings with their origins, environment; on a terminal, where it is."""
+    """Print arguments, settings with their origins, and environment; on a terminal only name the log that has them."""
     lines = ["***************\n** Arguments **\n***************"]
     lines += [f"{key}: {getattr(args, key)}" for key in sorted(vars(args).keys() - {"record", "grid", "runs"})]
     lines += ["************\n** Config **\n************"]
@@ -269,7 +269,7 @@ def print_settings(args: argparse.Namespace, builder: ConfigBuilder) -> None:
 
 
 def one(args: argparse.Namespace, prepare: Prepare = lambda trainer: None, stop: StopRequest | None = None) -> int:
-    """One run from its command line to its record; returns the exit status.
+    """Run one run from its command line to its record; return the exit status.
 
     Args:
         prepare: sees the trainer once built.
@@ -299,7 +299,7 @@ def one(args: argparse.Namespace, prepare: Prepare = lambda trainer: None, stop:
 def recorded(
     args: argparse.Namespace, builder: ConfigBuilder, record: RunRecord, prepare: Prepare, stop: StopRequest
 ) -> int:
-    """Run, and record the end, whatever it is. Returns the exit status."""
+    """Run, record the end whether or not it succeeded, and return the exit status."""
     with stop.listening():
         try:
             with naming_lost_processes():
@@ -356,7 +356,9 @@ def together(args: argparse.Namespace) -> int:
 def distributed(args: argparse.Namespace) -> int:
     """One of the processes that torchrun has started for a run; only the first keeps what it writes and says."""
     if args.seeds:
-        print("error: --seeds trains several runs in one process, torchrun one run in several: choose", file=sys.stderr)
+        print(
+            "error: --seeds trains several runs in one process, torchrun one run in several: use one", file=sys.stderr
+        )
         return 2
     end_with_parent(os.getppid())  # torchrun, which when killed could not end its processes
     with process_group() as number:

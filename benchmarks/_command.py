@@ -20,30 +20,30 @@ Status = Callable[[argparse.Namespace, dict[str, Any]], int]
 def command(doc: str) -> argparse.ArgumentParser:
     """A command line whose help is a module's docstring, with `--json`."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="file for the results")
+    parser.add_argument("--json", type=Path, help="also write the results to this JSON file")
     return parser
 
 
 def add_method(parser: argparse.ArgumentParser, classes: bool = True) -> None:
     """Add the options for method and backbone, and for the number of classes where the data does not tell."""
-    parser.add_argument("--method", default="MMRL")
-    parser.add_argument("--backbone", default="ViT-B/16", choices=SHAPES)
+    parser.add_argument("--method", default="MMRL", help="method to measure (default: MMRL)")
+    parser.add_argument("--backbone", default="ViT-B/16", choices=SHAPES, help="its CLIP (default: ViT-B/16)")
     if classes:
-        parser.add_argument("--classes", type=at_least(1), default=100)
+        parser.add_argument("--classes", type=at_least(1), default=100, help="number of classes (default: 100)")
 
 
 def add_run(parser: argparse.ArgumentParser, batch: int) -> None:
     """The method, and how it is computed."""
     add_method(parser)
-    parser.add_argument("--batch", type=at_least(1), default=batch)
+    parser.add_argument("--batch", type=at_least(1), default=batch, help=f"images in a batch (default: {batch})")
     add_device(parser)
-    parser.add_argument("--prec", default="fp32", help="precision of the run: fp32, amp, fp16, bf16")
-    parser.add_argument("options", nargs="*", help="KEY VALUE pairs for the method's settings")
+    parser.add_argument("--prec", default="fp32", help="number type: fp32, amp, fp16 or bf16 (default: fp32)")
+    parser.add_argument("options", nargs="*", help="settings of the method, as KEY VALUE pairs")
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Add the device to compute on; `run` replaces the default by what is there."""
-    parser.add_argument("--device", choices=("cpu", "cuda"), help="by default a GPU where there is one")
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda if there is a GPU, else cpu")
 
 
 def at_least(least: int) -> Callable[[str], int]:

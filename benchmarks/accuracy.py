@@ -1,6 +1,6 @@
-"""Compare the demonstration's accuracy with the committed accuracies: a change that breaks learning shows here.
+"""Compare the demonstration's accuracies with the committed ones, to find changes that break learning.
 
-    python benchmarks/accuracy.py             train and compare; exit status 1 where a method is out of its range
+    python benchmarks/accuracy.py             train and compare; exit status 1 if a method is out of its range
     python benchmarks/accuracy.py --write     train and write the accuracies to compare with
 
 CoOp, MaPLe, MMRL and MMRL++ train base-to-novel on the embedded photographs and CLIP with seeds 1 and 2: some minutes
@@ -26,8 +26,10 @@ COMMITTED = Path(__file__).with_suffix(".json")
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, help="folder of the runs; complete ones are not repeated (temporary)")
-    parser.add_argument("--write", action="store_true", help=f"write {COMMITTED.name} in place of comparing")
+    parser.add_argument(
+        "--output", type=Path, help="folder of the runs, where complete ones are not repeated (default: temporary)"
+    )
+    parser.add_argument("--write", action="store_true", help=f"write {COMMITTED.name} instead of comparing with it")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Seconds of whole tables, computed from measured parts: what a step takes, and how many images are tested a second.
+"""Compute the seconds of whole tables of results from measured times of a training step and of testing an image.
 
     python benchmarks/cost.py --device "NVIDIA H200" --methods MMRL MaPLe
 
@@ -30,9 +30,14 @@ PROTOCOLS = ("base2new", "few_shot", "cross_dataset", "domain_generalization")
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = command(__doc__)
-    parser.add_argument("--device", default="NVIDIA H200", choices=json.loads(PARTS.read_text(encoding="utf-8")))
-    parser.add_argument("--methods", nargs="+", default=[], help="instead of all that were measured")
-    parser.add_argument("--protocols", nargs="+", default=PROTOCOLS, choices=PROTOCOLS)
+    parser.add_argument(
+        "--device",
+        default="NVIDIA H200",
+        choices=json.loads(PARTS.read_text(encoding="utf-8")),
+        help="measured machine",
+    )
+    parser.add_argument("--methods", nargs="+", default=[], help="methods (default: all that were measured)")
+    parser.add_argument("--protocols", nargs="+", default=PROTOCOLS, choices=PROTOCOLS, help="default: all")
     return parser
 
 

@@ -27,8 +27,8 @@ def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = command(__doc__)
     add_run(parser, batch=100)
-    parser.add_argument("--images", type=at_least(1), default=400)
-    parser.add_argument("--workers", type=at_least(0), default=0)
+    parser.add_argument("--images", type=at_least(1), default=400, help="number of images (default: 400)")
+    parser.add_argument("--workers", type=at_least(0), default=0, help="loader processes (default: 0)")
     return parser
 
 

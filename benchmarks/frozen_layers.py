@@ -25,7 +25,9 @@ def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = command(__doc__)
     add_run(parser, batch=4)
-    parser.add_argument("--repeats", type=at_least(1), default=1, help="turns of each; a turn is three timed steps")
+    parser.add_argument(
+        "--repeats", type=at_least(1), default=1, help="turns of each way, of three timed steps each (default: 1)"
+    )
     return parser
 
 

@@ -31,10 +31,14 @@ INPUTS = ("clip/embedded", "datasets/embedded")
 def main() -> int:
     """Train at both revisions and say which runs differ; 0 where none does."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("revision", help="of git: what the other side is compared with")
-    parser.add_argument("--and", dest="other", help="another revision in place of the working tree")
-    parser.add_argument("--methods", nargs="+", default=METHODS)
-    parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
+    parser.add_argument("revision", help="git revision to compare with")
+    parser.add_argument("--and", dest="other", help="revision to use instead of the working tree")
+    parser.add_argument(
+        "--methods", nargs="+", default=METHODS, help=f"methods to train (default: {' '.join(METHODS)})"
+    )
+    parser.add_argument(
+        "--seeds", nargs="+", type=int, default=SEEDS, help=f"seeds (default: {' '.join(map(str, SEEDS))})"
+    )
     args = parser.parse_args()
     try:
         with checked_out(args.revision) as before, checked_out(args.other) as after:

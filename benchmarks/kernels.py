@@ -30,8 +30,12 @@ def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = command(__doc__)
     add_run(parser, batch=4)
-    parser.add_argument("--repeats", type=at_least(1), default=3, help="turns of each; a turn is three timed steps")
-    parser.add_argument("--only", nargs="+", metavar="CANDIDATE", help="names of rows, in quotes")
+    parser.add_argument(
+        "--repeats", type=at_least(1), default=3, help="turns of each way, of three timed steps each (default: 3)"
+    )
+    parser.add_argument(
+        "--only", nargs="+", metavar="CANDIDATE", help="measure these rows of the table only; names in quotes"
+    )
     return parser
 
 

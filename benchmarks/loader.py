@@ -24,8 +24,8 @@ from benchmarks._command import at_least, command, run
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = command(__doc__)
-    parser.add_argument("--images", type=at_least(1), default=1000)
-    parser.add_argument("--workers", type=at_least(0), default=0)
+    parser.add_argument("--images", type=at_least(1), default=1000, help="number of images (default: 1000)")
+    parser.add_argument("--workers", type=at_least(0), default=0, help="loader processes (default: 0)")
     return parser
 
 

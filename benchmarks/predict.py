@@ -22,8 +22,8 @@ def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = command(__doc__)
     add_method(parser)
-    parser.add_argument("--repeats", type=at_least(1), default=20)
-    parser.add_argument("--limit", type=float, default=3.0, help="highest ratio that is not an error")
+    parser.add_argument("--repeats", type=at_least(1), default=20, help="predictions to measure (default: 20)")
+    parser.add_argument("--limit", type=float, default=3.0, help="largest ratio without exit status 1 (default: 3)")
     parser.set_defaults(device="cpu", prec="fp32", options=[])
     return parser
 

@@ -30,11 +30,13 @@ def make_parser() -> argparse.ArgumentParser:
     add_run(parser, batch=4)
     repeats = "turns of each; a turn is three steps after an untimed one"
     parser.add_argument("--repeats", type=at_least(1), default=3, help=repeats)
-    parser.add_argument("--side", choices=["step", "text"], default="step", help="the whole step, or the text alone")
     parser.add_argument(
-        "--plain", choices=["published", "own"], default="published", help="whose blocks and memory it computes with"
+        "--side", choices=["step", "text"], default="step", help="measure the whole step, or the text features alone"
     )
-    parser.add_argument("--only", choices=["plain", "product"])
+    parser.add_argument(
+        "--plain", choices=["published", "own"], default="published", help="blocks of the plain computation"
+    )
+    parser.add_argument("--only", choices=["plain", "product"], help="measure one of the two")
     return parser
 
 

@@ -43,14 +43,16 @@ def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = command(__doc__)
     add_method(parser, classes=False)
-    parser.add_argument("--protocol", default="base2new", choices=PROTOCOLS)
-    parser.add_argument("--scale", type=fraction, default=1.0, help="fraction of classes, images and shots")
+    parser.add_argument("--protocol", default="base2new", choices=PROTOCOLS, help="default: base2new")
+    parser.add_argument(
+        "--scale", type=fraction, default=1.0, help="fraction of classes, images and shots (default: 1)"
+    )
     add_device(parser)
-    parser.add_argument("--datasets", nargs="+", help="instead of all of the protocol")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
-    parser.add_argument("--shots", type=int, default=16)
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("options", nargs="*", help="KEY=VALUE settings of all runs")
+    parser.add_argument("--datasets", nargs="+", help="default: all of the protocol")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3], help="default: 1 2 3")
+    parser.add_argument("--shots", type=int, default=16, help="training images of each class (default: 16)")
+    parser.add_argument("--workers", type=int, default=1, help="runs at a time (default: 1)")
+    parser.add_argument("options", nargs="*", help="settings of all runs, as KEY=VALUE")
     return parser
 
 

@@ -31,9 +31,9 @@ def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = command(__doc__)
     add_run(parser, batch=4)
-    parser.add_argument("--runs", type=at_least(1), default=3)
-    parser.add_argument("--repeats", type=at_least(1), default=5)
-    parser.add_argument("--steps", type=at_least(1), help="in a row, each time; 10 on a GPU, 1 on a CPU by default")
+    parser.add_argument("--runs", type=at_least(1), default=3, help="number of runs (default: 3)")
+    parser.add_argument("--repeats", type=at_least(1), default=5, help="measurements of each way (default: 5)")
+    parser.add_argument("--steps", type=at_least(1), help="steps of a measurement (default: 10 on a GPU, 1 on a CPU)")
     return parser
 
 

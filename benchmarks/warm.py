@@ -2,9 +2,9 @@
 
     python benchmarks/warm.py --runs 20
 
-So many runs, methods and seeds in turn, are done by one warm process (`runs/sweep/fork_server.py`) as a sweep does
-them, and each by a Python of its own, on made-up images of four classes and the embedded CLIP. Compared is what the
-records say of parameters, metrics, predictions' calibration and settings. On Linux only, as forked runs are.
+Runs of several methods and seeds are forked from one warm process (`runs/sweep/fork_server.py`), as in a sweep, and
+each is done again by a Python process of its own, on made-up images of four classes and the embedded CLIP. Parameters,
+metrics, calibration and settings in their records are compared. Forked runs exist on Linux only.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from benchmarks._command import at_least, command, run
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = command(__doc__)
-    parser.add_argument("--runs", type=at_least(1), default=20)
+    parser.add_argument("--runs", type=at_least(1), default=20, help="number of runs (default: 20)")
     return parser
 
 

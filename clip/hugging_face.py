@@ -169,8 +169,8 @@ def read_architecture(folder: Path) -> Architecture:
         raise UnsupportedLayout(f"{folder / CONFIG}: layer_norm_eps is not {LAYER_NORM_EPS}, as in OpenAI's CLIP.")
     if text["vocab_size"] < SIZES["vocab_size"]:
         raise UnsupportedLayout(
-            f"{folder / CONFIG}: vocab_size is {text['vocab_size']}, so that its tokenizer is another than OpenAI's "
-            f"({SIZES['vocab_size']}), with which names of classes are read here."
+            f"{folder / CONFIG}: vocab_size is {text['vocab_size']}, so its tokenizer is not OpenAI's "
+            f"({SIZES['vocab_size']}), which is used here for class names."
         )
     declared = {
         "embed_dim": sizes["projection_dim"],

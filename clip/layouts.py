@@ -75,7 +75,7 @@ def openai_layout(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     layout, prefix = _layout(tensors)
     inside = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
     if left := [name for name in tensors if not name.startswith(prefix)]:
-        warnings.warn(f"{len(left)} entries beside the CLIP below {prefix!r} are left out: {left[0]} ...", stacklevel=3)
+        warnings.warn(f"{len(left)} entries outside of the CLIP at {prefix!r} are ignored: {left[0]} ...", stacklevel=3)
     if layout == "hugging_face":
         inside = of_hugging_face(inside)
     found = {name.removeprefix("text."): value for name, value in inside.items()}
@@ -91,8 +91,8 @@ def _layout(tensors: Mapping[str, Tensor]) -> tuple[str, str]:
         prefixes = [n.removesuffix(anchor) for n in tensors if n == anchor or n.endswith("." + anchor)]
         if len(prefixes) > 1:
             raise LayoutError(
-                f"it holds {len(prefixes)} CLIPs, below {' and '.join(repr(prefix) for prefix in prefixes[:3])}: save "
-                f"one."
+                f"it holds {len(prefixes)} CLIPs, at {' and '.join(repr(prefix) for prefix in prefixes[:3])}: save one "
+                f"of them in a file of its own."
             )
         if prefixes:
             return layout, prefixes[0]

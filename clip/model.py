@@ -190,8 +190,8 @@ def build_model(state_dict: Mapping[str, Tensor], design_details: Mapping[str, A
     """
     if any(value for key, value in (design_details or {}).items() if key != "trainer"):
         raise ValueError(
-            f"design_details {dict(design_details)} asks for a CLIP with learned tokens in it, another package: "
-            f"here methods hand tokens to the one CLIP: see DeepTokens in docs/add-a-method.md."
+            f"design_details {dict(design_details)} asks for a CLIP with learned tokens built in, which this "
+            f"one does not have: a method passes them to its encoders (DeepTokens in docs/add-a-method.md)."
         )
     model = from_state_dict(state_dict)
     draw_as_published(model)

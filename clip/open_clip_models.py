@@ -153,7 +153,7 @@ def _of_tag(architecture: str, tag: str, config: Mapping[str, Any]) -> tuple[Pat
     if not about:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(architecture)) or "none: give a file"
         raise UnknownModelError(
-            f"{PREFIX}{architecture}/{tag} has neither that tag nor is there such a file. Tags: {tags}."
+            f"{PREFIX}{architecture}/{tag}: {tag!r} is neither a tag of this architecture nor a file. Tags: {tags}."
         )
     described = as_architecture(config, architecture, about, about.get("quick_gelu", False))  # refuses before loading
     try:
@@ -168,7 +168,7 @@ def _of_tag(architecture: str, tag: str, config: Mapping[str, Any]) -> tuple[Pat
 def _config_of(architecture: str) -> dict[str, Any]:
     if find_spec("open_clip") is None:
         raise UnknownModelError(
-            f"The architecture {architecture!r} is looked up in open_clip_torch, which is not installed: "
+            f"The architecture {architecture!r} needs the package open_clip_torch, which is not installed: "
             f"pip install -e '.[open-clip]', or give a folder with {CONFIG} beside the weights."
         )
     import open_clip  # optional, and slow to import

@@ -29,7 +29,7 @@ def resize_positions(weights: Mapping[str, Tensor], side: int) -> dict[str, Tens
         near = max(1, round(side / stride)) * stride
         raise ValueError(
             f"images of {side} x {side} cannot be cut into patches of {stride} pixels: set INPUT.SIZE "
-            f"to a multiple, ({near},{near}) for one"
+            f"to a multiple, such as ({near},{near})"
         )
     first, grid = weights[name][:1], weights[name][1:]
     old, new = round(len(grid) ** 0.5), side // stride

@@ -74,8 +74,8 @@ def load(
         raise WeightsError(f"{path}: {error}. {found}") from error
     if architecture is OF_A_FILE and not is_torchscript(path):  # which is how OpenAI's own are released
         warnings.warn(
-            f"{path} does not say which activation, heads and normalisation its CLIP has: OpenAI's are taken "
-            f"(QuickGELU, heads of 64). If it has others, as most of open_clip's: give its folder, or "
+            f"{path} does not say which activation, heads and normalisation its CLIP has: OpenAI's are assumed "
+            f"(QuickGELU, heads of width 64). If it has others, as most of open_clip's have, give its folder, or "
             f"open_clip:ARCHITECTURE/FILE.",
             stacklevel=2,
         )
@@ -149,7 +149,7 @@ def _tensors(path: Path) -> Mapping:
     refuse_bomb(path)
     with open(path, "rb") as file:
         if file.read(len(LFS)) == LFS:
-            raise WeightsError(f"{path} is no weights file, but Git LFS's note of one. Fetch it: git lfs pull.")
+            raise WeightsError(f"{path} is a pointer of Git LFS, not the weights. Fetch them: git lfs pull.")
     if path.suffix == ".safetensors":
         return safetensors.torch.load_file(path)
     if _is_npz(path):

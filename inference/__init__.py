@@ -1,3 +1,3 @@
-"""Uses of a finished run: predict own images, look inside, export, try it on a page."""
+"""Uses of a finished run: prediction, figures of attention and features, export, demonstration page."""
 
 from safeio import threads  # noqa: F401  (before torch)

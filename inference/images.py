@@ -1,4 +1,4 @@
-"""Batches of images from files and folders; unreadable files are named and passed over."""
+"""Batches of images from files and folders; unreadable files are reported and skipped."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _below(folder: Path) -> list[Path]:
 
 
 def read_upright(path: str | os.PathLike) -> Image.Image:
-    """An image as RGB, turned upright as its camera says; a damaged note of the camera is ignored.
+    """Read an image as RGB, turned upright by its EXIF orientation; damaged EXIF data is ignored.
 
     Raises:
         OSError: the file is missing or is no readable image.

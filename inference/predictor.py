@@ -43,7 +43,7 @@ FROZEN = "frozen CLIP"
 
 
 class Predictor:
-    """A method with what it learned, for some classes.
+    """A method with its learned parameters, for a list of classes.
 
     Attributes:
         run: the run's folder, read.
@@ -76,8 +76,8 @@ class Predictor:
         method = build_method(run.cfg, kind, node, clip, self.precision, own)
         if new and not method.transfers:
             raise ClassesError(
-                f"{run.record['method']} as trained in {run.folder} learns something for each class and cannot predict "
-                f"others: {', '.join(new[:5])}. Ask for some of its own: {', '.join(run.classes[:5])} ..."
+                f"{run.record['method']} as trained in {run.folder} has parameters for each class and cannot predict "
+                f"others: {', '.join(new[:5])}. Choose among its own: {', '.join(run.classes[:5])} ..."
             )
         run.restore(method)
         method.requires_grad_(False).eval()
@@ -123,8 +123,8 @@ class Predictor:
         Args:
             classes: names to choose among; those the method was trained on by default.
             device: a GPU if there is one by default. A run in float16 is computed in float32 on a CPU.
-            backbone: name or weights file of the CLIP, if it is not where the run found it.
-            precision: PREC, if it is not to be the run's.
+            backbone: name or weights file of the CLIP, if the run's own is not found at its recorded place.
+            precision: PREC to compute in; the run's own by default.
             plugins: files and folders of the run's trainer, if it is a plugin (`train.py --plugins`).
 
         Raises:

@@ -1,4 +1,4 @@
-"""A run's folder, read back: settings, class names, what was learned."""
+"""Reader of a run's folder: settings, class names and learned parameters."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SHOWN = 5
 
 
 class RunError(UserError, ValueError):
-    """A folder that cannot be predicted with; the message says what is missing and what to give instead."""
+    """A folder that cannot be used for prediction; the message says what is missing and what to give instead."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class TrainedRun:
         return method_settings(self.cfg, self.trainer.settings_node).get("PREC", "fp32")
 
     def restore(self, method: Method) -> None:
-        """Put what was learned into a method of the same kind.
+        """Load the learned parameters into a method of the same kind.
 
         Raises:
             RunError: there is no checkpoint.
@@ -103,10 +103,10 @@ def open_run(folder: str | os.PathLike, backbone: str | None = None) -> TrainedR
     """Read a run's folder.
 
     Args:
-        backbone: name or weights file of the CLIP, if it is not to be the one in the record.
+        backbone: name or weights file of the CLIP; that of the record by default.
 
     Raises:
-        RunError: not a run's folder, or a run of something that this project did not train.
+        RunError: it is no run's folder, or its trainer is not one of this project.
         safeio.unpickle.CheckpointError: its checkpoint is damaged.
     """
     folder = Path(folder)
@@ -119,7 +119,9 @@ def open_run(folder: str | os.PathLike, backbone: str | None = None) -> TrainedR
     if record is None:
         raise RunError(_not_a_run(folder))
     if wrong := [key for key, kind in FIELDS.items() if not isinstance(record.get(key), kind)]:
-        raise RunError(f"{folder / FILE_NAME} is not the record of a run that can be read here: see {', '.join(wrong)}")
+        raise RunError(
+            f"{folder / FILE_NAME} is no complete record of a run: {', '.join(wrong)} missing or of another type"
+        )
     if lost := without_its_plugin(record):
         raise RunError(f"{folder} was {lost}")
     try:

@@ -1,4 +1,4 @@
-"""CLIP as it is: class names alone make the classifier, nothing is trained and no run is needed."""
+"""Zero-shot CLIP: class names make the classifier; nothing is trained and no run is needed."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class ZeroShotError(UserError, ValueError):
 def zero_shot_model(
     names: Sequence[str], backbone: str | None = None, device: str | None = None, template: str = "a photo of a {}."
 ) -> Predictor:
-    """Return CLIP as it is, for these classes; nothing is trained.
+    """Return a zero-shot CLIP for these classes; nothing is trained.
 
     Args:
         names: of the classes.
         backbone: a CLIP by name or the path of its weights. By default photo-ViT-8, which is inside the package and
-            knows little of the world; ViT-B/16, whose weights are fetched once, knows far more.
+            is far less accurate than ViT-B/16, whose weights are downloaded once.
         device: cpu or cuda; a GPU if there is one by default.
         template: the prompt, with {} for the class name.
 

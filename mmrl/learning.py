@@ -144,7 +144,7 @@ def _check_arguments(shots: int | None, output: str | os.PathLike | None, settin
     if not isinstance(settings or {}, Mapping) or not all(isinstance(key, str) for key in settings or {}):
         raise FitError(f'settings is {settings!r:.80}; expected keys with values, such as {{"OPTIM.LR": 0.002}}')
     if taken := sorted(set(settings or {}) & ARGUMENTS.keys()):
-        raise FitError(f"{taken[0]} is an argument of its own here: fit(..., {ARGUMENTS[taken[0]]}=...)")
+        raise FitError(f"{taken[0]} is given by an argument, not in settings: fit(..., {ARGUMENTS[taken[0]]}=...)")
     if shots is not None and not isinstance(shots, int):
         raise FitError(f"shots is {shots!r}; expected a whole number, or None for all images")
 

@@ -1,1 +1,1 @@
-"""Run records as tables, one page and figures, beside published results. Needs no torch."""
+"""Reports of run records: tables, an HTML page and figures, beside published results. They need no torch."""

@@ -21,7 +21,7 @@ Columns = dict[str, dict[str, list[Point]]]
 
 
 def ablations(runs: Sequence[RecordedRun], seeds: Sequence[int] | None = None) -> list[Chart]:
-    """Results over each swept topic. A run that sweeps nothing joins in with its value; other swept keys stay fixed.
+    """Return charts of the results over each swept setting. Runs without a sweep join with their own value of it.
 
     One method: a chart for each dataset, with a line for base, new and H. Several: a panel for each of these, with
     a line for each method.

@@ -21,7 +21,7 @@ ZERO_SHOT = {method_name(method) for method in ("ZeroshotCLIP", "ZeroshotCLIP2")
 
 
 def charts(runs: Sequence[RecordedRun], seeds: Sequence[int] | None = None) -> list[Chart]:
-    """All that these runs give: few-shot curves, base against new, ablations. A method looks the same in all."""
+    """Return all charts of these runs: few-shot curves, base against new, ablations; a method has one style in all."""
     plain = [run for run in runs if not run.line.swept]
     made = [
         *few_shot_curves(plain, seeds),
@@ -64,7 +64,7 @@ def few_shot_curves(runs: Sequence[RecordedRun], seeds: Sequence[int] | None = N
 
 
 def _curve(label: str, shots: Sequence[int], scores: Sequence[Score]) -> Series:
-    """A line over shots; what learns nothing is one point at 0 shots."""
+    """Return a line over shots; a zero-shot method is one point at 0 shots."""
     if label in ZERO_SHOT:
         return Series(label, points([(0.0, next(score for score in scores if score.mean is not None))]), star=True)
     return Series(label, points(zip(shots, scores, strict=True)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from reports.scores import Score
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#8c564b", "#7f7f7f")
-"""Told apart without colour vision too: neighbours differ in brightness. Shapes and dashes change each round."""
+"""Colours of lines; neighbours also differ in brightness, for readers who see no colours. Shapes change each round."""
 
 
 @dataclass(frozen=True)

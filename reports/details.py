@@ -1,4 +1,4 @@
-"""Details that a run keeps beside its record: the curve of its training, and its confusions."""
+"""Details in a run's folder beside its record: the losses of its epochs, and its confusions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The efficiency table: what training and testing cost, from what the runs measured of themselves."""
+"""Efficiency table: time and memory of training and testing, as the runs measured them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables in the form that papers print: blocks of methods, side by side.
+"""Tables in the layout of papers: blocks of methods, side by side.
 
 Base-to-novel and few-shot are a block for each dataset, the average first. Cross-dataset and domain generalization are
 one block with a column for each dataset, the average last.

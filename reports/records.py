@@ -1,4 +1,4 @@
-"""The run records below a folder, as a report groups them."""
+"""Run records below a folder, grouped for a report."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TABLES = {
 }
 """Protocols with a table, and the parts that are its cells."""
 MEASURES = ("TEST.FIT_TEMPERATURE",)
-"""Swept keys that add a measure and leave all others as they are: no ablation, and no other setting."""
+"""Swept settings that only add a metric, so that they make neither an ablation nor another setting."""
 USUAL_PRESET = "paper"
 """Charts name only the others."""
 
@@ -52,7 +52,7 @@ def topic_of(key: str) -> str:
 
 @dataclass(frozen=True, order=True)
 class Line:
-    """Key of a row of a table: runs that differ in any part of it are never averaged.
+    """Key of a table's row: runs whose keys differ are never averaged.
 
     Attributes:
         preset: "paper", "fair", or "" in records without it.
@@ -114,7 +114,7 @@ class RecordedRun:
 
     @property
     def notices(self) -> list[str]:
-        """Return what the run noticed that bears on its result, such as a damaged best model."""
+        """Return the run's warnings about its own result, such as a damaged best model."""
         return self.record.get("notices") or []
 
     @property

@@ -1,6 +1,6 @@
 """Published results and reruns by others, each with its source, from the CSV files in reports/published/.
 
-What they lack is None or empty. A row without `reported_by` is a published result; one with it is a rerun by others.
+Missing values are None or empty. A row without `reported_by` is a published result, one with it a rerun by others.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ DISAGREEMENT = 2.0
 
 @dataclass(frozen=True)
 class PublishedValue:
-    """A number that somebody printed.
+    """A published or rerun number, with its source.
 
     Attributes:
         deviation: over the seeds, None where it was not printed.

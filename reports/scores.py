@@ -1,4 +1,4 @@
-"""A result over seeds: mean, deviation, how many, and what is missing or odd about them."""
+"""Result over seeds: mean, deviation, number of seeds, and remarks on missing or doubtful runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from runs.table import harmonic_mean
 
 PER_RUN = ("SEED", "OUTPUT_DIR", "RESUME", "VERBOSE", "USE_CUDA", "DATASET.ROOT", "DATALOADER.NUM_WORKERS")
 PER_RUN_NODES = ("DATALOADER.CACHE", "TRAIN.PRINT", "TRAIN.CHECKPOINT")
-"""Keys, and beginnings of keys, that say nothing of what a run computes."""
+"""Settings, or beginnings of their keys, that do not change what a run computes."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Score:
     Attributes:
         mean: over `by_seed`; None if there is nothing.
         deviation: over the seeds, population standard deviation as CoOp's scripts print it; None below two seeds.
-        incomplete: why this is not the number it should be, for readers; "" if it is.
+        incomplete: what is missing, in words for readers; "" if the number is complete.
         notes: footnotes.
     """
 

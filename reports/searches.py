@@ -1,4 +1,4 @@
-"""Searches of settings, as a report shows them: their trials are no results, because validation images judged them."""
+"""Searches of settings for the report. Their trials are no results: they were tested on validation images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables as data: rows of cells, each beside its published result. How they look is in `reports/render/`."""
+"""Tables as data: rows of cells, each with its published result. `reports/render/` formats them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from reports.scores import Score
 
 OWN = ("accuracy", "deviation", "n")
-"""Parts of a cell that are its own number."""
+"""Parts of a cell that belong to our own result."""
 BESIDE = ("published", "reported", "difference")
 """Parts that stand beside it, each in a column: the published result, the range of reruns by others, the difference."""
 COLUMNS = (*OWN, *BESIDE)
@@ -45,9 +45,9 @@ class Table:
         name: for command lines, files and anchors.
         labels: heads of the columns that say what a row is; row labels are in this order.
         columns: heads of the columns of numbers; `digits` after the point for each.
-        beside: what the cells' second number is.
+        beside: name of the cells' second number.
         higher_is_better: whether it makes sense to look for the best row of a dataset.
-        differences: whether the difference to what is beside a number says something of the methods.
+        differences: whether the difference between both numbers compares methods.
     """
 
     name: str

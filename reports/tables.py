@@ -1,4 +1,4 @@
-"""Tables of results: the runs of each cell, and the published results beside it."""
+"""Tables of results: each cell has the mean of its runs and the published result."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def _prediction_rule(runs: Sequence[RecordedRun]) -> str:
 
 
 def _other_images(runs: Sequence[RecordedRun]) -> str:
-    """Warn of datasets whose runs were tested on different images, which no number of theirs can be compared over."""
+    """Return a warning about datasets whose runs were tested on different images and are not comparable."""
     tested: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for run in runs:
         images = run.record.get("images")

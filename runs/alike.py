@@ -1,4 +1,4 @@
-"""Swept settings that made no difference: a sign that another setting keeps them from being read."""
+"""Swept settings that changed no result, perhaps because another setting disables them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from runs.record import COMPLETE, read_record
 
 
 def without_effect(runs: Sequence[PlannedRun], output: Path) -> Iterator[tuple[str, str]]:
-    """(key, method) where runs that differ in the key alone have learned the same and score the same, all of them.
+    """Yield (key, method) if all runs that differ in the key alone have equal parameters and results.
 
     Args:
         output: where the runs' folders are; only complete runs count.

@@ -1,4 +1,4 @@
-"""Options and settings as every command reads them: one spelling, one meaning, defaults in the help."""
+"""Options and settings that commands share, with one spelling and meaning, and defaults in the help."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TOP_KEYS |= {"VERBOSE", "VERSION"}
 
 
 class _Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
-    """Text as it is written; after each option its default, where it has one that says something."""
+    """Help that keeps the text's line breaks and shows each option's default, unless that is empty."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         if action.default in (None, False, "", argparse.SUPPRESS) or action.default == []:
@@ -69,7 +69,7 @@ class CommandParser(argparse.ArgumentParser):
         raise argparse.ArgumentError(action, f"{value} is not known; {hint}")
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> object:
-        """Return an option's value; where it is no number, say so in words."""
+        """Return an option's value; the error for a word that is no number says what is expected."""
         try:
             return super()._get_value(action, arg_string)
         except argparse.ArgumentError as error:
@@ -79,7 +79,7 @@ class CommandParser(argparse.ArgumentParser):
             raise argparse.ArgumentError(action, f"{arg_string!r} is not {wanted}") from error
 
     def error(self, message: str) -> NoReturn:
-        """End with one line; the usage goes before it only where a word is missing, which it shows the place of."""
+        """End with an error of one line, after the usage if an argument is missing."""
         if message.startswith("the following arguments are required"):
             self.print_usage(sys.stderr)
         self.exit(2, f"{self.prog}: error: {message}\n")
@@ -104,10 +104,10 @@ def output_folder() -> Path:
 
 
 def folder_name(word: str) -> Path:
-    """Return the path of a folder that is there or can be made.
+    """Return the path of a folder that exists or can be created.
 
     Raises:
-        argparse.ArgumentTypeError: a file stands in its way.
+        argparse.ArgumentTypeError: the path, or a folder above it, is a file.
     """
     path = Path(word)
     for place in (path, *path.parents):
@@ -143,7 +143,7 @@ def add_backbone(parser: argparse._ActionsContainer, default: str = "the one of 
 
 
 def backbone_name(word: str) -> str:
-    """Return the CLIP that is meant by a name in any spelling; weights as an absolute path, valid in any folder."""
+    """Return a CLIP's name, given in any spelling, or the absolute path of a weights file."""
     return str(Path(word).absolute()) if Path(word).exists() else find_backbone(word)
 
 
@@ -176,10 +176,10 @@ def add_track(parser: argparse._ActionsContainer) -> None:
 
 
 def at_least_one(word: str) -> int:
-    """Return a whole number from 1 on.
+    """Return a whole number of at least 1.
 
     Raises:
-        argparse.ArgumentTypeError: it is none.
+        argparse.ArgumentTypeError: the word is no such number.
     """
     if not (word.isascii() and word.isdecimal() and int(word)):
         raise argparse.ArgumentTypeError(f"{word!r} is not a whole number of at least 1")
@@ -187,7 +187,7 @@ def at_least_one(word: str) -> int:
 
 
 def add_plugins(parser: argparse._ActionsContainer) -> None:
-    """Add --plugins, which a trainer of a file outside this project needs wherever its runs are used."""
+    """Add --plugins, which commands need to use runs of a trainer from a file outside this project."""
     text = "Python file of the trainer, or its folder, if the run was trained with --plugins; may be repeated"
     parser.add_argument("--plugins", action="append", default=[], metavar="PATH", help=text)
 

@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen = [choose("method", name, able) for name in options.methods or able]
         options.dataset = find_dataset(options.dataset)
         if len(seeds) > 1:
-            raise PlanError(f"the table is of one seed, and {len(seeds)} are given: {seeds}")
+            raise PlanError(f"the table has one seed, but {len(seeds)} are given, {seeds}: give one")
         seed = seeds[0] if seeds else 1
         results = options.output / "compare" / f"{options.dataset}-seed{seed}.json"
         cfg = config_for(options.backbone)
@@ -114,7 +114,7 @@ def show(chosen: Sequence[str], dataset: str, seed: int, output: Path, results: 
 
 
 def run_method(runs: Sequence[PlannedRun], output: Path, root: str, extra: Sequence[str]) -> bool:
-    """A method's runs, each only if the one before is complete; settings that it refuses do not stop the others."""
+    """Run a method's runs in order, each only after the one before is complete; return True if all are."""
     try:
         return all(not execute([run], output, root, extra) for run in runs)
     except SystemExit as refused:

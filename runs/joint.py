@@ -1,4 +1,4 @@
-"""Runs that one process can train in one pass: those that differ in nothing but the seed."""
+"""Groups of runs that one process can train together: runs that differ in the seed alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from runs.protocol import PlannedRun
 
 
 def groups_alike(runs: Iterable[PlannedRun]) -> list[list[PlannedRun]]:
-    """The runs in groups for one call of train.py each, in the order of their first runs; a test is alone."""
+    """Return groups of runs for one call of train.py each, in the order of their first runs; a test is alone."""
     groups: list[list[PlannedRun]] = []
     for run in runs:
         group = next((group for group in groups if can_join(group[0], run)), None)

@@ -88,7 +88,7 @@ def main(words: Sequence[str] | None = None) -> int:
 def options_seeds_rest(
     parser: argparse.ArgumentParser, words: Sequence[str] | None
 ) -> tuple[argparse.Namespace, list[int], list[str]]:
-    """Return what a parser reads, the seeds after the dataset or of --seed, and train.py's words.
+    """Return the parsed options, the seeds (after the dataset or of --seed), and the words for train.py.
 
     Raises:
         PlanError: seeds in both places, something else in the place of a seed, or a flag that is decided here.
@@ -113,19 +113,19 @@ def leading_numbers(words: Sequence[str], what: str) -> tuple[list[int], list[st
     rest = list(words[len(numbers) :])
     if rest and not re.match(r"--|[A-Z]", rest[0]):
         found = f"{rest[0]!r:.60}"
-        raise PlanError(f"{found} stands where {what} is expected, a whole number (or KEY VALUE pairs, or flags).")
+        raise PlanError(f"{found} stands where {what} is expected: give a whole number, KEY VALUE pairs or options.")
     return [int(number) for number in numbers], rest
 
 
 def check_flags(words: Sequence[str]) -> None:
-    """Refuse flags and keys that would put a run under a name that is not its own.
+    """Refuse flags and settings that contradict the run's folder, whose name the command decides.
 
     Raises:
         PlanError: there is one; the message says what to use.
     """
     for flag, instead in DECIDED.items():
         if any(word.split("=")[0] == flag for word in words):
-            raise PlanError(f"{flag} cannot be given here, since the run's folder is named by it; {instead}.")
+            raise PlanError(f"{flag} cannot be given here, because the run's folder is named after it; {instead}.")
 
 
 def execute(runs: Sequence[PlannedRun], output: Path, root: str, extra: Sequence[str]) -> list[PlannedRun]:
@@ -152,7 +152,7 @@ def execute(runs: Sequence[PlannedRun], output: Path, root: str, extra: Sequence
 
 
 def wait_for(process: subprocess.Popen) -> int:
-    """Exit status; Ctrl-C reaches the process too, which is given the time to put that on record."""
+    """Return a process's exit status. After Ctrl-C, which reaches the process too, wait until it has recorded that."""
     while True:
         try:
             return process.wait()
@@ -161,7 +161,7 @@ def wait_for(process: subprocess.Popen) -> int:
 
 
 def summarise(group: Path) -> None:
-    """Mean and deviation over the seeds of one cell, from the logs, as CoOp's scripts end."""
+    """Print mean and deviation over the seeds in a folder, from their logs, as CoOp's scripts do at the end."""
     records = [record for folder in group.glob("*/") if (record := read_record(folder))]
     if records and all(record.get("status") == COMPLETE and not record.get("metrics") for record in records):
         print(f"{group}: {len(records)} runs complete, none tested (TEST.NO_TEST)")

@@ -1,4 +1,4 @@
-"""Names as papers write them, from configs/names.yaml; either spelling is understood.
+"""Names as papers write them, from configs/names.yaml, in either spelling; and what each method learns.
 
 A name that the file lacks is its own display name.
 """
@@ -17,6 +17,8 @@ from safeio.names import folded
 FILE = Path(__file__).parent.parent / "configs" / "names.yaml"
 BIBLIOGRAPHY = FILE.with_name("references.bib")
 """BibTeX entries of the papers that `citation` gives the keys of."""
+METHODS = FILE.with_name("methods.yaml")
+"""Learned parts of each method, and their number of parameters."""
 
 
 def method_name(method: str) -> str:
@@ -27,6 +29,15 @@ def method_name(method: str) -> str:
 def citation(method: str) -> str:
     """Return the key of a method's paper in a bibliography, "" where there is none."""
     return _entries("methods").get(method, {}).get("cite", "")
+
+
+def learned(method: str) -> str:
+    """Return what a method learns, with its number of parameters, in a line; "" for an unknown method."""
+    about = yaml.safe_load(METHODS.read_text(encoding="utf-8")).get(method)
+    if about is None:
+        return ""
+    letters = ", with C classes, N training images and E = 512" if "C" in about["parameters"] else ""
+    return f"{about['learned']} (parameters on a ViT-B/16{letters}: {about['parameters']})"
 
 
 def dataset_name(dataset: str) -> str:
@@ -40,7 +51,7 @@ def dataset_long_name(dataset: str) -> str:
 
 
 def find_method(name: str, among: Iterable[str]) -> str:
-    """Return the one of `among` that `name` means in any spelling; `name` itself where none does."""
+    """Return the one of `among` that `name` means in any spelling; `name` itself if there is none."""
     return _find("methods", name, among)
 
 

@@ -23,7 +23,7 @@ def load_preset(name: str) -> dict[str, Any]:
 
 
 def settings_under(preset: str, protocol: str, trainer: str) -> dict[str, Any]:
-    """Return how a method runs a protocol: its protocols.yaml, and what that says of the preset on top.
+    """Return a method's settings for a protocol from its protocols.yaml, with those for the preset on top.
 
     Args:
         protocol: one that methods have settings for, not one that extends it.

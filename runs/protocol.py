@@ -1,4 +1,4 @@
-"""Protocols: which datasets, shots and seeds, and what is evaluated on what. Read from configs/protocols/."""
+"""Evaluation protocols, read from configs/protocols/: datasets, shots, seeds, and what is tested on what."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from safeio.names import find_name, nearest_name
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 OWN_DATA = "folder"
-"""The dataset config of own images, which have a name of their own in folders."""
+"""Dataset config of own images, whose folders are named by the images' own name."""
 
 
 NO_CONFIGS = {"protocols", "per_dataset", "sources"}
@@ -82,7 +82,7 @@ def choose(kind: str, name: str, among: Iterable[str]) -> str:
 
 
 def _hint(kind: str, name: str, names: Sequence[str]) -> str:
-    """Return what may be meant by a name that is not there, else all that there are."""
+    """Return a hint for an unknown name: the nearest known name, else all known names."""
     others = {"method": ("dataset", datasets), "dataset": ("method", methods)}
     if kind in others and (found := find_name(name, others[kind][1]())):
         return f" {found} is a {others[kind][0]}; the method comes before the dataset."
@@ -104,7 +104,7 @@ def _for_shots(given: str | dict[Any, str], shots: int) -> str:
 
 @cache
 def read(file: Path) -> dict[str, Any]:
-    """A yaml file's content, which nobody changes: it is read once."""
+    """Return a yaml file's content, read once; callers must not change it."""
     return yaml.safe_load(file.read_text(encoding="utf-8")) or {}
 
 

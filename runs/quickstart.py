@@ -1,4 +1,4 @@
-"""Five methods on the embedded photographs and CLIP, base-to-novel, one table: what a newcomer runs first."""
+"""Train five methods base-to-novel on the embedded photographs with the embedded CLIP, and print one table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The run record: run.json in a run's output folder, the only thing that says whether the run is done."""
+"""Run record: run.json in a run's output folder. It alone decides whether the run is complete."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class RunRecord:
 
     Attributes:
         earlier: what an earlier attempt left here; None if there was none.
-        built: set once data, weights and settings have proved usable: what fails before would fail in every run.
+        built: True once data, weights and settings were usable: an earlier failure would occur in every run.
     """
 
     def __init__(self, folder: str | Path, fields: dict[str, Any]):
@@ -61,7 +61,7 @@ class RunRecord:
         self.content = {**fields, "status": RUNNING, "metrics": {}, "timing": {"started": time.time()}}
 
     def write(self) -> None:
-        """Put the record on disk, whole or not at all."""
+        """Write the record to disk, completely or not at all."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write_json(self.path, self.content)
 
@@ -92,7 +92,7 @@ class RunRecord:
 
 
 def close_abandoned(folder: str | Path) -> None:
-    """Put on record that a run was killed which still says that it is running; nothing where somebody works there."""
+    """Record that a run was killed if its record says running and no process works in its folder."""
     try:
         with sole_use(folder):
             record = read_record(folder)
@@ -104,7 +104,7 @@ def close_abandoned(folder: str | Path) -> None:
 
 
 def set_aside_log(folder: str | Path) -> None:
-    """Put the time into the name of an earlier attempt's log: `log.txt` is the newest attempt's."""
+    """Rename an earlier attempt's log by its time: `log.txt` is always the newest attempt's."""
     log = Path(folder) / "log.txt"
     if log.is_file():
         ended = time.localtime(log.stat().st_mtime)

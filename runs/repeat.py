@@ -1,4 +1,4 @@
-"""A run once more, from its record: `python train.py --from-record FOLDER/run.json`."""
+"""Repetition of a run from its record: `python train.py --from-record FOLDER/run.json`."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class RecordError(UserError, ValueError):
 
 
 def read_to_repeat(path: str | Path) -> dict[str, Any]:
-    """A record, by its file or its run's folder.
+    """Return a record, given its file or its run's folder.
 
     Raises:
-        RecordError: there is none, or it lacks what is needed.
+        RecordError: there is no record, or it lacks a field that is needed.
     """
     path = Path(path)
     file = path / FILE_NAME if path.is_dir() else path
@@ -69,7 +69,7 @@ def _alike(one: Any, other: Any) -> bool:
 
 
 def say_differences(then: Mapping[str, Any] | None, now: Mapping[str, Any], about: tuple[str, ...], what: str) -> None:
-    """Print what is not as it was in the record that is repeated, if one is."""
+    """Print the differences to the record that is repeated, if there is one."""
     if found := list(differences(then or {}, now, about)):
         print(f"{what}: {'; '.join(found)}")
 

@@ -1,4 +1,4 @@
-"""A finished run stands for the one that is asked for only if its settings and its data are the same."""
+"""Check whether a finished run is the requested one: its settings and its data must be the same."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NO_MATTER = {
     *("OUTPUT_DIR", "RESUME", "VERBOSE", "USE_CUDA", "DATASET.ROOT", "TRAIN.PRINT_FREQ", "PROTOCOL", "STAGE", "SWEPT"),
     *(f"DATALOADER.{name}" for name in ("NUM_WORKERS", "CACHE", "CACHE_DISK_GIB", "CACHE_MEMORY_GIB")),
 }
-"""Settings under which a finished run stays the same one."""
+"""Settings that may differ between a finished run and the requested one."""
 FINGERPRINTS = 2
 """Number of the way in which fingerprints are taken: those of records of another way say nothing."""
 LATER_LAYERS = ("preset", "per-dataset value", "command line", "test_classes of", "roles of")
@@ -36,7 +36,7 @@ LATER_LAYERS = ("preset", "per-dataset value", "command line", "test_classes of"
 
 
 def already_done(run: PlannedRun, output: Path, root: str, extra: Sequence[str] = ()) -> bool:
-    """Return whether a run is complete, as it is asked for now.
+    """Return whether a run is complete with the requested settings and data.
 
     Args:
         output: where the runs' folders are; root: of the datasets; extra: words of train.py's command line.
@@ -72,7 +72,7 @@ def refuse_unknown(extra: Sequence[str], record: Mapping[str, Any]) -> None:
 
 
 def differences(run: PlannedRun, record: Mapping[str, Any], root: str, extra: Sequence[str] = ()) -> Iterator[str]:
-    """Yield what a record has otherwise than a request; what a record does not know says nothing."""
+    """Yield the differences between a record and a request; fields that the record lacks are ignored."""
     _, args = parse_words(run.arguments(Path("output"), root, extra))
     config, origins = record.get("config"), record.get("origins") or {}
     if not isinstance(config, dict):
@@ -131,7 +131,7 @@ def _plain(value: Any) -> Any:
 
 
 def data_of(root: str, own: bool, lists: Sequence[str] = ()) -> dict[str, Any]:
-    """Return what a record says of the data: where it is, and fingerprints that tell it apart from other data.
+    """Return a record's entry on the data: its place, and fingerprints that distinguish it from other data.
 
     Args:
         own: own images, all of which count.

@@ -16,7 +16,7 @@ def sources_of(trainer: str) -> dict[str, Any]:
 
 
 def unverified(trainer: str, task: str, dataset: str, cfg: str) -> dict[str, str]:
-    """Return the settings of a run whose values no published file or script has: dotted key -> why.
+    """Return the settings of a run whose values no published file or script has: dotted key -> reason.
 
     Args:
         task: TASK, the kind of protocol; dataset: DATASET.NAME; cfg: name of the method's config file.

@@ -1,2 +1,1 @@
-"""Files that cannot hurt: atomic writes, verified downloads, checkpoint reading that runs no code from the
-file."""
+"""Safe file access: atomic writes, verified downloads, and readers of checkpoints that run no code of the file."""

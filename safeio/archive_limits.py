@@ -1,4 +1,4 @@
-"""Archives that unpack to far more than they are."""
+"""Limits on the size of unpacked archives, against archives that unpack to far more than their size."""
 
 from __future__ import annotations
 

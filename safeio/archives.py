@@ -79,7 +79,7 @@ def unpack(archive: Path, folder: Path, take: Mapping[str, str] = EVERYTHING) ->
 
 
 def remove_unpacked(folder: Path) -> None:
-    """Remove what a killed command left half unpacked; to be called by who alone works in the folder."""
+    """Remove half-unpacked files of a killed command; the caller must hold the folder's lock."""
     for left in folder.glob(f"{UNPACKING}*"):
         shutil.rmtree(left, ignore_errors=True)
 
@@ -116,7 +116,9 @@ def _members(archive: Path) -> Iterator[Member]:
                 if (info.external_attr >> 28) == 0xA:  # the file type of a Unix link
                     raise ArchiveError(f"{archive} holds {info.filename!r}, a link. Do not use this archive.")
                 if info.flag_bits & 1:
-                    raise ArchiveError(f"{archive} is encrypted, which the original archives are not.")
+                    raise ArchiveError(
+                        f"{archive} is encrypted, so it is not the original archive. Delete it and fetch it again."
+                    )
                 yield Member(info.filename, info.file_size, None if info.is_dir() else packed.open(info))
     elif tarfile.is_tarfile(archive):
         with tarfile.open(archive) as tar:

@@ -1,4 +1,4 @@
-"""Arrays in a `.npz` archive, of which each says how large it is: no more is made room for than there is."""
+"""Reader of `.npz` archives that allocates no more memory than the file holds, whatever sizes its arrays claim."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """Return the arrays of a `.npz` by name. Nothing is unpickled.
 
     Raises:
-        Exception: of almost any kind, where the file is damaged; an array that claims another size than it has.
+        Exception: of almost any kind, if the file is damaged or an array claims another size than it has.
     """
     refuse_bomb(path)
     with zipfile.ZipFile(Path(path)) as archive:

@@ -1,4 +1,4 @@
-"""The outermost frame of every command: what a user or the system caused is one line and an exit status."""
+"""Wrapper of every command's `main`: errors caused by the user or the system become one line and an exit status."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def command(main: Callable[..., int]) -> Callable[..., int]:
 
 
 def _ended(main: Callable[..., int], words: tuple, more: dict[str, Any]) -> int:
-    """Return the exit status of `main`, and print what kept it from its end."""
+    """Return the exit status of `main`, and print the error if it was stopped by one."""
     try:
         try:
             status = main(*words, **more)

@@ -1,4 +1,4 @@
-"""Errors that are for whoever gave the command, file or setting: the message says all, a traceback nothing more."""
+"""Errors for users: caused by their command, file or setting, and explained by the message without a traceback."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class MissingFile(UserError, FileNotFoundError):
 
 
 class WrongChoice(UserError, ValueError):
-    """An option or value does not fit what there is; the message has both."""
+    """An option or value does not fit the data or the runs; the message names both."""
 
 
 class MissingPackage(UserError, ModuleNotFoundError):

@@ -1,4 +1,4 @@
-"""Names of files and folders that every system takes."""
+"""Names of files and folders that are valid on every operating system."""
 
 from __future__ import annotations
 

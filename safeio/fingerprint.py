@@ -1,4 +1,4 @@
-"""A fingerprint of a folder's content that is the same wherever the folder lies."""
+"""Fingerprint of a folder's content, independent of the folder's place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One process at a time in a folder: the second gets a message that names the first.
+"""Lock of a folder for one process at a time: a second one gets an error that names the first.
 
 The lock is the operating system's (flock, or what `filelock` has for the platform), on a file in the folder: it ends
 with the process, however that ends, so nothing needs cleaning up after a kill. A file beside it says who holds it.

@@ -1,4 +1,4 @@
-"""Find the name that a person means: any capitals, separators and the papers' spelling; suggest the nearest one."""
+"""Search for names in any spelling (capitals, separators, the papers' form), and for the nearest name."""
 
 from __future__ import annotations
 

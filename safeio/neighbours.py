@@ -1,4 +1,4 @@
-"""The temporary neighbour that holds a file's new bytes until they are complete, and what killed writers left of them.
+"""Temporary files that hold a file's new bytes until they are complete, and removal of those that killed writers left.
 
 A writer holds the operating system's lock on its neighbour, which ends with the process, however that ends: a
 neighbour that nobody holds is a leftover.

@@ -1,4 +1,4 @@
-"""Names of earlier versions and what they are called now: read wherever they stand, written nowhere."""
+"""Names of earlier versions and their present names: the former are still read, but never written."""
 
 from __future__ import annotations
 

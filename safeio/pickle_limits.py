@@ -1,4 +1,4 @@
-"""Bounds on what a pickle may ask of a machine, checked by reading its instructions before any of them is followed.
+"""Limits on the time and memory of reading a pickle, checked on its instructions before any is executed.
 
 A pickle is a program for a small machine with a stack and a memo. Few bytes can ask it for gigabytes (a place in the
 memo with a high number), or for ever (a key that holds itself twice, a hundred times over: its hash has 2^100 steps).

@@ -1,4 +1,4 @@
-"""Progress and the time left: a live line on a terminal, elsewhere a line now and then."""
+"""Progress bars with the time left: a live line on a terminal, else a line every 30 seconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read a file that an earlier run, or somebody else, left: whatever is wrong with it is one error.
+"""Readers of files by earlier runs or other people that turn every kind of damage into one error.
 
 Readers of untrusted files answer damage with almost any exception. All of them are called through `read_back`, which
 names the file and says what to do; `newest_whole` continues to the copy before it.

@@ -1,7 +1,7 @@
 """Unpickle tensors, containers and numbers, and nothing else: every other object becomes an inert placeholder.
 
-`check_pickle` goes first and bounds time and memory. Then names in the file are looked up here, not imported: what is
-called is from the list below.
+`check_pickle` runs first and limits time and memory. Names in the file are then looked up in the list below, not
+imported, so that only functions of that list are called.
 """
 
 from __future__ import annotations

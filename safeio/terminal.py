@@ -1,4 +1,4 @@
-"""Plain text for terminals: names of classes, folders and files may hold what a terminal would obey."""
+"""Output without control characters: names of classes, folders and files may hold commands for a terminal."""
 
 from __future__ import annotations
 

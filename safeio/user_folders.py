@@ -1,4 +1,4 @@
-"""Folders of the user, for those who have none too: in a container a user may have neither name nor home."""
+"""Cache folders of the user, also in a container, where a user may have neither name nor home folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
-# Methods side by side, base-to-novel: DATASET [SEED] [--methods NAME ...] - runs what is not complete, prints a table.
+# Trains and tests methods base-to-novel and prints a table: DATASET [SEED] [--methods NAME ...]. Complete runs are kept.
 source "$(dirname "$0")/common.sh"
 exec "$PYTHON" -m runs.compare "$@"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up .venv and runs every test, test files side by side, one thread each; with arguments, what they tell pytest to run.
+# Sets up .venv and runs all tests, several files at a time with one thread each; arguments go to pytest instead.
 source "$(dirname "$0")/common.sh"
 make_venv test
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}

@@ -1,6 +1,6 @@
-"""Is an installed wheel a good neighbour, and does every command work? scripts/test_wheel.sh calls this.
+"""Check an installed wheel: it hides no other package, and every command works. scripts/test_wheel.sh calls this.
 
-The environment holds Hugging Face `datasets` and OpenAI's `clip`; the working folder is empty.
+The environment must hold Hugging Face `datasets` and OpenAI's `clip`; the working folder must be empty.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def check_commands() -> None:
 def main() -> int:
     """Check; an AssertionError says what is wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("wheel", type=Path)
+    parser.add_argument("wheel", type=Path, help="file of the wheel that is installed")
     check_contents(parser.parse_args().wheel)
     run(sys.executable, "-c", TOGETHER)
     check_commands()

@@ -1,9 +1,9 @@
-"""Hurt real training runs and see what is lost: `python -m tools.inject_faults [--kills 30] [--only SCENARIO ...]`.
+"""Inject faults into real training runs and print what is lost: `python -m tools.inject_faults [--only SCENARIO ...]`.
 
 Each scenario starts `train.py` as a process of its own, does something to it (or to its files, disk, machine), starts
 the same command again until the run is complete, and compares the learned parameters, bit by bit, with those of a run
-that was left alone. Prints docs/reliability.md's table. Disks are small tmpfs mounts, and a user without a name is
-another user: both need root; without it those lines say so. `--project` hurts the runs of another revision of the code.
+that was left alone. Prints the table of docs/reliability.md. Scenarios with full disks (tmpfs mounts) or another user
+need root; without it their rows say so.
 """
 
 from __future__ import annotations
@@ -43,10 +43,19 @@ SCENARIOS: dict[str, tuple[Callable, int]] = {  # with how often: --kills divide
 def main(arguments: list[str] | None = None) -> int:
     """Inject, print the table; the exit status says whether anything was lost."""
     parser = argparse.ArgumentParser(prog="tools.inject_faults", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--kills", type=int, default=30, help="kills at random moments; other faults in proportion")
-    parser.add_argument("--only", nargs="+", choices=SCENARIOS, default=list(SCENARIOS))
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    parser.add_argument("--project", type=Path, default=HERE, help="the code whose runs are hurt; this by default")
+    parser.add_argument(
+        "--kills",
+        type=int,
+        default=30,
+        help="number of kills at random moments; other faults in proportion (default: 30)",
+    )
+    parser.add_argument(
+        "--only", nargs="+", choices=SCENARIOS, default=list(SCENARIOS), help="scenarios to run (default: all)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random moments (default: 0)")
+    parser.add_argument(
+        "--project", type=Path, default=HERE, help="folder of another revision of the code to test (default: this one)"
+    )
     options = parser.parse_args(arguments)
     print("| injected | times | what the run does | runs that ended differently |\n|---|---|---|---|", flush=True)
     lost = 0

@@ -1,4 +1,4 @@
-"""Write the table of docs/methods.md from docs/methods.yaml, the bibliography and configs/trainers/*/protocols.yaml.
+"""Write the table of docs/methods.md from configs/methods.yaml, the bibliography and configs/trainers/*/protocols.yaml.
 
 python -m tools.methods_page [--check]
 """
@@ -11,13 +11,13 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from runs.names import BIBLIOGRAPHY, citation, method_name
+from runs.names import BIBLIOGRAPHY, METHODS, citation, method_name
 from runs.protocol import load_protocol, methods, protocols_of, read, stages_of
 from runs.sources import sources_of
 from tools.pages import PROJECT, make_parser, table, update, with_blocks
 
 DOCS, TRAINERS = PROJECT / "docs", PROJECT / "configs" / "trainers"
-PAGE, DATA = DOCS / "methods.md", DOCS / "methods.yaml"
+PAGE = DOCS / "methods.md"
 HEADS = ("method", "paper", "learned", "parameters", "protocols", "config", "golden-checked", "command")
 LETTERS = {"B": "base2new", "F": "few_shot", "X": "cross_dataset"}
 VENUES = {"International Journal of Computer Vision": "IJCV", "Pattern Recognition Workshops": "CVPRW"}
@@ -28,15 +28,16 @@ def rows(data: Mapping[str, Mapping[str, Any]]) -> Iterator[Sequence[str]]:
     """Yield a row for each method.
 
     Raises:
-        ValueError: docs/methods.yaml lacks a method that configs/names.yaml gives a paper, or has another.
+        ValueError: configs/methods.yaml lacks a method that configs/names.yaml gives a paper, or has another.
     """
     if other := sorted(data.keys() ^ {method for method in methods() if citation(method)}):
-        raise ValueError(f"{DATA.name} and configs/names.yaml differ in {', '.join(other)}: both need an entry.")
+        raise ValueError(f"{METHODS.name} and configs/names.yaml differ in {', '.join(other)}: both need an entry.")
     for method, cells in data.items():
         name = method_name(method)
         shown = f"`{method}`" + (f" ({name})" if name not in (method, "CLIP") else "")
         golden = (PROJECT / "tests" / "golden" / f"{cells.get('golden', method)}_a.json").is_file()
-        row = (shown, paper(method), cells["learned"], cells["parameters"], protocols(method))
+        learned = cells["learned"] + (f" ([equations]({cells['page']}))" if "page" in cells else "")
+        row = (shown, paper(method), learned, cells["parameters"], protocols(method))
         yield *row, configs(method), "yes" if golden else "no", command(method, cells.get("arguments", ""))
 
 
@@ -106,7 +107,7 @@ def command(method: str, arguments: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the table, or with --check say whether it is up to date."""
     check = make_parser(__doc__).parse_args(arguments).check
-    page = with_blocks(PAGE.read_text(encoding="utf-8"), {"methods": table(HEADS, rows(read(DATA)))})
+    page = with_blocks(PAGE.read_text(encoding="utf-8"), {"methods": table(HEADS, rows(read(METHODS)))})
     return update({PAGE: page}, "tools.methods_page", check)
 
 

@@ -14,7 +14,7 @@ END = "<!-- end -->"
 def make_parser(about: str | None) -> argparse.ArgumentParser:
     """Return the parser of a tool with this docstring."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is not up to date")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit status 1 if a file is not up to date")
     return parser
 
 

@@ -21,7 +21,7 @@ from statistics import mean, stdev
 from tools.pages import PROJECT, make_parser, update, with_blocks
 
 PARSER = make_parser(__doc__)
-PARSER.add_argument("output", type=Path, nargs="?", help="folder of the demonstration's runs")
+PARSER.add_argument("output", type=Path, nargs="?", help="folder of the demonstration's runs to take results from")
 
 if __name__ == "__main__":  # --help and a wrong option are answered before SciPy is loaded
     PARSER.parse_args()

@@ -29,6 +29,15 @@ RULES = ("fusion", "head", "similarity")
 """Values of BASE_RULE: how trained classes are predicted."""
 
 
+PUBLISHED_KEYS = {
+    "TRAINER.LINEAR_PROBE.TYPE": "DePT's head is linear here, the published default: leave the key out",
+    "TRAINER.LINEAR_PROBE.WEIGHT": "here it is WEIGHT of the method, such as TRAINER.DePTCoOp.WEIGHT",
+    "TRAINER.LINEAR_PROBE.TEST_TIME_FUSION": "here it is BASE_RULE of the method, such as TRAINER.DePTCoOp.BASE_RULE",
+    "TRAINER.FILM.LINEAR_PROBE": "here it is FILM of the method, such as TRAINER.DePTCoOp.FILM",
+    "OPTIM.LR_EXP": "here it is LR_EXP of the method, such as TRAINER.DePTCoOp.LR_EXP",
+}
+
+
 class ScaleAndShift(nn.Module):
     """s * z + c for each channel, (..., E) -> (..., E)."""
 
@@ -98,6 +107,7 @@ def dept(host: type[ClipTrainer], **changed: Any) -> type[ClipTrainer]:
         "method_class": method,
         "settings_node": name,
         "settings_source": "Koorye/DePT train.py",
+        "published_keys": PUBLISHED_KEYS,
         "defaults": host.defaults
         | {
             "WEIGHT": Setting(0.7, between(0, 1), "weight of the head, in the loss and in predicting trained classes"),

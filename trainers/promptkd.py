@@ -230,8 +230,8 @@ class PromptKD(VPT):
         """Refuse to train if DATASET.UNLABELLED is set and the dataset has no unlabelled images; a test needs none."""
         if self.cfg.DATASET.UNLABELLED and self.train_loader_u is None:
             raise ConfigError(
-                f"DATASET.UNLABELLED is True, but {self.cfg.DATASET.NAME} gives no unlabelled images: with False the "
-                f"training images teach, without their labels"
+                f"DATASET.UNLABELLED is True, but {self.cfg.DATASET.NAME} gives no unlabelled images: set it to False "
+                f"to distil on the run's training images, without their labels"
             )
         super().before_train()
 

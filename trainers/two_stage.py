@@ -44,7 +44,7 @@ def tuned_names(clip: CLIP, peft: str) -> list[str]:
 
 
 class TwoStageMethod(Method):
-    """Tuned parameters of the encoders, and the classifier W (C, E), which exists from the second stage on."""
+    """Tuned parameters of the encoders, and the classifier W (C, E), which is trained in the second stage."""
 
     per_class = ("classifier",)
     rules = ("classifier", "tuned text encoder")

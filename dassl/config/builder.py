@@ -48,6 +48,7 @@ class ConfigBuilder:
     def __init__(self, cfg: CfgNode | None = None):
         self.cfg = get_cfg_default() if cfg is None else cfg
         self.origins: dict[str, str] = {}
+        self.hints: dict[str, str] = {}  # by a published key that is none here: what to write in its place
         self._open: set[str] = set()
 
     def declare(self, key: str, default: Any) -> None:
@@ -178,6 +179,8 @@ class ConfigBuilder:
         return False
 
     def _unknown(self, key: str, origin: str) -> ConfigError:
+        if said := self.hints.get(key) or self.hints.get(f"TRAINER.{key}"):
+            return ConfigError(f"Unknown key {key} in {origin}: {said}")
         known = [each for each, _ in leaves(self.cfg)]
         near = " or ".join(map(repr, nearest_keys(key, known, self.cfg.TRAINER.NAME)))
         hint = f"the nearest valid key is {near}" if near else "`mmrl config METHOD DATASET --all` shows all keys"

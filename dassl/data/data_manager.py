@@ -62,7 +62,7 @@ def build_data_loader(
         worker_init_fn=set_up_worker,
     )
     if len(loader) == 0:
-        raise ConfigError(f"{sampler_type} makes no batch of {batch_size} from {len(data_source)} images")
+        raise ConfigError(f"{sampler_type}: {len(data_source)} images make no batch of {batch_size}; lower BATCH_SIZE")
     return loader
 
 

@@ -32,8 +32,8 @@ def naming_lost_workers(batches: Iterable[Any]) -> Iterator[Any]:
         if SHARED_MEMORY in str(error):
             raise WorkerLost(
                 "The data loader's processes have no room to hand over their batches: /dev/shm is full or too small. "
-                "Give it more (containers: --shm-size=8g): the same command then continues the run. Or train anew in "
-                "another OUTPUT_DIR with smaller batches, or with DATALOADER.NUM_WORKERS 0, in the run's own process."
+                "Enlarge it (containers: --shm-size=8g); the same command then continues the run. Or train anew in "
+                "another OUTPUT_DIR, with smaller batches or without loader processes (DATALOADER.NUM_WORKERS 0)."
             ) from error
         met_in_worker = str(error).startswith("Caught ")  # how PyTorch hands them on
         if met_in_worker or (isinstance(error, RuntimeError) and not is_of_lost_worker(error)):

@@ -28,6 +28,8 @@ from safeio.user_folders import user_cache
 GIB = 2**30
 FOLDER_VARIABLE = "CROP_CACHE"
 HALF_MADE, HALF_MADE_SECONDS = ".making", 600
+NEVER_WRITTEN = 0
+"""Checksum of a row that was never written."""
 
 
 def cache_folder() -> Path:
@@ -43,11 +45,15 @@ class RowPack:
     Args:
         path: the file; made by `reserve`.
         count: N; shape, dtype: of a row.
+
+    Attributes:
+        damaged: number of rows that were asked for and had changed since they were written.
     """
 
     def __init__(self, path: Path, count: int, shape: Sequence[int], dtype: type):
         self.path, self.count, self.shape, self.dtype = path, count, tuple(shape), np.dtype(dtype)
         self._maps: tuple[np.memmap, np.memmap] | None = None
+        self.damaged = 0
 
     @property
     def bytes(self) -> int:
@@ -78,7 +84,10 @@ class RowPack:
             return None
         checksums, rows = maps
         row = np.array(rows[index])
-        return row if checksums[index] == _checksum(row) else None
+        if checksums[index] == _checksum(row):
+            return row
+        self.damaged += checksums[index] != NEVER_WRITTEN
+        return None
 
     def write(self, index: int, row: np.ndarray) -> None:
         """Keep a row, where there still is a file for it; its checksum goes last."""
@@ -168,7 +177,7 @@ def _packs(folder: Path) -> Iterator[tuple[float, Path, int]]:
 
 
 def _checksum(row: np.ndarray) -> int:
-    return zlib.crc32(row) or 1  # zero marks a row that was never written
+    return zlib.crc32(row) or NEVER_WRITTEN + 1
 
 
 def _set_aside(descriptor: int, size: int) -> None:

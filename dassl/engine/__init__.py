@@ -1,4 +1,4 @@
-"""Trainers and their table."""
+"""Trainers, and the registry that finds them by name."""
 
 from dassl.engine.base import TrainerBase
 from dassl.engine.batch_loop import TrainerX, TrainerXU

@@ -1,4 +1,4 @@
-"""Base of every trainer: keep models with their optimisers, save them, load them, run epochs."""
+"""Base class of all trainers: holds models and their optimisers, saves and loads them, and runs epochs."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class TrainerBase:
             getattr(callback, event)(self, *details)
 
     def notice(self, message: str) -> None:
-        """Warn of something that whoever reads the result has to know; it goes into the record and the checkpoints."""
+        """Print a warning that readers of the result must know; it is kept in the record and the checkpoints."""
         say(message)
         self._add_notices([message])
 
@@ -62,7 +62,7 @@ class TrainerBase:
     # Models
 
     def register_model(self, name: str = "model", model: Any = None, optim: Any = None, sched: Any = None) -> None:
-        """Put a model, its optimiser and schedule in the trainer's care: saved, resumed, switched, stepped.
+        """Register a model with its optimiser and schedule, which the trainer then saves, resumes and steps.
 
         Raises:
             ValueError: the name is taken.
@@ -141,11 +141,11 @@ class TrainerBase:
         }
 
     def about(self) -> dict[str, Any]:
-        """Return the identity of the run that checkpoints keep for `check_about`: numbers, texts and containers."""
+        """Return the run's identity, which checkpoints keep for `check_about`: numbers, texts and containers."""
         return {}
 
     def check_about(self, about: dict[str, Any], source: str, resuming: bool) -> None:
-        """Refuse a checkpoint of another run by what it says of itself. To be overridden.
+        """Refuse a checkpoint of another run, by the identity kept in it. Subclasses override this.
 
         Args:
             about: empty for files of published code; source: the file, for the message.
@@ -153,13 +153,13 @@ class TrainerBase:
         """
 
     def restore_state(self, name: str, state: dict[str, Any]) -> int:
-        """The reverse of :meth:`checkpoint_state`; returns the completed epochs.
+        """Restore what :meth:`checkpoint_state` returned; return the number of completed epochs.
 
-        A file of published code has neither random state nor loss scaler; those then stay as they are.
+        A file of published code has neither random state nor loss scaler; those are then left unchanged.
 
         Raises:
-            safeio.unpickle.CheckpointError: it has not what is needed, or not for these parameters: it was written by
-                another version of the code, for example.
+            safeio.unpickle.CheckpointError: an entry is missing or does not fit the parameters, for example because
+                another version of the code wrote it.
         """
         source = f"The checkpoint of {name} to resume from"
         try:
@@ -227,7 +227,7 @@ class TrainerBase:
     # TensorBoard
 
     def init_writer(self, log_dir: str | os.PathLike) -> None:
-        """Open a TensorBoard writer; without the package, say so and continue."""
+        """Open a TensorBoard writer; if the package is missing, print that no curves are written."""
         if self._writer is not None:
             return
         try:
@@ -318,7 +318,7 @@ class TrainerBase:
                 self._optims[name].step()
 
     def model_backward_and_update(self, loss: Tensor, names: Names = None) -> None:
-        """Gradients to zero, backward, one step of the optimisers."""
+        """Zero the gradients, run the backward pass, and step the optimisers."""
         self.model_zero_grad(names)
         self.model_backward(loss)
         self.model_update(names)

@@ -1,4 +1,4 @@
-"""Epochs batch by batch: TrainerX on labelled data, TrainerXU with unlabelled data beside it."""
+"""Epochs over batches: TrainerX for labelled data, TrainerXU for labelled and unlabelled data."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from safeio.unpickle import CheckpointError
 
 
 class _BatchTrainer(SimpleTrainer):
-    """The loop over ``num_batches`` batches, with its log lines.
+    """Loop over ``num_batches`` batches of an epoch, with its log lines.
 
     During a step ``batch_idx`` is the position in the epoch, from 0. ``forward_backward`` calls ``update_lr``
     itself after the last one.
@@ -86,7 +86,7 @@ class _BatchTrainer(SimpleTrainer):
             self._end_bar()
 
     def _training_bar(self, done: int) -> tqdm:
-        """Return the live line of the whole training, in whose present epoch `done` batches are done."""
+        """Return the progress bar of the whole training, with `done` batches of the present epoch done."""
         if self._bar is None:
             total = self.num_batches * self.max_epoch
             self._bar = progress(None, "", total, self.num_batches * self.epoch + done, live_only=True)
@@ -99,7 +99,7 @@ class _BatchTrainer(SimpleTrainer):
             self._bar = None
 
     def _log(self, line: str) -> None:
-        """Write a line to the log; to the console only now and then, and not where the live line shows the same."""
+        """Write a line to the log; print it only every now and then, and not where a progress bar shows the same."""
         log = sys.stdout
         if not isinstance(log, Logger) or log.file is None:
             print_line(line)
@@ -113,7 +113,7 @@ class _BatchTrainer(SimpleTrainer):
     def _saving_if_a_worker_is_lost(
         self, epoch_start: dict[str, Any], metrics: MetricMeter, done: Callable[[], int]
     ) -> Iterator[None]:
-        """Save the position if a worker is lost while the next batch is awaited; elsewhere a step may be half done."""
+        """Save the position if a worker process dies while a batch is awaited; elsewhere a step may be half done."""
         try:
             yield
         except WorkerLost:
@@ -126,7 +126,7 @@ class _BatchTrainer(SimpleTrainer):
             raise
 
     def _step(self, batch: tuple, so_far: MetricMeter) -> dict[str, Any] | None:
-        """One training step; a loss that is no number is an error with what is needed to look into it."""
+        """Run one training step. The error for an infinite or NaN loss names the images and the last losses."""
         try:
             with phase("steps"):
                 return self.forward_backward(*batch)
@@ -139,7 +139,7 @@ class _BatchTrainer(SimpleTrainer):
             ) from error
 
     def _remaining(self, batches: Iterable[tuple]) -> Iterator[tuple[int, tuple]]:
-        """Number and batch of those not done yet. The others are drawn too: the random generators need it."""
+        """Yield number and batch of the remaining batches; earlier ones are drawn to advance the random generators."""
         position, self.position = self.position, None
         if position is not None:
             restore_random_state(position.epoch_start)
@@ -164,7 +164,7 @@ class _BatchTrainer(SimpleTrainer):
             raise Stopped(self.stop.signum)
 
     def save_or_stop(self, epoch: int, batches: int, epoch_start: dict[str, Any], metrics: MetricMeter) -> None:
-        """Save the position if TRAIN.CHECKPOINT_STEPS steps are unsaved or a signal came; then leave if it did."""
+        """Save the position after TRAIN.CHECKPOINT_STEPS steps or a signal; after a signal, end the run."""
         interval, signum = self.cfg.TRAIN.CHECKPOINT_STEPS, self.stop.signum
         if signum or 0 < interval <= self.unsaved_steps:
             with phase("writing"):
@@ -208,8 +208,7 @@ class TrainerX(_BatchTrainer):
 class TrainerXU(_BatchTrainer):
     """Trains on labelled and unlabelled data. A method adds ``forward_backward(batch_x, batch_u)``.
 
-    ``cfg.TRAIN.COUNT_ITER`` says which loader's length is an epoch; the other one starts again when it is
-    through.
+    ``cfg.TRAIN.COUNT_ITER`` says which loader's length is an epoch; the other one starts again at its end.
     """
 
     def run_epoch(self) -> None:
@@ -237,8 +236,8 @@ def _images_in(batch: Any) -> int:
 
 
 def zip_lazily(*loaders: Iterable) -> Iterator[tuple]:
-    """Their batches side by side. Loaders draw random numbers when they start: here that is when the first batch
-    is asked for, so that a resumed epoch can set the generators before."""
+    """Yield the loaders' batches side by side, like zip. Loaders start, and draw random numbers, only when the first
+    batch is asked for, so that a resumed epoch can set the generators before."""
     yield from zip(*loaders, strict=False)
 
 

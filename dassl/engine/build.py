@@ -16,7 +16,7 @@ TRAINER_REGISTRY = Registry("TRAINER")
 
 
 def build_trainer(cfg: CfgNode) -> Any:
-    """The trainer ``cfg.TRAINER.NAME``, with its data and model; engine keys that the tree lacks have our defaults.
+    """Build the trainer ``cfg.TRAINER.NAME`` with its data and model; missing engine settings get their defaults.
 
     Raises:
         ValueError: nothing is registered under that name.

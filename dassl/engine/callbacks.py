@@ -1,4 +1,4 @@
-"""Callbacks: objects that are called when an epoch, a test or a run ends. Trackers and plugins are callbacks.
+"""Callbacks: objects whose methods are called at the end of an epoch, a test or a run. Trackers are callbacks.
 
 A plugin registers a class and the run names it in TRAIN.CALLBACKS:
 
@@ -19,7 +19,7 @@ CALLBACK_REGISTRY = Registry("CALLBACK")
 
 
 class Callback:
-    """Does nothing at every occasion; subclasses override what they need.
+    """Base class with empty methods; subclasses override those they need.
 
     Args:
         cfg: the run's settings.

@@ -1,4 +1,4 @@
-"""One run over several processes that torchrun has started, one GPU each.
+"""One run over several processes, each with one GPU, started by torchrun.
 
 All processes do the same: they draw the same random numbers, load the same batches and keep the same parameters.
 They divide the expensive part, the encoders' work: a process computes its own part of each training batch (`own_part`)
@@ -26,7 +26,7 @@ from dassl.utils.environment import random_state, restore_random_state
 from safeio.errors import UserError
 
 LOST = re.compile(r"[Cc]onnection (?:closed|reset)|[Bb]roken pipe|gloo|NCCL|recvValueWithTimeout")
-"""Words of PyTorch's where another process is gone."""
+"""Words in PyTorch's errors after another process has ended."""
 
 
 class DistributedError(UserError, RuntimeError):
@@ -35,7 +35,7 @@ class DistributedError(UserError, RuntimeError):
 
 @contextmanager
 def naming_lost_processes() -> Iterator[None]:
-    """Say in words when another process of the run ends in this block, which PyTorch says by its network's errors.
+    """Turn PyTorch's network errors in this block into one that says another process of the run has ended.
 
     Raises:
         DistributedError: it did.
@@ -68,7 +68,7 @@ def rank() -> int:
 
 @contextmanager
 def process_group() -> Iterator[int]:
-    """Meet the other processes, take a GPU, and begin with the random generators of the first one.
+    """Join the other processes, take a GPU, and copy the first process's random generators.
 
     Yields:
         This process's number.
@@ -112,13 +112,13 @@ def from_first(content: Any) -> Any:
 
 
 def broadcast_random_state() -> None:
-    """The first process's random generators in every process."""
+    """Copy the first process's random generators to every process."""
     state = from_first(random_state())
     restore_random_state(state)
 
 
 def broadcast_models(models: Iterable[nn.Module]) -> None:
-    """The first process's parameters and buffers in every process."""
+    """Copy the first process's parameters and buffers to every process."""
     if processes() > 1:
         for model in models:
             for tensor in (*model.parameters(), *model.buffers()):
@@ -158,7 +158,7 @@ def sum_over_processes(tensors: Sequence[Tensor]) -> None:
 
 
 def whole_batch(rows: Tensor, count: int) -> Tensor:
-    """(b, ...), this process's rows -> (count, ...), those of all, without gradients."""
+    """Gather the rows of all processes, without gradients: (b, ...) of this process -> (count, ...)."""
     whole = rows.new_zeros(count, *rows.shape[1:])
     whole[own_part(count)] = rows.detach()
     dist.all_reduce(whole)
@@ -196,7 +196,7 @@ class DistributedStop(StopRequest):
         if again or not self._holding:
             raise Stopped(signum)
         if rank() == 0:
-            print(f"\n{Signals(signum).name}: stopping after this step; once more stops at once.", flush=True)
+            print(f"\n{Signals(signum).name}: stopping after this step; a second signal stops at once.", flush=True)
 
 
 # Evaluation
@@ -205,9 +205,9 @@ class DistributedStop(StopRequest):
 def outcomes_of_all(
     loader: DataLoader, compute: Callable[[Any], tuple[Tensor, Tensor]]
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """`compute` of every batch, in order; each batch is loaded and computed by one process, and all get its outcome.
+    """Yield `compute(batch)` of every batch, in order; one process loads and computes a batch, and all get its outcome.
 
-    Batches are those of one process, so the outcomes are too.
+    The batches, and so the outcomes, are those of a run in one process.
     """
     if processes() == 1:
         yield from map(compute, loader)

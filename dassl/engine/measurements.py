@@ -1,4 +1,4 @@
-"""Measurements of a run: images per second, seconds, peak memory, the curve of its training."""
+"""Measurements of a run: images per second, seconds, peak memory, and the mean losses of each epoch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Measures:
         self._epochs = 0
 
     def add(self, phase: str, images: int, seconds: float) -> None:
-        """A stretch of work: an epoch of "train"; "test" counts the last evaluation only."""
+        """Add an epoch of "train", or an evaluation, of which "test" keeps the last only."""
         so_far = phase == "train"
         self._epochs += so_far
         self._seconds[phase] = seconds + so_far * self._seconds.get(phase, 0.0)
@@ -73,10 +73,10 @@ def read_curve(path: Path) -> list[dict[str, Any]]:
 
 
 def add_to_curve(folder: str | os.PathLike, epoch: int, values: Mapping[str, float]) -> None:
-    """Put an epoch's means into `curve.json`, a list of one object per epoch.
+    """Write an epoch's means into `curve.json`, a list of one object per epoch.
 
     Args:
-        epoch: counted from 1. Later epochs in the file are of an attempt that went on from further back: they go.
+        epoch: counted from 1. Later epochs in the file are of an earlier attempt and are removed.
         values: by name; what is not finite becomes null.
     """
     path = Path(folder) / CURVE

@@ -1,8 +1,8 @@
-"""Positions within an epoch, saved to disk, and the way back to them.
+"""Positions within an epoch, saved to disk, from which an interrupted training continues.
 
 One file holds all of it: every model with optimiser and schedule, the batches done, the random generators at
-the start of the epoch and after the last step. Coming back, the epoch's batches are drawn again from the same
-generators, those already trained on are let pass, and the rest is as if nothing had happened.
+the start of the epoch and after the last step. A training that continues draws the epoch's batches again from the same
+generators, skips those already trained on, and goes on as if it had not been interrupted.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Position(NamedTuple):
     Attributes:
         epoch: completed epochs; batches: those done of the next.
         epoch_start, now: the random generators at the start of that epoch and after the last step.
-        means: what the batches done gave: name -> sum and count.
+        means: losses of the batches done: name -> sum and count.
     """
 
     epoch: int
@@ -86,7 +86,7 @@ def save_position(
 
 
 def resume(trainer: TrainerBase, folder: str | os.PathLike) -> tuple[int, Position | None]:
-    """Bring a trainer to where the training in a folder stands: its newest checkpoints, or a position beyond these.
+    """Restore a trainer from the newest checkpoints in a folder, or from a saved position after them.
 
     Returns:
         The completed epochs, and the position within the next, if it was cut short there.
@@ -110,7 +110,7 @@ def resume(trainer: TrainerBase, folder: str | os.PathLike) -> tuple[int, Positi
 
 
 def restore_position(trainer: TrainerBase, folder: str | os.PathLike, completed: int) -> Position | None:
-    """Put a trainer to the saved position if it is further than `completed` epochs; None if there is no such."""
+    """Restore the saved position if it lies after `completed` epochs; return None if there is none."""
     content = _newest(folder, trainer.damaged)
     if content is None or content["epoch"] < completed or set(content["models"]) != set(trainer.get_model_names()):
         return None

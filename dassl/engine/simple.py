@@ -1,4 +1,4 @@
-"""A trainer of one model on one labelled training list, tested on another list."""
+"""Trainer of one model on a list of labelled images, which is tested on another list."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from safeio.progress import progress
 from safeio.read_back import DamagedFile
 
 GROWN = 1e5
-"""Size of a learned parameter that only a training gone wrong has."""
+"""Size of a learned parameter from which on the training is taken to have diverged."""
 
 
 class SimpleNet(nn.Module):
@@ -115,10 +115,10 @@ class SimpleTrainer(TrainerBase):
         self.damaged: set[Path] = set()  # positions on disk that cannot be read
 
     def check_cfg(self, cfg: CfgNode) -> None:
-        """Refuse a configuration that this trainer cannot use. To be overridden."""
+        """Refuse a configuration that this trainer cannot use. Subclasses override this."""
 
     def build_data_loader(self) -> None:
-        """Make ``dm`` and the loaders, and learn the classes."""
+        """Build the data manager ``dm`` and its loaders, and set the classes."""
         with phase("listing"):
             self.dm = DataManager(self.cfg)
         self.train_loader_x = self.dm.train_loader_x
@@ -195,7 +195,7 @@ class SimpleTrainer(TrainerBase):
         self.close_writer()
 
     def _say_if_it_grew(self) -> None:
-        """Warn of parameters that no useful training ends with: a rate too high can leave losses that look harmless."""
+        """Warn of very large parameters: with too high a learning rate, losses can look harmless after divergence."""
         models = (self._models[name] for name in self.get_model_names() if self._models[name] is not None)
         learned = [parameter.detach().abs().max() for model in models for parameter in model.parameters()
                    if parameter.requires_grad and parameter.numel()]  # fmt: skip
@@ -207,7 +207,7 @@ class SimpleTrainer(TrainerBase):
             )
 
     def after_epoch(self) -> None:
-        """Keep the best model on validation data if that is the one wanted; save when it is time."""
+        """Keep the best model on validation data if TEST.FINAL_MODEL asks for it; save checkpoints when due."""
         cfg = self.cfg
         if cfg.TEST.FINAL_MODEL == "best_val" and not cfg.TEST.NO_TEST:
             result = self.test(split="val")
@@ -281,14 +281,14 @@ class SimpleTrainer(TrainerBase):
             values = [load_checkpoint(path).get("val_result") for path in paths]  # of each: a damaged one is none
         except DamagedFile as error:
             self.notice(
-                f"{error} The best model is sought among the epochs that follow, so it is the best of these alone."
+                f"{error} The best model is now chosen among the epochs that follow, and is the best of these alone."
             )
             return -np.inf
         return -np.inf if values[0] is None else float(values[0])
 
 
 def match_first_process(trainer: SimpleTrainer) -> None:
-    """Bring every process to the position of the first, which alone has looked for something to resume."""
+    """Copy the position of the first process, which alone looks for checkpoints, to every process."""
     if processes() == 1:
         return
     names = trainer.get_model_names()

@@ -25,7 +25,7 @@ class Stopped(SystemExit):
 
 
 class StopRequest:
-    """Request to stop by a signal. Outside of `held` a signal stops the run at once; a second one always does.
+    """Request to stop, by Ctrl-C or SIGTERM. Outside of `held` it stops the run at once; a second signal always does.
 
     Several runs of one process may share it: blocks may lie within one another.
 
@@ -55,7 +55,7 @@ class StopRequest:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Only note a signal in this block, which looks at `signum` where it can stop."""
+        """Only note a signal in this block; the block reads `signum` at points where it can stop."""
         self._holding += 1
         try:
             yield
@@ -74,4 +74,4 @@ class StopRequest:
         again, self.signum = self.signum is not None, signum
         if again or not self._holding:
             raise Stopped(signum)
-        print("\nStopping after this step; once more stops at once.", file=sys.stderr, flush=True)
+        print("\nStopping after this step; a second signal stops at once.", file=sys.stderr, flush=True)

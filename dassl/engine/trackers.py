@@ -34,7 +34,7 @@ class TrackerError(UserError, RuntimeError):
 
 
 class Tracker(Callback):
-    """Opens its run at the first thing that is reported, so that a run that fails early leaves none.
+    """Tracker that opens its run at the first report, so that a run that fails early leaves none.
 
     Attributes:
         extra: the extra of pyproject.toml, called like the package.

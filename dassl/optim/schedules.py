@@ -125,7 +125,9 @@ def build_lr_scheduler(optimizer: Optimizer, optim_cfg: CfgNode, steps: int | No
         ConfigError: SCHEDULE_UNIT is step, and the caller steps its schedule once an epoch.
     """
     if steps is None and with_defaults("OPTIM", optim_cfg).SCHEDULE_UNIT == "step":
-        raise ConfigError("OPTIM.SCHEDULE_UNIT is step; this trainer changes its learning rate after whole epochs")
+        raise ConfigError(
+            "OPTIM.SCHEDULE_UNIT is step, but this trainer changes its rate after whole epochs: set it to epoch"
+        )
     return EpochScheduler(optimizer, Schedule.from_config(optim_cfg), max(1, steps or 1))
 
 

@@ -109,7 +109,7 @@ def save_plain(state: Mapping[str, Any], path: str | os.PathLike) -> None:
     left_out: list[str] = []
     content = _plain(state, "", left_out)
     if left_out:
-        print(f"Not saved, being objects: {', '.join(left_out)}")
+        print(f"Not saved, because checkpoints hold no objects: {', '.join(left_out)}")
     with atomic_write(path) as file:
         torch.save(content, file)
 
@@ -269,13 +269,13 @@ def load_parameters(model: nn.Module, state_dict: Mapping[str, Any], source: str
     for name, own in model.state_dict().items():  # PyTorch would round numbers to whole ones, and drop imaginary parts
         given = state_dict.get(name, own)
         if isinstance(given, torch.Tensor) and given.is_floating_point() != own.is_floating_point():
-            raise CheckpointError(f"{source} does not fit the model as it is here: {name} is {given.dtype} in it.")
+            raise CheckpointError(f"{source} does not fit this run's model: {name} is {given.dtype} in it.")
     try:
         model.load_state_dict(state_dict)
     except UserError:
         raise
     except Exception as error:  # PyTorch names each parameter, with both shapes; of other types it raises anything
-        raise CheckpointError(f"{source} does not fit the model as it is here: {error}") from error
+        raise CheckpointError(f"{source} does not fit this run's model: {error}") from error
 
 
 def check_finite(state_dict: Mapping[str, Any], source: str) -> None:

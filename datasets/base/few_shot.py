@@ -79,7 +79,7 @@ def recall(stem: Path, folder: str | os.PathLike, origin: str, find: Callable[[s
             print(f"Few-shot choice read from {foreign.source}")
             return tuple(_found(foreign.rows.get(part, []), part, find) for part in DRAWN)
     except (ForeignListError, KeyError) as error:
-        print(f"Warning: a few-shot choice is passed over and drawn anew: {error.args[0]}")
+        print(f"Warning: a kept few-shot choice cannot be used and is drawn anew: {error.args[0]}")
     file = stem.with_name(stem.name + ".json")
     try:
         return read_back(file, lambda path: _kept(path, folder, origin, find))

@@ -45,9 +45,9 @@ def say_other_names(file: Path) -> None:
     other = [wnid for wnid, name in given.items() if of_clip.get(wnid, name) != name]
     if other:
         print(
-            f"Warning: {file} names {len(other)} classes otherwise than CLIP's authors, such as {other[0]} "
-            f"{given[other[0]]!r}, theirs {of_clip[other[0]]!r}: results cannot be compared with published ones. "
-            f"Without that file theirs are taken."
+            f"Warning: {file} gives {len(other)} classes other names than CLIP's authors, such as {other[0]} "
+            f"{given[other[0]]!r} instead of {of_clip[other[0]]!r}: results cannot be compared with published ones. "
+            f"Remove that file to use theirs."
         )
 
 

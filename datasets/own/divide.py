@@ -30,7 +30,7 @@ def divide(table: Table, val_fraction: float = -1) -> Split:
     groups = group_by(table.rows, lambda row: row.label)
     if val_fraction >= 1:
         raise OwnDataError(
-            f"DATASET.VAL_FRACTION is {val_fraction:g}, a fraction of the images: 0 or more and below 1."
+            f"DATASET.VAL_FRACTION is {val_fraction:g}; it must be a fraction below 1, or negative for the default."
         )
     for label in table.names:
         rows = _splits(groups.get(label, []), set(table.splits), val_fraction, rng)

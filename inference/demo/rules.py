@@ -1,4 +1,4 @@
-"""Prediction rules in words, for people who have not read the papers."""
+"""Prediction rules in words, for readers who have not read the papers."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The page's server, of the standard library: for this machine, for this page, with bounds.
+"""HTTP server of the demonstration page: it serves this machine only and limits the size of requests.
 
 A page of another site can send requests to a server on the visitor's own machine; a browser then names that site in
-the header Origin. Such requests are refused, and so is what is larger than images are.
+the header Origin. Such requests are refused, and so are requests larger than an image can be.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ HEADERS = {
 
 
 class Refused(Exception):
-    """A request that is not answered: status and reason."""
+    """A refused request, with HTTP status and reason."""
 
     def __init__(self, status: int, reason: str):
         super().__init__(reason)
@@ -52,7 +52,7 @@ class Refused(Exception):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers the page: its files, what there is to try, and what is asked of an image."""
+    """Handler of the page's requests: its files, the runs and examples, and predictions of an image."""
 
     protocol_version, timeout = "HTTP/1.1", PATIENCE
     server: PageServer

@@ -1,4 +1,4 @@
-"""Runs to try: all that the page asks, without HTTP."""
+"""Runs to try: the answers to the page's requests, independent of HTTP."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Trial:
         self._for_names = lru_cache(maxsize=16)(self._models)
 
     def about(self) -> dict[str, Any]:
-        """Return what the page says before any image: runs, class names, examples."""
+        """Return the page's initial content: runs, class names, examples."""
         facts = [_facts(run) for run in self.runs]
         titles = [one["title"] for one in facts]
         for i, title in enumerate(titles):

@@ -20,7 +20,7 @@ SHARED = (
     *("method", "dataset", "protocol", "stage", "preset", "task", "subsample_classes", "test_classes", "shots", "seed"),
     *("status", "metrics", "trainable_params", "versions", "code"),
 )
-"""Parts of a record that say something of the model and nothing of the machine."""
+"""Fields of a record that describe the model, not the machine."""
 
 
 def write_hub_folder(predictor: Predictor, folder: Path) -> str:

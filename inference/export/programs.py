@@ -32,7 +32,7 @@ class ExportError(UserError, ValueError):
 
 
 class AdaptedEncoder(nn.Module):
-    """Normalised images (B, 3, S, S) to logits (B, C): image encoder with all that was learned, class matrix within."""
+    """Module from normalised images (B, 3, S, S) to logits (B, C): the adapted image encoder and the class matrix."""
 
     def __init__(self, predictor: Predictor):
         super().__init__()
@@ -55,8 +55,8 @@ def encoder(predictor: Predictor) -> AdaptedEncoder:
     """
     if predictor.method.conditional:
         raise ExportError(
-            f"{predictor.run.record['method']} cannot be exported as a program: its class prompts are made anew for "
-            "each image, so there is no class matrix to put into the file. Possible is --format safetensors"
+            f"{predictor.run.record['method']} cannot be exported as a program: its class prompts differ for "
+            "each image, so there is no class matrix to put into the file. Use --format safetensors"
         )
     if predictor.precision.name != "fp32":
         raise ExportError(f"A program is exported in float32, not in {predictor.precision.name}")
@@ -162,12 +162,12 @@ def check_program(predictor: Predictor, compute: Callable[[Tensor], Tensor]) -> 
     found = [(compute(images), expected), (compute(images[:1]), expected[:1])]
     difference = max((given - wanted).abs().max().item() for given, wanted in found)
     if not difference <= TOLERANCE * max(1.0, expected.abs().max().item()):
-        raise ExportError(f"The program does not compute what the run does: its logits differ by {difference:.2g}")
+        raise ExportError(f"The exported program is wrong: its logits differ by {difference:.2g} from the run's")
     return f"Its logits differ from the run's by {difference:.1e} at most, the largest being {expected.abs().max():.1f}"
 
 
 def write_program(predictor: Predictor, path: Path) -> str:
-    """Make the program that the file's suffix says, compute it once, and write it if it computes what the run does.
+    """Export a program in the format of the file's suffix; write it only if its logits equal the run's.
 
     Returns:
         The sentence of `check_program`.

@@ -1,8 +1,8 @@
 """Attention of the class token and of the learned tokens in the image encoder, layer by layer.
 
 The blocks use a fused attention that keeps no weights. While `attention_maps` watches, each block's weights are
-computed once more beside it, from the same input. Learned tokens go through every layer meanwhile, also where the next
-layer replaces them; predictions stay as they are.
+computed a second time from the same input. Learned tokens then pass through every layer, even if the next layer
+replaces them; predictions do not change.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Projection of image features onto a plane, and how far apart classes lie in them."""
+"""Projection of image features onto a plane, and a measure of how well they separate classes."""
 
 from __future__ import annotations
 

@@ -45,9 +45,9 @@ def main(arguments: Sequence[str]) -> int:
     registered = read(CONFIGS / "datasets" / f"{config}.yaml")["DATASET"]["NAME"]
     place = texts_file(args.root, registered)
     source = Path(args.file) if args.file else place
-    print(f"Texts about the classes of {registered} belong to {place}")
+    print(f"The texts about the classes of {registered} belong into {place}")
     if not source.is_file():
-        return lacking(f'there is no file {source}: --file FILE gives one, {{"class name": ["text", ...], ...}}')
+        return lacking(f'there is no file {source}: give one with --file, {{"class name": ["text", ...], ...}}')
     texts = read_texts(source)
     names = classes_of(config, args.root)
     missing = missing_of(texts, names)

@@ -9,10 +9,12 @@ def describe_method(name: str) -> str:
     """Return the text of `mmrl help METHOD`."""
     import trainers  # noqa: F401  (registers the methods)
     from dassl.engine import TRAINER_REGISTRY
+    from runs.names import learned
     from trainers.base.setting import rows
 
     trainer = TRAINER_REGISTRY.get(name)
     lines = [inspect.getdoc(inspect.getmodule(trainer)) or name, ""]
+    lines += [f"learned: {about}", ""] if (about := learned(name)) else []
     settings = rows(getattr(trainer, "declared", {}))
     node = getattr(trainer, "settings_node", "")
     lines += [f"settings, given as TRAINER.{node}.NAME=VALUE:"] if settings else ["It has no settings of its own."]

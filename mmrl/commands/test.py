@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
     if (Path(args.method) / FILE_NAME).is_file():
         return test_run(Path(args.method), args.on or args.dataset, args, settings)
     if args.on:
-        return fail(f"--on goes with the folder of a run, and {args.method} is none: mmrl test RUN_DIR --on DATASET")
+        return fail(f"--on needs the folder of a run, which {args.method} is not: mmrl test RUN_DIR --on DATASET")
     args.output = args.output or output_folder()
     if args.dataset is None:
         return fail(f"{args.method} is no folder of a run; to test a method, name a dataset: mmrl test METHOD DATASET")

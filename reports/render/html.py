@@ -1,4 +1,4 @@
-"""One self-contained HTML page: sortable tables, charts, details of runs. It asks nothing of any server."""
+"""Self-contained HTML page: sortable tables, charts, details of runs. It loads nothing from a server."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def as_html(
     command: str = "",
     shown: Collection[str] = ALL_COLUMNS,
 ) -> str:
-    """The page. What comes from records is escaped, and the page's policy runs no script but its own.
+    """Return the page. Text from records is escaped, and the page's security policy runs no script but its own.
 
     Args:
         root: the folder that the runs' folders are relative to, for their details.

@@ -1,4 +1,4 @@
-"""Names beside the points of a scatter plot, none over another."""
+"""Placement of names beside the points of a scatter plot, so that none covers another."""
 
 from __future__ import annotations
 

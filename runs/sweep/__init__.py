@@ -1,1 +1,1 @@
-"""Runs of a grid, handed to executors in dependency order."""
+"""Sweeps: runs of a grid, executed in the order of their dependencies."""

@@ -1,9 +1,8 @@
-"""Start runs without their start: `python -m runs.sweep.fork_server SOCKET` imports once what every run imports.
+"""Start runs quickly: `python -m runs.sweep.fork_server SOCKET` imports once the modules that every run needs.
 
 Each run is then a fork of this process: a process of its own, with its own memory, random generators, settings and
-plugins. Nothing of a run reaches another, a crash costs one run, and a signal reaches one run, all as if Python had
-been started for it, but for the seconds which that takes. What is read and never changed, modules and a backbone's
-weights, the runs share, at the same time and one after the other.
+plugins. Runs do not affect one another: a crash or a signal concerns one run, as if Python had been started for it,
+but without the seconds that this takes. Runs share what is read and never changed: modules and a backbone's weights.
 
 This process computes nothing: OpenMP's threads do not outlive a fork. `runs.sweep.warm` is its other side.
 """
@@ -72,7 +71,7 @@ class Server:
                         return asked
 
     def fork(self, job: Job) -> int:
-        """Make ready what the job shares with others, then fork; returns the process id, 0 in the fork."""
+        """Prepare the modules and weights that jobs share, then fork; return the process id, 0 in the fork."""
         prepare(job["command"], job["hold"])
         gc.freeze()  # what is here now is not looked through, and thereby copied, in every run
         pid = os.fork()
@@ -85,7 +84,7 @@ class Server:
         return pid
 
     def answer(self) -> None:
-        """Say of the runs that have ended how they did."""
+        """Send the exit status of every run that has ended."""
         for pid in list(self.running):
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:
@@ -114,7 +113,7 @@ def prepare(command: Sequence[str], hold: bool) -> None:
 
 
 def run(job: Job, parent: int) -> None:
-    """Be the process that a job asks for, up to its end.
+    """Run a job in this process, up to its end.
 
     Args:
         parent: the server; the run saves and ends when it is gone.

@@ -1,4 +1,4 @@
-"""Runs on this machine: one after the other, or several at a time with a graphics card or a fraction of one each."""
+"""Runs on this machine: one after the other, or several at a time, each with a GPU or a fraction of one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from safeio import threads
 
 
 class LocalExecutor:
-    """Executor that does as many runs at a time as there are workers.
+    """Executor that runs as many runs at a time as there are workers.
 
     Args:
         workers: runs at a time.

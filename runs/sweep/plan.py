@@ -32,7 +32,7 @@ DECIDED = {
     "OUTPUT_DIR": "use --output",
     **dict.fromkeys(("TASK", "PROTOCOL", "STAGE", "SWEPT", "DATASET.SUBSAMPLE_CLASSES"), "the protocol sets it"),
 }
-"""Keys with a place of their own on the command line."""
+"""Settings that have an option of their own on the command line, and what to use instead."""
 
 
 @dataclass(frozen=True)

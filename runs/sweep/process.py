@@ -1,4 +1,4 @@
-"""One run as a process of its own: started, stopped, and what it said last."""
+"""A run as a process of its own: starting it, stopping it, and reading its last line of output."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CONSOLE = "console.txt"
 IN_USE = 75
 """Exit status of train.py where another process works in the folder."""
 COMPLETED = 1000
-"""In place of an exit status, all of which are below 256: the run was complete before it could be started."""
+"""Status of a run that was complete before it could be started; exit statuses are all below 256."""
 PATIENCE = 30.0
 """Seconds that a process whose driver was killed is given to save and leave."""
 

@@ -17,7 +17,7 @@ from runs.sweep.scheduler import State
 
 
 class Estimate:
-    """Seconds left, from what runs of the same kind took: same method, stage, dataset; else method and stage; else any.
+    """Estimate of the seconds left, from runs of the same method, stage and dataset, else method and stage, else any.
 
     Args:
         output: where records of complete runs are, which count too.

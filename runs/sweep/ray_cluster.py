@@ -1,4 +1,4 @@
-"""Runs on a cluster: Ray places them, and repeats on another machine what was lost with one.
+"""Runs on a cluster: Ray places them, and restarts the runs of a lost machine on another.
 
 All machines see the project, the data and the output folder under the same paths, and have the same environment.
 """
@@ -31,11 +31,11 @@ LOST_MACHINES = 5
 
 
 class RayExecutor:
-    """Every run is a Ray task, which starts a process on its machine.
+    """Executor whose runs are Ray tasks, each of which starts a process on its machine.
 
     Args:
         address: of the cluster, `auto` for the one that this machine belongs to; None: a cluster of this machine only.
-        gpus, cpus: what a run takes; a fraction of a card shares it.
+        gpus, cpus: number of GPUs and CPU cores of a run; runs with a fraction of a GPU share one.
 
     Attributes:
         width: runs at a time on the machines there are now; room: None, since Ray keeps the queue.
@@ -99,7 +99,7 @@ class RayExecutor:
         self.ray.shutdown()
 
     def _watch(self) -> None:
-        """End all runs that wait when no machine has room for one any more: Ray would keep them without a word."""
+        """End all waiting runs if no machine has room for one any more: Ray would silently keep them waiting."""
         last_room = time.monotonic()
         while not self._closed.wait(LOOK):
             if self._places():
@@ -114,7 +114,7 @@ class RayExecutor:
                         answer.set_exception(lost)
 
     def _check_workers(self) -> None:
-        """Have each machine start a worker: a cluster whose workers cannot start keeps tasks waiting without a word.
+        """Start a worker on each machine: a cluster whose workers cannot start silently keeps tasks waiting.
 
         Raises:
             PlanError: one starts none within the patience.

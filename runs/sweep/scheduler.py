@@ -1,4 +1,4 @@
-"""Hand the runs of a sweep to an executor, each when the run it tests is complete; past failures, to the end."""
+"""Hand each run of a sweep to an executor once the run it tests is complete; a failed run does not stop the others."""
 
 from __future__ import annotations
 

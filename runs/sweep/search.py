@@ -1,4 +1,4 @@
-"""Search of settings with Optuna: trials are runs, judged on validation images only, kept in a sqlite file.
+"""Search of settings with Optuna: trials are runs, compared on validation images only, and kept in a sqlite file.
 
 mmrl sweep base2new --methods MMRL --datasets dtd --seed 1 --search 20
 mmrl sweep base2new --methods MMRL --datasets dtd --seed 1 --search 20 --range OPTIM.LR=1e-4..1e-1:log

@@ -17,7 +17,7 @@ from threading import Lock, Thread
 from runs.sweep.process import PACKAGE, PROJECT, open_console
 
 POSSIBLE = sys.platform == "linux"
-"""True where runs can be forked. Elsewhere system libraries do not stand it, or there is no fork."""
+"""True on Linux, where runs can be forked; other systems have no fork, or libraries that crash after one."""
 
 
 class WarmRun:

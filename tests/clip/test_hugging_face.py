@@ -151,7 +151,7 @@ def test_hugging_face_layout_in_a_lightning_checkpoint(tmp_path):
     torch.save({"state_dict": {f"model.{n}": t for n, t in theirs.state_dict().items()} | {"head.weight":
                torch.ones(2)}}, tmp_path / "lightning.ckpt")  # fmt: skip
     expected = state_dict_from(tmp_path / "whole")
-    with pytest.warns(UserWarning, match=r"1 entries beside the CLIP.*head\.weight"):
+    with pytest.warns(UserWarning, match=r"1 entries outside of the CLIP.*head\.weight"):
         found = state_dict_from(tmp_path / "lightning.ckpt")
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
@@ -252,7 +252,7 @@ def changed(path, file="config.json", **values):
         ({"vision_config__num_attention_heads": 3}, "3 heads"),
         ({"vision_config__image_size": 224}, "image_resolution 64, not 224"),
         ({"projection_dim": 64}, "embed_dim 32, not 64"),
-        ({"text_config__vocab_size": 30000}, "vocab_size is 30000, so that its tokenizer is another"),
+        ({"text_config__vocab_size": 30000}, "vocab_size is 30000, so its tokenizer is not"),
         ({"vision_config__layer_norm_eps": 1e-6}, "layer_norm_eps"),
     ],
 )

@@ -19,7 +19,7 @@ from trainers.base.run_settings import settings_of_run
 
 PROJECT = Path(__file__).parents[2]
 CONFIGS = PROJECT / "configs"
-OTHER_DATA = ("embedded", "names", "per_dataset", "presets", "protocols", "sources", "templates")
+OTHER_DATA = ("embedded", "methods", "names", "per_dataset", "presets", "protocols", "sources", "templates")
 OVERRIDES = json.loads((PROJECT / "tests/golden/mmrl_dataset_overrides.json").read_text(encoding="utf-8"))["overrides"]
 CASES = [(m, t, d) for m, tasks in OVERRIDES.items() for t, found in tasks.items() for d in found]
 
@@ -105,7 +105,7 @@ def in_file(method: str, cfg: str) -> dict:
 
 def test_every_yaml_is_of_a_known_kind():
     known = {*METHOD, *DATASET, *SHARED, *PER_DATASET, *METHOD_PROTOCOLS, *PROTOCOLS}
-    known |= {CONFIGS / f"{name}.yaml" for name in ("embedded", "names", "presets", "templates")}
+    known |= {CONFIGS / f"{name}.yaml" for name in ("embedded", "methods", "names", "presets", "templates")}
     known |= set(CONFIGS.glob("trainers/*/sources.yaml"))
     assert set(CONFIGS.rglob("*.yaml")) | set(CONFIGS.rglob("*.yml")) == known
 

@@ -61,7 +61,7 @@ def test_content_is_plain(tmp_path, capsys):
         assert saved["optimizer"]["param_groups"] == optimizer.state_dict()["param_groups"]
     out = capsys.readouterr().out
     assert f"Checkpoint saved to {tmp_path / 'model' / 'model.pth.tar-2'}" in out.splitlines()
-    assert "Not saved, being objects: scheduler.successor" in out
+    assert "Not saved, because checkpoints hold no objects: scheduler.successor" in out
 
 
 def test_a_crash_while_saving_leaves_the_old_state(tmp_path, monkeypatch):

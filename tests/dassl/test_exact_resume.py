@@ -136,7 +136,7 @@ def test_a_damaged_best_model_does_not_stop_a_whole_position(cfg, tmp_path, caps
     capsys.readouterr()
     assert killed_after(again := start(cfg, tmp_path / "cut"), 3)
     shown = capsys.readouterr()
-    assert "WARNING" in shown.err and best.name in shown.err and "The best model is sought" in shown.err
+    assert "WARNING" in shown.err and best.name in shown.err and "The best model is now chosen" in shown.err
     assert "Resumed in epoch" in shown.out and "Nothing to resume" not in shown.out
     (last := start(cfg, tmp_path / "cut")).train()  # finds the best model whole, and still knows
     assert len(again.notices) == 1 and best.name in again.notices[0]

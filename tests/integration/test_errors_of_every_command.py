@@ -182,7 +182,7 @@ COMMANDS_OF_MMRL = [
     Mistake("mmrl train MMRL dtd --seed 1,2", 2, ("'1,2' is not a whole number",)),
     Mistake("mmrl train MMRL dtd --shot 4", 2, ("did you mean --shots?",)),
     Mistake("mmrl train MMRL dtd =5", 2, ("unknown word =5",)),
-    Mistake("mmrl test MMRL dtd --on eurosat", 2, ("--on goes with the folder of a run",)),
+    Mistake("mmrl test MMRL dtd --on eurosat", 2, ("--on needs the folder of a run",)),
     Mistake("mmrl data unpack dtd TMP/new", 2, ("caltech101_64, clothing_64",)),
     Mistake("mmrl data unpack clothing_64 TMP/file", 2, ("TMP/file is no folder",)),
     Mistake("mmrl data texts MMRL", 2, ("MMRL is a method",)),

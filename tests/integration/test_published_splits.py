@@ -59,4 +59,4 @@ def test_trained_on_exactly_what_was_published(classes, names, root, monkeypatch
 def test_a_file_of_other_labels_is_passed_over_in_words(root, monkeypatch):
     publish(root, [row | {"label": 3 - row["label"]} for row in rows()])
     found = trained_on(root, monkeypatch, "all")
-    assert len(found) == 8 and "passed over" in (root / "all" / "log.txt").read_text()
+    assert len(found) == 8 and "drawn anew" in (root / "all" / "log.txt").read_text()

@@ -101,7 +101,7 @@ def test_every_entry_point_is_known():
         (["help", "train", "MMRL"], 2, "Did you mean train?"),
         (["train", "dtd", "MMRL"], 2, "dtd is a dataset; the method comes before the dataset"),
         (["train", "MMRL", "CoOp"], 2, "CoOp is a method; the method comes before the dataset"),
-        (["test", "MMRL", "dtd", "--on", "eurosat"], 2, "--on goes with the folder of a run"),
+        (["test", "MMRL", "dtd", "--on", "eurosat"], 2, "--on needs the folder of a run"),
         (["predict", "--zero-shot", "cat, dog"], 2, "name images, or folders of images"),
         (["data", "unpack", "clothing_64", __file__], 2, "is no folder"),
         (["data"], 2, "data prepare, data check"),

@@ -2,6 +2,7 @@
 
 import pytest
 
+from runs.names import METHODS
 from runs.protocol import read
 from tools import methods_page
 
@@ -11,7 +12,7 @@ def test_it_is_up_to_date(capsys):
 
 
 def test_a_method_without_an_entry_is_refused():
-    entries = {name: cells for name, cells in read(methods_page.DATA).items() if name != "CoOp"}
+    entries = {name: cells for name, cells in read(METHODS).items() if name != "CoOp"}
     with pytest.raises(ValueError, match="differ in CoOp"):
         list(methods_page.rows(entries))
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from pathlib import Path
 
 import open_clip
 import pytest
@@ -17,16 +16,19 @@ import train
 import trainers  # noqa: F401  (registers the methods)
 from clip.model import CLIP
 from dassl.engine import TRAINER_REGISTRY
-from runs.protocol import plan, read
+from runs.names import METHODS
+from runs.protocol import plan, read, stages_of
+from trainers.base.build import method_settings
 from trainers.base.frozen_clip import FrozenCLIP
 from trainers.base.method import Task
 from trainers.base.run_settings import settings_of_run
+from trainers.promptkd import Teacher
+from trainers.tip_adapter import TipAdapterMethod
 
-DATA = Path(__file__).parents[2] / "docs" / "methods.yaml"
 EVERYWHERE = ("CoOp", "CoCoOp", "KgCoOp", "ProGrad", "TCP", "CLIPAdapter", "TipAdapterF")
 VIT_ONLY = ("VPT", "IVLP", "MaPLe", "PromptSRC", "MMA", "MMRL", "MMRLpp")
 META = torch.device("meta")
-CLASSES = ("face", "yin_yang", "Windsor chair")
+CLASSES, IMAGES = ("face", "yin_yang", "Windsor chair"), 6
 
 
 @cache
@@ -55,15 +57,15 @@ def sized(name: str) -> FrozenCLIP:
 
 def method_on(name: str, frozen: FrozenCLIP):
     """The method with the settings of its base-to-novel runs."""
-    run = plan("base2new", "train", name, "caltech101", [1])[0]
+    run = plan("base2new", stages_of("base2new", name)[0], name, "caltech101", [1])[0]
     words = [str(word) for pair in run.options.items() for word in pair]
     file = f"configs/trainers/{name}/{run.cfg}.yaml"
     real = TRAINER_REGISTRY.get(name)
     cfg = settings_of_run(train.parse(["--trainer", name, "--config-file", file, *words])).cfg
     task = Task(CLASSES, "a photo of a {}.", "Caltech101")
-    method = real.method_class(cfg.TRAINER[real.settings_node], frozen, task)
-    if hasattr(method, "fill"):
-        method.fill(torch.zeros(6, frozen.embed_dim), torch.arange(6) % len(CLASSES))
+    method = real.method_class(method_settings(cfg, real.settings_node), frozen, task)
+    if isinstance(method, TipAdapterMethod):
+        method.fill(torch.zeros(IMAGES, frozen.embed_dim), torch.arange(IMAGES) % len(CLASSES))
     return method.to(META)
 
 
@@ -95,12 +97,22 @@ def test_refused_on_a_resnet(name):
         method_on(name, sized("RN50"))
 
 
-@pytest.mark.parametrize("name", EVERYWHERE + VIT_ONLY)
-def test_what_is_learned_is_as_much_as_the_methods_page_says(name):
-    """At ViT-B/16."""
-    said = re.match(r"[\d,]+", read(DATA)[name]["parameters"])
-    count = sum(p.numel() for p in method_on(name, sized("ViT-B-16")).parameters())
-    if said is None:
-        assert name == "TipAdapterF" and count == 6 * 512  # N E
-    else:
-        assert count == int(said[0].replace(",", ""))
+def number(cell: str, **letters: int) -> int:
+    """Return the number that a cell of the page states: of `61,440 + E C`, or of `2,048 (8,192 for 16 words)`."""
+    formula = re.sub(r",| \(\d.*", "", cell)
+    return eval(re.sub(r"(?<=[\w)]) (?=[A-Z])", " * ", formula), {}, letters)
+
+
+@pytest.mark.parametrize(("cell", "found"), [("2,048 (8,192 for 16 words)", 2048), ("10 + (E + 1) C", 25), ("N E", 28)])
+def test_a_number_of_the_page_is_read(cell, found):
+    assert number(cell, C=3, E=4, N=7) == found
+
+
+@pytest.mark.parametrize("name", read(METHODS))
+def test_what_is_learned_is_as_much_as_the_methods_page_says(name, monkeypatch):
+    """At ViT-B/16; PromptKD's teacher is a ViT-L/14, as published."""
+    teacher = Teacher(sized("ViT-L-14"), lambda names: None)
+    monkeypatch.setattr("trainers.promptkd.zero_shot_teacher", lambda settings, student, task: teacher)
+    method = method_on(name, sized("ViT-B-16"))
+    said = number(read(METHODS)[name]["parameters"], C=len(CLASSES), E=512, N=IMAGES)
+    assert sum(p.numel() for p in method.parameters()) == said

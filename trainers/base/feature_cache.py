@@ -31,6 +31,9 @@ from trainers.base.frozen_clip import FrozenCLIP
 from trainers.base.precision import Precision
 
 View = int | None
+AT_ONCE = 64
+"""Largest number of images in an encoder's batch; not DATALOADER.TEST.BATCH_SIZE, because methods that have different
+ones would have rows that differ in their last bits, and could not share them."""
 
 
 class FeatureCache:
@@ -60,7 +63,9 @@ class FeatureCache:
             (v, i): None if pack is None else pack.read(i) for v, pack in enumerate(packs) for i in range(len(images))
         }
         self.read = any(row is not None for row in found.values())
-        size, count = self.cfg.DATALOADER.TEST.BATCH_SIZE, len(images)
+        if damaged := sum(pack.damaged for pack in packs if pack is not None):
+            print_line(f"{damaged:,} cached features in {cache_folder()} are damaged: they are computed again")
+        size, count = self.at_once, len(images)
         parts = [range(count)[first : first + size] for first in range(0, count, size)]
         batches = [[(v, i) for i in part] for v in range(len(views)) for part in parts]
         wanted = [batch for batch in batches if any(found[key] is None for key in batch)]
@@ -72,6 +77,11 @@ class FeatureCache:
         stacked = torch.from_numpy(np.stack(list(found.values())))
         return stacked.unflatten(0, (len(views), count)).to(self.clip.device)
 
+    @property
+    def at_once(self) -> int:
+        """Number of images in a batch."""
+        return min(AT_ONCE, self.cfg.DATALOADER.TEST.BATCH_SIZE)
+
     def _pack(self, images: DatasetWrapper, view: View) -> RowPack | None:
         """Return the file of a view's rows; None if nothing is kept, with a warning that says why if it should be."""
         if not self.cfg.DATALOADER.CACHE or (view is not None and self.cfg.SEED < 0):
@@ -79,7 +89,7 @@ class FeatureCache:
         transform, folder = images.transform, cache_folder()
         about = [repr(transform), PIL.__version__, torchvision.__version__, torch.__version__]
         about += [self.clip.fingerprint, self.precision.name, self.clip.device.type]
-        about += [self.cfg.DATALOADER.TEST.BATCH_SIZE, torch.get_num_threads()]  # sums are rounded by their order
+        about += [self.at_once, torch.get_num_threads()]  # sums are rounded by their order
         about += ["upright"] if images.upright else []
         about += [] if view is None else [view, self.seed]
         try:

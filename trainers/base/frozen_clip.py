@@ -46,14 +46,14 @@ def unknown_note(backbone: str, unknown: Sequence[str], count: int) -> str:
     shown = ", ".join(unknown[:5]) + (" ..." if len(unknown) > 5 else "")
     return (
         f"{backbone} does not know {len(unknown)} of the {count} class names and cannot tell them apart: {shown}. Name "
-        f"them by common words in the singular (classnames.txt, --classes), or take a CLIP that knows more, such as "
+        f"them by common words in the singular (classnames.txt, --classes), or use a CLIP that knows more, such as "
         f"--backbone ViT-B/16"
     )
 
 
 def vit_wanted(what: str) -> str:
     """Return the message for a backbone that is a ResNet."""
-    return f"{what} works inside a vision transformer: choose a ViT in MODEL.BACKBONE.NAME, no ResNet"
+    return f"{what} works inside a vision transformer: set MODEL.BACKBONE.NAME (--backbone) to a ViT, not a ResNet"
 
 
 def load_once(key: str, load: Callable[[], CLIP]) -> CLIP:

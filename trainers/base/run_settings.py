@@ -56,6 +56,7 @@ def declared() -> ConfigBuilder:
         trainer = TRAINER_REGISTRY.get(name)
         for key, value in getattr(trainer, "defaults", {}).items():
             builder.declare(f"TRAINER.{trainer.settings_node}.{key}", value)
+        builder.hints |= getattr(trainer, "published_keys", {})
     return builder
 
 

@@ -47,6 +47,8 @@ class ClipTrainer(TrainerX):
         declared: what `defaults` was given, with what is inherited: name -> `Setting`.
         settings_source: where the defaults were read: repository and file, or the paper; a `Setting` may name another.
         dependencies: what several settings must be together.
+        published_keys: keys of the published code's settings that have another name here: key -> what to write, for
+            the message to who gives one.
         checkpoint_folder: folder of the checkpoints inside the run's, as the published code names it.
         computer: computes the steps.
         columns: columns of the method's scores that are the dataset's classes; None: all, in their order.
@@ -59,6 +61,7 @@ class ClipTrainer(TrainerX):
     declared: dict[str, Setting] = {}
     settings_source: str = ""
     dependencies: tuple[Dependency, ...] = ()
+    published_keys: dict[str, str] = {}
     checkpoint_folder: str = "method"
     computer: StepComputer = PlainStep()
     trained_temperature: float | None = None
@@ -125,8 +128,8 @@ class ClipTrainer(TrainerX):
         self.columns: Tensor | None = None
         if cfg.TEST.CLASSES == "unseen" and not self.method.transfers:
             raise ConfigError(
-                f"{cfg.TRAINER.NAME} with these settings learns something for each class it is trained on and "
-                "cannot predict others (TEST.CLASSES unseen): test it on its own classes only"
+                f"{cfg.TRAINER.NAME} with these settings has parameters for each trained class and cannot "
+                "predict others (TEST.CLASSES unseen): test it on the trained classes only"
             )
         self.class_features, self.replays, self.skipped_steps = None, None, 0
         if not self.learns:
@@ -205,8 +208,8 @@ class ClipTrainer(TrainerX):
         lost = [name for name, parameter in self.method.named_parameters() if not torch.isfinite(parameter).all()]
         if lost:
             raise FloatingPointError(
-                f"Loss is infinite or NaN, and so are learned parameters ({', '.join(lost[:3])}): leaving steps out "
-                f"(TRAIN.SKIP_NONFINITE) cannot mend that."
+                f"Loss is infinite or NaN, and so are learned parameters ({', '.join(lost[:3])}): skipping steps "
+                f"(TRAIN.SKIP_NONFINITE) cannot repair that: train anew with a lower OPTIM.LR or another PREC."
             )
 
     def finish_epoch(self) -> None:
@@ -290,7 +293,7 @@ class ClipTrainer(TrainerX):
         """
         if self.learns and not directory:
             raise ConfigError(
-                f"{self.cfg.TRAINER.NAME} is tested with what it learned: --model-dir must name a finished run's "
+                f"A test of {self.cfg.TRAINER.NAME} loads learned parameters: --model-dir must name a finished run's "
                 f"folder with {self.checkpoint_folder}/{BEST} or {self.checkpoint_folder}/{NUMBERED}<epoch>"
             )
         super().load_model(directory, epoch)

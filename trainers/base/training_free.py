@@ -26,7 +26,7 @@ class TrainingFreeTrainer(FeatureTrainer):
     def load_model(self, directory: str | os.PathLike, epoch: int | None = None) -> None:
         if not directory:
             raise ConfigError(
-                f"{self.cfg.TRAINER.NAME} is tested with what it took from the training images: --model-dir must "
+                f"A test of {self.cfg.TRAINER.NAME} loads what it computed from the training images: --model-dir must "
                 "name a finished run's folder"
             )
         super().load_model(directory, epoch)

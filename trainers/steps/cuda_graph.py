@@ -153,7 +153,8 @@ class Graphs:
             self.usable, self.replayed = False, {}
             reason = str(error).splitlines()[0]
             warnings.warn(
-                f"No CUDA graph for {self.what}, which continues without: {reason} (TRAIN.CUDA_GRAPHS False: no try)",
+                f"No CUDA graph is used for {self.what}: {reason}. Its results do not change, but it is slower. "
+                f"TRAIN.CUDA_GRAPHS False leaves out the attempt.",
                 stacklevel=2,
             )
             return None

@@ -76,8 +76,8 @@ def distribute(trainer: ClipTrainer) -> None:
     """
     if not isinstance(trainer, ClipTrainer):
         raise DistributedError(
-            f"{type(trainer).__name__} brings a training step of its own, which is not shared out: start it without "
-            "torchrun"
+            f"{type(trainer).__name__} has a training step of its own, which cannot be divided among processes: "
+            "start it without torchrun"
         )
     check_same_data(trainer)
     broadcast_random_state()
@@ -93,5 +93,5 @@ def check_same_data(trainer: ClipTrainer) -> None:
     mine = [(os.path.basename(datum.impath), datum.label) for datum in trainer.dm.dataset.train_x]
     if not agree_all(mine == [tuple(pair) for pair in from_first(mine)]):
         raise DistributedError(
-            "The processes have different training images: DATASET.ROOT has to hold the same on every machine"
+            "The processes have different training images: DATASET.ROOT must hold the same images on every machine"
         )

@@ -20,6 +20,7 @@ from trainers.base.check_settings import OF_THE_HARNESS
 from trainers.base.harness_settings import HARNESS
 from trainers.base.run_settings import declared, settings_of_run
 from trainers.base.setting import OURS, rows
+from trainers.dept import PUBLISHED_KEYS
 
 START_BEHIND_END = ("TRAINER.MMADAPTER.ADAPTER_START", 5, "TRAINER.MMADAPTER.ADAPTER_END", 2)
 TEXT_LISTS = {"DATASET.SOURCE_DOMAINS", "DATASET.TARGET_DOMAINS", "OPTIM.NEW_LAYERS", "SWEPT", "TRAIN.CALLBACKS"}
@@ -153,3 +154,30 @@ def test_all_mistakes_are_named_at_once_and_nothing_is_started(tmp_path, capsys)
     said = capsys.readouterr().err
     assert "OPTIM.LR" in said and "'sdg'" in said and "'sgd'" in said
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("key", PUBLISHED_KEYS)
+def test_a_published_key_of_another_name_is_answered_with_the_name_here(key):
+    builder = declared()
+    for spelling in (key, key.removeprefix("TRAINER.")):
+        with pytest.raises(ConfigError) as caught:
+            builder.set(spelling, 0.7, "method yaml")
+        message = str(caught.value)
+        assert message == f"Unknown key {spelling} in method yaml: {PUBLISHED_KEYS[key]}"
+    keys = {known for known, _ in leaves(builder.cfg)}
+    assert {*re.findall(r"TRAINER\.\w+\.\w+", message.partition(":")[2])} <= keys
+
+
+@pytest.mark.parametrize(
+    ("method", "key", "value", "expected"),
+    [
+        ("TaskRes", "TaskRes.RESIDUAL_SCALE", "1e300", "a finite number and at most 2,147,483,647"),
+        ("TaskRes", "TaskRes.RESIDUAL_SCALE", "-1e300", "a finite number and at most 2,147,483,647 in size"),
+        ("MMA", "MMADAPTER.ADAPTER_SCALE", "1e-300", "a number other than 0 and at least 1e-30 in size"),
+        ("LinearProbe", "LINEARPROBE.C", "1e-300", "a number above 0, or auto and at least 1e-30 in size"),
+    ],
+)
+def test_sizes_that_no_tensor_computes_with_are_refused(method, key, value, expected):
+    with pytest.raises(ConfigError) as caught:
+        settings_of_run(train.parse(["--trainer", method, f"TRAINER.{key}", value]))
+    assert str(caught.value).endswith(f"expected {expected}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -113,14 +114,47 @@ def test_other_weights_are_other_rows(images, frozen):
         frozen.__dict__.pop("fingerprint", None)
 
 
-def test_a_damaged_row_is_computed_again(images, frozen, tmp_path):
+def test_a_changed_image_is_seen(images, frozen, tmp_path):
     data, cfg = images(training=False)
     first = cache_of(cfg, frozen).rows(data)
+    Image.open(tmp_path / "2.png").transpose(Image.Transpose.ROTATE_180).save(tmp_path / "2.png")
+    data, cfg = images(training=False)
+    assert [torch.equal(*rows) for rows in zip(cache_of(cfg, frozen).rows(data)[0], first[0], strict=True)] == [
+        *(True, True, False, True, True)
+    ]
+
+
+def test_runs_at_the_same_time_have_the_same_rows(images, frozen, tmp_path):
+    """Each process fills the same files; whoever comes later reads them."""
+    data, cfg = images(training=False)
+    expected = cache_of(cfg, frozen).rows(data)
+    for pack in (tmp_path / "cache").glob("*.features"):
+        pack.unlink()
+    with ThreadPoolExecutor(4) as threads:
+        found = [*threads.map(lambda _: cache_of(cfg, frozen).rows(data), range(8))]
+    assert all(torch.equal(rows, expected) for rows in found)
+    assert torch.equal(cache_of(cfg, frozen).rows(data), expected)
+
+
+def test_methods_of_other_test_batches_share_rows(images, frozen, monkeypatch):
+    data, cfg = images("DATALOADER.TEST.BATCH_SIZE", 100)
+    rows = cache_of(cfg, frozen).rows(data, [0])
+    data, cfg = images("DATALOADER.TEST.BATCH_SIZE", 256)
+    forbid_encoding(frozen, monkeypatch)
+    assert torch.equal(cache_of(cfg, frozen).rows(data, [0]), rows)
+
+
+def test_a_damaged_row_is_computed_again(images, frozen, tmp_path, capsys):
+    data, cfg = images(training=False)
+    first = cache_of(cfg, frozen).rows(data)
+    assert "damaged" not in capsys.readouterr().out
     (pack,) = (tmp_path / "cache").glob("*.features")
     content = bytearray(pack.read_bytes())
     content[-3:] = b"xyz"
     pack.write_bytes(content)
     assert torch.equal(cache_of(cfg, frozen).rows(data), first)
+    assert "1 cached features" in capsys.readouterr().out
+    assert torch.equal(cache_of(cfg, frozen).rows(data), first) and "damaged" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("options", [("DATALOADER.TEST.BATCH_SIZE", 2), ()], ids=["batch", "threads"])
