@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 
+OF_A_CPU = "DefaultCPUAllocator: "
+"""Beginning of PyTorch's message where a computer's memory does not suffice; that of a GPU has a class of its own."""
+
 
 class UserError(Exception):
     """Base beside a built-in one (`class PlanError(UserError, ValueError)`); train.py prints the message alone."""
@@ -27,8 +30,9 @@ class NoNumber(UserError, FloatingPointError):
 
 def for_people(error: BaseException) -> str | None:
     """Return the message for an error from outside the code, such as a full disk; None: show the traceback."""
-    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):  # the first is PyTorch's, of a GPU
-        reason = str(error).split(". ")[0] or "out of memory"
+    of_torch = type(error).__name__ == "OutOfMemoryError" or OF_A_CPU in str(error)
+    if of_torch or isinstance(error, MemoryError):
+        reason = str(error).rpartition(OF_A_CPU)[2].split(". ")[0] or "out of memory"
         return f"{reason}. A smaller batch needs less: DATALOADER.TRAIN_X.BATCH_SIZE, DATALOADER.TEST.BATCH_SIZE."
     if isinstance(error, FileNotFoundError) and error.filename is None and _working_folder_is_gone():
         return "The working folder is no longer there: change to another one (cd), and give the command again."

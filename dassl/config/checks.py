@@ -37,8 +37,8 @@ def _beyond(value: Any, rule: Rule) -> str:
     if not rule.sized or not is_number(value):
         return ""
     if abs(value) > MOST:
-        return f" and at most {MOST:,}{' in size' if value < 0 else ''}"
-    return f" and at least {LEAST} in size" if 0 < abs(value) < LEAST else ""
+        return f"; at most {MOST:,}{' in size' if value < 0 else ''}"
+    return f"; at least {LEAST} in size" if 0 < abs(value) < LEAST else ""
 
 
 def _nearest(value: Any, choices: Collection[str]) -> str:

@@ -13,9 +13,9 @@ from dassl.config.yaml_files import ConfigError
 from dassl.data.crop_cache import evaluation_wrapper
 from dassl.data.datasets.base_dataset import DatasetBase, Datum
 from dassl.data.datasets.build import build_dataset
+from dassl.data.loader import Loader
 from dassl.data.samplers import build_sampler
 from dassl.data.transforms.transforms import build_transform
-from dassl.data.worker import set_up_worker
 from dassl.data.wrapper import DatasetWrapper, Transform
 
 __all__ = ["DataManager", "DatasetWrapper", "build_data_loader"]
@@ -45,7 +45,7 @@ def build_data_loader(
         dataset = (dataset_wrapper or DatasetWrapper)(cfg, data_source, transform=tfm, is_train=is_train)
     else:
         dataset = evaluation_wrapper(cfg, data_source, tfm)
-    loader = DataLoader(
+    loader = Loader(
         dataset,
         batch_size=batch_size,
         sampler=build_sampler(
@@ -59,7 +59,6 @@ def build_data_loader(
         num_workers=cfg.DATALOADER.NUM_WORKERS,
         drop_last=is_train and len(data_source) >= batch_size,
         pin_memory=cfg.USE_CUDA and torch.cuda.is_available(),
-        worker_init_fn=set_up_worker,
     )
     if len(loader) == 0:
         raise ConfigError(f"{sampler_type}: {len(data_source)} images make no batch of {batch_size}; lower BATCH_SIZE")

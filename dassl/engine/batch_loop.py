@@ -16,7 +16,7 @@ from tqdm import tqdm
 from yacs.config import CfgNode
 
 from dassl.config import ConfigError
-from dassl.data.loader_errors import WorkerLost, is_of_lost_worker, naming_lost_workers, worker_lost
+from dassl.data.loader import WorkerLost
 from dassl.engine.measurements import add_to_curve
 from dassl.engine.resume import save_position
 from dassl.engine.simple import SimpleTrainer
@@ -113,16 +113,12 @@ class _BatchTrainer(SimpleTrainer):
     def _saving_if_a_worker_is_lost(
         self, epoch_start: dict[str, Any], metrics: MetricMeter, done: Callable[[], int]
     ) -> Iterator[None]:
-        """Save the position if a worker process dies while a batch is awaited; elsewhere a step may be half done."""
+        """Save the position if a process of the loader dies."""
         try:
             yield
         except WorkerLost:
             if done() < self.num_batches:
                 save_position(self, self.epoch, done(), epoch_start, metrics.totals())
-            raise
-        except RuntimeError as error:
-            if is_of_lost_worker(error):
-                raise worker_lost(error) from error
             raise
 
     def _step(self, batch: tuple, so_far: MetricMeter) -> dict[str, Any] | None:
@@ -152,7 +148,7 @@ class _BatchTrainer(SimpleTrainer):
                 )
         if first:  # else the loader has not started: it draws from the generators as they were
             restore_random_state(position.now)
-        yield from enumerate(self.stop.until_stopped(naming_lost_workers(iterator)), start=first)
+        yield from enumerate(self.stop.until_stopped(iterator), start=first)
 
     def after_epoch(self) -> None:
         super().after_epoch()

@@ -21,6 +21,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from dassl.data.loader import Loader
 from dassl.engine.stop import Stopped, StopRequest
 from dassl.utils.environment import random_state, restore_random_state
 from safeio.errors import UserError
@@ -213,13 +214,12 @@ def outcomes_of_all(
         yield from map(compute, loader)
         return
     batches = list(loader.batch_sampler)
-    own = DataLoader(
+    own = Loader(
         loader.dataset,
         batch_sampler=batches[rank() :: processes()],
         num_workers=loader.num_workers,
         collate_fn=loader.collate_fn,
         pin_memory=loader.pin_memory,
-        worker_init_fn=loader.worker_init_fn,
     )
     outcomes = map(compute, own)
     for _ in range(0, len(batches), processes()):

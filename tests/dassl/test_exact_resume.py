@@ -12,7 +12,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dassl.data.loader_errors import WorkerLost
+from dassl.data.loader import WorkerLost
 from dassl.engine import build_trainer
 from dassl.engine import resume as resume_module
 from dassl.engine.resume import NAME, PREVIOUS, restore_position
@@ -264,36 +264,19 @@ class Dying:
 
 
 @pytest.mark.parametrize("batches", [0, 2])
-@pytest.mark.parametrize(
-    "error",
-    [
-        RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."),
-        RuntimeError("Pin memory thread exited unexpectedly"),
-        ConnectionResetError(104, "reset"),
-    ],
-    ids=["told by PyTorch", "told by the thread for a GPU", "told by the connection"],
-)
-def test_a_lost_worker_loses_nothing_else(cfg, tmp_path, error, batches):
+def test_a_lost_worker_loses_nothing_else(cfg, tmp_path, batches):
     cfg.TRAIN.CHECKPOINT_STEPS = 0
     whole = start(cfg, tmp_path / "whole")
     whole.train()
     cut = start(cfg, tmp_path / "cut")
-    cut.train_loader_x = Dying(cut.train_loader_x, batches, error)
-    with pytest.raises(WorkerLost, match=r"DATALOADER\.NUM_WORKERS"):
+    cut.train_loader_x = Dying(cut.train_loader_x, batches, WorkerLost("killed"))
+    with pytest.raises(WorkerLost, match="killed"):
         cut.train()
     assert (tmp_path / "cut" / NAME).is_file()
     again = start(cfg, tmp_path / "cut")
     again.train()
     for name, value in parameters(again).items():
         assert torch.equal(value, parameters(whole)[name]), name
-
-
-@pytest.mark.parametrize("error", [ConnectionResetError("Caught ConnectionResetError in DataLoader worker process 0.")])
-def test_what_a_living_worker_met_is_left_as_it_is(cfg, tmp_path, error):
-    trainer = start(cfg, tmp_path / "cut")
-    trainer.train_loader_x = Dying(trainer.train_loader_x, 1, error)
-    with pytest.raises(ConnectionResetError):
-        trainer.train()
 
 
 def test_real_workers_killed_in_a_step(cfg, tmp_path):
@@ -312,18 +295,9 @@ def test_real_workers_killed_in_a_step(cfg, tmp_path):
         return done[-1]
 
     cut.forward_backward = murderous
-    with pytest.raises(WorkerLost):
+    with pytest.raises(WorkerLost, match=r"DATALOADER\.NUM_WORKERS"):
         cut.train()
     again = start(cfg, tmp_path / "cut", workers=2)
     again.train()
     for name, value in parameters(again).items():
         assert torch.equal(value, parameters(whole)[name]), name
-
-
-def test_no_room_to_hand_over_batches_is_told(cfg, tmp_path):
-    words = "Caught RuntimeError in DataLoader worker process 0.\nunable to allocate shared memory(shm) for file </t>"
-    trainer = start(cfg, tmp_path / "cut")
-    trainer.train_loader_x = Dying(trainer.train_loader_x, 1, RuntimeError(words))
-    with pytest.raises(WorkerLost, match=r"/dev/shm.*--shm-size.*NUM_WORKERS 0"):
-        trainer.train()
-    assert (tmp_path / "cut" / NAME).is_file()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from runs.record import COMPLETE, RUNNING, read_record
 from tools.faults.bench import PATIENCE, TESTING, Bench, Fault, Row, done, expect, wait_for
+from tools.faults.tiny import write_images
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 ORPHANS = 90.0
@@ -124,22 +125,48 @@ def stop_in_test(bench: Bench, times: int) -> Row:
     return Row("SIGTERM while testing", count, "ends at once, exit status 143; tests when started again", lost)
 
 
-def kill_a_worker(bench: Bench, times: int) -> Row:
-    """SIGKILL to a process of the data loader."""
+def kill_workers(bench: Bench, times: int) -> Row:
+    """SIGKILL to the processes of the data loader."""
     lost = 0
     for _ in range(times):
         output = bench.new()
         process = bench.start(output)
         bench.training(output, process)
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-        while process.poll() is None:  # workers live for an epoch
-            for child in children.read_text().split() if children.exists() else ():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(int(child), signal.SIGKILL)
-            time.sleep(0.02)
+        _kill_workers(process)
         expect(bench, output, process, {1}, "data loader process was killed")
         lost += bench.lost(output)
     return Row("SIGKILL to the data loader's processes", times, "saves, says so, exit status 1", lost)
+
+
+def kill_workers_in_test(bench: Bench, times: int) -> Row:
+    """SIGKILL to the processes of the data loader while the trained model is tested, on enough images for a while."""
+    images, lost = bench.folder / "more_images", 0
+    write_images(images, 200)
+
+    def words(output: Path) -> list[str]:
+        few = bench.words(output, "DATASET.NUM_SHOTS", 1, "DATALOADER.TEST.BATCH_SIZE", 2, "DATALOADER.CACHE", False)
+        return [str(images) if word == str(bench.images) else word for word in few]
+
+    other = bench.new()
+    unharmed = bench.finish(other, words=words(other))
+    for _ in range(times):
+        output = bench.new()
+        process = bench.start(output, words=words(output))
+        bench.training(output, process, TESTING)
+        _kill_workers(process)
+        expect(bench, output, process, {1}, "data loader process was killed")
+        lost += bench.finish(output, words=words(output)) != unharmed
+    return Row("SIGKILL to them while testing", times, "says so, exit status 1; tests when started again", lost)
+
+
+def _kill_workers(process: subprocess.Popen) -> None:
+    """Kill the children of a process until it ends; the data loader's live for an epoch."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while process.poll() is None:
+        for child in children.read_text().split() if children.exists() else ():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(child), signal.SIGKILL)
+        time.sleep(0.02)
 
 
 def torchrun_killed(bench: Bench, times: int) -> Row:

@@ -8,8 +8,8 @@ SIDE, DEPTH = 16, 3  # pixels, layers
 CLASSES = ("red square", "green_field", "amber", "teal")  # the first two in alphabetical order are the base classes
 
 
-def write_images(folder: Path) -> None:
-    """Write six images of each class, in class folders."""
+def write_images(folder: Path, number: int = 6) -> None:
+    """Write this number of images of each class, in class folders."""
     import numpy as np  # here, as torch below: the command that uses this explains itself without them
     from PIL import Image
 
@@ -17,7 +17,7 @@ def write_images(folder: Path) -> None:
     for name in CLASSES:
         (folder / name).mkdir(parents=True)
         colour = rng.integers(0, 256, 3)
-        for i in range(6):
+        for i in range(number):
             pixels = np.clip(colour + rng.normal(0, 60, (20, 24, 3)), 0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(folder / name / f"{i}.png")
 

@@ -22,8 +22,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from yacs.config import CfgNode
 
+from dassl.data.loader import Loader
 from dassl.data.row_pack import GIB, RowPack, cache_folder, digest, open_pack
-from dassl.data.worker import set_up_worker
 from dassl.data.wrapper import DatasetWrapper
 from dassl.utils.phases import phase
 from safeio.progress import print_line, progress
@@ -109,11 +109,10 @@ class FeatureCache:
         if len({view for _, view in wanted}) > 1:
             images.keep_decoded(self.cfg.DATALOADER.CACHE_MEMORY_GIB)
         places = iter(range(len(wanted)))
-        loader = DataLoader(
+        loader = Loader(
             Views(images, wanted, self.seed),
             batch_sampler=[[next(places) for _ in batch] for batch in batches],
             num_workers=self.cfg.DATALOADER.NUM_WORKERS,
-            worker_init_fn=set_up_worker,
             generator=torch.Generator(),  # the loader itself draws a number, which must not be the run's
         )
         for batch in progress(loader, "features"):

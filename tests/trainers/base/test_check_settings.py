@@ -171,10 +171,10 @@ def test_a_published_key_of_another_name_is_answered_with_the_name_here(key):
 @pytest.mark.parametrize(
     ("method", "key", "value", "expected"),
     [
-        ("TaskRes", "TaskRes.RESIDUAL_SCALE", "1e300", "a finite number and at most 2,147,483,647"),
-        ("TaskRes", "TaskRes.RESIDUAL_SCALE", "-1e300", "a finite number and at most 2,147,483,647 in size"),
-        ("MMA", "MMADAPTER.ADAPTER_SCALE", "1e-300", "a number other than 0 and at least 1e-30 in size"),
-        ("LinearProbe", "LINEARPROBE.C", "1e-300", "a number above 0, or auto and at least 1e-30 in size"),
+        ("TaskRes", "TaskRes.RESIDUAL_SCALE", "1e300", "a finite number; at most 2,147,483,647"),
+        ("TaskRes", "TaskRes.RESIDUAL_SCALE", "-1e300", "a finite number; at most 2,147,483,647 in size"),
+        ("MMA", "MMADAPTER.ADAPTER_SCALE", "1e-300", "a number other than 0; at least 1e-30 in size"),
+        ("LinearProbe", "LINEARPROBE.C", "1e-300", "a number above 0, or auto; at least 1e-30 in size"),
     ],
 )
 def test_sizes_that_no_tensor_computes_with_are_refused(method, key, value, expected):
