@@ -1,7 +1,7 @@
 """Check whether data is complete, for `mmrl data check`.
 
 For each benchmark it prints a row: found and expected numbers, and the first error. For own images it prints how they
-are read: parts, classes, names, files left out. It writes only the listings of ImageNet's folders and the contact
+are read: splits, classes, names, files left out. It writes only the listings of ImageNet's folders and the contact
 sheet.
 """
 
@@ -59,7 +59,7 @@ def check_own(
     findings = inspect(split)
     print(*findings.lines(), sep="\n")
     file = contact_sheet(split, sheet or Path(f"{own_data_name(root)}-contact-sheet.png"))
-    print(f"contact sheet, a few images of each class and part: {file}")
+    print(f"contact sheet, a few images of each class and split: {file}")
     leaks = findings.exact if "leaks" not in allow else []
     return 1 if findings.unreadable or leaks else 0
 

@@ -21,7 +21,7 @@ from datasets.base.splits import Split, SplitError, dataset_folder, subsample, u
 
 @DATASET_REGISTRY.register()
 class ImageNet(ClassNameCalls, DatasetBase):
-    """The official training set, and the official validation set for testing, which is the validation part too.
+    """The official training set, and the official validation set for testing, which is the validation split too.
 
     Files are taken in the order of their names, so that a seed chooses the same images on every file system; the
     published code takes the file system's order.

@@ -90,8 +90,8 @@ def fit(
         images: a folder with a folder of images for each class; or images (paths, PIL images, arrays, tensors).
         labels: a class name for each of the images; not for a folder.
         method: in any spelling, `mmrl.methods()` lists them.
-        shots: training images of each class; None takes all. Of a folder, a part is kept for testing, and the result
-            is in `model.run.record["metrics"]`; of images with labels, all may be trained on and none is tested.
+        shots: training images of each class; None takes all. Of a folder, some images are kept for testing, and the
+            result is in `model.run.record["metrics"]`; of images with labels, all may be trained on and none is tested.
         backbone: a CLIP by name or the path of its weights; ViT-B/16 by default, whose weights are fetched once. The
             small ones inside the package (`mmrl list backbones`) need no network.
         epochs: instead of the method's own number.

@@ -25,7 +25,13 @@ SETTINGS = {
 FIELDS = {"role": "test_classes", "role_reason": "test_classes_reason"}
 """Fields of a run's record: former name -> present name."""
 
-OPTIONS = {"--only": "--shard", "--out": "--output", "--into": "--output", "--val-share": "--val-fraction"}
+OPTIONS = {
+    "--only": "--shard",
+    "--out": "--output",
+    "--into": "--output",
+    "--val-share": "--val-fraction",
+    "--part": "--split",
+}
 """Options of command lines: former spelling -> present spelling."""
 
 

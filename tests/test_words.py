@@ -16,8 +16,8 @@ OTHER_SPELLINGS = re.compile(
     r"\bbase[- ]to[- ]new\b|\bbase to novel\b|base_to_(?:new|novel)|\bcross[ -]datasets\b", re.I
 )
 """Spellings of base-to-novel and cross-dataset; their keys are `base2new` and `cross_dataset`."""
-OTHER_WORDS = re.compile(r"\b(?:towers?|pictures?|shares? of|\w+_share)\b", re.I)
-"""Other words for encoder, image and fraction; "share" is the verb."""
+OTHER_WORDS = re.compile(r"\b(?:towers?|pictures?|shares? of|\w+_share|(?:training|validation|test) parts?)\b", re.I)
+"""Other words for encoder, image, fraction and split; "share" is the verb."""
 KEYS = re.compile(r"\b(?:base2new|cross_datasets?|B2N)\b")
 CODE = re.compile(r"^```.*?^```|`[^`]+`|\]\([^)]*\)|^ {4,}.*$|^\|.*$|https?://\S+", re.S | re.M)
 """Parts of a page that are no prose."""
@@ -49,8 +49,8 @@ def test_prose_calls_protocols_by_their_names_and_not_by_their_keys():
     assert len(pages) > 20 and not found(KEYS, pages)
 
 
-def test_images_encoders_and_fractions_have_one_name():
+def test_images_encoders_fractions_and_splits_have_one_name():
     content = texts()
-    del content["datasets/own/parts.py"], content["tests/datasets/own/test_layouts.py"]  # names of users' folders
+    del content["datasets/own/split_words.py"], content["tests/datasets/own/test_layouts.py"]  # names of users' folders
     del content["safeio/old_spellings.py"], content["tests/safeio/test_old_spellings.py"]  # names of earlier versions
     assert not found(OTHER_WORDS, content)

@@ -27,10 +27,11 @@ HEAD = """# Method files
 Written by `python -m tools.method_files` from `trainers/` and `configs/trainers/*/sources.yaml`; change those, not this
 page.
 
-A method is one file; what several share is in `trainers/base/` and `trainers/steps/`. Lines are all lines of the file,
-with its docstrings. The licence is that of the authors' published code, which no line here is taken from: files are
-written from the papers' equations, published settings and, where there are such, golden numbers. Of code that is under
-no licence or under the GPL nothing but observed numbers was used.
+A method is one file; code that several methods share is in `trainers/base/` and `trainers/steps/`. The lines include
+docstrings and empty lines. The licence is that of the code that the method's authors published. Our files contain no
+line of that code: they are written from the papers' equations, the published settings and, for most methods, numbers
+that were recorded from the authors' code ("golden numbers"). If that code is under the GPL or has no licence, we used
+nothing of it but such numbers.
 """
 HEADS = ("method", "file", "lines", "published code", "its licence")
 

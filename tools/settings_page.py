@@ -35,15 +35,17 @@ PROTOCOLS = {"base2new": "base-to-novel", "few_shot": "few-shot", "cross_dataset
 TYPICAL = "caltech101"
 """A dataset that hardly any method has values of its own for; its class names play no part."""
 SHARED = ("OPTIM.NAME", "OPTIM.LR", "OPTIM.MAX_EPOCH", "OPTIM.WARMUP_EPOCH", "DATALOADER.TRAIN_X.BATCH_SIZE")
-HEAD = """# Settings and where they were read
+HEAD = """# Settings and their sources
 
 Written by `python -m tools.settings_page` from what the engine, the harness and each method's file in `trainers/`
 declare and from `configs/trainers/`; change those files, not this page.
 
-Values of methods are those of preset `paper` on Caltech101, for cross-dataset on ImageNet, the source. Numbers of
-shots are `DATASET.NUM_SHOTS` of the protocol, unless the method is published with others. Names of files are those in
-the method's repository. **?** marks a value that nothing published says; the reason stands below the table, in each
-such run's log ("unverified: ..."), in its record, and in a footnote of the report.
+The first table lists the settings that every run has. After it, each method has a table of its own settings, with a
+column for each protocol and the published file in which the values were read; files are named as in the method's
+repository. The values are those of preset `paper` on Caltech101; for cross-dataset, on ImageNet, the source. The number
+of shots is the protocol's, unless the method is published with another. **?** marks a value that no published source
+states. The reason stands below the table, in the log of each run with this value ("unverified: ..."), in its record,
+and in a footnote of the report.
 """
 
 
@@ -56,7 +58,7 @@ def _of_every_run() -> Iterator[str]:
     """Yield the table of the engine's and the harness's settings, in the order of their names."""
     yield "## Settings of every run\n"
     yield "Declared in `dassl/config/defaults.py` and `trainers/base/harness_settings.py`. The yaml files of datasets"
-    yield "and methods have other values for many; `mmrl config METHOD DATASET --all` prints those of a run.\n"
+    yield "and methods change many of these values; `mmrl config METHOD DATASET --all` prints the values of a run.\n"
     yield "| name | default | range | meaning |"
     yield "|---|---|---|---|"
     for row in rows(dict(sorted((ENGINE | HARNESS).items()))):

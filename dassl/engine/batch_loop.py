@@ -211,7 +211,7 @@ class TrainerXU(_BatchTrainer):
         if self.train_loader_u is None:
             raise ConfigError(
                 f"{type(self).__name__} needs unlabelled images, and {self.cfg.DATASET.NAME} gives none (train_u): "
-                f"DATASET.UNLABELLED True takes the training part of a dataset of this project without its labels"
+                f"DATASET.UNLABELLED True takes the training split of a dataset of this project without its labels"
             )
         count = self.cfg.TRAIN.COUNT_ITER
         x, u = len(self.train_loader_x), len(self.train_loader_u)

@@ -16,7 +16,7 @@ from datasets.base.benchmark import class_groups, lines
 
 
 class SplitCalls:
-    """Calls of `OxfordPets`: split files, a validation part, halves of the classes."""
+    """Calls of `OxfordPets`: split files, a validation split, halves of the classes."""
 
     @staticmethod
     def read_split(filepath: str | os.PathLike, path_prefix: str | os.PathLike) -> splits.Split:
@@ -44,7 +44,7 @@ class SplitCalls:
 
     @staticmethod
     def subsample_classes(*args: list[Datum], subset: str = "all") -> Sequence[list[Datum]]:
-        """Any number of lists, the training part first, which decides: `all`, or one half of the classes."""
+        """Any number of lists, the training split first, which decides: `all`, or one half of the classes."""
         if subset != "all":
             print(f"SUBSAMPLE {subset.upper()} CLASSES!")
         return splits.subsample_lists(args, subset)

@@ -23,7 +23,7 @@ from safeio.read_back import DamagedFile, read_back, read_json
 
 MOST_VAL_SHOTS = 4
 CHOICE = {"origin_sha256": str, "sha256": [str], "train": [str], "val": [str]}
-DRAWN = ("train", "val")  # the parts that few-shot runs sample, in this order
+DRAWN = ("train", "val")  # the splits that few-shot runs sample, in this order
 Drawn = tuple[list[Datum], list[Datum]]
 
 
@@ -106,7 +106,7 @@ def _found(rows: list[tuple[str, int, str]], part: str, find: Callable[[str, str
         try:
             item = find(part, path)
         except KeyError:
-            raise KeyError(f"{path} is not in the {part} part of this split") from None
+            raise KeyError(f"{path} is not in the {part} split of the split file") from None
         if (item.label, item.classname) != (label, classname):
             raise KeyError(f"{path} is {label} {classname!r} there, {item.label} {item.classname!r} in the split")
         found.append(item)

@@ -13,11 +13,11 @@ from datasets.base.few_shot import fingerprint
 from safeio.packed_images import container_of, is_packed
 
 PARTS = {"train": "train_x", "val": "val", "test": "test"}
-"""Part -> attribute of a dataset."""
+"""Split -> attribute of a dataset."""
 
 
 def images_used(dataset: Any, root: str) -> dict[str, dict[str, Any]]:
-    """Return number, fingerprint and file sizes in bytes of the images of each part that has any.
+    """Return number, fingerprint and file sizes in bytes of the images of each split that has any.
 
     The fingerprint is over paths below `root`, labels and names, the bytes are those of all of them together.
     """

@@ -18,7 +18,7 @@ Rows = list[tuple[str, int, str]]  # path relative to the dataset's folder, labe
 
 
 class Foreign(NamedTuple):
-    """Content of a split file written by others: rows by part."""
+    """Content of a split file written by others: rows by split."""
 
     source: Path
     rows: dict[str, Rows]

@@ -21,13 +21,13 @@ from datasets.base.missing import refuse_missing
 from safeio.atomic import atomic_write_text
 from safeio.read_back import DamagedFile, parse_json, read_back
 
-VAL_FRACTION = 0.2  # of a class, where a benchmark comes without a validation part
+VAL_FRACTION = 0.2  # of a class, where a benchmark comes without a validation split
 TRAIN_FRACTION = 0.5  # of a class, where it comes without any split
 SPLIT_FILE = "a split file (an object of lists train, val and test, each of [path, label, class name])"
 
 
 class Split(NamedTuple):
-    """The three parts of a benchmark, as lists of images."""
+    """The training, validation and test split of a dataset, as lists of images."""
 
     train: list[Datum]
     val: list[Datum]
@@ -115,7 +115,7 @@ def split_trainval(items: list[Datum], rng: Any, val_fraction: float = VAL_FRACT
         rng: a ``random.Random``, or the module ``random`` for the process-wide generator.
 
     Returns:
-        What is left for training, and the validation part; classes in order of first appearance.
+        What is left for training, and the validation split; classes in order of first appearance.
 
     Raises:
         ValueError: a class is too small to give a single image.
@@ -143,7 +143,7 @@ def split_groups(
         rng: as in `split_trainval`.
 
     Raises:
-        ValueError: a class is too small to give each part an image.
+        ValueError: a class is too small to give each split an image.
     """
     parts = Split([], [], [])
     for group in groups:
@@ -160,14 +160,14 @@ def split_groups(
 
 
 def subsample(split: Split, classes: str) -> Split:
-    """Keep a half of the classes, or all, in each part of a split (`subsample_lists`)."""
+    """Keep a half of the classes, or all, in each of the three splits (`subsample_lists`)."""
     return Split(*subsample_lists(split, classes))
 
 
 def subsample_lists(lists: Sequence[list[Datum]], classes: str) -> Sequence[list[Datum]]:
     """Keep the first half of the classes (`base`), the second (`new`) or `all`, numbered from 0.
 
-    Of n classes in the first list, the training part, the base half has ceil(n / 2).
+    Of n classes in the first list, the training split, the base half has ceil(n / 2).
 
     Raises:
         ValueError: `classes` is something else.

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from datasets.base.missing import few
-from datasets.own.headings import FLAGS, MISSING, PART, part_words, plain, text
+from datasets.own.headings import FLAGS, MISSING, SPLIT, plain, split_meanings, text
 from datasets.own.names import name_classes
-from datasets.own.parts import parts_of
+from datasets.own.split_words import splits_of
 from datasets.own.table import OwnDataError, Row, Table
 from safeio.packed_images import PARQUET, arrow_table, parquet_file, table_address
 from safeio.read_back import check_shape, parse_json, read_back
@@ -33,26 +33,26 @@ def read_tables(files: list[Path], root: Path) -> Table:
         raise OwnDataError(f"{root} holds parquet or arrow files, which pyarrow reads: pip install pyarrow.")
     table = Table(root, [], rules=[f"tables: {len(files)} {files[0].suffix.lstrip('.')} files, read in place"])
     groups = {file: _group(file, root) for file in files}
-    parts = parts_of(groups.values())
-    _refuse_several(groups, parts, root)
-    if parts and len(parts) < len(set(groups.values())):
-        odd = [group for group in groups.values() if group not in parts]
-        raise OwnDataError(f"{root}: some tables name a part and some do not ({few(odd)}). Give one folder of them.")
+    splits = splits_of(groups.values())
+    _refuse_several(groups, splits, root)
+    if splits and len(splits) < len(set(groups.values())):
+        odd = [group for group in groups.values() if group not in splits]
+        raise OwnDataError(f"{root}: some tables name a split and some do not ({few(odd)}). Give one folder of them.")
     given: dict[str, str] = {}
     unlabelled = 0
     for file, group in groups.items():
-        for row, label, name, part in _rows(file, table):
+        for row, label, name, split in _rows(file, table):
             if label == "-1":  # how Hugging Face marks a test set without labels
                 unlabelled += 1
                 continue
             place = f"{file.name}, row {row.split('::')[1]}"
-            table.rows.append(Row(row, label, part or parts.get(group, ""), place))
+            table.rows.append(Row(row, label, split or splits.get(group, ""), place))
             if given.setdefault(label, name) != name:
                 raise OwnDataError(f"{place}: label {label!r} has two names: {given[label]!r} and {name!r}.")
     if unlabelled:
         table.warnings.append(f"left out, {unlabelled:,} rows have no label (-1)")
-    if parts:
-        table.rules.append("parts: by the files' names, " + ", ".join(f"{g} is {p}" for g, p in parts.items()))
+    if splits:
+        table.rules.append("splits: by the files' names, " + ", ".join(f"{g} is {p}" for g, p in splits.items()))
     named = any(name != label for label, name in given.items())
     table.names, rule = name_classes(given, [root if root.is_dir() else root.parent], given if named else None)
     table.rules.append(rule)
@@ -60,23 +60,23 @@ def read_tables(files: list[Path], root: Path) -> Table:
 
 
 def _group(file: Path, root: Path) -> str:
-    """Return the name that may be a part's: the file's without its number, or else its folder's."""
+    """Return the name that may be a split's: the file's without its number, or else its folder's."""
     stem = _stem(file)
-    return stem if parts_of([stem]) else (file.parent.name if file.parent != root else stem)
+    return stem if splits_of([stem]) else (file.parent.name if file.parent != root else stem)
 
 
 def _stem(file: Path) -> str:
     return file.stem.split("-")[0] if "-of-" in file.stem else file.stem
 
 
-def _refuse_several(groups: dict[Path, str], parts: dict[str, str], root: Path) -> None:
+def _refuse_several(groups: dict[Path, str], splits: dict[str, str], root: Path) -> None:
     """Refuse tables of several configurations, which are several datasets: `full/train.parquet`, `small/train.parquet`.
 
     Raises:
         OwnDataError: there are several; the message has the command for one.
     """
     above = {
-        file.parent if group == _stem(file) else file.parent.parent for file, group in groups.items() if group in parts
+        file.parent if group == _stem(file) else file.parent.parent for file, group in groups.items() if group in splits
     }
     if len(above) > 1:
         names = sorted(str(folder.relative_to(root)) for folder in above if folder.is_relative_to(root))
@@ -86,7 +86,7 @@ def _refuse_several(groups: dict[Path, str], parts: dict[str, str], root: Path) 
 
 
 def _rows(file: Path, table: Table) -> Iterator[tuple[str, str, str, str]]:
-    """Yield address, label, name and part of each row; no part where no column has it."""
+    """Yield address, label, name and split of each row; no split where no column has it."""
     schema = read_back(file, _schema, error_class=OwnDataError)
     features = _features(schema)
     image = next((name for name, about in features.items() if _kind(about) == "Image"), None) or _image_column(schema)
@@ -94,13 +94,13 @@ def _rows(file: Path, table: Table) -> Iterator[tuple[str, str, str, str]]:
     label = label or next((name for name in LABELS if name in schema.names), None)
     if image is None or label is None:
         raise OwnDataError(f"{file}: expected a column of images and one of labels; found {few(schema.names, 12)}.")
-    part = next((name for name in schema.names if plain(name) in (*PART, *FLAGS)), None)
-    parts = read_back(file, lambda path: _column(path, part), error_class=OwnDataError) if part else []
-    words = part_words([{part: value} for value in set(parts)], part)
-    if {str(value) for value in parts} - set(words):
-        part, words = None, {}  # a column of something else
-    unused = [name for name in schema.names if name not in (image, label, part)]
-    rule = f"columns: image from {image!r}, label from {label!r}" + (f", part from {part!r}" if part else "")
+    split = next((name for name in schema.names if plain(name) in (*SPLIT, *FLAGS)), None)
+    splits = read_back(file, lambda path: _column(path, split), error_class=OwnDataError) if split else []
+    words = split_meanings([{split: value} for value in set(splits)], split)
+    if {str(value) for value in splits} - set(words):
+        split, words = None, {}  # a column of something else
+    unused = [name for name in schema.names if name not in (image, label, split)]
+    rule = f"columns: image from {image!r}, label from {label!r}" + (f", split from {split!r}" if split else "")
     rule += f"; not used: {few(unused, 8)}" if unused else ""
     if rule not in table.rules:
         table.rules.append(rule)
@@ -114,7 +114,7 @@ def _rows(file: Path, table: Table) -> Iterator[tuple[str, str, str, str]]:
             raise OwnDataError(f"{file}, row {number}: the label is empty.")
         known = isinstance(value, int) and 0 <= value < len(names)
         name = str(names[value]) if known else key
-        yield table_address(file, number, image), key, name, words[str(parts[number])] if part else ""
+        yield table_address(file, number, image), key, name, words[str(splits[number])] if split else ""
 
 
 def _schema(file: Path) -> Any:

@@ -16,13 +16,13 @@ from safeio.atomic import atomic_write_text
 from safeio.packed_images import container_of
 
 
-def refuse_unreadable(split: Split) -> None:
+def refuse_unreadable(splits: Split) -> None:
     """Decode the images of a split, unless the same files were whole before.
 
     Raises:
         OwnDataError: some cannot be decoded; the message counts them and names the first.
     """
-    paths = list(dict.fromkeys(item.impath for part in split for item in part))
+    paths = list(dict.fromkeys(item.impath for split in splits for item in split))
     remembered = cache_folder() / f"{_digest(paths)}.whole"
     if remembered.is_file():
         return

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from dassl.data.class_names import read_text
 from datasets.own.headings import KNOWN, plain
-from datasets.own.parts import parts_of
+from datasets.own.split_words import splits_of
 from datasets.own.table import OwnDataError
 from safeio.images import is_image_name
 from safeio.read_back import parse_json, reading
@@ -117,15 +117,15 @@ def _json_lines(text: str, file: Path) -> Iterator[Entry]:
 
 
 def _json(text: str, file: Path) -> Iterator[Entry]:
-    """Yield the entries of a list of objects or of [path, label], of parts of these, or of another usual object."""
+    """Yield the entries of a list of objects or of [path, label], of splits of these, or of another usual object."""
     with reading(str(file), "a list of objects, each with path and label", OwnDataError):
         content = parse_json(text)
     if isinstance(content, dict) and {"images", "annotations", "categories"} <= set(content):
         content = _coco(content, file)
-    elif isinstance(content, dict) and content and len(parts_of(content)) == len(content):
+    elif isinstance(content, dict) and content and len(splits_of(content)) == len(content):
         content = [
-            {**entry, "split": part} if isinstance(entry, dict) else entry
-            for part, rows in content.items()
+            {**entry, "split": split} if isinstance(entry, dict) else entry
+            for split, rows in content.items()
             for entry in _objects(rows)
         ]
     else:

@@ -1,4 +1,4 @@
-"""Class folders, with or without folders for the parts, below any number of enclosing folders."""
+"""Class folders, with or without folders for the splits, below any number of enclosing folders."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from dassl.data.class_names import ClassNamesError, numbered_lines, spoken
 from datasets.base.missing import few
 from datasets.own.manifest import is_manifest, read_manifest
 from datasets.own.names import name_classes
-from datasets.own.part_lists import take_parts
-from datasets.own.parts import is_filler, part_word, parts_of
+from datasets.own.split_lists import take_splits
+from datasets.own.split_words import is_filler, split_word, splits_of
 from datasets.own.table import OwnDataError, Row, Table
 from datasets.own.tree import ARCHIVES, Tree, ending
 from safeio.images import is_image_name, open_image
@@ -46,26 +46,26 @@ def read_folders(tree: Tree, allow: Collection[str] = ()) -> Table:
             f"such as {top.images[0]}. Expected {top.path}/<class>/*.jpg, or a list with a label for each image "
             f"(manifest.csv). predict.py takes images without labels."
         )
-    parts = _part_folders(top, allow)
-    if parts:
-        _refuse_parts_in_parts(top, parts)
-        _refuse_packed_part(top, parts)
-        _read_parts(top, parts, table, allow)
-    elif _parts_below(folders):
-        table.rules.append("parts: folders inside the class folders, <class>/<part>/")
+    splits = _split_folders(top, allow)
+    if splits:
+        _refuse_splits_in_splits(top, splits)
+        _refuse_packed_split(top, splits)
+        _read_splits(top, splits, table, allow)
+    elif _splits_below(folders):
+        table.rules.append("splits: folders inside the class folders, <class>/<split>/")
         for name, folder in folders.items():
-            for below, part in parts_of(folder.inhabited).items():
-                table.rows += (Row(path, name, part) for path in folder.folders[below].all_images())
+            for below, split in splits_of(folder.inhabited).items():
+                table.rows += (Row(path, name, split) for path in folder.folders[below].all_images())
     else:
         _refuse_domains(top, folders, allow)
         _refuse_roles(top)
         _refuse_nested(top, allow)
         table.rows += _of_classes(top, "", table)
-        take_parts(table, _places_of_lists(tree, top))
-        given = "as listed" if table.parts else "none given"
-        table.rules.append(f"classes: the folders in {top.path}; parts: {given}")
+        take_splits(table, _places_of_lists(tree, top))
+        given = "as listed" if table.splits else "none given"
+        table.rules.append(f"classes: the folders in {top.path}; splits: {given}")
     _note_loose(top, table)
-    _note_inner(top, parts, table)
+    _note_inner(top, splits, table)
     if table.rows:
         table.names, rule = name_classes({row.label for row in table.rows}, _places_of_lists(tree, top))
         table.rules.append(rule)
@@ -73,96 +73,98 @@ def read_folders(tree: Tree, allow: Collection[str] = ()) -> Table:
 
 
 def _places_of_lists(tree: Tree, top: Tree) -> list[Path]:
-    """Return the folders that may hold lists of names or parts: the class folders', those above them, `meta/`."""
+    """Return the folders that may hold lists of names or splits: the class folders', those above them, `meta/`."""
     above = [folder for folder in (top.path, *top.path.parents) if folder.is_relative_to(tree.path)]
     beside = [folder.path for name, folder in tree.folders.items() if not folder.count and name.lower() in BESIDE]
     return [*above, *beside]
 
 
-def _descend(tree: Tree, table: Table, in_part: bool = False) -> Tree:
-    """Descend through folders that are the only one at their level, unless they are a class or a part."""
+def _descend(tree: Tree, table: Table, in_split: bool = False) -> Tree:
+    """Descend through folders that are the only one at their level, unless they are a class or a split."""
     while not tree.images and len(tree.inhabited) == 1:
         (name, only), *_ = tree.inhabited.items()
-        if not only.inhabited or (not in_part and name in parts_of([name])):
+        if not only.inhabited or (not in_split and name in splits_of([name])):
             break
         table.rules.append(f"wrapper folder: {name}/ is alone in {tree.path}, so its content is read")
         tree = only
     return tree
 
 
-def _part_folders(top: Tree, allow: Collection[str]) -> dict[str, str]:
-    """Return folder -> part where the folders of `top` are parts; empty where they are classes.
+def _split_folders(top: Tree, allow: Collection[str]) -> dict[str, str]:
+    """Return folder -> split where the folders of `top` are splits; empty where they are classes.
 
     A folder called `train` that holds images among others that do so is a class: the vehicle.
     """
     folders = top.inhabited
-    found = parts_of(folders)
+    found = splits_of(folders)
     others = [name for name in folders if name not in found]
     if not found or (others and list(found.values()) == ["train"] and not folders[next(iter(found))].inhabited):
         return {}
     if others:
         raise OwnDataError(
-            f"{top.path} holds the parts {few(list(found))} and besides them {few(others)}, with "
-            f"{sum(folders[name].count for name in others):,} images: are those a part, or classes? Rename each to "
-            f"train, val or test, move it elsewhere, or read one part alone: --root {top.path / next(iter(found))}"
+            f"{top.path} holds the splits {few(list(found))} and besides them {few(others)}, with "
+            f"{sum(folders[name].count for name in others):,} images: are those a split, or classes? Rename each to "
+            f"train, val or test, move it elsewhere, or read one split alone: --root {top.path / next(iter(found))}"
         )
-    doubled = [part for part, count in Counter(found.values()).items() if count > 1]
+    doubled = [split for split, count in Counter(found.values()).items() if count > 1]
     if doubled:
-        same = [name for name, part in found.items() if part in doubled]
-        raise OwnDataError(f"{top.path}: {' and '.join(same)} both mean the part {doubled[0]!r}. Rename or merge them.")
+        same = [name for name, split in found.items() if split in doubled]
+        raise OwnDataError(
+            f"{top.path}: {' and '.join(same)} both mean the split {doubled[0]!r}. Rename or merge them."
+        )
     return found
 
 
-def _refuse_parts_in_parts(top: Tree, parts: Collection[str]) -> None:
-    """Refuse `train/train`, `train/test`, `test/train`, ...: either level can be the parts, and the other the classes.
+def _refuse_splits_in_splits(top: Tree, splits: Collection[str]) -> None:
+    """Refuse `train/train`, `train/test`, `test/train`, ...: either level can be the splits, and the other the classes.
 
     Raises:
         OwnDataError: it is so.
     """
-    inside = {name for part in parts for name in top.folders[part].inhabited}
-    if len(inside) > 1 and inside == set(parts_of(inside)):
+    inside = {name for split in splits for name in top.folders[split].inhabited}
+    if len(inside) > 1 and inside == set(splits_of(inside)):
         raise OwnDataError(
-            f"{top.path} holds the parts {few(sorted(parts))}, and these hold {few(sorted(inside))}, which are words "
-            "for parts too. Are they classes? Rename the classes' folders, for example train to train_class."
+            f"{top.path} holds the splits {few(sorted(splits))}, and these hold {few(sorted(inside))}, which are words "
+            "for splits too. Are they classes? Rename the classes' folders, for example train to train_class."
         )
 
 
-def _refuse_packed_part(top: Tree, parts: dict[str, str]) -> None:
-    """Refuse `test.zip` beside `train/`: the part would be drawn from the training images."""
+def _refuse_packed_split(top: Tree, splits: dict[str, str]) -> None:
+    """Refuse `test.zip` beside `train/`: the split would be drawn from the training images."""
     packed = [name for name in top.others if ending(name) in (*ARCHIVES, TAR)]
-    if lost := [name for name in packed if (part_word(name.split(".")[0]) or "train") not in parts.values()]:
+    if lost := [name for name in packed if (split_word(name.split(".")[0]) or "train") not in splits.values()]:
         raise OwnDataError(
-            f"{top.path} holds {few(list(parts))} as folders, but {few(lost)} packed. Unpack it beside them."
+            f"{top.path} holds {few(list(splits))} as folders, but {few(lost)} packed. Unpack it beside them."
         )
 
 
-def _read_parts(top: Tree, parts: dict[str, str], table: Table, allow: Collection[str]) -> None:
-    named = ", ".join(f"{name}/ is {part}" for name, part in parts.items())
-    table.rules.append(f"parts: the folders in {top.path}: {named}")
+def _read_splits(top: Tree, splits: dict[str, str], table: Table, allow: Collection[str]) -> None:
+    named = ", ".join(f"{name}/ is {split}" for name, split in splits.items())
+    table.rules.append(f"splits: the folders in {top.path}: {named}")
     unlabelled = []
     train = [
-        _descend(top.folders[name], Table(top.path, []), in_part=True)
-        for name, part in parts.items()
-        if part == "train"
+        _descend(top.folders[name], Table(top.path, []), in_split=True)
+        for name, split in splits.items()
+        if split == "train"
     ]
     classes = set(train[0].inhabited) if train else set()
-    for name, part in parts.items():
-        folder = _descend(top.folders[name], table, in_part=True)
+    for name, split in splits.items():
+        folder = _descend(top.folders[name], table, in_split=True)
         flat = not folder.inhabited or (not classes & set(folder.inhabited) and _is_flat(folder))
         if not flat:
             _refuse_nested(folder, allow)
-            table.rows += _of_classes(folder, part, table)
-        elif rows := list(_annotated(folder, part, classes)) or list(_listed(folder, top, part, classes)):
+            table.rows += _of_classes(folder, split, table)
+        elif rows := list(_annotated(folder, split, classes)) or list(_listed(folder, top, split, classes)):
             table.rules.append(f"{name}/: labels from {rows[0].place.partition(',')[0]}")
             table.rows += rows
         else:
             unlabelled.append(name)
     if not unlabelled:
         return
-    left = {row.part for row in table.rows}
+    left = {row.split for row in table.rows}
     named = ", ".join(f"{name}/ ({top.folders[name].count:,} images)" for name in unlabelled)
     if "train" not in left or not left & {"val", "test"}:
-        usable = next((name for name, part in parts.items() if part in left), None)
+        usable = next((name for name, split in splits.items() if split in left), None)
         advice = f"To divide {usable}/ alone into training and testing: --root {top.path / usable}. " if usable else ""
         raise OwnDataError(
             f"{top.path}: images lie directly in {named}, in no class folder, so they have no label. Expected "
@@ -177,7 +179,7 @@ def _is_flat(folder: Tree) -> bool:
     return len(inside) == 1 and not inside[0].inhabited and not folder.images
 
 
-def _annotated(folder: Tree, part: str, classes: set[str]) -> Iterator[Row]:
+def _annotated(folder: Tree, split: str, classes: set[str]) -> Iterator[Row]:
     """Yield the images that a text file beside them labels: lines of file name, TAB, class (Tiny-ImageNet's)."""
     paths = {path.rsplit("/", 1)[-1]: path for path in folder.all_images()}
     for name in (other for other in folder.others if ending(other) == ".txt"):
@@ -187,11 +189,11 @@ def _annotated(folder: Tree, part: str, classes: set[str]) -> Iterator[Row]:
             continue
         if lines and all(len(cells) > 1 and cells[1] in classes for _, cells in lines):
             rows = [(number, paths.get(cells[0]), cells[1]) for number, cells in lines]
-            yield from (Row(path, label, part, f"{name}, line {number}") for number, path, label in rows if path)
+            yield from (Row(path, label, split, f"{name}, line {number}") for number, path, label in rows if path)
             return
 
 
-def _listed(folder: Tree, top: Tree, part: str, classes: set[str]) -> Iterator[Row]:
+def _listed(folder: Tree, top: Tree, split: str, classes: set[str]) -> Iterator[Row]:
     """Yield the images that a csv or json list in their folder, or beside it, labels with the classes of training.
 
     Raises:
@@ -212,25 +214,25 @@ def _listed(folder: Tree, top: Tree, part: str, classes: set[str]) -> Iterator[R
                     f"folders {few(sorted(classes))}. Give the images the folders' names, or move the list away."
                 )
             if rows:
-                yield from (row._replace(part=part) for row in rows)
+                yield from (row._replace(split=split) for row in rows)
                 return
 
 
-def _of_classes(folder: Tree, part: str, table: Table) -> Iterator[Row]:
+def _of_classes(folder: Tree, split: str, table: Table) -> Iterator[Row]:
     """Yield the images of class folders; folders inside them belong to the class."""
     for name, inner in folder.inhabited.items():
-        yield from (Row(path, name, part) for path in inner.all_images())
-    if part and folder.images:
+        yield from (Row(path, name, split) for path in inner.all_images())
+    if split and folder.images:
         table.warnings.append(f"left out, {len(folder.images)} images lie directly in {folder.path}, in no class")
 
 
-def _parts_below(folders: dict[str, Tree]) -> bool:
-    """Return True where every class folder holds nothing but part folders."""
+def _splits_below(folders: dict[str, Tree]) -> bool:
+    """Return True where every class folder holds nothing but split folders."""
     return bool(folders) and all(
         folder.inhabited
         and not folder.images
-        and set(parts_of(folder.inhabited)) == set(folder.inhabited)
-        and not any(part.inhabited for part in folder.inhabited.values())
+        and set(splits_of(folder.inhabited)) == set(folder.inhabited)
+        and not any(split.inhabited for split in folder.inhabited.values())
         for folder in folders.values()
     )
 
@@ -248,7 +250,7 @@ def _refuse_roles(top: Tree) -> None:
 
 
 def _refuse_domains(top: Tree, folders: dict[str, Tree], allow: Collection[str]) -> None:
-    """Refuse folders that hold the same folders: they are parts or domains under names that are not known."""
+    """Refuse folders that hold the same folders: they are splits or domains under names that are not known."""
     inside = [set(folder.inhabited) for folder in folders.values()]
     if len(inside) < 2 or "nested" in allow or not all(inside):
         return
@@ -260,15 +262,15 @@ def _refuse_domains(top: Tree, folders: dict[str, Tree], allow: Collection[str])
     if len(shared) * 2 < max(map(len, inside)) or not shared:
         return
     names, first = list(folders), next(iter(folders))
-    if set(parts_of(shared)) == shared:
+    if set(splits_of(shared)) == shared:
         raise OwnDataError(
             f"{top.path} holds several datasets, {few(names)}, each with {few(sorted(shared))}. Give one: "
             f"--root {top.path / first}"
         )
     raise OwnDataError(
-        f"{top.path}: the folders {few(names)} all hold {few(sorted(shared))}. They look like parts or domains and not "
-        f"like classes. Rename the parts to train, val and test, or read one: --root {top.path / first}. If {first} is "
-        f"a class: DATASET.ALLOW nested."
+        f"{top.path}: the folders {few(names)} all hold {few(sorted(shared))}. They look like splits or domains and "
+        f"not like classes. Rename the splits to train, val and test, or read one: --root {top.path / first}. If "
+        f"{first} is a class: DATASET.ALLOW nested."
     )
 
 
@@ -337,9 +339,9 @@ def _note_loose(top: Tree, table: Table) -> None:
         table.warnings.append(f"folders without images are no classes: {few(empty)}")
 
 
-def _note_inner(top: Tree, parts: Collection[str], table: Table) -> None:
+def _note_inner(top: Tree, splits: Collection[str], table: Table) -> None:
     """Say which folders inside class folders count as the class, unless it is the same one in all of them."""
-    classes = [inner for name in parts or [""] for inner in (top.folders[name] if name else top).inhabited.values()]
+    classes = [inner for name in splits or [""] for inner in (top.folders[name] if name else top).inhabited.values()]
     if len({(not folder.images, *folder.inhabited) for folder in classes}) < 2:
         return
     inner = [below for folder in classes for below in folder.inhabited.values()]

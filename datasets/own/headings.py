@@ -1,11 +1,11 @@
-"""Headings of lists of images: which column holds the path, the label, the name and the part."""
+"""Headings of lists of images: which column holds the path, the label, the name and the split."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from datasets.own.parts import parts_of
+from datasets.own.split_words import splits_of
 from datasets.own.table import OwnDataError
 from safeio.images import is_image_name
 
@@ -14,12 +14,12 @@ PATH = ("path", "impath", "filename", "filepath", "image", "imagepath", "imagefi
 LABEL = ("label", "class", "category", "target", "labelid", "classid", "categoryid", "classindex", "labelindex", "y",
          "species", "breed", "labels")  # fmt: skip
 NAME = ("classname", "labelname", "categoryname", "labeltext", "name", "speciesname")
-PART = ("split", "part", "subset", "set", "partition", "phase", "usage", "fold")
+SPLIT = ("split", "part", "subset", "set", "partition", "phase", "usage", "fold")
 """Headings, compared without case, blanks, `_` and `-`. The first that is there counts."""
 FLAGS = {"istrain": ("train", "test"), "istraining": ("train", "test"), "istest": ("test", "train"),
          "isval": ("val", "train"), "isvalid": ("val", "train"), "isvalidation": ("val", "train")}  # fmt: skip
-"""Headings of a column of yes and no -> the part of each."""
-KNOWN = {*PATH, *LABEL, *NAME, *PART, *FLAGS}
+"""Headings of a column of yes and no -> the split of each."""
+KNOWN = {*PATH, *LABEL, *NAME, *SPLIT, *FLAGS}
 TRUTH = dict.fromkeys(("1", "true", "yes", "t", "y"), True) | dict.fromkeys(("0", "false", "no", "f", "n"), False)
 MISSING = {"", "nan", "<na>", "#n/a"}
 """Labels that stand for none, in lower case."""
@@ -33,7 +33,7 @@ class Heads(NamedTuple):
     path: str | None
     label: str | None
     name: str | None
-    part: str | None
+    split: str | None
 
 
 def plain(heading: str) -> str:
@@ -47,7 +47,7 @@ def headings(lines: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def heads_of(lines: Sequence[Mapping[str, Any]]) -> Heads:
-    """Return the headings of path, label, name and part, by their words; of path and part also by the content."""
+    """Return the headings of path, label, name and split, by their words; of path and split also by the content."""
     found: dict[str, str] = {}
     for heading in headings(lines):
         found.setdefault(plain(heading), heading)
@@ -58,21 +58,21 @@ def heads_of(lines: Sequence[Mapping[str, Any]]) -> Heads:
     label = first(LABEL)
     path = _paths(lines, first(PATH, (label,)), label)
     name = first(NAME, (path, label))
-    return Heads(path, label, name, _parts(lines, first([*PART, *FLAGS]), (path, label, name)))
+    return Heads(path, label, name, _splits(lines, first([*SPLIT, *FLAGS]), (path, label, name)))
 
 
-def part_words(lines: Sequence[Mapping[str, Any]], heading: str | None) -> dict[str, str]:
-    """Return what a list's words for parts mean: `Training` -> train; of `is_train`, 1 -> train, 0 -> test."""
+def split_meanings(lines: Sequence[Mapping[str, Any]], heading: str | None) -> dict[str, str]:
+    """Return what a list's words for splits mean: `Training` -> train; of `is_train`, 1 -> train, 0 -> test."""
     values = _values(lines, heading) if heading else set()
     if heading and plain(heading) in FLAGS:
         yes, no = FLAGS[plain(heading)]
         return {value: yes if TRUTH[value.lower()] else no for value in values if value.lower() in TRUTH}
-    return parts_of(values)
+    return splits_of(values)
 
 
 def one_hot(lines: Sequence[Mapping[str, Any]], heads: Heads) -> list[str] | None:
     """Return the labels of a list with a column of 0 and 1 for each class; None where it is no such list."""
-    taken = {heads.path, heads.part, None}
+    taken = {heads.path, heads.split, None}
     columns = [
         heading
         for heading in headings(lines)
@@ -113,19 +113,19 @@ def _paths(lines: Sequence[Mapping[str, Any]], named: str | None, label: str | N
     return others[0] if len(others) == 1 else named
 
 
-def _parts(lines: Sequence[Mapping[str, Any]], named: str | None, taken: Collection[str | None]) -> str | None:
-    """Return the heading of the parts: the one that says so, or the only column of nothing but words for parts."""
+def _splits(lines: Sequence[Mapping[str, Any]], named: str | None, taken: Collection[str | None]) -> str | None:
+    """Return the heading of the splits: the one that says so, or the only column of nothing but words for splits."""
     if named and plain(named) not in FLAGS and all(value.isdecimal() for value in _values(lines, named)):
-        named = None  # folds of a cross-validation are no parts
+        named = None  # folds of a cross-validation are no splits
     if named:
         return named
     others = [heading for heading in headings(lines) if heading not in taken]
-    full = [heading for heading in others if len(set(_all_parts(_values(lines, heading)).values())) > 1]
+    full = [heading for heading in others if len(set(_all_splits(_values(lines, heading)).values())) > 1]
     return full[0] if len(full) == 1 else None
 
 
-def _all_parts(values: Collection[str]) -> dict[str, str]:
-    found = parts_of(values) if len(values) < SAMPLE else {}
+def _all_splits(values: Collection[str]) -> dict[str, str]:
+    found = splits_of(values) if len(values) < SAMPLE else {}
     return found if len(found) == len(values) else {}
 
 

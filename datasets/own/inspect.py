@@ -1,4 +1,4 @@
-"""Check every image of a dataset: find broken ones and duplicates across parts, and draw a contact sheet."""
+"""Check every image of a dataset: find broken ones and duplicates across splits, and draw a contact sheet."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NEAR = 6
 BLOCK = 1024
 """Images handed to the threads together, and hashes compared together."""
 CELL, PER_CLASS, MOST_CLASSES = 96, 4, 40
-"""Sizes of the contact sheet: pixels of an image, images of each class and part, classes."""
+"""Sizes of the contact sheet: pixels of an image, images of each class and split, classes."""
 
 
 class Look(NamedTuple):
@@ -49,7 +49,7 @@ class Findings:
 
     Attributes:
         unreadable: reasons, an image each.
-        exact, near: pairs of images in different parts.
+        exact, near: pairs of images in different splits.
         near_looked_for: False where imagehash is not installed.
     """
 
@@ -62,29 +62,29 @@ class Findings:
         """Yield the findings as text."""
         yield f"unreadable images: {len(self.unreadable):,}"
         yield from (f"  {reason}" for reason in self.unreadable[:20])
-        yield f"exact duplicates across parts: {len(self.exact):,}"
+        yield f"exact duplicates across splits: {len(self.exact):,}"
         yield from (f"  {one} = {other}" for one, other in self.exact[:20])
         if self.near_looked_for:
-            yield f"near duplicates across parts: {len(self.near):,}"
+            yield f"near duplicates across splits: {len(self.near):,}"
             yield from (f"  {one} ~ {other}" for one, other in self.near[:20])
         else:
             yield "near duplicates: not looked for, imagehash is not installed (pip install imagehash)"
 
 
-def inspect(split: Split) -> Findings:
-    """Decode every image of a split and compare those of different parts."""
+def inspect(splits: Split) -> Findings:
+    """Decode every image of a dataset and compare those of different splits."""
     hasher = _perceptual_hasher()
-    parts = {item.impath: part for part, items in split._asdict().items() for item in items}
+    split_of = {item.impath: split for split, items in splits._asdict().items() for item in items}
     found = Findings(near_looked_for=hasher is not None)
-    looks = list(_looks(list(parts), hasher))
+    looks = list(_looks(list(split_of), hasher))
     found.unreadable = [look.problem for look in looks if look.problem]
     by_content = group_by([look for look in looks if look.content], lambda look: look.content)
     for same in by_content.values():
         first = same[0]
-        found.exact += [(first.path, look.path) for look in same[1:] if parts[look.path] != parts[first.path]]
+        found.exact += [(first.path, look.path) for look in same[1:] if split_of[look.path] != split_of[first.path]]
     exact = {frozenset(pair) for pair in found.exact}
     whole = [look for look in looks if look.perceptual is not None]
-    found.near = [pair for pair in _near_pairs(whole, parts) if frozenset(pair) not in exact]
+    found.near = [pair for pair in _near_pairs(whole, split_of) if frozenset(pair) not in exact]
     return found
 
 
@@ -122,35 +122,35 @@ def _perceptual_hasher() -> Callable[[Image.Image], int] | None:
     return lambda image: int(str(imagehash.phash(image)), 16)
 
 
-def _near_pairs(looks: Sequence[Look], parts: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield pairs of different parts whose perceptual hashes differ in few bits; plain images are alike to many."""
-    by_part: dict[str, list[Look]] = defaultdict(list)
+def _near_pairs(looks: Sequence[Look], split_of: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield pairs of different splits whose perceptual hashes differ in few bits; plain images are alike to many."""
+    by_split: dict[str, list[Look]] = defaultdict(list)
     for look in looks:
         if 8 < int(look.perceptual or 0).bit_count() < 56:
-            by_part[parts[look.path]].append(look)
-    names = list(by_part)
+            by_split[split_of[look.path]].append(look)
+    names = list(by_split)
     for number, one in enumerate(names):
         for other in names[number + 1 :]:
-            there = np.array([look.perceptual for look in by_part[other]], dtype=np.uint64)
-            for start in range(0, len(by_part[one]), BLOCK):
-                block = by_part[one][start : start + BLOCK]
+            there = np.array([look.perceptual for look in by_split[other]], dtype=np.uint64)
+            for start in range(0, len(by_split[one]), BLOCK):
+                block = by_split[one][start : start + BLOCK]
                 here = np.array([look.perceptual for look in block], dtype=np.uint64)
                 close = np.bitwise_count(here[:, None] ^ there[None]) <= NEAR
-                yield from ((block[i].path, by_part[other][j].path) for i, j in np.argwhere(close))
+                yield from ((block[i].path, by_split[other][j].path) for i, j in np.argwhere(close))
 
 
-def contact_sheet(split: Split, file: Path) -> Path:
-    """Draw a few images of each class and part, side by side, and write them as PNG; return the file."""
-    groups = [group_by(items, lambda item: item.label) for items in split]
-    names = {item.label: item.classname for items in split for item in items}
+def contact_sheet(splits: Split, file: Path) -> Path:
+    """Draw a few images of each class and split, side by side, and write them as PNG; return the file."""
+    groups = [group_by(items, lambda item: item.label) for items in splits]
+    names = {item.label: item.classname for items in splits for item in items}
     labels = sorted(names)[:MOST_CLASSES]
-    used = [(part, group) for part, group in zip(Split._fields, groups, strict=True) if group]
+    used = [(split, group) for split, group in zip(Split._fields, groups, strict=True) if group]
     line, title = CELL + 16, 24
     sheet = Image.new("RGB", (len(used) * (PER_CLASS * CELL + 12), title + len(labels) * line), "white")
     draw = ImageDraw.Draw(sheet)
-    for column, (part, group) in enumerate(used):
+    for column, (split, group) in enumerate(used):
         left = column * (PER_CLASS * CELL + 12)
-        draw.text((left + 2, 4), f"{part}", "black")
+        draw.text((left + 2, 4), f"{split}", "black")
         for row, label in enumerate(labels):
             top = title + row * line
             items = group.get(label, [])

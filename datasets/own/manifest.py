@@ -11,10 +11,10 @@ from typing import NamedTuple
 from dassl.data.class_names import check_names, spoken
 from datasets.base.missing import few
 from datasets.own.entries import ENDINGS, Entry, read_entries
-from datasets.own.headings import LABEL, MISSING, SAMPLE, Heads, headings, heads_of, one_hot, part_words, text
+from datasets.own.headings import LABEL, MISSING, SAMPLE, Heads, headings, heads_of, one_hot, split_meanings, text
 from datasets.own.locate import locate
 from datasets.own.names import name_classes
-from datasets.own.parts import parts_of
+from datasets.own.split_words import splits_of
 from datasets.own.table import OwnDataError, Row, Table
 from safeio.errors import UserError
 from safeio.images import is_image_name
@@ -26,7 +26,7 @@ class Line(NamedTuple):
     path: str
     label: str
     name: str
-    part: str
+    split: str
     place: str
 
 
@@ -34,7 +34,7 @@ def read_manifest(files: list[Path], root: Path, allow: Collection[str] = ()) ->
     """Read the images that one or several lists name.
 
     Args:
-        files: lists; those of several parts are named for them (`train.csv`, `test.csv`).
+        files: lists; those of several splits are named for them (`train.csv`, `test.csv`).
         root: folder that relative paths start from; the list's own folder is tried too.
 
     Raises:
@@ -43,7 +43,7 @@ def read_manifest(files: list[Path], root: Path, allow: Collection[str] = ()) ->
         FileNotFoundError: images are missing; the message counts them.
     """
     table = Table(root, [])
-    by_file = parts_of([file.stem for file in files]) if len(files) > 1 else {}
+    by_file = splits_of([file.stem for file in files]) if len(files) > 1 else {}
     names: dict[str, dict[str, str]] = defaultdict(dict)
     for file in files:
         entries = list(read_entries(file))
@@ -56,15 +56,17 @@ def read_manifest(files: list[Path], root: Path, allow: Collection[str] = ()) ->
         if not heads.path or not (heads.label or heads.name):
             raise OwnDataError(f"{file}: {_wanted(entries)}.")
         table.rules.append(f"list: {file.name}, {len(entries):,} lines; {_columns(heads, headings(cells))}")
-        words = part_words(cells, heads.part)
+        words = split_meanings(cells, heads.split)
         lines = [_line(entry, heads, file, by_file.get(file.stem, ""), words) for entry in entries]
         paths, rule = locate([line.path for line in lines], [line.place for line in lines], root, file.parent)
         table.rules += [rule] if rule else []
         for path, line in zip(paths, lines, strict=True):
-            table.rows.append(Row(path, line.label, line.part, line.place))
+            table.rows.append(Row(path, line.label, line.split, line.place))
             names[line.label].setdefault(line.name, line.place)
     if by_file:
-        table.rules.append("parts: by the lists' names, " + ", ".join(f"{f} is {part}" for f, part in by_file.items()))
+        table.rules.append(
+            "splits: by the lists' names, " + ", ".join(f"{f} is {split}" for f, split in by_file.items())
+        )
     _refuse_several(names, files[0])
     given = _one_name_each(names, files[0])
     table.names, rule = name_classes(names, [files[0].parent], given)
@@ -111,23 +113,23 @@ def _columns(heads: Heads, found: list[str]) -> str:
     return f"{used}; not used: {few([repr(head) for head in unused], 8)}" if unused else used
 
 
-def _line(entry: Entry, heads: Heads, file: Path, part: str, words: Mapping[str, str]) -> Line:
-    """Understand an entry; `part` is its file's, `words` what the list's words for parts mean."""
+def _line(entry: Entry, heads: Heads, file: Path, split: str, words: Mapping[str, str]) -> Line:
+    """Understand an entry; `split` is the split of its file, `words` what the list's words for splits mean."""
     try:
         cells = {kind: text(entry.cells.get(head)) if head else "" for kind, head in heads._asdict().items()}
     except OwnDataError as error:
         raise OwnDataError(f"{file.parent / entry.place}: {error}") from error
-    given = str(entry.cells.get(heads.part) or cells["part"]).strip()
+    given = str(entry.cells.get(heads.split) or cells["split"]).strip()
     if given:
-        part = words.get(given, "")
+        split = words.get(given, "")
     label = cells["label"] or cells["name"]
-    if not cells["path"].strip() or label.strip().lower() in MISSING or (given and not part):
-        expected = "split nothing or one of train, val, test" if given and not part else "path and label"
+    if not cells["path"].strip() or label.strip().lower() in MISSING or (given and not split):
+        expected = "split nothing or one of train, val, test" if given and not split else "path and label"
         raise OwnDataError(
             f"{file.parent / entry.place}: expected {expected}; found {dict(entry.cells)}. "
             f"Fill in what is missing, or remove the line."
         )
-    return Line(cells["path"].strip(), label, cells["name"] or label, part, entry.place)
+    return Line(cells["path"].strip(), label, cells["name"] or label, split, entry.place)
 
 
 def _refuse_several(labels: Collection[str], file: Path) -> None:

@@ -19,8 +19,8 @@ from datasets.own.folders import read_folders, refuse_dangling
 from datasets.own.headings import heads_of
 from datasets.own.manifest import is_manifest, read_manifest, why_no_manifest
 from datasets.own.name_lists import is_name_list
-from datasets.own.parts import part_word, parts_of
 from datasets.own.shards import read_shards
+from datasets.own.split_words import split_word, splits_of
 from datasets.own.table import OwnDataError, Row, Table, check_allowed, check_table
 from datasets.own.tree import ARCHIVES, Tree, ending, survey
 from safeio.errors import UserError
@@ -90,7 +90,7 @@ def _read_file(root: Path, allow: Collection[str]) -> Table:
 
 def _read_folder(root: Path, allow: Collection[str]) -> Table:
     tree, wrappers = survey(root), []
-    while not tree.images and not tree.others and len(tree.folders) == 1 and not _is_part(tree):
+    while not tree.images and not tree.others and len(tree.folders) == 1 and not _is_split(tree):
         (name, inner), *_ = tree.folders.items()
         if not (inner.folders or any(ending(other) in (*LISTS, *TABLES, TAR) for other in inner.others)):
             break
@@ -102,8 +102,8 @@ def _read_folder(root: Path, allow: Collection[str]) -> Table:
     return table
 
 
-def _is_part(tree: Tree) -> bool:
-    return bool(part_word(next(iter(tree.folders))))
+def _is_split(tree: Tree) -> bool:
+    return bool(split_word(next(iter(tree.folders))))
 
 
 def _read_tree(tree: Tree, allow: Collection[str]) -> Table:
@@ -130,10 +130,10 @@ def _read_tree(tree: Tree, allow: Collection[str]) -> Table:
 
 
 def _folders_or_list(tree: Tree, lists: list[Path], allow: Collection[str]) -> Table:
-    """Read class folders; where there are none, or where it alone names the parts, the list that labels the images."""
+    """Read class folders; where there are none, or where it alone names the splits, the list that labels the images."""
     candidates = [file for file in lists if is_manifest(file)]
-    parts = parts_of([file.stem for file in candidates])
-    by_name = len(parts) == len(candidates) > 1
+    splits = splits_of([file.stem for file in candidates])
+    by_name = len(splits) == len(candidates) > 1
     try:
         table = read_folders(tree, allow)
         if len(table.names) < 2 and not candidates:
@@ -150,7 +150,7 @@ def _folders_or_list(tree: Tree, lists: list[Path], allow: Collection[str]) -> T
         return listed
     if len(table.names) > 1 or not candidates:
         listed = [_agreeing(table, file, tree.path) for file in candidates]
-        if table.parts or not (by_name or any(one is not None and one.parts for one in listed)):
+        if table.splits or not (by_name or any(one is not None and one.splits for one in listed)):
             return table
     if by_name:
         return read_manifest(candidates, tree.path, allow)
@@ -162,7 +162,7 @@ def _unlisted_classes(tree: Tree, table: Table) -> list[str]:
     listed = {os.path.dirname(row.path) for row in table.rows}
     lost = [folder.path for folder in tree.walk() if folder.images and str(folder.path) not in listed]
     beside = Counter(path.parent for path in lost)
-    return [f"{path.relative_to(tree.path)}/" for path in lost if beside[path.parent] > 1 and not part_word(path.name)]
+    return [f"{path.relative_to(tree.path)}/" for path in lost if beside[path.parent] > 1 and not split_word(path.name)]
 
 
 def _why_unused(tree: Tree, lists: list[Path]) -> str:
@@ -225,33 +225,33 @@ def _only(candidates: list[Path], root: Path, allow: Collection[str]) -> Table:
 
 
 def _metadata(tree: Tree) -> Table | None:
-    """Read Hugging Face's `metadata.csv` or `metadata.jsonl`, beside the images or in each part's folder."""
+    """Read Hugging Face's `metadata.csv` or `metadata.jsonl`, beside the images or in each split's folder."""
     found: list[tuple[Path, str]] = []
-    parts = parts_of(tree.folders)
-    for folder, part in ((tree, ""), *((tree.folders[name], part) for name, part in parts.items())):
+    splits = splits_of(tree.folders)
+    for folder, split in ((tree, ""), *((tree.folders[name], split) for name, split in splits.items())):
         for name in folder.others:
             if name.lower() in ("metadata.csv", "metadata.jsonl"):
                 heads = heads_of([entry.cells for entry in read_entries(folder.path / name)])
                 if heads.path and (heads.label or heads.name):
-                    found.append((folder.path / name, part))
+                    found.append((folder.path / name, split))
     if not found:
         return None
     whole = Table(tree.path, [])
-    tables = [(read_manifest([file], file.parent), part) for file, part in found]
-    for table, part in tables:
-        first = {_first_folder(row.path, tree.path): row for row in table.rows} if not part else {}
-        by_folder = parts_of(first)
+    tables = [(read_manifest([file], file.parent), split) for file, split in found]
+    for table, split in tables:
+        first = {_first_folder(row.path, tree.path): row for row in table.rows} if not split else {}
+        by_folder = splits_of(first)
         for row in table.rows:
-            own = row.part or part or by_folder.get(_first_folder(row.path, tree.path), "")
+            own = row.split or split or by_folder.get(_first_folder(row.path, tree.path), "")
             whole.rows.append(Row(row.path, row.label, own, row.place))
         whole.rules += [f"metadata: {table.root / rule.removeprefix('list: ')}" for rule in table.rules[:1]]
         for label, name in table.names.items():
             if whole.names.setdefault(label, name) != name:
                 raise OwnDataError(
                     f"{table.root}: label {label!r} is called {name!r} here, but {whole.names[label]!r} in another "
-                    f"part's list. Give it one name."
+                    f"split's list. Give it one name."
                 )
-    whole.rules.append("parts: by the folders of the images, or the list's own")
+    whole.rules.append("splits: by the folders of the images, or the list's own")
     return whole
 
 
@@ -301,10 +301,10 @@ def _hint(file: Path, tree: Tree) -> str:
 
 
 def _leave_out_untrained(table: Table) -> None:
-    """Leave out classes without a training image, where the data names the parts."""
-    if "train" not in table.parts or any(not row.part for row in table.rows):
+    """Leave out classes without a training image, where the data names the splits."""
+    if "train" not in table.splits or any(not row.split for row in table.rows):
         return
-    trained = {row.label for row in table.rows if row.part == "train"}
+    trained = {row.label for row in table.rows if row.split == "train"}
     left = [label for label in table.names if label not in trained]
     if left:
         table.rows = [row for row in table.rows if row.label in trained]

@@ -17,17 +17,17 @@ SHOWN = 12
 """Classes that are listed; the others are counted."""
 
 
-def describe(table: Table, split: Split, division: str) -> str:
-    """Return what was read and by which rules: parts with counts, first classes with an example, files left out."""
-    return "\n".join(_lines(table, split, division))
+def describe(table: Table, splits: Split, division: str) -> str:
+    """Return what was read and by which rules: splits with counts, first classes with an example, files left out."""
+    return "\n".join(_lines(table, splits, division))
 
 
-def _lines(table: Table, split: Split, division: str) -> Iterator[str]:
+def _lines(table: Table, splits: Split, division: str) -> Iterator[str]:
     yield f"Own images: {table.root}"
     yield from (f"  {rule}" for rule in (*table.rules, division))
-    counts = ", ".join(f"{part} {len(items):,}" for part, items in split._asdict().items())
+    counts = ", ".join(f"{split} {len(items):,}" for split, items in splits._asdict().items())
     yield f"  {len(table.names):,} classes, {len(table.rows):,} images: {counts}"
-    yield tabulate(_rows(table, split), headers=["label", "class", *Split._fields, "example"])
+    yield tabulate(_rows(table, splits), headers=["label", "class", *Split._fields, "example"])
     if len(table.names) > SHOWN:
         yield f"... and {len(table.names) - SHOWN:,} more classes"
     if table.unread:
@@ -38,10 +38,10 @@ def _lines(table: Table, split: Split, division: str) -> Iterator[str]:
     yield from (f"  Warning: {warning}" for warning in table.warnings)
 
 
-def _rows(table: Table, split: Split) -> Iterator[list]:
-    """Yield a row for each of the first classes: label, name, counts by part, an example."""
-    counts = [Counter(item.label for item in part) for part in split]
-    examples = {item.label: item.impath for part in reversed(split) for item in reversed(part)}
+def _rows(table: Table, splits: Split) -> Iterator[list]:
+    """Yield a row for each of the first classes: label, name, counts by split, an example."""
+    counts = [Counter(item.label for item in split) for split in splits]
+    examples = {item.label: item.impath for split in reversed(splits) for item in reversed(split)}
     for label, name in list(enumerate(table.names.values()))[:SHOWN]:
         example = examples.get(label, "")
         shown = os.path.relpath(example, table.root) if example.startswith(str(table.root) + os.sep) else example

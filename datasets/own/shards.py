@@ -11,7 +11,7 @@ from typing import NamedTuple
 from datasets.base.missing import few
 from datasets.own.headings import text
 from datasets.own.names import name_classes
-from datasets.own.parts import parts_of
+from datasets.own.split_words import splits_of
 from datasets.own.table import OwnDataError, Row, Table
 from safeio.images import is_image_name
 from safeio.packed_images import tar_address
@@ -41,21 +41,21 @@ def read_shards(files: list[Path], root: Path) -> Table:
     """
     table = Table(root, [], rules=[f"shards: {len(files)} tar files (WebDataset), read in place"])
     groups = {file: _group(file, root) for file in files}
-    parts = parts_of(groups.values())
-    if len(files) > 1 and parts and len(parts) < len(set(groups.values())):
-        odd = [str(file) for file, group in groups.items() if group not in parts]
-        raise OwnDataError(f"{root}: some shards name a part and some do not, such as {few(odd, 3)}. Rename them.")
+    splits = splits_of(groups.values())
+    if len(files) > 1 and splits and len(splits) < len(set(groups.values())):
+        odd = [str(file) for file, group in groups.items() if group not in splits]
+        raise OwnDataError(f"{root}: some shards name a split and some do not, such as {few(odd, 3)}. Rename them.")
     given: dict[str, Name] = {}
     described = False
     for file, group in groups.items():
         for address, label, name, place in _samples(file):
-            table.rows.append(Row(address, label, parts.get(group, ""), place))
+            table.rows.append(Row(address, label, splits.get(group, ""), place))
             described |= name.described and given.get(label, name) != name
             if given.setdefault(label, name) != name and not described:
                 raise OwnDataError(f"{place}: label {label!r} has two names: {given[label].text!r} and {name.text!r}.")
-    if parts:
-        groups = ", ".join(f"{group} is {part}" for group, part in parts.items())
-        table.rules.append(f"parts: by the shards' names or folders, {groups}")
+    if splits:
+        groups = ", ".join(f"{group} is {split}" for group, split in splits.items())
+        table.rules.append(f"splits: by the shards' names or folders, {groups}")
     if described:
         table.warnings.append("the .txt members describe images, each in other words, so they name no classes")
         given = {label: Name(label) for label in given}
@@ -67,9 +67,9 @@ def read_shards(files: list[Path], root: Path) -> Table:
 
 
 def _group(file: Path, root: Path) -> str:
-    """Return the name that may be a part's: the shard's without its number, or else its folder's."""
+    """Return the name that may be a split's: the shard's without its number, or else its folder's."""
     stem = file.name.removesuffix(".tar").rstrip("0123456789-_.")
-    return stem if stem and parts_of([stem]) else (file.parent.name if file.parent != root else stem)
+    return stem if stem and splits_of([stem]) else (file.parent.name if file.parent != root else stem)
 
 
 def _samples(file: Path) -> Iterator[tuple[str, str, Name, str]]:

@@ -14,12 +14,12 @@ from datasets.base.missing import few
 from datasets.base.splits import SplitError
 from safeio.packed_images import is_packed
 
-PART_NAMES = ("train", "val", "test")
+SPLIT_NAMES = ("train", "val", "test")
 ALLOWABLE = {
     "duplicates": "an image is listed twice",
-    "leaks": "an image is in training and in another part",
-    "partial": "a class is in one part only",
-    "nested": "folders inside class folders look like classes or parts",
+    "leaks": "an image is in training and in another split",
+    "partial": "a class is in one split only",
+    "nested": "folders inside class folders look like classes or splits",
     "one_class": "there is only one class",
 }
 """Faults that DATASET.ALLOW accepts, and their meaning."""
@@ -35,13 +35,13 @@ class Row(NamedTuple):
     Attributes:
         path: its file, or its address in a packed file (`safeio.packed_images`).
         label: key of its class, such as the folder's name or the manifest's label.
-        part: train, val or test; empty where none is given.
+        split: its split, train, val or test; empty where none is given.
         place: where it is listed, such as `labels.csv, line 3`; empty for a folder's file.
     """
 
     path: str
     label: str
-    part: str = ""
+    split: str = ""
     place: str = ""
 
 
@@ -53,7 +53,7 @@ class Table:
         root: what was given; name: of the dataset.
         rows: one per image.
         names: class key -> class name, in the order of labels.
-        rules: how parts, classes and names were found, a sentence each.
+        rules: how splits, classes and names were found, a sentence each.
         warnings: what a user should look at.
         unread: files that are no readable images, by ending.
         ignored: csv, json and similar files that were not used.
@@ -68,10 +68,10 @@ class Table:
     ignored: list[str] = field(default_factory=list)
 
     @property
-    def parts(self) -> tuple[str, ...]:
-        """The parts that the data itself names."""
-        given = {row.part for row in self.rows}
-        return tuple(part for part in PART_NAMES if part in given)
+    def splits(self) -> tuple[str, ...]:
+        """The splits that the data itself names."""
+        given = {row.split for row in self.rows}
+        return tuple(split for split in SPLIT_NAMES if split in given)
 
 
 def check_allowed(allow: Collection[str]) -> None:
@@ -82,7 +82,7 @@ def check_allowed(allow: Collection[str]) -> None:
 
 
 def check_table(table: Table, allow: Collection[str] = ()) -> None:
-    """Refuse doubled rows, leaks between parts, a single class, and classes that miss a part.
+    """Refuse doubled rows, leaks between splits, a single class, and classes that miss a split.
 
     Raises:
         OwnDataError: the message names the images with their lines, and the switch that allows it.
@@ -98,7 +98,7 @@ def check_table(table: Table, allow: Collection[str] = ()) -> None:
             f"a label for each image. If it is meant: DATASET.ALLOW one_class."
         )
     if "partial" not in allow:
-        _check_parts(table)
+        _check_splits(table)
 
 
 def _check_doubles(table: Table, allow: Collection[str]) -> None:
@@ -110,9 +110,9 @@ def _check_doubles(table: Table, allow: Collection[str]) -> None:
         if other is not row:
             same = f" is {other.path}" if other.path != row.path else ""
             pair = f"{row.path}{same} ({_place(other)}; {_place(row)})"
-            (leaks if other.part != row.part else doubles).append(pair)
+            (leaks if other.split != row.split else doubles).append(pair)
     for found, word, what in (
-        (leaks, "leaks", "in two parts, which makes a test worthless"),
+        (leaks, "leaks", "in two splits, which makes a test worthless"),
         (doubles, "duplicates", "listed twice"),
     ):
         if found and word not in allow:
@@ -132,22 +132,24 @@ def _file(path: str, real: Callable[[str], str]) -> str:
 
 
 def _place(row: Row) -> str:
-    said = [row.place, row.part and f"part {row.part}", f"class {row.label}"]
+    said = [row.place, row.split and f"split {row.split}", f"class {row.label}"]
     return ", ".join(word for word in said if word)
 
 
-def _check_parts(table: Table) -> None:
-    """Compare the classes of the training and the test part, where the data names both."""
-    if any(not row.part for row in table.rows):
+def _check_splits(table: Table) -> None:
+    """Compare the classes of the training and the test split, where the data names both."""
+    if any(not row.split for row in table.rows):
         return  # those are divided class by class
-    if "train" not in table.parts:
-        raise OwnDataError(f"{table.root} names only the parts {', '.join(table.parts)}: there is nothing to train on.")
-    tested = "test" if "test" in table.parts else "val"
-    classes = {part: {row.label for row in table.rows if row.part == part} for part in table.parts}
-    elsewhere = set().union(*(found for part, found in classes.items() if part not in ("train", tested)))
+    if "train" not in table.splits:
+        raise OwnDataError(
+            f"{table.root} names only the splits {', '.join(table.splits)}: there is nothing to train on."
+        )
+    tested = "test" if "test" in table.splits else "val"
+    classes = {split: {row.label for row in table.rows if row.split == split} for split in table.splits}
+    elsewhere = set().union(*(found for split, found in classes.items() if split not in ("train", tested)))
     if untested := sorted((classes["train"] & elsewhere) - classes.get(tested, set())):
         table.warnings.append(f"not tested, without images in {tested}: {few(untested)}")
-    for here, there in [("train", part) for part in table.parts[1:]] + [(tested, "train")]:
+    for here, there in [("train", split) for split in table.splits[1:]] + [(tested, "train")]:
         missing = sorted(classes[there] - classes.get(here, set()) - (elsewhere if here == tested else set()))
         if here not in classes or not missing:
             continue

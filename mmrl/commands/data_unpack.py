@@ -16,7 +16,10 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("dataset", metavar="DATASET", help="caltech101_64 or clothing_64")
     parser.add_argument("folder", metavar="FOLDER", type=folder_name, help="new folder for the images")
     parser.add_argument(
-        "--part", choices=("train", "val", "test"), default="test", help="images to write: training, validation or test"
+        "--split",
+        choices=("train", "val", "test"),
+        default="test",
+        help="images to write: training, validation or test",
     )
     parser.add_argument("--classes", type=int, default=0, metavar="N", help="write the first N classes only; 0: all")
     parser.add_argument(
@@ -31,6 +34,6 @@ def main(arguments: Sequence[str]) -> int:
     import datasets  # noqa: F401  (registers the builders)
     from datasets.base.embedded import unpack
 
-    names = unpack(args.dataset, args.folder, args.part, args.classes, args.images)
+    names = unpack(args.dataset, args.folder, args.split, args.classes, args.images)
     print(f"{len(names)} classes in {args.folder}: {', '.join(names)}")
     return 0

@@ -1,4 +1,4 @@
-"""Images of the user's own: class folders, parts, manifests, class names, small classes."""
+"""Images of the user's own: class folders, splits, manifests, class names, small classes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_class_folders_are_split_the_same_for_every_seed(tmp_path):
         (("train", "val", "test"), (20, 20, 20)),
     ],
 )
-def test_parts_that_are_given_are_kept(tmp_path, parts, expected):
+def test_splits_that_are_given_are_kept(tmp_path, parts, expected):
     for part in parts:
         fill(tmp_path / part, axolotl=10, bat=10)
     dataset = build(tmp_path)

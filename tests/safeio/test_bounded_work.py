@@ -9,8 +9,8 @@ import pytest
 from clip.tokenizer import LONGEST_SYMBOL, TextTooLong, default_tokenizer, tokenize
 from datasets.own.entries import read_entries
 from datasets.own.names import _other_marks
-from datasets.own.part_lists import _without_label
 from datasets.own.read import read_table
+from datasets.own.split_lists import _without_label
 from datasets.own.table import OwnDataError
 from safeio.archive_limits import Disproportion
 from safeio.packed_images import parquet_file

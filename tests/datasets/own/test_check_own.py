@@ -51,8 +51,8 @@ def test_deep_finds_what_is_broken_or_twice_and_draws_a_sheet(pets, capsys, tmp_
     assert run("folder", "--root", pets, "--deep") == 1
     said = capsys.readouterr().out
     assert "unreadable images: 2" in said and "empty.png" in said and "cut.png" in said
-    assert "exact duplicates across parts: 1" in said and "copy.png" in said
-    assert "near duplicates across parts: 1" in said and "again.jpg" in said
+    assert "exact duplicates across splits: 1" in said and "copy.png" in said
+    assert "near duplicates across splits: 1" in said and "again.jpg" in said
     sheet = np.asarray(Image.open(tmp_path / "pets-contact-sheet.png"))
     assert sheet.shape[0] > 200 and (sheet == (255, 0, 0)).all(-1).any()  # two classes; what is broken is red
     for broken in ("train/dog/empty.png", "train/dog/cut.png", "test/cat/copy.png"):
@@ -67,7 +67,7 @@ def test_without_imagehash_exact_duplicates_are_found(pets, capsys, tmp_path, mo
     (pets / "test" / "cat" / "copy.png").write_bytes((pets / "train" / "cat" / "0.png").read_bytes())
     assert run("folder", "--root", pets, "--deep") == 1
     said = capsys.readouterr().out
-    assert "exact duplicates across parts: 1" in said and "pip install imagehash" in said
+    assert "exact duplicates across splits: 1" in said and "pip install imagehash" in said
 
 
 def test_images_of_other_formats_are_named_and_not_run(tmp_path, capsys):

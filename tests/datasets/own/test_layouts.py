@@ -1,4 +1,4 @@
-"""Class folders, parts and wrapper folders that people have: each is read as meant, or refused with what to do."""
+"""Class folders, splits and wrapper folders that people have: each is read as meant, or refused with what to do."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 
 from dassl.data.class_names import ClassNamesError
 from datasets.own.divide import divide, rule_of
-from datasets.own.parts import parts_of
 from datasets.own.read import read_table
 from datasets.own.report import describe
+from datasets.own.split_words import splits_of
 from datasets.own.table import OwnDataError
 from safeio.file_names import own_data_name
 
@@ -19,9 +19,9 @@ from .conftest import fill, image
 
 
 def counts(root, **words):
-    """Class names, and images by part."""
+    """Class names, and images by split."""
     table = read_table(root, **words)
-    return list(table.names.values()), dict(Counter(row.part for row in table.rows))
+    return list(table.names.values()), dict(Counter(row.split for row in table.rows))
 
 
 def refused(root) -> str:
@@ -47,7 +47,7 @@ def refused(root) -> str:
     ],
 )
 @pytest.mark.parametrize("wrapper", ["", "archive", "a/b/data"])
-def test_parts_in_any_case_and_by_the_usual_words(folders, parts, wrapper, tmp_path):
+def test_splits_in_any_case_and_by_the_usual_words(folders, parts, wrapper, tmp_path):
     for folder, count in zip(folders, (2, 1, 1), strict=False):
         fill(tmp_path / wrapper / folder, cat=count, dog=count)
     assert counts(tmp_path) == (["cat", "dog"], parts)
@@ -80,7 +80,7 @@ def test_a_class_may_be_called_train(tmp_path):
 
 
 def test_words_that_are_no_parts():
-    assert parts_of(["test_tube", "trainer", "devil", "set", "data", "trains", "contest"]) == {}
+    assert splits_of(["test_tube", "trainer", "devil", "set", "data", "trains", "contest"]) == {}
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_words_that_are_no_parts():
         ({"train/cat": 2, "train/dog": 2, "test": 2}, "--root {root}/train"),
         ({"train/cat": 2, "train/dog": 2, "extra/cat": 1}, "extra"),
         ({"val/cat": 2, "val/dog": 2, "test/cat": 1, "test/dog": 1}, "nothing to train on"),
-        ({"train/cat": 2, "train/dog": 2, "Train/cat": 1, "Train/dog": 1}, "both mean the part"),
+        ({"train/cat": 2, "train/dog": 2, "Train/cat": 1, "Train/dog": 1}, "both mean the split"),
         ({"amazon/cat": 2, "amazon/dog": 2, "dslr/cat": 1, "dslr/dog": 1}, "--root {root}/amazon"),
         ({"set1/train/a": 1, "set1/test/a": 1, "set2/train/a": 1, "set2/test/a": 1}, "several datasets"),
         ({"base/cat": 2, "base/dog": 2, "novel/owl": 1, "novel/elk": 1}, "DATASET.ALLOW nested"),
@@ -248,7 +248,7 @@ def test_lists_of_parts_beside_class_folders(suffix, folder, place, tmp_path, wr
         write(f"{place}{part}.txt", text)
     assert counts(tmp_path) == (["apple_pie", "baby_back_ribs"], {"train": 4, "test": 2})
     table = read_table(tmp_path)
-    assert "parts: train.txt lists the 4 images of train" in table.rules and not table.ignored
+    assert "splits: train.txt lists the 4 images of train" in table.rules and not table.ignored
 
 
 def test_lists_of_parts_with_an_image_in_both_are_refused(tmp_path, write):
@@ -256,13 +256,13 @@ def test_lists_of_parts_with_an_image_in_both_are_refused(tmp_path, write):
     train, test = listed(tmp_path / "images")
     write("train.txt", train)
     write("test.txt", f"{test}\n{train}")
-    assert "4 images are in the lists of two parts" in refused(tmp_path)
+    assert "4 images are in the lists of two splits" in refused(tmp_path)
     write("test.txt", test.splitlines()[0])
     write("val.txt", "")
     assert "1 classes are in train but not in test: dog" in refused(tmp_path)
     write("test.txt", "no image\n" + test)  # another kind of list
     table = read_table(tmp_path)
-    assert not table.parts and any("train.txt" in name for name in table.ignored)
+    assert not table.splits and any("train.txt" in name for name in table.ignored)
 
 
 def test_cub_as_downloaded(tmp_path, write):
@@ -278,7 +278,7 @@ def test_cub_as_downloaded(tmp_path, write):
         write(f"CUB_200_2011/{name}", text)
     write("attributes.txt", "1 has_bill_shape::curved\n")
     table = read_table(tmp_path)
-    assert Counter(row.part for row in table.rows) == {"train": 4, "test": 2}
+    assert Counter(row.split for row in table.rows) == {"train": 4, "test": 2}
     assert "begin with numbers" in table.rules[-1] and "classes.txt" in table.rules[-1]
     assert [name.split("/")[-1] for name in table.ignored] == ["attributes.txt", "image_class_labels.txt", "images.txt"]
 
@@ -366,7 +366,7 @@ def test_folders_inside_class_folders_are_said(tmp_path):
     ("made", "message"),
     [
         ({"": 3}, "3 images lie directly in it"),
-        ({"cat": 2, "dog": 2, "test": 2}, "holds the parts test and besides them cat, dog"),
+        ({"cat": 2, "dog": 2, "test": 2}, "holds the splits test and besides them cat, dog"),
         ({"images": 2, "masks": 2}, "kinds of files"),
         ({"JPEGImages": 2, "SegmentationClass": 2}, "kinds of files"),
         ({"tops/shirt": 2, "legs/trousers": 2}, "are the outer folders the classes"),

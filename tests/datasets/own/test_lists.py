@@ -34,7 +34,7 @@ def images(tmp_path):
 
 
 def assert_read(table):
-    found = {(Path(row.path).name, row.label, row.part) for row in table.rows}
+    found = {(Path(row.path).name, row.label, row.split) for row in table.rows}
     assert found == {(Path(path).name, label, part) for path, label, part in ROWS}
 
 
@@ -73,7 +73,7 @@ def test_parts_by_the_usual_words(words, images, write):
 def test_json(content, images, write):
     write("manifest.json", json.dumps(content))
     table = read_table(images)
-    assert Counter(row.part for row in table.rows) == {"train": 4, "test": 4}
+    assert Counter(row.split for row in table.rows) == {"train": 4, "test": 4}
     assert list(table.names.values()) == ["a", "b"]
 
 
@@ -183,7 +183,7 @@ def test_metadata_of_an_imagefolder(ending, place, tmp_path, write):
             text = file.read_text() + "\n" + text.removeprefix("file_name,label\n")
         write(str(file.relative_to(tmp_path)), text)
     table = read_table(tmp_path)
-    assert Counter(row.part for row in table.rows) == {"train": 4, "test": 2} and list(table.names) == ["a", "b"]
+    assert Counter(row.split for row in table.rows) == {"train": 4, "test": 2} and list(table.names) == ["a", "b"]
 
 
 def test_metadata_of_captions_leaves_the_class_folders(tmp_path, write):
@@ -290,7 +290,7 @@ def test_what_a_list_leaves_out_is_said(images, write):
     write("list.csv", as_csv(ROWS[:6], "path,label,when"))
     table = read_table(images)
     assert any("2 images are in no list" in warning for warning in table.warnings)
-    assert "part from 'when'" in table.rules[0]  # which holds nothing but words for parts
+    assert "split from 'when'" in table.rules[0]  # which holds nothing but words for splits
 
 
 @pytest.mark.parametrize(

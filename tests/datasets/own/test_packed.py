@@ -27,9 +27,9 @@ def encoded(number: int) -> bytes:
 
 
 def colours(table):
-    """(part, name, red) of each image, as read."""
+    """(split, name, red) of each image, as read."""
     return sorted(
-        (row.part, table.names[row.label], int(np.asarray(read_image(row.path))[0, 0, 0])) for row in table.rows
+        (row.split, table.names[row.label], int(np.asarray(read_image(row.path))[0, 0, 0])) for row in table.rows
     )
 
 
@@ -71,7 +71,7 @@ def test_two_shards_of_one_part_and_a_test_set_without_labels(tmp_path):
     blind = arrow_table(range(2)).set_column(1, "label", pyarrow.array([-1, -1]))
     parquet.write_table(blind, tmp_path / "test-00000-of-00001.parquet")
     table = read_table(tmp_path)
-    assert Counter(row.part for row in table.rows) == {"train": 6, "val": 4}
+    assert Counter(row.split for row in table.rows) == {"train": 6, "val": 4}
     assert "2 rows have no label" in table.warnings[0]
 
 
@@ -178,8 +178,8 @@ def test_one_label_in_a_list_is_a_label_and_several_are_refused(tmp_path):
 def test_a_column_names_the_parts_of_a_table(tmp_path):
     written(tmp_path / "train.parquet", label=["a", "b"] * 3, split=["train"] * 4 + ["test"] * 2, who=list("uvwxyz"))
     table = read_table(tmp_path)
-    assert Counter(row.part for row in table.rows) == {"train": 4, "test": 2}
-    assert "part from 'split'; not used: who" in table.rules[1]
+    assert Counter(row.split for row in table.rows) == {"train": 4, "test": 2}
+    assert "split from 'split'; not used: who" in table.rules[1]
 
 
 def test_tables_that_name_a_label_in_two_ways_are_refused(tmp_path):

@@ -24,19 +24,19 @@ TRAIN = ["train", "Training", "TRAIN", "train_set", "seg_train", "trainset", "Tr
 TEST = ["test", "Testing", "TEST", "test_set", "seg_test", "testset", "Test Images", "eval", "holdout"]
 VAL = ["val", "Valid", "validation", "DEV", "val_split", "ValSet"]
 WRAPPERS = ["", "archive", "my dataset", "a/b/c", "images", "dataset/images"]
-FOLDERS = ["parts of classes", "classes of parts", "classes"]
+FOLDERS = ["splits of classes", "classes of splits", "classes"]
 LISTS = [".csv", ".tsv", ".json", ".jsonl", "metadata.csv", "lists", "shards"]
 HEADS = [("path", "label", "split"), ("file_name", "Class", "PART"), ("Image Path", "category", "Subset")]
 DISTURBED = ["nothing", "notes", "hidden", "lost class", "extra folder", "twice", "leak", "loose image", "deep",
              "caption"]  # fmt: skip
 
 Truth = list[tuple[str, str, str]]
-"""Images: the file's name, which no other image has, the class and the part."""
+"""Images: the file's name, which no other image has, the class and the split."""
 
 
 @st.composite
 def layouts(draw, names, disturbed):
-    """Draw classes, parts, a layout, a wrapper folder and a disturbance."""
+    """Draw classes, splits, a layout, a wrapper folder and a disturbance."""
     classes = draw(st.lists(st.sampled_from(names), min_size=2, max_size=4, unique=True))
     words = {"train": draw(st.sampled_from(TRAIN)), "test": draw(st.sampled_from(TEST))}
     if draw(st.booleans()):
@@ -59,8 +59,8 @@ def write(root: Path, truth: Truth, words, kind: str, head) -> None:
     rows = []
     for file, name, part in truth:
         place = {
-            "parts of classes": f"{words.get(part)}/{name}",
-            "classes of parts": f"{name}/{words.get(part)}",
+            "splits of classes": f"{words.get(part)}/{name}",
+            "classes of splits": f"{name}/{words.get(part)}",
             "classes": name,
         }.get(kind, "pool")
         if kind != "shards":
@@ -68,7 +68,7 @@ def write(root: Path, truth: Truth, words, kind: str, head) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"x")
         rows.append(dict(zip(head, (f"{place}/{file}", name, words.get(part, "")), strict=True)))
-    if kind in ("classes", "parts of classes", "classes of parts"):
+    if kind in ("classes", "splits of classes", "classes of splits"):
         return
     if kind == "shards":
         return write_shards(root, truth, words)
@@ -148,7 +148,7 @@ def disturb(root: Path, truth: Truth, how: str) -> Truth:
 def found_in(root: Path) -> Truth:
     table = read_table(root)
     files = [row.path.replace("::", "/").rpartition("/")[2] for row in table.rows]
-    return sorted((file, table.names[row.label], row.part) for file, row in zip(files, table.rows, strict=True))
+    return sorted((file, table.names[row.label], row.split) for file, row in zip(files, table.rows, strict=True))
 
 
 @hypothesis.settings(max_examples=150, deadline=None, derandomize=True)
@@ -164,7 +164,7 @@ def test_a_usual_layout_is_read_as_it_is_meant(layout):
 @hypothesis.settings(max_examples=300, deadline=None, derandomize=True)
 @hypothesis.example((["Cat", "cat"], {"train": "train", "test": "test"}, "lists", "", HEADS[0], "extra folder"))
 @hypothesis.example(
-    (["train", "test"], {"train": "train", "test": "test"}, "classes of parts", "", HEADS[0], "nothing")
+    (["train", "test"], {"train": "train", "test": "test"}, "classes of splits", "", HEADS[0], "nothing")
 )
 @hypothesis.given(layouts(PLAIN + HARD, disturbed=True))
 def test_an_odd_layout_is_read_as_it_is_meant_or_refused(layout):

@@ -1,4 +1,4 @@
-"""Words for the parts of a dataset: train, val and test, as people write them."""
+"""Words for the splits of a dataset: train, val and test, as people write them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ WORDS = {
     "train": ("train", "training", "trn", "tr"),
     "val": ("val", "valid", "validation", "validate", "dev", "development"),
     "test": ("test", "testing", "tst", "te", "holdout"),
-    "eval": ("eval", "evaluation", "evaluate"),  # the test part, unless there is one
+    "eval": ("eval", "evaluation", "evaluate"),  # the test split, unless there is one
 }
-PART_OF = {word: part for part, words in WORDS.items() for word in words}
+SPLIT_OF = {word: split for split, words in WORDS.items() for word in words}
 FILLERS = {"set", "data", "dataset", "image", "images", "img", "imgs", "split", "part", "seg", "photos", "pictures",
            "subset", "samples", "folder", "files", "labels", "list", "crops", "new", "final", "raw"}  # fmt: skip
-"""Words that may stand beside a part's, as in `seg_train` or `training_set`."""
+"""Words that may stand beside a split's, as in `seg_train` or `training_set`."""
 
 
 def _words(name: str) -> list[str]:
@@ -27,17 +27,17 @@ def is_filler(name: str, more: Collection[str] = ()) -> bool:
     return bool(words) and words <= FILLERS.union(more)
 
 
-def part_word(name: str) -> str:
+def split_word(name: str) -> str:
     """Return train, val, test or eval for a folder's or file's name that says so; empty for any other name."""
     words = _words(name)
-    found = [PART_OF.get(word) or PART_OF.get(word.removesuffix("set")) for word in words]
-    parts = {part for part in found if part}
-    others = {word for word, part in zip(words, found, strict=True) if not part} - FILLERS
-    return parts.pop() if len(parts) == 1 and not others else ""
+    found = [SPLIT_OF.get(word) or SPLIT_OF.get(word.removesuffix("set")) for word in words]
+    splits = {split for split in found if split}
+    others = {word for word, split in zip(words, found, strict=True) if not split} - FILLERS
+    return splits.pop() if len(splits) == 1 and not others else ""
 
 
-def parts_of(names: Iterable[str]) -> dict[str, str]:
-    """Return the part of each name that is one's; `eval` means test, or val where there is a test part."""
-    words = {name: word for name in names if (word := part_word(name))}
+def splits_of(names: Iterable[str]) -> dict[str, str]:
+    """Return the split of each name that is one's; `eval` means test, or val where there is a test split."""
+    words = {name: word for name in names if (word := split_word(name))}
     eval_means = "val" if "test" in words.values() else "test"
     return {name: eval_means if word == "eval" else word for name, word in words.items()}
