@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from yacs.config import CfgNode
+
 from dassl.engine.batch_loop import zip_lazily
 from dassl.optim.schedules import EpochScheduler
 from trainers.base.trainer import ClipTrainer
@@ -36,6 +38,14 @@ class IterationTrainer(ClipTrainer):
     """
 
     schedule_unit = "step"
+
+    @classmethod
+    def unread(cls, cfg: CfgNode) -> dict[str, str]:
+        if cfg.DATASET.NUM_SHOTS > 0:
+            found = {"OPTIM.MAX_EPOCH": "it trains for N_ITERS iterations a shot"}
+        else:
+            found = {f"TRAINER.{cls.settings_node}.N_ITERS": "without shots it trains for OPTIM.MAX_EPOCH epochs"}
+        return super().unread(cfg) | found
 
     def stages(self, iterations: int) -> Sequence[int]:
         """Return the iterations of each stage."""

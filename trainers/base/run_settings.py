@@ -222,17 +222,14 @@ def without_effect(builder: ConfigBuilder, published: Mapping[str, Any]) -> list
     Args:
         published: by key, what published scripts give in the protocol; nobody here asked for these.
     """
-    trainer = TRAINER_REGISTRY.get(builder.cfg.TRAINER.NAME)
-    if not hasattr(trainer, "method_class"):  # a CoOp-style plugin says nothing of itself
+    cfg, trainer = builder.cfg, TRAINER_REGISTRY.get(builder.cfg.TRAINER.NAME)
+    if not hasattr(trainer, "unread"):  # a CoOp-style plugin says nothing of itself
         return []
-    node = trainer.settings_node
-    unread = trainer.method_class.unread(builder.cfg.TRAINER.get(node))
-    given = {f"TRAINER.{node}.{name}": why for name, why in unread.items()}
+    values = dict(leaves(cfg))
     return [
-        f"{key} changes nothing in {builder.cfg.TRAINER.NAME}: {why}"
-        for key, why in given.items()
-        if builder.origins.get(key) == "command line"
-        and (key not in published or published[key] != builder.cfg.TRAINER[node][key.rpartition(".")[2]])
+        f"{key} changes nothing in {cfg.TRAINER.NAME}: {why}"
+        for key, why in trainer.unread(cfg).items()
+        if builder.origins.get(key) == "command line" and (key not in published or published[key] != values[key])
     ]
 
 

@@ -71,6 +71,12 @@ class ClipTrainer(TrainerX):
         cls.declared = declare(cls.defaults, cls.declared, cls.settings_source)
         cls.defaults = {name: setting.default for name, setting in cls.declared.items()}
 
+    @classmethod
+    def unread(cls, cfg: CfgNode) -> dict[str, str]:
+        """Return the settings that have no effect under the values of the others: key -> reason."""
+        own = cls.method_class.unread(cfg.TRAINER.get(cls.settings_node, CfgNode()))
+        return {f"TRAINER.{cls.settings_node}.{name}": why for name, why in own.items()}
+
     @property
     def settings(self) -> CfgNode:
         """The method's own settings."""

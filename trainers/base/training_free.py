@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from yacs.config import CfgNode
+
 from dassl.config import ConfigError
 from dassl.engine import TrainerX
 from trainers.base.feature_trainer import FeatureTrainer
@@ -13,6 +15,10 @@ class TrainingFreeTrainer(FeatureTrainer):
     """Trainer with a single epoch, `run_epoch`, which subclasses implement; the engine saves and tests after it."""
 
     learns = False
+
+    @classmethod
+    def unread(cls, cfg: CfgNode) -> dict[str, str]:
+        return super().unread(cfg) | {f"OPTIM.{name}": "it takes no gradient steps" for name in cfg.OPTIM}
 
     def build_model(self) -> None:
         super().build_model()

@@ -67,6 +67,24 @@ def test_settings_without_effect_are_said():
     assert not without_effect(settings_of_run(train.parse(words("x", *given, method="CoOp"))), {})
 
 
+@pytest.mark.parametrize(
+    ("method", "given", "said"),
+    [
+        ("CLIPLoRA", ["OPTIM.MAX_EPOCH", "7", "DATASET.NUM_SHOTS", "4"], ["OPTIM.MAX_EPOCH"]),
+        ("TwoStage", ["OPTIM.MAX_EPOCH", "7", "DATASET.NUM_SHOTS", "4"], ["OPTIM.MAX_EPOCH"]),
+        ("TwoStage", ["TRAINER.TWOSTAGE.N_ITERS", "7", "DATASET.NUM_SHOTS", "-1"], ["TRAINER.TWOSTAGE.N_ITERS"]),
+        ("CLIPLoRA", ["OPTIM.MAX_EPOCH", "7", "DATASET.NUM_SHOTS", "-1"], []),
+        ("GDACLIP", ["OPTIM.MAX_EPOCH", "7", "OPTIM.LR", "0.1"], ["OPTIM.LR", "OPTIM.MAX_EPOCH"]),
+        ("TipAdapter", ["OPTIM.MAX_EPOCH", "7"], ["OPTIM.MAX_EPOCH"]),
+        ("TipAdapterF", ["OPTIM.MAX_EPOCH", "7"], []),
+        ("MMRL", ["OPTIM.MAX_EPOCH", "7", "OPTIM.LR", "0.1"], []),
+    ],
+)
+def test_settings_of_the_optimiser_without_effect_are_said(method, given, said):
+    builder = settings_of_run(train.parse(words("x", *given, method=method)))
+    assert [note.split()[0] for note in without_effect(builder, {})] == said
+
+
 def test_a_run_without_a_protocol_predicts_its_own_classes_by_their_rule(tmp_path, capsys, monkeypatch):
     """The classes trained on and tested are the same: by the rule of unseen classes other numbers come out."""
     monkeypatch.setenv("CROP_CACHE", str(tmp_path / "crops"))
