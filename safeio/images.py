@@ -114,7 +114,7 @@ def as_rgb(image: Image.Image) -> Image.Image:
         low, high = cast(tuple[float, float], image.getextrema())  # one channel
         if low < 0 or high > 255 or (image.mode == "F" and high <= 1):
             raise ValueError(
-                f"its pixels are 32-bit numbers from {low:g} to {high:g}, of which none is known to be white: "
+                f"its pixels are 32-bit numbers from {low:g} to {high:g}, and which of them is white is unknown: "
                 f"convert it to 8 bits"
             )
     return image.convert("RGB")

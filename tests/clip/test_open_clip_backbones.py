@@ -171,8 +171,8 @@ def test_refusal_before_any_download(monkeypatch):
     ("name", "message"),
     [
         ("open_clip:ViT-B-61/laion2b_s34b_b88k", r"no architecture 'ViT-B-61'.*ViT-B-16"),
-        ("open_clip:ViT-B-16/laion3b", r"neither that tag.*laion2b_s34b_b88k"),
-        ("open_clip:ViT-B-16", r"neither that tag.*laion2b_s34b_b88k"),
+        ("open_clip:ViT-B-16/laion3b", r"neither a tag of this architecture nor a file.*laion2b_s34b_b88k"),
+        ("open_clip:ViT-B-16", r"neither a tag of this architecture nor a file.*laion2b_s34b_b88k"),
     ],
 )
 def test_unknown_names(name, message):

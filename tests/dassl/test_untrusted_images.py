@@ -58,7 +58,7 @@ def test_the_content_counts_and_not_the_name(tmp_path):
 @pytest.mark.parametrize("pixels", [RAMP.astype(np.int32) * 257, RAMP.astype(np.float32) / 255, -RAMP.astype(np.int32)])
 def test_numbers_of_an_unknown_range_are_refused(tmp_path, pixels):
     Image.fromarray(pixels).save(tmp_path / "numbers.tif")
-    with pytest.raises(OSError, match=r"numbers\.tif.*nobody knows what is white"):
+    with pytest.raises(OSError, match=r"numbers\.tif.*which of them is white is unknown"):
         read_image(tmp_path / "numbers.tif")
 
 

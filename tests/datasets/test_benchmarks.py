@@ -203,7 +203,7 @@ def test_other_names_for_imagenet_s_classes_are_said(replica, capsys):
     file.write_text(file.read_text().replace("n02085620 Chihuahua", "n02085620 hot dog"))
     assert "hot dog" in build(name, root).classnames
     said = capsys.readouterr().out
-    assert said.count("Warning") == 1 and "n02085620 'hot dog', theirs 'Chihuahua'" in said
+    assert said.count("Warning") == 1 and "n02085620 'hot dog' instead of 'Chihuahua'" in said
 
 
 def test_imagenetv2_takes_folders_in_numerical_order(tmp_path):

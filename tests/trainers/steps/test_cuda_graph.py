@@ -156,7 +156,7 @@ def test_a_step_of_several_runs_can_be_recorded(workshop, method):
 def test_a_graph_that_is_wrong_is_noticed_and_left(workshop):
     count = SEEN_BEFORE + 3
     plain, _, _ = trained(workshop, "MMRL", count)
-    with pytest.warns(UserWarning, match="No CUDA graph for the training step, which continues without: tensor 0"):
+    with pytest.warns(UserWarning, match="No CUDA graph is used for the training step: tensor 0"):
         found, _, trainer = trained(workshop, "MMRL", count, lambda trainer: GraphedStep(trainer, Stuck))
     assert not trainer.computer.graphed.graphs.usable
     for name, value in plain.items():

@@ -96,7 +96,7 @@ def test_a_backward_that_forgets_the_others_is_refused(workshop, alone_in_a_grou
 
 
 def test_steps_that_are_not_ours_are_refused():
-    with pytest.raises(DistributedError, match=r"SimpleNamespace brings a training step.*without torchrun"):
+    with pytest.raises(DistributedError, match=r"SimpleNamespace has a training step of its own.*without torchrun"):
         distribute(SimpleNamespace())
 
 
