@@ -11,7 +11,7 @@ from copy import deepcopy
 
 from torch import Tensor
 
-from dassl.config.validators import above, at_least, below_one, each, one_of
+from dassl.config.validators import above, at_least, below_one, between, each, one_of
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.cosine import CosineMethod
 from trainers.base.iterations import IterationTrainer
@@ -83,6 +83,6 @@ class CLIPLoRA(IterationTrainer):
         ),
         "ENCODER": Setting("both", one_of(*ENCODERS), "encoders to update"),
         "DROPOUT": Setting(0.25, below_one(), "probability of dropout on the input of A"),
-        "N_ITERS": Setting(500, at_least(1), "training steps for each shot: the run has N_ITERS * shots"),
+        "N_ITERS": Setting(500, between(1, 1_000_000), "training steps for each shot: the run has N_ITERS * shots"),
         "PREC": precision("amp"),
     }

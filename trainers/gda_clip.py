@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dassl.config.validators import at_least, each, one_of
+from dassl.config.validators import between, each, one_of
 from dassl.engine import TRAINER_REGISTRY
 from safeio.progress import print_line
 from trainers.base.feature_trainer import FeatureMethod
@@ -178,7 +178,7 @@ class GDACLIP(TrainingFreeTrainer):
             "estimate of the covariance; few_shot: pooled and shrunk, base2new: the plain mean of the classes'",
             "mrflogs/ICLR24 configs/few_shots, configs/base2new",
         ),
-        "AUGMENT_EPOCH": Setting(10, at_least(1), "number of augmented views of each training image"),
+        "AUGMENT_EPOCH": Setting(10, between(1, 10_000), "number of augmented views of each training image"),
         "TEMPLATES": Setting(
             (), each(TEMPLATE), "prompts; empty: the dataset's, on ImageNet an ensemble of seven", OURS
         ),

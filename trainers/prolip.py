@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clip.vision import VisionTransformer
-from dassl.config.validators import NUMBER, at_least
+from dassl.config.validators import NUMBER, between
 from dassl.engine import TRAINER_REGISTRY
 from dassl.optim import build_lr_scheduler, build_optimizer
 from safeio.progress import print_line
@@ -92,7 +92,7 @@ class ProLIP(FeatureTrainer):
             "weight of the squared distance to the pretrained projection; negative: 1 / shots",
             symbol="λ",
         ),
-        "AUG_VIEWS": Setting(300, at_least(1), "number of augmented views of each training image"),
+        "AUG_VIEWS": Setting(300, between(1, 10_000), "number of augmented views of each training image"),
         "SEARCH": Setting(
             False,
             meaning="whether to search OPTIM.LR and LAMBDA on validation images",

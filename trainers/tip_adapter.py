@@ -130,7 +130,9 @@ class CacheTrainer(FeatureTrainer):
         "INIT_ALPHA": Setting(1.17, SCALE, "weight of the cache, where it is not searched", symbol="α"),
         "SEARCH_SCALE": Setting((7.0, 3.0), each(SCALE, 2), "upper ends of the search grids of beta and alpha"),
         "SEARCH_STEP": Setting((200, 20), each(at_least(1), 2), "number of values in these grids"),
-        "AUGMENT_EPOCH": Setting(10, at_least(1), "number of random crops of an image whose mean feature is its key"),
+        "AUGMENT_EPOCH": Setting(
+            10, between(1, 10_000), "number of random crops of an image whose mean feature is its key"
+        ),
         "TEMPLATES": Setting(
             (), each(TEMPLATE), "prompts; empty: the dataset's, on ImageNet an ensemble of seven", OURS
         ),

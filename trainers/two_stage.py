@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from clip.block import ResidualAttentionBlock
 from clip.model import CLIP
 from clip.substitute import with_weights
-from dassl.config.validators import at_least, below_one, between, one_of
+from dassl.config.validators import below_one, between, one_of
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.iterations import IterationTrainer
 from trainers.base.low_rank import LowRankUpdates
@@ -173,7 +173,7 @@ class TwoStage(IterationTrainer):
             "what the first stage trains; ln: layer norms, lora: low-rank updates of attention, bitfit: biases",
         ),
         "DROPOUT": Setting(0.25, below_one(), "with PEFT lora: probability of dropout on the input of A"),
-        "N_ITERS": Setting(300, at_least(1), "training steps for each shot, both stages together"),
+        "N_ITERS": Setting(300, between(1, 1_000_000), "training steps for each shot, both stages together"),
         "N_ITERS_FRAC": Setting(0.6, between(0, 1), "fraction of the training steps in the first stage"),
         "PREC": precision("amp"),
     }

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dassl.config.validators import at_least
+from dassl.config.validators import between
 from dassl.engine import TRAINER_REGISTRY
 from trainers.base.feature_trainer import FeatureMethod, FeatureTrainer
 from trainers.base.method import l2_normalize
@@ -51,7 +51,7 @@ class ZSLP(FeatureTrainer):
     settings_source = "jusiro/CLAP trainers/adapters.py"
     checkpoint_folder = "adapter"
     defaults = {
-        "AUGMENT_EPOCH": Setting(20, at_least(1), "number of augmented views of each training image"),
+        "AUGMENT_EPOCH": Setting(20, between(1, 10_000), "number of augmented views of each training image"),
         "PREC": precision("fp32"),
     }
 
