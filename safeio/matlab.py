@@ -60,12 +60,12 @@ def _refuse_bomb(content: bytes) -> None:
             if room <= 0:
                 raise Disproportion(f"it would unpack to over {max(UNPACKED, RATIO * len(content)) / 1e6:.0f} MB")
             for inner, matrix in _elements(memoryview(unpacked), order):
-                _refuse_empty_promises(inner, matrix, order)
+                _check_sizes(inner, matrix, order)
         else:
-            _refuse_empty_promises(kind, element, order)
+            _check_sizes(kind, element, order)
 
 
-def _refuse_empty_promises(kind: int, element: memoryview, order: Order, depth: int = 1) -> None:
+def _check_sizes(kind: int, element: memoryview, order: Order, depth: int = 1) -> None:
     """Raise Disproportion if an array of arrays, at any depth, has more items than bytes for their heads."""
     if kind != MATRIX:
         return
@@ -79,7 +79,7 @@ def _refuse_empty_promises(kind: int, element: memoryview, order: Order, depth: 
             count = math.prod(int.from_bytes(field[at : at + 4], order, signed=True) for at in range(0, len(field), 4))
             if count * 8 > len(element):
                 raise Disproportion(f"it claims to have {count:,} arrays in {len(element):,} bytes")
-        _refuse_empty_promises(inner, field, order, depth + 1)
+        _check_sizes(inner, field, order, depth + 1)
 
 
 def _elements(content: memoryview, order: Order) -> Iterator[tuple[int, memoryview]]:

@@ -47,6 +47,7 @@ class Loader(DataLoader):
 
 
 def _naming_lost_workers(batches: Iterator[Any], processes: Sequence[Any]) -> Iterator[Any]:
+    """Give the batches of these processes; raise WorkerLost if one of them was killed."""
     try:
         yield from batches
     except Exception as error:

@@ -1,8 +1,8 @@
 """Start runs quickly: `python -m runs.sweep.fork_server SOCKET` imports once the modules that every run needs.
 
 Each run is then a fork of this process: a process of its own, with its own memory, random generators, settings and
-plugins. Runs do not affect one another: a crash or a signal concerns one run, as if Python had been started for it,
-but without the seconds that this takes. Runs share what is read and never changed: modules and a backbone's weights.
+plugins. A crash or a signal ends one run and no other, as if each had started Python anew, but a start takes no time.
+Runs share only what none of them changes: modules and a backbone's weights.
 
 This process computes nothing: OpenMP's threads do not outlive a fork. `runs.sweep.warm` is its other side.
 """

@@ -10,7 +10,7 @@ from short_runs import Runs
 
 import train
 from dassl.engine import TRAINER_REGISTRY
-from dassl.utils.checkpoint import find_checkpoint
+from dassl.utils.checkpoint import find_checkpoint, load_checkpoint
 from safeio.read_back import read_json
 from trainers.base.feature_trainer import FeatureTrainer
 from trainers.base.frozen_clip import FrozenCLIP
@@ -33,7 +33,7 @@ def outcome(runs: Runs, method: str, output: Path, cache: bool) -> tuple[dict[st
     options = own | {"DATALOADER.CACHE": cache, "OPTIM.MAX_EPOCH": 2}
     words = [str(word) for pair in options.items() for word in pair]
     assert train.main(runs.arguments(method, "base", output, *words)) == 0
-    state = torch.load(find_checkpoint(output / trainer.checkpoint_folder, None), weights_only=False)["state_dict"]
+    state = load_checkpoint(find_checkpoint(output / trainer.checkpoint_folder, None))["state_dict"]
     return state, read_json(output / "run.json", {"metrics": dict}, "")["metrics"]
 
 
