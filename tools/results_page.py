@@ -28,14 +28,18 @@ if __name__ == "__main__":  # --help and a wrong option are answered before SciP
 
 from scipy.stats import t
 
-from reports.records import TABLES, find_runs, topic_of
+from reports.records import TABLES, RecordedRun, find_runs, topic_of
+from runs.command_line import fail
 from runs.names import dataset_name, method_name
+from safeio.errors import UserError
 
 DOCS = PROJECT / "docs"
 DATA, PAGE = DOCS / "demonstration.csv", DOCS / "results.md"
 KEY = ("protocol", "method", "dataset", "shots", "seed", "part", "swept")
 """`swept` is the setting that an ablation changes and its value, `N_REP_TOKENS=3`; empty in a protocol's own runs."""
 FIELDS = (*KEY, "accuracy", "parameters")
+OTHER_RULE = "rule=other"
+"""`swept` of a model tested with the prediction rule that is not its own for these classes (tools.prediction_rules)."""
 ZERO_SHOT = "ZeroshotCLIP"
 
 Rows = dict[tuple[str, ...], dict[str, str]]
@@ -54,15 +58,20 @@ def read(file: Path) -> Rows:
 
 def taken(output: Path) -> Rows:
     """Return a row for each complete run of a protocol's table below a folder."""
-    rows = {}
+    rows: Rows = {}
     for run in find_runs(output):
         if run.accuracy is None or run.protocol not in TABLES:
             continue
         swept = " ".join(f"{topic_of(setting)}={value}" for setting, value in run.line.swept)
-        key = (run.protocol, run.line.method, run.dataset, str(run.shots), str(run.seed), run.part, swept)
-        numbers = (f"{run.accuracy:.2f}", str(int(run.number("trainable_params") or 0)))
-        rows[key] = dict(zip(FIELDS, (*key, *numbers), strict=True))
+        rows |= row(run, run.part, swept, run.accuracy)
     return rows
+
+
+def row(run: RecordedRun, part: str, swept: str, accuracy: float) -> Rows:
+    """Return the row of an accuracy (%) that a run's model reached on some of the classes (`part`)."""
+    key = (run.protocol, run.line.method, run.dataset, str(run.shots), str(run.seed), part, swept)
+    numbers = (f"{accuracy:.2f}", str(int(run.number("trainable_params") or 0)))
+    return {key: dict(zip(FIELDS, (*key, *numbers), strict=True))}
 
 
 def write(rows: Rows, file: Path) -> None:
@@ -193,9 +202,28 @@ def ablation(topic: str, head: str) -> Callable[[Rows], Iterator[str]]:
     return give
 
 
+def prediction_rules(rows: Rows) -> Iterator[str]:
+    """Give base and new accuracy of the same models by both prediction rules: fused, and by the class token alone."""
+    found: dict[str, dict[tuple[str, str], dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
+    for row in rows.values():
+        if row["protocol"] == "base2new" and row["swept"] in ("", OTHER_RULE):
+            found[row["method"]][row["part"], row["swept"]][row["seed"]] = float(row["accuracy"])
+    columns = {
+        "base, fused": ("base", ""),
+        "base, class token": ("base", OTHER_RULE),
+        "new, fused": ("new", OTHER_RULE),
+        "new, class token": ("new", ""),
+    }
+    yield f"| method | {' | '.join(columns)} |"
+    yield "|---|" + "---|" * len(columns)
+    for method in sorted(name for name, parts in found.items() if parts["base", OTHER_RULE]):
+        yield f"| {method_name(method)} | {' | '.join(cell(found[method][column]) for column in columns.values())} |"
+
+
 BLOCKS: dict[str, Callable[[Rows], Iterator[str]]] = {
     "base-to-novel": base2new,
     "base classes alone": base_alone,
+    "prediction rules": prediction_rules,
     "few-shot": few_shot,
     "cross-dataset": targets("cross_dataset"),
     "domain generalization": targets("domain_generalization"),
@@ -213,8 +241,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Take runs if a folder is given, and write the page; with --check say whether it is up to date."""
     args = PARSER.parse_args(arguments)
     rows = read(DATA)
-    if args.output:
-        rows |= taken(args.output)
+    try:
+        rows |= taken(args.output) if args.output else {}
+    except UserError as error:
+        return fail(error)
     if args.output and not args.check:
         write(rows, DATA)
     return update({PAGE: filled(PAGE.read_text(encoding="utf-8"), rows)}, "tools.results_page", args.check)

@@ -74,3 +74,8 @@ def test_ablations_have_a_row_for_each_value_and_leave_the_tables_alone(tmp_path
     assert lines[1].startswith("| 10-11 | 45.5 ± 6.4 | 44.0 ± 0.0 | 44.7 ± 3.1 | 45.5")
     assert not [*results_page.base2new(rows)][2:]
     assert not [*results_page.ablation("N_REP_TOKENS", "tokens")(rows)][2:]
+
+
+def test_a_folder_without_runs_is_named(capsys, tmp_path):
+    assert results_page.main([str(tmp_path)]) == 2
+    assert f"below {tmp_path}" in capsys.readouterr().err
