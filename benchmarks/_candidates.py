@@ -1,7 +1,7 @@
-"""Ways to fewer, larger kernels in a training step, each by itself: what `kernels.py` measures.
+"""Ways to make a training step of fewer, larger kernels; `kernels.py` measures each alone.
 
-None is built into the harness. A candidate changes a trainer that was just built and returns its step. Code that only
-a GPU can run takes a stand-in, with which its test compares loss, gradients and what is learned on a CPU.
+The harness uses none of them. A candidate changes a trainer that was just built and returns its step. Where code runs
+on a GPU only, a stand-in takes its place in the test, which compares loss, gradients and learned parameters on a CPU.
 """
 
 from __future__ import annotations

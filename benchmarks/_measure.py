@@ -1,4 +1,4 @@
-"""Time, memory and agreement of two computations of the same thing, in one process and in turn."""
+"""Measure time, memory and agreement of two computations of the same thing, in one process and in turn."""
 
 from __future__ import annotations
 

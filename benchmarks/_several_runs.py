@@ -1,4 +1,4 @@
-"""Ways to make the steps of several runs: one run after the other, in one pass, in streams, in processes."""
+"""Ways to train several runs on one device: one after the other, in one pass, in streams, in processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trainers of the real methods on random weights and nothing but class names, and what makes them plain."""
+"""Build trainers of the real methods on random weights, with class names but no images, and make them plain."""
 
 from __future__ import annotations
 

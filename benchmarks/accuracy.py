@@ -4,9 +4,10 @@
     python benchmarks/accuracy.py --write     train and write the accuracies to compare with
 
 CoOp, MaPLe, MMRL and MMRL++ train base-to-novel on the embedded photographs and CLIP with seeds 1 and 2: some minutes
-on two cores. A method's mean over the seeds may differ from the committed one by ROOM points, or by as much as its
-seeds differ. Those of one processor, number of threads and version of Pillow repeat exactly; others round otherwise.
-The committed ones are of Pillow 13 and one thread; the means of Pillow 12.3 were up to 0.6 points apart from them.
+on two cores. A method's mean over the seeds may differ from the committed mean by ROOM points, or by as much as its
+seeds differ. On the same processor, with the same number of threads and the same Pillow, the accuracies repeat exactly;
+elsewhere they are rounded differently. The committed accuracies were measured with Pillow 13 and one thread; with
+Pillow 12.3 the means differed by up to 0.6 points.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
     python benchmarks/cost.py --device "NVIDIA H200" --methods MMRL MaPLe
 
-The parts are those of parts.json, measured with step.py and eval.py; epochs, batches and shots are the published ones
-of configs/, numbers of images and classes those of datasets/facts.csv. A step takes what was measured at its batch,
-between two measured numbers of classes in proportion, outside of them what the nearest took. The first seed decodes
-the test images, the others find their crops. Starts of runs are left out.
+The measured times are those of parts.json, made with step.py and eval.py. Epochs, batches and shots are the published
+ones of configs/; the numbers of images and classes come from datasets/facts.csv. A step costs what was measured at its
+batch size; between two measured numbers of classes the cost is interpolated, outside them the nearest one counts. The
+first seed decodes the test images, the other seeds find the crops in the cache. The start of each run is left out.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Measure time and memory of listing a folder tree like ImageNet's: `python -m benchmarks.dataset_listing`.
 
-Makes a tree of empty files in a temporary folder, which is removed at the end. Compares three ways: listing and then
-looking for each file, as the published code does; listing without a cached listing; and with one.
+The benchmark makes a tree of empty files in a temporary folder and removes it at the end. It compares three ways:
+listing and then looking for each file, as the published code does; listing alone; and reading a kept listing.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Images per second of an evaluation: a plain torch DataLoader and the plain encoders, against the product.
+"""Compare images per second of an evaluation: a plain torch DataLoader with the plain encoders, and this harness.
 
     python benchmarks/eval.py --method MMRL --classes 100 --images 400 --backbone ViT-B/16
 
-Made-up JPEG photographs of 500 x 375 pixels through the whole way from file to prediction, with random weights. Plain
-is what published code does: decode and resize each image at each evaluation, text features at every batch, the
-prompts at full length. The product reads crops from its cache (`cached`) or decodes (`uncached`), and computes text
-features once; a method that leaves the image encoder as it is finds the images encoded by any run before it (`again`).
-All must predict the same classes.
+Generated JPEGs of 500 x 375 pixels go the whole way from file to prediction, through encoders of random weights. The
+plain way is the published code's: it decodes and resizes each image at each evaluation, and computes the text features
+for every batch, from prompts of full length. The harness takes crops from its cache (`cached`) or decodes
+(`uncached`), and computes text features once; for a method that does not change the image encoder, it takes the image
+features from the cache of any earlier run (`again`). All ways must predict the same classes.
 """
 
 from __future__ import annotations

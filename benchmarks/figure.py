@@ -2,7 +2,8 @@
 
     python benchmarks/figure.py
 
-The numbers are those of parts.json, measured with step.py: published code's way (plain) and this harness, batch 4.
+The numbers are those of parts.json, measured with step.py at batch size 4: the published code's way (plain), and this
+harness.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""A training step of MMRL, against one whose frozen layers are read: the most that runs of one seed could share.
+"""Compare a training step of MMRL with one that takes its frozen layers from memory.
 
     python benchmarks/frozen_layers.py --classes 50 --batch 4 --backbone ViT-B/16 --device cpu
 
-The image encoder's layers below the first token and the whole frozen target depend on the drawn view of an image
-alone. Runs of a sweep that share the seed draw the same views. Here both are computed once and taken from memory in
-every step, without the cost of keeping and reading them. Printed are the medians, their ratio, and the MiB to be kept
-for a view.
+The image encoder's layers below the first token and the whole frozen target depend on the augmented image alone, and
+the runs of a sweep that have the same seed draw the same augmented images. So such runs could share these layers; the
+benchmark gives an upper bound of what that would save. It computes both once and takes them from memory in every step;
+keeping and reading them costs nothing here. It prints the medians, their ratio, and the MiB to keep for an image.
 """
 
 from __future__ import annotations

@@ -1,14 +1,19 @@
-"""Ways to fewer, larger kernels in a training step, each alone against the present step: one process, in turn.
+"""Compare ways to make a training step of fewer, larger kernels, each alone, with the present step.
 
     python benchmarks/kernels.py --method MMRL --classes 50 --batch 4 --device cuda --prec amp
 
-Prints a Markdown table with a row for each candidate of `_candidates.py`: milliseconds of a step (on a CPU those of all
-threads), those of the present step beside it and their ratio; the largest differences of loss and gradients at the
-same parameters (gradients relative to a tensor's largest element); the length of the difference of what both have
-learned after a few steps, relative to its change; and the seconds of the candidate's first steps, in which it compiles
-and records. The last row is the way from uint8 crops to a normalised batch on the device. Weights are random, class
-names are ImageNet's. A candidate that needs what is not here is named with the reason; one that fails has its error in
-the table, and the exit status is 1.
+Both steps run in one process, in turn. The benchmark prints a Markdown table with a row for each candidate of
+`_candidates.py`:
+
+- milliseconds of a step (on a CPU summed over the threads), those of the present step, and their ratio;
+- the largest differences of loss and gradients at the same parameters; a gradient's is relative to the largest element
+  of its tensor;
+- the difference of the learned parameters after a few steps: its norm, relative to the norm of their change;
+- the seconds of the candidate's first steps, in which it compiles and records.
+
+The last row is the way from uint8 crops to a normalised batch on the device. Weights are random, class names are
+ImageNet's. If a candidate needs something that this machine lacks, its row gives the reason; if one fails, its row
+gives the error, and the exit status is 1.
 """
 
 from __future__ import annotations

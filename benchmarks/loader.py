@@ -1,10 +1,9 @@
-"""Images per second of the input pipeline: a plain torch DataLoader, the crop cache, decoded training images.
+"""Compare images per second of three input pipelines: a plain torch DataLoader, the crop cache, decoded images.
 
     python benchmarks/loader.py --images 2000 --workers 0
 
-Made-up JPEG photographs of 500 x 375 pixels, CLIP's evaluation transform and the training augmentation of the
-method configs. The images are in the page cache of the machine in all cases: what is saved is decoding and
-resizing, not the disk.
+The images are generated JPEGs of 500 x 375 pixels; the transforms are CLIP's for evaluation and the methods' for
+training. All files are in the machine's page cache, so the caches save decoding and resizing, not reading from disk.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Seconds of base-to-novel for every method, from the records of runs: what each training and each test took.
+"""Print how many seconds each method's training and tests took in base-to-novel, from the records of runs.
 
     python benchmarks/methods.py output/demo
 
-Prints a Markdown table with processor seconds of a dataset and seed, the median over datasets and seeds, by phases of
-`run.json`: the steps, the rest of the training run without its test, the test of the base half, that of the new half.
-A run that was continued has no record of its earlier steps and is left out of that column. One that found its images
-encoded by another (methods that leave the image encoder as it is) tests them in no time.
+The Markdown table has the processor seconds for a dataset and seed, as the median over datasets and seeds, by the
+phases in `run.json`: the steps, the rest of the training run without its test, the test on base classes, the test on
+new classes. The record of a continued run lacks its earlier steps, so these columns leave it out. A method that does
+not change the image encoder may find the image features of an earlier run; then its test takes no time.
 """
 
 from __future__ import annotations

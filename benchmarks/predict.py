@@ -1,9 +1,9 @@
-"""One image from file to class names, against the bare image encoder: random weights, one process, in turn.
+"""Compare predicting one image, from file to class names, with running the bare image encoder.
 
     python benchmarks/predict.py --method MMRL --classes 100 --backbone ViT-B/16
 
-The image is a JPEG of 500 x 375 pixels. Printed are the medians and their ratio; the exit status is 1 where the
-ratio is not below `--limit`.
+The image is a JPEG of 500 x 375 pixels; weights are random; both run in one process, in turn. The benchmark prints the
+medians and their ratio. The exit status is 1 if the ratio is not below `--limit`.
 """
 
 from __future__ import annotations

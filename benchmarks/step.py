@@ -1,14 +1,17 @@
-"""A training step, the plain computation against ours: the same weights, the same batch, one process, in turn.
+"""Compare a training step of this harness with the plain computation, on the same weights and the same batch.
 
     python benchmarks/step.py --method MMRL --classes 200 --batch 4 --backbone ViT-B/16 --device cpu
 
-Plain is what published code does: prompts of full length through every layer, the frozen image encoder apart from the
-tuned one, every row to the end, PyTorch's multi-head attention with positions first, memory freed as glibc does unasked
-(`--plain own`: our blocks and our memory, so that only what is left out makes the difference). Weights are random,
-class names are ImageNet's. Printed are the medians, their ratio, the operations of each in 10^9, the memory each needs
-at its peak beyond the weights, and by how much loss and gradients differ. `--only product` measures where the plain
-computation does not fit, `--side text` the class features alone, forward and backward. On a busy machine `cpu_ratio`,
-the ratio of all threads' seconds, says more than the clock; threads wait as commands' do (`safeio/threads.py`).
+Both run in one process, in turn. The plain step is the published code's: prompts of full length go through every layer,
+the frozen image encoder and the tuned one run separately, all rows are computed to the end, attention is PyTorch's
+multi-head attention with positions first, and glibc frees memory as it does by default. `--plain own` takes our blocks
+and our memory settings, so that only what we leave out makes the difference. Weights are random, class names are
+ImageNet's.
+
+The benchmark prints the medians, their ratio, the operations of each in 10^9, the peak memory of each beyond the
+weights, and by how much loss and gradients differ. `--only product` measures where the plain step does not fit into
+memory; `--side text` measures the class features alone, forward and backward. On a busy machine `cpu_ratio`, the ratio
+of the seconds of all threads, says more than the clock; threads wait as in the commands (`safeio/threads.py`).
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
-"""A whole table of results, and where its time goes: sweep.py as a user calls it, on images without content.
+"""Run a whole table of results as a user does, on images without content, and print where its time goes.
 
     python benchmarks/table.py --method MMRL --protocol base2new --scale 0.02
 
-The benchmarks of a protocol are laid out as JPEGs of their usual sizes, with their numbers of classes, of training and
-of test images; the backbone has random weights. `--scale` takes that fraction of the classes and the images, and of the
-shots, at least one; settings (KEY=VALUE) reach every run. Class names are the benchmarks' own but for Food101,
-FGVCAircraft and SUN397, which get ImageNet's.
+The benchmark writes the protocol's datasets as JPEGs of their usual sizes, with their numbers of classes, of training
+images and of test images, and starts `sweep.py` on them; the backbone has random weights. `--scale` takes that fraction
+of the classes, the images and the shots, at least one of each. Settings (KEY=VALUE) apply to every run. Class names are
+the datasets' own, except for Food101, FGVCAircraft and SUN397, which get ImageNet's.
 
-Printed are, for each run and summed, seconds of the processor and by the clock in each phase (`dassl.utils.phases`),
-and what lies between the runs: the sweep's own start, its plan, the ends of processes, and where runs are forked the
-imports, once for all of them. These are measured apart, in a process that does nothing else; where runs are not forked,
-each run's `start` has them.
+It prints, for each run and summed, the seconds of the processor and of the clock in each phase (`dassl.utils.phases`),
+and the time between the runs: the start of the sweep, its plan and the ends of processes. Where runs are forked, the
+imports happen once for all runs and are measured in a process that does nothing else; where they are not, each run's
+`start` contains them.
 """
 
 from __future__ import annotations

@@ -1,15 +1,21 @@
-"""Steps of several runs on one device, each way against one run after the other: in turn, on the same start values.
+"""Compare ways to train several runs on one device with training one run after the other.
 
     python benchmarks/together.py --method MMRL --runs 3 --classes 50 --batch 4 --device cuda --prec amp
 
-The ways are one pass through the frozen encoders (`--seeds`), a warm process for each run, the same under NVIDIA's MPS
-where nvidia-cuda-mps-control is installed, and a stream for each run in one process. Printed is a Markdown table:
-milliseconds of a step of all runs (on a CPU those of all threads and processes); the ratio to one after the other; the
-largest differences of loss and gradients at the start (gradients relative to a tensor's largest element); the length of
-the difference of what is learned in the first steps, relative to its change; the seconds of those steps; and the peak
-of memory in MiB beyond what is held between steps, where it is one process. Weights are random, class names are
-ImageNet's. On a GPU steps come from CUDA graphs, as in `train.py`. A way that needs what is not here is named with the
-reason; one that fails has its error in the table, and the exit status is 1.
+The ways are: one pass through the frozen encoders (`--seeds`); a warm process for each run; the same under NVIDIA's
+MPS, if nvidia-cuda-mps-control is installed; and a stream for each run in one process. All start from the same
+parameters and are measured in turn. The benchmark prints a Markdown table:
+
+- milliseconds of a step of all runs (on a CPU summed over threads and processes), and the ratio to one after the other;
+- the largest differences of loss and gradients at the start; a gradient's is relative to the largest element of its
+  tensor;
+- the difference of the learned parameters after the first steps: its norm, relative to the norm of their change;
+- the seconds of the first steps;
+- for ways of one process, the peak memory in MiB beyond what stays allocated between steps.
+
+Weights are random, class names are ImageNet's. On a GPU, steps come from CUDA graphs, as in `train.py`. If a way needs
+something that this machine lacks, its row gives the reason; if one fails, its row gives the error, and the exit status
+is 1.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Prove that runs forked from a warm process are those of processes of their own, and print what each way costs.
+"""Prove that runs forked from a warm process equal runs in processes of their own, and print what each way costs.
 
     python benchmarks/warm.py --runs 20
 
-Runs of several methods and seeds are forked from one warm process (`runs/sweep/fork_server.py`), as in a sweep, and
-each is done again by a Python process of its own, on made-up images of four classes and the embedded CLIP. Parameters,
-metrics, calibration and settings in their records are compared. Forked runs exist on Linux only.
+As in a sweep, one warm process forks the runs of several methods and seeds (`runs/sweep/fork_server.py`), and a Python
+process of its own repeats each run, on generated images of four classes and the embedded CLIP. The benchmark compares
+parameters, metrics, calibration and settings. Forked runs exist on Linux only.
 """
 
 from __future__ import annotations
