@@ -67,18 +67,21 @@ def compile_blocks(trainer: ClipTrainer, **how: Any) -> Step:
 
 @torch.compiler.nested_compile_region
 def block_region(block: ResidualAttentionBlock, *args: Any, **kwargs: Any) -> Tensor:
-    """Run a block as a region that is compiled once for all. It is an argument: those of closures are mixed up."""
+    """Run a block as a region that all blocks share once compiled.
+
+    The block is an argument, since regions over closures silently take the wrong block.
+    """
     return type(block).forward(block, *args, **kwargs)
 
 
 @torch.compiler.nested_compile_region
 def text_region(text: PrefixTextEncoder, *args: Any) -> Any:
-    """Run a block of the text encoder as such a region."""
+    """Run a block of the text encoder as a region that all blocks share once compiled."""
     return type(text).through(text, *args)
 
 
 def compile_encoders(trainer: ClipTrainer, **how: Any) -> Step:
-    """Compile both encoders as wholes, in which each block is a region that is compiled once."""
+    """Compile each encoder as a whole; its blocks share one compiled region."""
     visual, text = trainer.method.clip.visual, trainer.method.clip.text
     for block in blocks_of(trainer):
         block.forward = partial(block_region, block)
@@ -90,7 +93,7 @@ def compile_encoders(trainer: ClipTrainer, **how: Any) -> Step:
 
 
 def no_vit(trainer: ClipTrainer) -> str:
-    """Return what blocks lack that are no vision transformer's."""
+    """Return why the image encoder's blocks cannot be compiled; "" if they can."""
     return "" if isinstance(trainer.method.clip.visual, VisionTransformer) else "needs a vision transformer"
 
 
@@ -113,7 +116,7 @@ class NormedSum(ResidualAttentionBlock):
 
 
 def add_and_norm(x: Tensor, added: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the sum and, of its type, its norm in the weight's type."""
+    """Return the sum, and its norm, computed in the weight's type and returned in the sum's."""
     x = x + added
     return x, F.layer_norm(x.to(weight.dtype), weight.shape, weight, bias).to(x.dtype)
 
@@ -128,7 +131,7 @@ def fuse_norms(trainer: ClipTrainer, **how: Any) -> Step:
 
 
 class VarlenText(PrefixTextEncoder):
-    """Suffixes of every length in one attention of variable length, in place of one for each bucket.
+    """Text encoder that computes suffixes of all lengths in one attention call, instead of one call for each bucket.
 
     Each suffix attends to a copy of the prefix's keys and values and to its own. No row is padded: the prompts are
     batched in `exact_lengths`.
@@ -172,11 +175,11 @@ def split(x: Tensor, heads: int) -> Tensor:
 
 
 class Layout(NamedTuple):
-    """Place of each suffix's queries and keys in the rows of all.
+    """Places of the suffixes' queries and keys among the rows of all prefixes and suffixes.
 
     Attributes:
         rows: (T,), for each key its row among all prefixes' and then all suffixes' rows.
-        starts: first query and first key of each suffix, and the numbers of all, int32 (G * C + 1,) each.
+        starts: first query and first key of each suffix, then the number of all, int32 (G * C + 1,) each.
         longest: most queries and most keys of a suffix.
     """
 
@@ -220,20 +223,20 @@ def exact_lengths() -> Iterator[None]:
 
 
 def attend_by_length(trainer: ClipTrainer, attend: Callable[..., Tensor] = varlen_attn) -> Step:
-    """Replace the text encoder."""
+    """Replace the text encoder by `VarlenText`."""
     trainer.method.clip.text = VarlenText(trainer.method.clip.model, attend)
     return partial(step, trainer)
 
 
 def no_varlen(trainer: ClipTrainer) -> str:
-    """Return what the attention of variable length lacks."""
+    """Return why attention of variable length cannot run here; "" if it can."""
     if trainer.device.type != "cuda":
         return "needs a GPU"
     return "" if trainer.precision.compute in (torch.float16, torch.bfloat16) else "needs half precision (--prec amp)"
 
 
 class PatchProduct(nn.Module):
-    """A convolution whose kernel is its stride, as one product: (B, 3, S, S) -> (B, D, S / P, S / P).
+    """Convolution with stride = kernel size as one matrix product: (B, 3, S, S) -> (B, D, S / P, S / P).
 
     Args:
         convolution: whose weight (D, 3, P, P) it has.
@@ -251,7 +254,7 @@ class PatchProduct(nn.Module):
 
 
 def multiply_patches(trainer: ClipTrainer) -> Step:
-    """Replace the image encoder's convolution."""
+    """Replace the image encoder's convolution by `PatchProduct`."""
     visual = trainer.method.clip.visual
     visual.conv1 = PatchProduct(visual.conv1)
     return partial(step, trainer)
@@ -268,13 +271,13 @@ def fuse_optimizer(trainer: ClipTrainer, **how: Any) -> Step:
 
 
 def not_fused(trainer: ClipTrainer) -> str:
-    """Return what an optimiser lacks that cannot be fused."""
+    """Return why the optimiser cannot be fused; "" if it can."""
     kind = type(trainer.optim)
     return "" if kind in FUSED else f"{kind.__name__} has no fused form"
 
 
 class WholeStep:
-    """A step with optimiser and schedule as one recording: a launch, and no number that the CPU waits for.
+    """A training step with optimiser and schedule as one CUDA graph: one launch, and the CPU waits for no number.
 
     Args:
         trainer: a run with a fused optimiser.
@@ -313,7 +316,7 @@ class WholeStep:
         return [losses.total().detach()]
 
     def _record(self) -> None:
-        """Record, and undo what the steps have changed that were made for the recording alone."""
+        """Record the graph, then undo the changes of the steps that were made to record it."""
         before = [value.detach().clone() for value in self._changed()]
         self.recording = self.record(self._compute)
         after = self._changed()  # with what the optimiser has made since, which begins at zero
@@ -322,7 +325,7 @@ class WholeStep:
                 value.copy_(was)
 
     def _changed(self) -> list[Tensor]:
-        """Return all that a step changes."""
+        """Return all tensors that a step changes."""
         trainer = self.trainer
         scaler = trainer.scaler
         scale = [scaler._scale, scaler._growth_tracker] if scaler.is_enabled() else []
@@ -342,7 +345,7 @@ def record_whole(trainer: ClipTrainer, record: Callable[[Compute], Recording] = 
 
 
 def not_recorded(trainer: ClipTrainer) -> str:
-    """Return what a recording of the whole step lacks."""
+    """Return why the whole step cannot be recorded; "" if it can."""
     return not_fused(trainer) or ("" if trainer.graphs else "needs a GPU")
 
 

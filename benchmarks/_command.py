@@ -18,14 +18,14 @@ Status = Callable[[argparse.Namespace, dict[str, Any]], int]
 
 
 def command(doc: str) -> argparse.ArgumentParser:
-    """A command line whose help is a module's docstring, with `--json`."""
+    """Return a command line with a module's docstring as its help, and the option `--json`."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="also write the results to this JSON file")
     return parser
 
 
 def add_method(parser: argparse.ArgumentParser, classes: bool = True) -> None:
-    """Add the options for method and backbone, and for the number of classes where the data does not tell."""
+    """Add the options for method and backbone, and the number of classes if the data does not give it."""
     parser.add_argument("--method", default="MMRL", help="method to measure (default: MMRL)")
     parser.add_argument("--backbone", default="ViT-B/16", choices=SHAPES, help="its CLIP (default: ViT-B/16)")
     if classes:
@@ -33,7 +33,7 @@ def add_method(parser: argparse.ArgumentParser, classes: bool = True) -> None:
 
 
 def add_run(parser: argparse.ArgumentParser, batch: int) -> None:
-    """The method, and how it is computed."""
+    """Add the options for the method and its computation."""
     add_method(parser)
     parser.add_argument("--batch", type=at_least(1), default=batch, help=f"images in a batch (default: {batch})")
     add_device(parser)
@@ -42,12 +42,12 @@ def add_run(parser: argparse.ArgumentParser, batch: int) -> None:
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
-    """Add the device to compute on; `run` replaces the default by what is there."""
+    """Add the option for the device; `run` fills in the default, a GPU if there is one."""
     parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda if there is a GPU, else cpu")
 
 
 def at_least(least: int) -> Callable[[str], int]:
-    """The type of an argument that counts something."""
+    """Return the type of an option that counts something."""
 
     def count(text: str) -> int:
         if not text.isdecimal() or int(text) < least:
@@ -58,7 +58,7 @@ def at_least(least: int) -> Callable[[str], int]:
 
 
 def existing_device(name: str | None) -> str:
-    """Return where to compute: where it is asked for, or on a GPU if there is one.
+    """Return the device asked for, or else a GPU if there is one.
 
     Raises:
         UserError: there is no GPU.
@@ -79,7 +79,7 @@ def markdown(rows: Sequence[Sequence[Any]], heads: Sequence[str]) -> str:
 
 
 def fails_with_a_row(args: argparse.Namespace, result: dict[str, Any]) -> int:
-    """Return the exit status 1 if any of the ways that were measured failed."""
+    """Return exit status 1 if any row has an error."""
     return int(any(key.endswith(": failed") for key in result))
 
 

@@ -24,13 +24,13 @@ FIRST_STEPS = {"cuda": 8, "cpu": 2}
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait for the device."""
+    """Wait until the device has done all its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 class Repeats(NamedTuple):
-    """Seconds of each repeat of a computation: by the clock, and of all the process's threads together.
+    """Seconds of each repeat of a computation: by the clock, and summed over the process's threads.
 
     The second is the first times the threads on an idle machine, and is what remains comparable on a busy one, where
     threads that wait for others sleep (`safeio/threads.py`) and count for nothing.
@@ -43,7 +43,7 @@ class Repeats(NamedTuple):
 def in_turn(
     computations: dict[str, Callable[[], Any]], turns: int, device: torch.device, warm_up: int | None = None
 ) -> dict[str, Repeats]:
-    """Time each computation `turns` times three calls; they take turns, so that a noisy machine is fair to all.
+    """Time each computation in `turns` turns of three calls; they alternate, so that a busy machine slows all alike.
 
     A computation may return the processor seconds that other processes spent on it.
 
@@ -70,12 +70,12 @@ def in_turn(
 
 
 def median_ms(seconds: list[float]) -> float:
-    """The median in milliseconds."""
+    """Return the median in milliseconds."""
     return 1000 * statistics.median(seconds)
 
 
 def medians(found: dict[str, Repeats], device: torch.device) -> dict[str, float]:
-    """Milliseconds of each computation by the clock, and on a CPU those of all threads."""
+    """Return each computation's milliseconds by the clock, and on a CPU those of all threads."""
     result = {f"{name}_ms": median_ms(repeats.clock) for name, repeats in found.items()}
     if device.type == "cpu":
         result |= {f"{name}_cpu_ms": median_ms(repeats.cpu) for name, repeats in found.items()}
@@ -92,14 +92,14 @@ def moved_apart(start: list[Tensor], one: list[Tensor], other: list[Tensor]) -> 
 
 
 def gflop(compute: Callable[[], Any]) -> float:
-    """Floating-point operations of a computation's matrix products, in 10^9; a property of it, not of the machine."""
+    """Return the floating-point operations of a computation's matrix products, in 10^9."""
     with FlopCounterMode(display=False) as counted:
         compute()
     return counted.get_total_flops() / 1e9
 
 
 def peak_memory(compute: Callable[[], Any], device: torch.device) -> float:
-    """MiB that a computation holds at its peak beyond what is held before it.
+    """Return a computation's peak memory in MiB beyond what is allocated before it.
 
     On a GPU the allocator's count; on a CPU the process's resident memory, looked at every two milliseconds.
     """
@@ -130,7 +130,7 @@ def peak_memory(compute: Callable[[], Any], device: torch.device) -> float:
 
 
 def resident() -> int:
-    """Bytes of this process in memory (Linux)."""
+    """Return this process's bytes in memory (Linux)."""
     with open("/proc/self/statm", encoding="ascii") as file:
         return int(file.read().split()[1]) * 4096
 

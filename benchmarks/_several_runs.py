@@ -54,7 +54,7 @@ class Run:
         self.batch = images.to(args.device), labels.to(args.device)
 
     def gradients(self) -> Gradients:
-        """Return loss and gradients, as the way computes them."""
+        """Return loss and gradients."""
         trainer = self.trainer
         trainer.optim.zero_grad()
         losses = trainer.losses(*self.batch)
@@ -69,7 +69,7 @@ class Run:
             step(self.trainer, *self.batch)
 
     def learned(self) -> list[Tensor]:
-        """Return copies of what is learned."""
+        """Return copies of the learned parameters."""
         return [parameter.detach().float().cpu().clone() for parameter in self.trainer.method.parameters()]
 
 
@@ -94,11 +94,11 @@ class Apart:
         return 0.0
 
     def close(self) -> None:
-        """End what was started."""
+        """End all processes and threads that were started."""
 
 
 class OnePass(Apart):
-    """All in one pass through the frozen encoders, as `train.py --seeds` does it."""
+    """All runs in one pass through the frozen encoders, as in `train.py --seeds`."""
 
     def __init__(self, args: argparse.Namespace, weights: Path):
         super().__init__(args, weights)
@@ -111,7 +111,7 @@ class OnePass(Apart):
 
 
 class Streams(Apart):
-    """A thread with a CUDA stream for each run; what they record is recorded one after the other."""
+    """A thread with a CUDA stream for each run; their graphs are recorded one after the other."""
 
     def __init__(self, args: argparse.Namespace, weights: Path):
         super().__init__(args, weights)
@@ -216,7 +216,7 @@ def work(end: Connection, args: argparse.Namespace, weights: Path, number: int) 
 
 @contextmanager
 def mps() -> Iterator[None]:
-    """NVIDIA's multi-process service, for processes that are started in this context."""
+    """Run NVIDIA's multi-process service for the processes started in this context."""
     with tempfile.TemporaryDirectory() as folder:
         own = {"CUDA_MPS_PIPE_DIRECTORY": folder, "CUDA_MPS_LOG_DIRECTORY": folder}
         before = {name: os.environ.get(name) for name in own}
@@ -235,7 +235,7 @@ GPU = "needs a GPU"
 
 
 def ways(device: str) -> dict[str, Callable[[argparse.Namespace, Path], Way] | str]:
-    """Return the ways by name, the first the one to compare with; for one that cannot be here, the reason."""
+    """Return the ways by name, the reference first; for a way that cannot run here, the reason."""
     gpu = device == "cuda"
     served: Any = partial(Processes, around=mps)
     if not gpu or shutil.which(MPS) is None:
@@ -250,5 +250,5 @@ def ways(device: str) -> dict[str, Callable[[argparse.Namespace, Path], Way] | s
 
 
 def as_tensors(values: Sequence[Any]) -> list[Tensor]:
-    """Return arrays of another process, or tensors, as tensors."""
+    """Return tensors from tensors or another process's arrays."""
     return [torch.as_tensor(value) for value in values]

@@ -51,7 +51,7 @@ class Benchmark:
     test: int
 
     def scaled(self, fraction: float, shots: int) -> Benchmark:
-        """Return it with this fraction of the classes and of the images, enough for the few-shot sets."""
+        """Return the benchmark with this fraction of classes and images, with enough images for the few-shot sets."""
         classes = max(FEWEST_CLASSES, round(self.classes * fraction))
         counts = (max(classes * least, round(n * fraction)) for n, least in ((self.train, shots), (self.val, 4)))
         train, val = counts if fraction < 1 else (self.train, self.val)
@@ -66,7 +66,7 @@ def benchmark(name: str) -> Benchmark:
 
 
 def class_names(name: str, count: int) -> list[str]:
-    """Return a benchmark's first class names; where its own are not at hand, ImageNet's."""
+    """Return a benchmark's first class names, or ImageNet's if we do not have its own."""
     names = json.loads(NAMES.read_text(encoding="utf-8")).get(name)
     if name == "caltech101":
         split = json.loads((DATASETS / "embedded/caltech101_64/split_zhou_Caltech101.json").read_text(encoding="utf-8"))
@@ -75,7 +75,7 @@ def class_names(name: str, count: int) -> list[str]:
 
 
 def make(root: Path, wanted: Benchmark) -> None:
-    """Write a benchmark's folder as its archive has it, with a split file where there is one."""
+    """Write a benchmark's folder in the layout of its archive, with its split file if it has one."""
     kind = DATASET_REGISTRY.get(wanted.registered)
     folder, names = root / kind.dataset_dir, class_names(wanted.name, wanted.classes)
     contents = generated(SIZES.get(wanted.name, (500, 375)), folder / ".contents")
@@ -103,7 +103,7 @@ def make(root: Path, wanted: Benchmark) -> None:
 
 
 def labels(images: int, classes: int) -> Iterator[tuple[int, int]]:
-    """Yield (class, number of the image) for images that are dealt out evenly, class by class."""
+    """Yield (class, number of the image), with the images spread evenly over the classes."""
     number = 0
     for label in range(classes):
         for _ in range(images // classes + (label < images % classes)):
@@ -126,7 +126,7 @@ def generated(size: tuple[int, int], folder: Path) -> list[Path]:
 
 
 def link(contents: list[Path], file: Path, number: int) -> None:
-    """Make an image file; a content that has too many names is written anew."""
+    """Make an image file as a hard link, or as a new copy if the content has too many links already."""
     file.parent.mkdir(parents=True, exist_ok=True)
     content = contents[number % len(contents)]
     if content.stat().st_nlink < LINKS:

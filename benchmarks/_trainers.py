@@ -25,7 +25,7 @@ from trainers.tip_adapter import CacheTrainer
 
 
 def class_names(count: int) -> list[str]:
-    """Names of ImageNet's classes, from open_clip; repeated with a number where more are asked for."""
+    """Return names of ImageNet's classes, from open_clip; if more are asked for, they repeat with a number."""
     try:
         from open_clip import IMAGENET_CLASSNAMES
     except ImportError:
@@ -37,7 +37,7 @@ def class_names(count: int) -> list[str]:
 
 
 def random_weights(backbone: str, folder: Path) -> Path:
-    """A file with random weights of a backbone's shape."""
+    """Write random weights in a backbone's shape and return the file."""
     shape = dict(zip(VARYING, SHAPES[backbone], strict=True))
     torch.manual_seed(0)
     model = CLIP(**COMMON, **shape, transformer_heads=shape["transformer_width"] // 64)
@@ -47,7 +47,7 @@ def random_weights(backbone: str, folder: Path) -> Path:
 
 
 def build_trainer(args: argparse.Namespace, weights: Path, names: list[str]):
-    """The method's own trainer, on nothing but class names.
+    """Build the method's own trainer on class names, without images.
 
     Raises:
         UserError: a method that is not there, or one that looks at training images before it can do anything.
@@ -75,7 +75,7 @@ def build_trainer(args: argparse.Namespace, weights: Path, names: list[str]):
 
 
 def check_learns(trainer) -> None:
-    """Refuse a method that takes no steps.
+    """Refuse a method that takes no training steps.
 
     Raises:
         UserError: there is nothing to train.
@@ -85,7 +85,7 @@ def check_learns(trainer) -> None:
 
 
 def leave_start(trainer) -> None:
-    """Move the parameters a little, always the same way.
+    """Move the parameters a little from their start values, the same at each call.
 
     At the start some methods equal their teachers, and have no gradient towards them whose direction means anything.
     """
@@ -95,7 +95,7 @@ def leave_start(trainer) -> None:
 
 
 def make_plain(trainer) -> None:
-    """Replace the fast encoders by the plain ones, what was computed ahead included, and record no graphs."""
+    """Replace the fast encoders and all that they computed ahead by the plain ones, and record no graphs."""
     trainer.computer = PlainStep()
     method, frozen = trainer.method, trainer.method.clip
     frozen.text = FullTextEncoder(frozen.model)
@@ -106,7 +106,7 @@ def make_plain(trainer) -> None:
 
 
 def make_published(trainer) -> None:
-    """`make_plain`, with the blocks of published code too."""
+    """Do as `make_plain`, and take the blocks of published code too."""
     make_plain(trainer)
     model = trainer.method.clip.model
     publish(model.transformer)

@@ -61,21 +61,21 @@ def facts() -> dict[str, dict[str, int]]:
 
 
 def size(run: PlannedRun) -> tuple[int, int]:
-    """Return the classes that a run has, and the images it tests."""
+    """Return a run's number of classes and of test images."""
     of, part = facts()[run.dataset], run.options["DATASET.SUBSAMPLE_CLASSES"]
     return (of["classes"], of["test"]) if part == "all" else (of[f"{part}_classes"], of[f"{part}_test"])
 
 
 @cache
 def epochs_and_batch(trainer: str, dataset: str, cfg: str, options: tuple[str, ...]) -> tuple[int, int]:
-    """Return the epochs and the batch of training runs with these settings."""
+    """Return the epochs and the batch size of a training run with these settings."""
     one = PlannedRun(trainer, dataset, 1, cfg, "run", None, {})
     settings = train.settings_of_run(train.parse([*one.arguments(Path("output"), "data", options)])).cfg
     return settings.OPTIM.MAX_EPOCH, settings.DATALOADER.TRAIN_X.BATCH_SIZE
 
 
 def steps(run: PlannedRun) -> tuple[int, int, int]:
-    """Return a training run's steps, their batch and its classes."""
+    """Return a training run's number of steps, its batch size and its number of classes."""
     shots, (classes, _) = run.options["DATASET.NUM_SHOTS"], size(run)
     options = tuple(str(word) for pair in run.options.items() for word in pair)
     epochs, batch = epochs_and_batch(run.trainer, run.dataset, run.cfg, options)
@@ -83,7 +83,7 @@ def steps(run: PlannedRun) -> tuple[int, int, int]:
 
 
 def step_ms(measured: Sequence[Sequence[float]], batch: int, classes: int) -> float | None:
-    """Return what a step takes; None where nothing was measured at its batch."""
+    """Return a step's milliseconds; None if nothing was measured at its batch size."""
     of_batch = sorted((n, ms) for at, n, ms in measured if at == batch)
     return float(np.interp(classes, *zip(*of_batch, strict=True))) if of_batch else None
 

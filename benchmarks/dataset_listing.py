@@ -43,7 +43,7 @@ CPU = torch.device("cpu")
 
 
 def make_tree(folder: Path, files: int) -> None:
-    """Empty files in `CLASSES` folders, named as ImageNet's are, and the names of the classes."""
+    """Write empty files in `CLASSES` folders with names like ImageNet's, and the file of class names."""
     wnids = [f"n{number:08d}" for number in range(CLASSES)]
     for wnid in wnids:
         place = folder / "images" / "train" / wnid
@@ -55,7 +55,7 @@ def make_tree(folder: Path, files: int) -> None:
 
 
 def looked_for(folder: Path) -> list[Datum]:
-    """All images, each looked for."""
+    """Return all images, after looking for each file."""
     listing = {name: sorted(os.listdir(folder / name)) for name in sorted(os.listdir(folder))}
     return [
         Datum(os.path.join(folder, wnid, file), label, 0, wnid)
@@ -65,13 +65,13 @@ def looked_for(folder: Path) -> list[Datum]:
 
 
 def listed(folder: Path, cache: Path | None) -> list[Datum]:
-    """All images, from a listing."""
+    """Return all images from a listing of the folders."""
     listing = list_classes(folder, cache=cache)
     return all_items(folder, list(listing), listing)
 
 
 def main() -> None:
-    """Print a row per way of listing."""
+    """Print a row for each way of listing."""
     options = make_parser().parse_args()
     with tempfile.TemporaryDirectory() as place:
         folder, cache = Path(place) / "imagenet", Path(place) / "listing.json"

@@ -53,27 +53,27 @@ from trainers.base.feature_cache import CachedRows
 
 @torch.no_grad()
 def predictions(trainer, dataset, args: argparse.Namespace) -> torch.Tensor:
-    """Predicted classes of a data set, by whatever `trainer` keeps of the classes."""
+    """Return the predicted classes of a dataset; the trainer computes text features at each batch, or keeps them."""
     loader = DataLoader(dataset, args.batch, num_workers=args.workers)
     found = [trainer.model_inference(batch["img"].to(trainer.device)).argmax(dim=1) for batch in loader]
     return torch.cat(found).cpu()
 
 
 def product(trainer, dataset, args: argparse.Namespace) -> torch.Tensor:
-    """Predictions with the text features computed once."""
+    """Return the predictions with text features computed once."""
     with trainer.fixed_classes():
         return predictions(trainer, dataset, args)
 
 
 def timed(predict, *words) -> tuple[tuple[float, float], torch.Tensor]:
-    """Seconds by the clock and of this process's threads, and the predictions."""
+    """Return the seconds by the clock, the seconds of this process's threads, and the predictions."""
     began = time.perf_counter(), time.process_time()
     found = predict(*words)
     return (time.perf_counter() - began[0], time.process_time() - began[1]), found
 
 
 def measure(args: argparse.Namespace) -> dict:
-    """The three ways, one after the other."""
+    """Measure all ways, one after the other."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         weights, names = random_weights(args.backbone, folder), class_names(args.classes)

@@ -47,7 +47,7 @@ from trainers.mmrl import MMRLMethod
 
 
 def read_frozen(trainer, images: torch.Tensor) -> int:
-    """Compute what is frozen of these images, and have every later step take it; returns its bytes."""
+    """Compute the frozen layers' outputs of these images for all later steps; return their bytes."""
     method, visual = trainer.method, trainer.method.clip.visual
     with torch.no_grad(), trainer.precision.context():
         below = method.forward_below_tokens(images)
@@ -59,7 +59,7 @@ def read_frozen(trainer, images: torch.Tensor) -> int:
 
 
 def measure(args: argparse.Namespace) -> dict:
-    """Both steps, on the same weights and images."""
+    """Measure both steps on the same weights and images."""
     device = torch.device(args.device)
     with tempfile.TemporaryDirectory() as folder:
         weights, names = random_weights(args.backbone, Path(folder)), class_names(args.classes)

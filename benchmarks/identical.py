@@ -29,7 +29,7 @@ INPUTS = ("clip/embedded", "datasets/embedded")
 
 
 def main() -> int:
-    """Train at both revisions and say which runs differ; 0 where none does."""
+    """Train at both revisions and print which runs differ; return 0 if none does."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("revision", help="git revision to compare with")
     parser.add_argument("--and", dest="other", help="revision to use instead of the working tree")
@@ -59,13 +59,13 @@ def share_inputs(before: Path, after: Path) -> None:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Return the files of a folder by name; text about them does not count."""
+    """Return the contents of a folder's files by name, without pages of text."""
     files = (file for file in folder.rglob("*") if file.is_file() and file.suffix != ".md")
     return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
 
 
 def compare(before: Path, after: Path, args: argparse.Namespace) -> int:
-    """Print a line for each method and seed; the exit status."""
+    """Print a line for each method and seed; return the exit status."""
     differing = 0
     for method in args.methods:
         for seed in args.seeds:
@@ -79,7 +79,7 @@ def compare(before: Path, after: Path, args: argparse.Namespace) -> int:
 
 @contextmanager
 def checked_out(revision: str | None) -> Iterator[Path]:
-    """A folder with the project at a revision; without one the working tree as it is."""
+    """Give a folder with the project at a revision, or the working tree if none is given."""
     if revision is None:
         yield PROJECT
         return
@@ -97,7 +97,7 @@ def git(*words: str) -> None:
 
 
 def learned(project: Path, method: str, seed: int) -> str:
-    """The checksum over the parameters that a run of STEPS steps learned, as its record has it."""
+    """Return the checksum in the record of a run of STEPS steps, over its learned parameters."""
     settings = {
         "DATASET.NUM_SHOTS": SHOTS,
         "DATALOADER.TRAIN_X.BATCH_SIZE": CLASSES * SHOTS // STEPS,

@@ -78,7 +78,7 @@ COLUMNS = {
 
 
 def both(args: argparse.Namespace, candidate: Candidate, build: Callable[[], ClipTrainer]) -> dict[str, Any]:
-    """Measure a candidate and the present step; with `why` alone where something is lacking."""
+    """Measure a candidate and the present step; return `why` alone if the candidate cannot run here."""
     device = torch.device(args.device)
     with candidate.building():
         changed = build()
@@ -103,7 +103,7 @@ def both(args: argparse.Namespace, candidate: Candidate, build: Callable[[], Cli
 
 
 def times(turns: dict[str, Any], device: torch.device) -> dict[str, float]:
-    """Return the medians, on a CPU of all threads together, and their ratio."""
+    """Return the medians, on a CPU summed over all threads, and their ratio."""
     own, other = (
         median_ms(turns[name].cpu if device.type == "cpu" else turns[name].clock) for name in ("candidate", "present")
     )
@@ -119,12 +119,12 @@ def batch(args: argparse.Namespace, trainer: ClipTrainer) -> tuple[Tensor, Tenso
 
 
 def learned(trainer: ClipTrainer) -> list[Tensor]:
-    """Return copies of what is learned."""
+    """Return copies of the learned parameters."""
     return [parameter.detach().float().clone() for parameter in trainer.method.parameters()]
 
 
 def crops(args: argparse.Namespace) -> dict[str, Any]:
-    """Measure a batch from uint8 crops (S, S, 3): normalised one by one and then moved, against moved and then so."""
+    """Measure both ways from uint8 crops (S, S, 3) to a batch: normalise each, then move; move, then normalise."""
     device, generator = torch.device(args.device), torch.Generator().manual_seed(0)
     held = [torch.randint(256, (224, 224, 3), dtype=torch.uint8, generator=generator) for _ in range(args.batch)]
     arrays, finish = [crop.numpy() for crop in held], T.Compose([T.ToTensor(), T.Normalize(MEAN, STD)])

@@ -49,7 +49,7 @@ SIZE = (500, 375)
 
 
 def make_photographs(folder: Path, count: int) -> list[Datum]:
-    """Smooth random images with some noise: about as large as photographs of that size."""
+    """Write smooth random images with some noise, about as large in bytes as photographs of that size."""
     random = np.random.default_rng(0)
     found = []
     for i in range(count):
@@ -62,7 +62,7 @@ def make_photographs(folder: Path, count: int) -> list[Datum]:
 
 
 def settings(cache: bool, workers: int):
-    """The inputs of the ViT-B/16 configs."""
+    """Return a config with the input settings of the ViT-B/16 configs."""
     cfg = get_cfg_default()
     cfg.INPUT.SIZE, cfg.INPUT.INTERPOLATION = (224, 224), "bicubic"
     cfg.INPUT.TRANSFORMS = ("random_resized_crop", "random_flip", "normalize")
@@ -72,7 +72,7 @@ def settings(cache: bool, workers: int):
 
 
 def rate(dataset, workers: int, batch: int = 100) -> float:
-    """Images per second of one pass."""
+    """Return the images per second of one pass."""
     began = time.perf_counter()
     for _ in DataLoader(dataset, batch_size=batch, num_workers=workers):
         pass
@@ -80,7 +80,7 @@ def rate(dataset, workers: int, batch: int = 100) -> float:
 
 
 def measure(args: argparse.Namespace) -> dict:
-    """Evaluation plain, cache being filled, cache filled; training plain and from decoded images."""
+    """Measure evaluation (plain, filling the cache, from the cache) and training (plain, from decoded images)."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["CROP_CACHE"] = str(Path(folder) / "crops")
         data = make_photographs(Path(folder), args.images)

@@ -31,7 +31,7 @@ COLUMNS = ("steps", "other training", "test of base", "test of new")
 
 
 def parts(record: dict[str, Any]) -> dict[str, float]:
-    """Return processor seconds of a run by column; `steps` only if the record has all epochs of its training."""
+    """Return processor seconds of a run by column; `steps` only if the record has all its epochs."""
     seconds = {phase: processor for phase, (_, processor) in record["phases"].items()}
     if record["stage"] == "test":
         return {"test of new": sum(seconds.values())}
@@ -42,7 +42,7 @@ def parts(record: dict[str, Any]) -> dict[str, float]:
 
 
 def table(records: Iterable[dict[str, Any]]) -> list[list[Any]]:
-    """Return a row for each method, by name: its columns and their sum, None where a part is not on record."""
+    """Return a row for each method: its columns and their sum, None where no record has the number."""
     found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     learning = set()
     for record in records:

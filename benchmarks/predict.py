@@ -44,7 +44,7 @@ from runs.record import RunRecord
 
 
 def untrained_run(args: argparse.Namespace, folder: Path) -> Path:
-    """A run's folder with the method's start values."""
+    """Write the folder of a run with the method's start values, and return it."""
     names = class_names(args.classes)
     trainer = build_trainer(args, random_weights(args.backbone, folder), names)
     if trainer.get_model_names():
@@ -54,7 +54,7 @@ def untrained_run(args: argparse.Namespace, folder: Path) -> Path:
 
 
 def photo(folder: Path) -> Path:
-    """A JPEG of coarse noise."""
+    """Write a JPEG of coarse noise."""
     pixels = np.random.default_rng(0).integers(0, 256, (47, 63, 3), dtype=np.uint8)
     file = folder / "photo.jpg"
     Image.fromarray(pixels).resize((500, 375)).save(file)
@@ -62,7 +62,7 @@ def photo(folder: Path) -> Path:
 
 
 def measure(args: argparse.Namespace) -> dict:
-    """Both computations."""
+    """Measure the prediction and the bare encoder."""
     with tempfile.TemporaryDirectory() as name:
         folder, file = Path(name), photo(Path(name))
         predictor = Predictor.load(untrained_run(args, folder), device="cpu")

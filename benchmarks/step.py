@@ -69,13 +69,13 @@ GLIBC_KEEPS = 64 * 2**20
 
 
 def step(trainer, images: torch.Tensor, labels: torch.Tensor) -> None:
-    """Forward, backward, optimiser; the parameters move, so what is compared is measured before."""
+    """Do a training step: forward, backward, optimiser. It moves the parameters: compare losses before."""
     trainer.optim.zero_grad()
     trainer.backward_and_step(trainer.losses(images, labels))
 
 
 def text_side(trainer, images: torch.Tensor, labels: torch.Tensor) -> None:
-    """Class features forward and backward; no optimiser.
+    """Compute class features forward and backward, without the optimiser.
 
     Raises:
         UserError: a method that learns nothing there, or whose class features depend on the images.
@@ -89,7 +89,7 @@ def text_side(trainer, images: torch.Tensor, labels: torch.Tensor) -> None:
 
 
 def loss_and_gradients(trainer, images, labels) -> tuple[float, list[torch.Tensor]]:
-    """Loss and gradients of one batch at the start values."""
+    """Return loss and gradients of one batch at the start values."""
     trainer.optim.zero_grad()
     losses = trainer.losses(images, labels)
     trainer.method.backward(losses)
@@ -97,14 +97,14 @@ def loss_and_gradients(trainer, images, labels) -> tuple[float, list[torch.Tenso
 
 
 def differences(plain, product) -> dict[str, float]:
-    """Differences of the loss (absolute) and of the gradients (relative to the largest element of each tensor)."""
+    """Return the differences of loss (absolute) and gradients (relative to the largest element of each tensor)."""
     pairs = zip(plain[1], product[1], strict=True)
     relative = [((a - b).abs().max() / a.abs().max().clamp(min=1e-12)).item() for a, b in pairs]
     return {"loss_difference": abs(plain[0] - product[0]), "gradient_difference": max(relative)}
 
 
 def measure(args: argparse.Namespace) -> dict:
-    """Both variants, or the one asked for."""
+    """Measure both steps, or the one asked for."""
     device = torch.device(args.device)
     with tempfile.TemporaryDirectory() as folder:
         weights, names = random_weights(args.backbone, Path(folder)), class_names(args.classes)

@@ -92,7 +92,7 @@ def settings(args: argparse.Namespace, weights: Path) -> list[str]:
 
 
 def measure(args: argparse.Namespace) -> dict:
-    """Make the data, run the sweep, print the table of its runs, return the sums."""
+    """Write the data, run the sweep, print the table of its runs, return the sums."""
     shots = max(1, round(args.shots * args.scale))
     names = args.datasets or load_protocol(args.protocol)["datasets"]
     with tempfile.TemporaryDirectory() as place:
@@ -146,14 +146,14 @@ def totals(runs: dict[str, dict], clock: float, processor: float, imports: Secon
 
 
 def import_seconds() -> Seconds:
-    """Return what importing all that a run needs takes in a process of its own, its start and end included."""
+    """Return the seconds to import all that a run needs, in a process of its own with its start and end."""
     before, began = processor_seconds(), time.perf_counter()
     subprocess.run([sys.executable, "-c", "import train"], cwd=CONFIGS.parent, check=True)
     return time.perf_counter() - began, processor_seconds() - before
 
 
 def processor_seconds() -> float:
-    """Return what the processes that this one has started and that have ended took, with theirs."""
+    """Return the processor seconds of all child processes that have ended, and of their children."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 

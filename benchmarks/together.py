@@ -115,7 +115,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def one(args: argparse.Namespace, make: Any, weights: Path, plain: Way, begun: dict[str, Any]) -> dict[str, Any]:
-    """Measure a way in turn with the plain one; with `why` alone where it fails."""
+    """Measure a way in turn with the plain one; return `why` alone if it fails."""
     device, way = torch.device(args.device), None
     try:
         way = make(args, weights)

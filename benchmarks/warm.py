@@ -69,7 +69,7 @@ def words(method: str, seed: int, root: Path, folder: Path) -> list[str]:
 
 
 def done(runs: int, root: Path, folder: Path, do: Do) -> list[dict[str, Any]]:
-    """Do all runs one after the other; returns what is compared of their records."""
+    """Do all runs one after the other; return the compared fields of their records."""
     found = []
     for number in range(runs):
         place = folder / str(number)
@@ -82,7 +82,7 @@ def done(runs: int, root: Path, folder: Path, do: Do) -> list[dict[str, Any]]:
 
 @contextmanager
 def forked() -> Iterator[Do]:
-    """Yield what does a run as a fork of one process."""
+    """Yield a function that does a run as a fork of one warm process."""
     executor = LocalExecutor()
     try:
         yield lambda arguments, folder: executor.submit(arguments, folder).result()
@@ -92,18 +92,18 @@ def forked() -> Iterator[Do]:
 
 @contextmanager
 def started() -> Iterator[Do]:
-    """Yield what does a run in a process of its own."""
+    """Yield a function that does a run in a process of its own."""
     yield lambda arguments, folder: start(arguments, folder).wait()
 
 
 def processor_seconds() -> float:
-    """Return what processes that have ended took, with theirs."""
+    """Return the processor seconds of all child processes that have ended, and of their children."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def measure(args: Any) -> dict:
-    """Both ways, one after the other, in folders of the same name."""
+    """Measure both ways, one after the other, in folders of the same name."""
     found, seconds = {}, {}
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)

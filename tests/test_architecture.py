@@ -19,7 +19,7 @@ MAY_IMPORT = {  # of ours; a package may always import itself
     "runs": {"safeio"},
     "reports": {"runs", "safeio"},
     "inference": {"safeio", "clip", "dassl", "datasets", "trainers", "runs"},
-    "tools": {"safeio", "clip", "dassl", "datasets", "trainers", "runs", "reports"},
+    "tools": {"safeio", "clip", "dassl", "datasets", "trainers", "runs", "reports", "inference"},
     "report": {"reports", "runs", "safeio"},
     "sweep": {"runs", "safeio", "train", "dassl"},
     "mmrl": {

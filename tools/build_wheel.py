@@ -30,7 +30,7 @@ def names_of(root: Path) -> set[str]:
 
 
 def below(package: str, source: str, names: Iterable[str], place: str = "<source>") -> str:
-    """`source` with its imports of `names` turned into imports from `package`; line numbers stay.
+    """Return `source` with its imports of `names` turned into imports from `package`; line numbers stay.
 
     Raises:
         NotImportable: a statement binds a name that would change its meaning.
@@ -68,7 +68,7 @@ def lay_out(root: Path, target: Path) -> None:
 
 
 class Layout(BuildHookInterface):
-    """Lays the wheel out."""
+    """Hatchling's build hook: it lays the wheel out."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if self.target_name != "wheel" or version == "editable":

@@ -43,7 +43,7 @@ if __name__ == "__main__":
 
 
 def run(*words: object, status: int = 0) -> str:
-    """Run a command; what it prints. Stops the check where the exit status is another."""
+    """Run a command and return its output; stop the check if the exit status is another."""
     words = tuple(map(str, words))
     print("$", Path(words[0]).name, *("..." if "\n" in word else word for word in words[1:]), flush=True)
     done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -57,7 +57,7 @@ def mmrl(*words: object, status: int = 0) -> str:
 
 
 def check_contents(wheel: Path) -> None:
-    """One package, all licences, no bare name left in an import or in the environment."""
+    """Check that there is one package, with all licences, and no bare name in an import or the environment."""
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names}
     assert {top.split("-")[0] for top in tops} == {"mmrl"} and len(tops) == 2, tops
@@ -71,7 +71,7 @@ def check_contents(wheel: Path) -> None:
 
 
 def check_commands() -> None:
-    """The commands, on the embedded images and CLIP."""
+    """Check the commands on the embedded images and CLIP."""
     assert "data check" in mmrl("--help")
     mmrl(*TRAIN, "trained", *TINY)
     Path("spawn.py").write_text(SPAWN)
