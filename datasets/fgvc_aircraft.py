@@ -21,11 +21,11 @@ class FGVCAircraft(SplitBenchmark):
     def make_split(cls, folder: Path, rng: random.Random) -> Split:
         variants = lines(folder / "variants.txt")
         number = {name: label for label, name in enumerate(variants)}
-        parts = {}
-        for part in Split._fields:
-            rows = (line.split(" ", 1) for line in lines(folder / f"images_variant_{part}.txt"))
-            parts[part] = [
+        lists = {}
+        for split in Split._fields:
+            rows = (line.split(" ", 1) for line in lines(folder / f"images_variant_{split}.txt"))
+            lists[split] = [
                 Datum.listed(folder / cls.image_dir / f"{stem}.jpg", number[name.strip()], 0, name.strip())
                 for stem, name in rows
             ]
-        return Split(**parts)
+        return Split(**lists)

@@ -34,8 +34,8 @@ class ImageNet(ClassNameCalls, DatasetBase):
         if shots < 1:
             split = self.whole(folder)
         else:
-            split = Split(few_shot_train(folder, shots, cfg.SEED), [], _part(folder, "val"))
-        of_all = _part(folder, "train") if getattr(cfg.DATASET, "UNLABELLED", False) else []
+            split = Split(few_shot_train(folder, shots, cfg.SEED), [], _images(folder, "val"))
+        of_all = _images(folder, "train") if getattr(cfg.DATASET, "UNLABELLED", False) else []
         train_u, self.domain_classnames = unlabelled(of_all, cfg)
         split = subsample(Split(split.train, [], split.test), cfg.DATASET.SUBSAMPLE_CLASSES)
         super().__init__(train_x=corrupt(split, cfg).train, train_u=train_u, val=split.test, test=split.test)
@@ -47,8 +47,8 @@ class ImageNet(ClassNameCalls, DatasetBase):
         Raises:
             SplitError: a folder is missing, or one is no class of ImageNet.
         """
-        test = _part(folder, "val")
-        return Split(_part(folder, "train"), test, test)
+        test = _images(folder, "val")
+        return Split(_images(folder, "train"), test, test)
 
 
 def few_shot_train(folder: Path, shots: int, seed: int) -> list[Datum]:
@@ -58,7 +58,7 @@ def few_shot_train(folder: Path, shots: int, seed: int) -> list[Datum]:
     stem = folder / "split_fewshot" / f"shot_{shots}-seed_{seed}" if seed >= 0 else None
     labels = {wnid: label for label, wnid in enumerate(listing)}
 
-    def find(part: str, path: str) -> Datum:
+    def find(split: str, path: str) -> Datum:
         wnid, file = path.split("/")[-2:]
         try:
             return Datum(images / wnid / file, labels[wnid], 0, names[labels[wnid]])
@@ -79,20 +79,20 @@ def few_shot_train(folder: Path, shots: int, seed: int) -> list[Datum]:
     return train
 
 
-def _part(folder: Path, part: str) -> list[Datum]:
-    listing, names = _listed(folder, part)
-    return all_items(folder / "images" / part, names, listing)
+def _images(folder: Path, split: str) -> list[Datum]:
+    listing, names = _listed(folder, split)
+    return all_items(folder / "images" / split, names, listing)
 
 
-def _listed(folder: Path, part: str) -> tuple[dict[str, list[str]], list[str]]:
+def _listed(folder: Path, split: str) -> tuple[dict[str, list[str]], list[str]]:
     """The files of each class folder, and the folders' names."""
-    images = folder / "images" / part
+    images = folder / "images" / split
     if not images.is_dir():
         raise SplitError(
             f"There is no folder {images}. Is DATASET.ROOT (--root) right? `mmrl data prepare imagenet` says "
             f"what goes where."
         )
-    listing = list_classes(images, cache=folder / f".listing_{part}.json")
+    listing = list_classes(images, cache=folder / f".listing_{split}.json")
     return listing, folder_names(read_classnames(folder), listing, images)
 
 

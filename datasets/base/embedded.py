@@ -53,8 +53,8 @@ class EmbeddedDataset(DatasetBase):
         """Return all images, in the order of the split file."""
         folder = EMBEDDED / cls.dataset_dir
         where, rows = addresses(folder), read_json(folder / cls.split_file, dict.fromkeys(Split._fields, list), REMEDY)
-        parts = [[Datum.listed(where[path], label, 0, name) for path, label, name in rows[p]] for p in Split._fields]
-        return Split(*parts)
+        lists = [[Datum.listed(where[path], label, 0, name) for path, label, name in rows[p]] for p in Split._fields]
+        return Split(*lists)
 
 
 class ChangedLook(EmbeddedDataset):
@@ -70,13 +70,13 @@ class ChangedLook(EmbeddedDataset):
         DatasetBase.__init__(self, train_x=split.train, test=split.test)
 
 
-def unpack(name: str, folder: Path, part: str = "test", classes: int = 0, images: int = 0) -> list[str]:
+def unpack(name: str, folder: Path, split: str = "test", classes: int = 0, images: int = 0) -> list[str]:
     """Write an embedded dataset's images as files, one folder for each class; return the class names.
 
     Args:
         name: of configs/datasets, for example clothing_64.
         folder: empty or new.
-        part: train, val or test.
+        split: train, val or test.
         classes, images: the first so many classes, and images of each; 0: all.
     """
     builders = [DATASET_REGISTRY.get(registered) for registered in DATASET_REGISTRY.registered_names()]
@@ -87,7 +87,7 @@ def unpack(name: str, folder: Path, part: str = "test", classes: int = 0, images
         raise UserError("The numbers of classes and images are 0 (all) or more.")
     if folder.exists() and any(folder.iterdir()):
         raise UserError(f"{folder} is not empty: name a new folder.")
-    items = getattr(embedded[name].whole(), part)
+    items = getattr(embedded[name].whole(), split)
     names = dict(sorted({item.label: item.classname for item in items}.items())[: classes or None])
     written = dict.fromkeys(names, 0)
     for item in items:

@@ -44,9 +44,9 @@ def few_shot(split: Split, shots: int, seed: int, folder: str | os.PathLike, cac
     stem = cache / f"shot_{shots}-seed_{seed}" if cache and seed >= 0 else None
     known = {}
     if stem and cache.is_dir():
-        known = {part: {relative(item, folder): item for item in getattr(split, part)} for part in DRAWN}
+        known = {name: {relative(item, folder): item for item in getattr(split, name)} for name in DRAWN}
     origin = stem and fingerprint([*split.train, *split.val], folder)
-    chosen = recall(stem, folder, origin, lambda part, path: known[part][path]) if known else None
+    chosen = recall(stem, folder, origin, lambda name, path: known[name][path]) if known else None
     if chosen is None:
         rng = random.Random(seed if seed >= 0 else None)
         chosen = (sample_few_shot(split.train, shots, rng), sample_few_shot(split.val, min(shots, MOST_VAL_SHOTS), rng))
@@ -71,13 +71,13 @@ def recall(stem: Path, folder: str | os.PathLike, origin: str, find: Callable[[s
         stem: path without an ending.
         folder: the dataset's folder.
         origin: fingerprint of what the choice was made from.
-        find: part and path -> image; KeyError where there is no such image in that part.
+        find: split and path -> image; KeyError if the split has no such image.
     """
     try:
         foreign = read_foreign(stem, Path(folder))
         if foreign is not None:
             print(f"Few-shot choice read from {foreign.source}")
-            return tuple(_found(foreign.rows.get(part, []), part, find) for part in DRAWN)
+            return tuple(_found(foreign.rows.get(split, []), split, find) for split in DRAWN)
     except (ForeignListError, KeyError) as error:
         print(f"Warning: a kept few-shot choice cannot be used and is drawn anew: {error.args[0]}")
     file = stem.with_name(stem.name + ".json")
@@ -94,19 +94,19 @@ def recall(stem: Path, folder: str | os.PathLike, origin: str, find: Callable[[s
 def _kept(file: Path, folder: str | os.PathLike, origin: str, find: Callable[[str, str], Datum]) -> Drawn:
     """Return the choice in a file; an error of some kind if it is not of this split."""
     kept = read_json(file, CHOICE)
-    chosen = tuple([find(part, path) for path in kept[part]] for part in DRAWN)
-    if kept["origin_sha256"] != origin or kept["sha256"] != [fingerprint(part, folder) for part in chosen]:
+    chosen = tuple([find(split, path) for path in kept[split]] for split in DRAWN)
+    if kept["origin_sha256"] != origin or kept["sha256"] != [fingerprint(items, folder) for items in chosen]:
         raise ValueError("it is of another split")
     return chosen
 
 
-def _found(rows: list[tuple[str, int, str]], part: str, find: Callable[[str, str], Datum]) -> list[Datum]:
+def _found(rows: list[tuple[str, int, str]], split: str, find: Callable[[str, str], Datum]) -> list[Datum]:
     found = []
     for path, label, classname in rows:
         try:
-            item = find(part, path)
+            item = find(split, path)
         except KeyError:
-            raise KeyError(f"{path} is not in the {part} split of the split file") from None
+            raise KeyError(f"{path} is not in the {split} split of the split file") from None
         if (item.label, item.classname) != (label, classname):
             raise KeyError(f"{path} is {label} {classname!r} there, {item.label} {item.classname!r} in the split")
         found.append(item)
@@ -117,8 +117,8 @@ def remember(stem: Path, folder: str | os.PathLike, origin: str, chosen: tuple[l
     """Write a choice; a data folder that is read-only is passed over."""
     content = {
         "origin_sha256": origin,
-        "sha256": [fingerprint(part, folder) for part in chosen],
-        **{name: [relative(item, folder) for item in part] for name, part in zip(DRAWN, chosen, strict=True)},
+        "sha256": [fingerprint(items, folder) for items in chosen],
+        **{name: [relative(item, folder) for item in items] for name, items in zip(DRAWN, chosen, strict=True)},
     }
     with contextlib.suppress(OSError):
         atomic_write_json(stem.with_name(stem.name + ".json"), content)

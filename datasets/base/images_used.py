@@ -12,7 +12,7 @@ from dassl.data.datasets import Datum
 from datasets.base.few_shot import fingerprint
 from safeio.packed_images import container_of, is_packed
 
-PARTS = {"train": "train_x", "val": "val", "test": "test"}
+ATTRIBUTES = {"train": "train_x", "val": "val", "test": "test"}
 """Split -> attribute of a dataset."""
 
 
@@ -23,11 +23,11 @@ def images_used(dataset: Any, root: str) -> dict[str, dict[str, Any]]:
     """
     above = Path(root).expanduser().absolute()
     found: dict[str, dict[str, Any]] = {}
-    for part, items in _parts(dataset):
-        found[part] = {"count": len(items), "sha256": fingerprint(items, above)}
+    for split, items in _splits(dataset):
+        found[split] = {"count": len(items), "sha256": fingerprint(items, above)}
         if not any(is_packed(item.impath) for item in items):  # whose address has its size
             with suppress(OSError):  # an image that is gone by now
-                found[part]["bytes"] = sum(os.path.getsize(item.impath) for item in items)
+                found[split]["bytes"] = sum(os.path.getsize(item.impath) for item in items)
     return found
 
 
@@ -43,9 +43,9 @@ def _is_below(folder: str, place: str) -> bool:
 
 
 def _paths(dataset: Any) -> Iterable[str]:
-    return (item.impath for _, items in _parts(dataset) for item in items)
+    return (item.impath for _, items in _splits(dataset) for item in items)
 
 
-def _parts(dataset: Any) -> Iterator[tuple[str, list[Datum]]]:
-    parts = ((part, getattr(dataset, name, None)) for part, name in PARTS.items())
-    return ((part, items) for part, items in parts if items)
+def _splits(dataset: Any) -> Iterator[tuple[str, list[Datum]]]:
+    named = ((split, getattr(dataset, name, None)) for split, name in ATTRIBUTES.items())
+    return ((split, items) for split, items in named if items)

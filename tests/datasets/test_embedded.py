@@ -104,7 +104,7 @@ def test_the_looks_are_tested_with_the_model_of_the_photographs():
 
 
 def test_images_are_unpacked_into_a_folder_for_each_class(tmp_path):
-    names = unpack("clothing_64", tmp_path / "clothes", part="val", classes=2, images=3)
+    names = unpack("clothing_64", tmp_path / "clothes", split="val", classes=2, images=3)
     files = sorted((tmp_path / "clothes").glob("*/*"))
     assert [file.parent.name for file in files] == sorted(names * 3) and len(names) == 2
     assert all(min(read_image(file).size) == 64 for file in files)
