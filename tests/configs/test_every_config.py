@@ -168,6 +168,16 @@ def test_no_run_is_planned_that_would_be_refused(file):
     assert run.options["TEST.CLASSES"] == "seen" and "cross_datasets/train/caltech101_64/" in run.model_folder
 
 
+@pytest.mark.parametrize("file", METHOD_PROTOCOLS, ids=name_of)
+def test_parts_of_single_classes_are_used_on_other_images_of_these_classes(file):
+    """In domain generalization the target's classes are the source's: a classifier, a cache or a head knows them."""
+    trainer = file.parent.name
+    tied = TRAINER_REGISTRY.get(trainer).method_class.tied
+    for dataset in ("imagenetv2", "caltech101_64_noise"):
+        (run,) = protocol.plan("domain_generalization", "test", trainer, dataset, [1])
+        assert run.options.get("TEST.CLASSES") == ("seen" if tied else None)
+
+
 @pytest.mark.parametrize("file", PROTOCOLS, ids=name_of)
 def test_protocols_name_what_exists(file):
     data = protocol.load_protocol(file.stem)

@@ -94,6 +94,20 @@ def test_cross_dataset_averages_targets_only(make):
     assert {labels[0] for labels in other} == {"Average", "ImageNet", "ImageNet-A", "ImageNet-R"}
 
 
+def test_classifiers_of_the_sources_classes_are_in_the_table_of_domain_generalization(make):
+    """They score the target's images by the rule for seen classes."""
+    make("TaskRes", "ImageNet", 72.0, part="source", protocol="cross_dataset")
+    for name, value in (("ImageNetA", 50.0), ("ImageNetR", 76.0)):
+        make("TaskRes", name, value, part="target", protocol="domain_generalization", test_classes="seen")
+    found = rows(table(make, "domain_generalization"))
+    assert [found[name, "TaskRes"]["accuracy"].score.mean for name in ("ImageNet-A", "ImageNet-R", "Average")] == [
+        50.0,
+        76.0,
+        63.0,
+    ]
+    assert "cross_dataset" not in [one.name for one in accuracy_tables(find_runs(make.root))]
+
+
 def test_few_shot_has_a_column_for_each_number(make):
     for shots in (1, 4, 16):
         make("MMA", "DTD", 50.0 + shots, part="all", protocol="few_shot", shots=shots)
