@@ -40,7 +40,7 @@ KEY = ("protocol", "method", "dataset", "shots", "seed", "part", "swept")
 FIELDS = (*KEY, "accuracy", "parameters")
 OTHER_RULE = "rule=other"
 """`swept` of a model tested with the prediction rule that is not its own for these classes (tools.prediction_rules)."""
-ZERO_SHOT = "ZeroshotCLIP"
+ZERO_SHOT, AVERAGE = "ZeroshotCLIP", "average"
 
 Rows = dict[tuple[str, ...], dict[str, str]]
 """Rows of the data by their key, all as text."""
@@ -99,6 +99,12 @@ def cell(numbers: Seeds, reference: Seeds | None = None) -> str:
     if len(shared) > 1 and abs(mean(shared.values())) > interval(shared):
         shown += " ↑" if mean(shared.values()) > 0 else " ↓"
     return shown
+
+
+def averaged(columns: Sequence[Seeds]) -> dict[str, float]:
+    """Return each seed's mean over the columns, for seeds that all columns have."""
+    seeds = set.intersection(*(set(numbers) for numbers in columns))
+    return {seed: mean(numbers[seed] for numbers in columns) for seed in sorted(seeds)}
 
 
 def harmonic(base: Seeds, new: Seeds) -> dict[str, float]:
@@ -163,13 +169,22 @@ def few_shot(rows: Rows) -> Iterator[str]:
 
 
 def targets(protocol: str) -> Callable[[Rows], Iterator[str]]:
-    """Return the function that gives a protocol's table: accuracy on the source and on each target."""
+    """Return the function that gives a protocol's table: accuracy on the source, on each target, and their average.
+
+    Methods that were tested on no target are left out.
+    """
 
     def give(rows: Rows) -> Iterator[str]:
-        found = gathered(rows, protocol, lambda row: f"{row['part']} {row['dataset']}")
-        columns = sorted({column for columns in found.values() for column in columns})
-        heads = {column: dataset_name(column.split(" ", 1)[1]) for column in columns}
-        yield from table(found, heads, {})
+        sources = gathered(rows, "cross_dataset", lambda row: row["dataset"] if row["part"] == "source" else "")
+        found = gathered(rows, protocol, lambda row: row["dataset"] if row["part"] == "target" else "")
+        names = sorted({name for columns in found.values() for name in columns if name})
+        whole = {method: columns for method, columns in found.items() if columns.keys() & set(names)}
+        for method, columns in whole.items():
+            columns[AVERAGE] = averaged([columns.get(name, {}) for name in names])
+            columns.update({name: numbers for name, numbers in sources[method].items() if name})
+        source = sorted({name for method in whole for name in sources[method] if name})
+        heads = {name: dataset_name(name) for name in (*source, *names)}
+        yield from table(whole, heads | ({AVERAGE: "average of targets"} if len(names) > 1 else {}), {})
 
     return give
 

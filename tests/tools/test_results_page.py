@@ -79,3 +79,25 @@ def test_ablations_have_a_row_for_each_value_and_leave_the_tables_alone(tmp_path
 def test_a_folder_without_runs_is_named(capsys, tmp_path):
     assert results_page.main([str(tmp_path)]) == 2
     assert f"below {tmp_path}" in capsys.readouterr().err
+
+
+def test_targets_have_their_average_and_the_source_beside_them(tmp_path):
+    """A classifier of the source's classes is in the table of its targets, and in no other."""
+    for seed in (1, 2):
+        whole = {"seed": seed, "subsample_classes": "all"}
+        for method, rule in (("MMRL", "unseen"), ("TaskRes", "seen")):
+            trained = {"method": method, "protocol": "cross_dataset", "test_classes": "seen", "stage": "train"}
+            record(tmp_path / f"{method}{seed}", **whole, **trained, metrics={"accuracy": 60.0})
+            for target, accuracy in (("ImageNetA", 20.0 + seed), ("ImageNetR", 30.0)):
+                tested = {"method": method, "protocol": "domain_generalization", "test_classes": rule}
+                tested["dataset"] = target
+                record(tmp_path / f"{method}{target}{seed}", **whole, **tested, metrics={"accuracy": accuracy})
+        tested = {"method": "MMRL", "protocol": "cross_dataset", "test_classes": "unseen", "dataset": "EuroSAT"}
+        record(tmp_path / f"other{seed}", **whole, **tested, metrics={"accuracy": 50.0})
+    rows = results_page.taken(tmp_path)
+    head, _, *lines = results_page.targets("domain_generalization")(rows)
+    assert head == "| method | Caltech101 (64 px) | ImageNet-A | ImageNet-R | average of targets |"
+    cells = "60.0 ± 0.0 | 21.5 ± 6.4 | 30.0 ± 0.0 | 25.8 ± 3.2 |"
+    assert lines == [f"| MMRL | {cells}", f"| TaskRes | {cells}"]
+    head, _, *lines = results_page.targets("cross_dataset")(rows)
+    assert head == "| method | Caltech101 (64 px) | EuroSAT |" and lines == ["| MMRL | 60.0 ± 0.0 | 50.0 ± 0.0 |"]
