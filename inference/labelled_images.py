@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Container, Iterable
 from pathlib import Path
 
-from dassl.data.datasets import build_dataset
+from dassl.data.datasets import DatasetBase, build_dataset
 from inference.images import NoImagesError, find_images
 from inference.run_folder import RunError, TrainedRun
 
@@ -16,8 +16,8 @@ Labelled = list[tuple[Path, str]]
 """Files with their class names."""
 
 
-def test_images(run: TrainedRun, dataset: str = "") -> Labelled:
-    """Return the test images of the run's dataset, or of another by registry name, of all its classes.
+def dataset_of(run: TrainedRun, name: str = "") -> DatasetBase:
+    """Return the run's dataset, or another by registry name, with all its classes.
 
     Raises:
         RunError: the dataset is not where the run found it.
@@ -25,15 +25,34 @@ def test_images(run: TrainedRun, dataset: str = "") -> Labelled:
     cfg = run.cfg.clone()
     cfg.defrost()
     cfg.DATASET.SUBSAMPLE_CLASSES = "all"
-    cfg.DATASET.NAME = dataset or cfg.DATASET.NAME
+    cfg.DATASET.NAME = name or cfg.DATASET.NAME
     try:
         with contextlib.redirect_stdout(io.StringIO()):
-            dataset = build_dataset(cfg)
+            return build_dataset(cfg)
     except (OSError, ValueError, RuntimeError) as error:
         raise RunError(
             f"The dataset {cfg.DATASET.NAME} of the run cannot be read: {error}. Give a folder with a folder of "
             "images for each class"
         ) from error
+
+
+def test_images(run: TrainedRun, name: str = "") -> Labelled:
+    """Return the test images of the run's dataset, or of another by registry name, of all its classes.
+
+    Raises:
+        RunError: the dataset is not where the run found it, or changes its images when they are read.
+    """
+    dataset = dataset_of(run, name)
+    if dataset.test_change is not None:
+        raise RunError(
+            f"{name or run.cfg.DATASET.NAME} changes its images when it reads them, which is not done here. Give a "
+            "folder with a folder of images for each class"
+        )
+    return labelled(dataset)
+
+
+def labelled(dataset: DatasetBase) -> Labelled:
+    """Return a dataset's test images as files."""
     return [(Path(datum.impath), datum.classname) for datum in dataset.test]
 
 

@@ -218,21 +218,25 @@ def ablation(topic: str, head: str) -> Callable[[Rows], Iterator[str]]:
 
 
 def prediction_rules(rows: Rows) -> Iterator[str]:
-    """Give base and new accuracy of the same models by both prediction rules: fused, and by the class token alone."""
-    found: dict[str, dict[tuple[str, str], dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
+    """Give the accuracy of the same models by both prediction rules: fused, and by the class token alone.
+
+    The columns are base classes, new classes, and the average of the targets of domain generalization.
+    """
+    found: dict[str, dict[tuple[str, str], dict[str, dict[str, float]]]] = defaultdict(
+        lambda: defaultdict(lambda: defaultdict(dict))
+    )
     for row in rows.values():
-        if row["protocol"] == "base2new" and row["swept"] in ("", OTHER_RULE):
-            found[row["method"]][row["part"], row["swept"]][row["seed"]] = float(row["accuracy"])
-    columns = {
-        "base, fused": ("base", ""),
-        "base, class token": ("base", OTHER_RULE),
-        "new, fused": ("new", OTHER_RULE),
-        "new, class token": ("new", ""),
-    }
-    yield f"| method | {' | '.join(columns)} |"
+        if row["protocol"] in ("base2new", "domain_generalization") and row["swept"] in ("", OTHER_RULE):
+            found[row["method"]][row["part"], row["swept"]][row["dataset"]][row["seed"]] = float(row["accuracy"])
+    own = {"base": "fused", "new": "class token", "target": "class token"}
+    names = {"base": "base", "new": "new", "target": "other images"}
+    columns = [(part, rule) for part in own for rule in ("fused", "class token")]
+    yield f"| method | {' | '.join(f'{names[part]}, {rule}' for part, rule in columns)} |"
     yield "|---|" + "---|" * len(columns)
     for method in sorted(name for name, parts in found.items() if parts["base", OTHER_RULE]):
-        yield f"| {method_name(method)} | {' | '.join(cell(found[method][column]) for column in columns.values())} |"
+        tests = [found[method][part, "" if rule == own[part] else OTHER_RULE] for part, rule in columns]
+        cells = [cell(averaged([*datasets.values()])) if datasets else "" for datasets in tests]
+        yield f"| {method_name(method)} | {' | '.join(cells)} |"
 
 
 BLOCKS: dict[str, Callable[[Rows], Iterator[str]]] = {
