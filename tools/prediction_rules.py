@@ -1,4 +1,4 @@
-"""Test the trained models of MMRL and MMRL++ with the prediction rule that is not their own, on every test of theirs.
+"""Repeat the tests of MMRL and MMRL++ with the other of their two prediction rules.
 
     python -m tools.prediction_rules output/demo     add the results to docs/demonstration.csv
     python -m tools.results_page                     write the tables of docs/results.md
@@ -29,7 +29,7 @@ from inference.predictor import Predictor
 from reports.records import RecordedRun, find_runs
 from runs.command_line import fail
 from safeio.errors import UserError, WrongChoice
-from tools.results_page import DATA, OTHER_RULE, Rows, read, row, write
+from tools.results_page import DATA, OTHER_RULE, Rows, read, row_of, write
 
 METHODS, PROTOCOLS = ("MMRL", "MMRLpp"), ("base2new", "domain_generalization")
 BATCH = 100
@@ -77,7 +77,7 @@ def measured(output: Path) -> Rows:
     for run in find_runs(output):
         if run.complete and run.protocol in PROTOCOLS and run.line.method in METHODS and not run.line.swept:
             found = by_other_rule(run, output)
-            rows |= row(run, run.part, OTHER_RULE, found)
+            rows |= row_of(run, OTHER_RULE, found)
             print(f"{run.folder}: {run.accuracy:.2f} % by its own rule, {found:.2f} % by the other", flush=True)
     return rows
 

@@ -63,13 +63,13 @@ def taken(output: Path) -> Rows:
         if run.accuracy is None or run.protocol not in TABLES:
             continue
         swept = " ".join(f"{topic_of(setting)}={value}" for setting, value in run.line.swept)
-        rows |= row(run, run.part, swept, run.accuracy)
+        rows |= row_of(run, swept, run.accuracy)
     return rows
 
 
-def row(run: RecordedRun, part: str, swept: str, accuracy: float) -> Rows:
-    """Return the row of an accuracy (%) that a run's model reached on some of the classes (`part`)."""
-    key = (run.protocol, run.line.method, run.dataset, str(run.shots), str(run.seed), part, swept)
+def row_of(run: RecordedRun, swept: str, accuracy: float) -> Rows:
+    """Return the row of a run's test, by its key; the accuracy is in %."""
+    key = (run.protocol, run.line.method, run.dataset, str(run.shots), str(run.seed), run.part, swept)
     numbers = (f"{accuracy:.2f}", str(int(run.number("trainable_params") or 0)))
     return {key: dict(zip(FIELDS, (*key, *numbers), strict=True))}
 
