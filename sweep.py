@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from runs import reuse
 from runs.alike import without_effect
 from runs.command_line import (
     CommandParser,
@@ -23,6 +24,7 @@ from runs.command_line import (
     add_device,
     add_output,
     add_own_name,
+    add_reuse,
     add_root,
     add_seeds,
     add_track,
@@ -80,6 +82,7 @@ def make_parser() -> argparse.ArgumentParser:
         "rate and all settings whose method declares a range)",
     )
     how = parser.add_argument_group("execution")
+    add_reuse(what)
     how.add_argument("--dry-run", action="store_true", help="print the runs and their states, run nothing")
     how.add_argument(
         "--print-commands", action="store_true", help="print a command for each run that is not complete, run nothing"
@@ -180,7 +183,9 @@ def declared_ranges(method: str) -> dict[str, str]:
 def command_of(run: PlannedRun, args: argparse.Namespace) -> list[str]:
     """Return the arguments of `python` for one run, valid in any working folder: a cluster's machine has another."""
     root = Path(args.root).expanduser().absolute()
-    return [*TRAIN, *run.arguments(args.output.absolute(), str(root), words_of(args))]
+    output = args.output.absolute()
+    reused = reuse.words(run, output) if args.reuse else []
+    return [*TRAIN, *run.arguments(output, str(root), words_of(args)), *reused]
 
 
 def planned(args: argparse.Namespace) -> list[PlannedRun]:

@@ -47,6 +47,7 @@ from runs.protocol import PlanError, published_options
 from runs.record import RunRecord, close_abandoned, read_record, set_aside_log
 from runs.repeat import OUTCOME, SURROUNDINGS, RecordError, code_version, read_to_repeat, say_differences
 from runs.request import check_same_data, data_of, outside_of
+from runs.reuse import copy_run, equal_run
 from runs.sources import in_words, unverified
 from runs.sweep.exit_with_parent import end_with_parent
 from runs.sweep.grid import apart, parse_grid
@@ -286,6 +287,10 @@ def one(args: argparse.Namespace, prepare: Prepare = lambda trainer: None, stop:
             until_done.enter_context(log_closed())
             record = RunRecord(builder.cfg.OUTPUT_DIR, record_fields(builder, args))
             check_same_data(record)
+            if record.earlier is None and (equal := equal_run(record.content, args.reuse)):
+                copy_run(equal, record)
+                print(f"Copied from {equal}, a complete run with the same settings, seed and data.")
+                return 0
             record.write()
         except FolderInUse as error:
             print(f"error: {error}", file=sys.stderr)
@@ -360,6 +365,7 @@ def distributed(args: argparse.Namespace) -> int:
             "error: --seeds trains several runs in one process, torchrun one run in several: use one", file=sys.stderr
         )
         return 2
+    args.reuse = []  # all processes must do the same, but only the first sees the run's folder
     end_with_parent(os.getppid())  # torchrun, which when killed could not end its processes
     with process_group() as number:
         if number == 0:

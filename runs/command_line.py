@@ -125,6 +125,12 @@ def add_root(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--root", default=default, metavar="DIR", help=text)
 
 
+def add_reuse(parser: argparse._ActionsContainer) -> None:
+    """Add --reuse, of equal runs in other protocols' folders."""
+    text = "copy a complete run of another protocol if settings, seed and data are the same, instead of training again"
+    parser.add_argument("--reuse", action="store_true", help=text)
+
+
 def add_own_name(parser: argparse._ActionsContainer) -> None:
     """Add --name, of own images."""
     text = "for your own images (dataset folder): their name in run folders and reports (default: the name of --root)"

@@ -16,7 +16,17 @@ from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 
-from runs.command_line import CommandParser, add_backbone, add_output, add_own_name, add_root, add_seeds, settings_apart
+from runs import reuse
+from runs.command_line import (
+    CommandParser,
+    add_backbone,
+    add_output,
+    add_own_name,
+    add_reuse,
+    add_root,
+    add_seeds,
+    settings_apart,
+)
 from runs.joint import arguments, groups_alike
 from runs.protocol import PlanError, PlannedRun, config_for, plan
 from runs.record import COMPLETE, is_complete, read_record
@@ -56,6 +66,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_seeds(parser, "one or more seeds, also right after DATASET (default: the protocol's)", default=[])
     add_backbone(parser)
     parser.add_argument("--together", action="store_true", help="train all seeds at once, in one process")
+    add_reuse(parser)
     add_output(parser)
     add_root(parser)
     add_own_name(parser)
@@ -73,7 +84,8 @@ def main(words: Sequence[str] | None = None) -> int:
         cfg = options.cfg or config_for(options.backbone)
         runs = plan(options.protocol, options.stage, options.trainer, options.dataset, seeds, shots, cfg, own)
         groups = groups_alike(runs) if options.together else [[run] for run in runs]
-        failed = [run for group in groups for run in execute(group, options.output, root, [*extra, *rest])]
+        extra += rest
+        failed = [run for group in groups for run in execute(group, options.output, root, extra, options.reuse)]
     except PlanError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -128,8 +140,14 @@ def check_flags(words: Sequence[str]) -> None:
             raise PlanError(f"{flag} cannot be given here, because the run's folder is named after it; {instead}.")
 
 
-def execute(runs: Sequence[PlannedRun], output: Path, root: str, extra: Sequence[str]) -> list[PlannedRun]:
-    """Run train.py for one run, or several that train together, unless complete; return those still incomplete."""
+def execute(
+    runs: Sequence[PlannedRun], output: Path, root: str, extra: Sequence[str], reusing: bool = False
+) -> list[PlannedRun]:
+    """Run train.py for one run, or several that train together, unless complete; return those still incomplete.
+
+    Args:
+        reusing: offer train.py the complete runs of other protocols that may be the same training.
+    """
     missing = []
     for run in runs:
         if already_done(run, output, root, extra):
@@ -139,6 +157,8 @@ def execute(runs: Sequence[PlannedRun], output: Path, root: str, extra: Sequence
     if not missing:
         return []
     words = arguments(missing, output.absolute(), root, extra)
+    if reusing:
+        words += [word for run in missing for word in reuse.words(run, output.absolute())]
     print("$", shlex.join(["python", "train.py", *words]), flush=True)
     status = wait_for(subprocess.Popen(ending_with_this([*TRAIN, *words])))
     if status == USAGE:

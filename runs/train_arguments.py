@@ -78,6 +78,13 @@ def _add_kind_of_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--head", metavar="NAME", help="for Dassl's simple networks: the head (setting MODEL.HEAD.NAME)"
     )
+    parser.add_argument(
+        "--reuse",
+        action="append",
+        default=[],
+        metavar="RUN_DIR",
+        help="a complete run to copy instead of training, if its settings, seed and data are the same; may be repeated",
+    )
     parser.add_argument("--eval-only", action="store_true", help="test the checkpoint in --model-dir, without training")
     parser.add_argument("--model-dir", default="", metavar="DIR", help="with --eval-only: folder of the trained run")
     parser.add_argument(

@@ -31,12 +31,15 @@ class Estimate:
         self._seconds: dict[tuple[str, ...], list[float]] = defaultdict(list)
 
     def learn(self, run: PlannedRun, waited: float | None = None) -> float | None:
-        """Take over what a complete run took, by its record, which is returned.
+        """Take over what a complete run took, by its record, which is returned; nothing from a copied run.
 
         Args:
             waited: seconds from handing it out to its end, if it was run now.
         """
-        seconds = (read_record(self.output / run.folder) or {}).get("timing", {}).get("seconds")
+        record = read_record(self.output / run.folder) or {}
+        seconds = record.get("timing", {}).get("seconds")
+        if "copied_from" in record:
+            return waited
         if seconds is not None:
             for kind in self._kinds(run):
                 self._seconds[kind].append(seconds)
@@ -119,8 +122,9 @@ class Progress:
             del self.left[run.folder]
             self.done += 1
             seconds = self.estimate.learn(run, seconds) or seconds  # without waiting for a place
-            metrics = (read_record(self.estimate.output / run.folder) or {}).get("metrics", {})
-            said = f"{metrics['accuracy']:.1f} %" if "accuracy" in metrics else ""
+            record = read_record(self.estimate.output / run.folder) or {}
+            said = f"{record['metrics']['accuracy']:.1f} %" if "accuracy" in record.get("metrics", {}) else ""
+            said += f"  copied from {record['copied_from']}" if "copied_from" in record else ""
         else:
             self._give_up(run)
         self.bar.n = self.done  # shown by tick, together with the new estimate
