@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -124,7 +125,8 @@ class Progress:
             seconds = self.estimate.learn(run, seconds) or seconds  # without waiting for a place
             record = read_record(self.estimate.output / run.folder) or {}
             said = f"{record['metrics']['accuracy']:.1f} %" if "accuracy" in record.get("metrics", {}) else ""
-            said += f"  copied from {record['copied_from']}" if "copied_from" in record else ""
+            if source := record.get("copied_from"):
+                said += f"  copied from {os.path.relpath(source, self.estimate.output)}"
         else:
             self._give_up(run)
         self.bar.n = self.done  # shown by tick, together with the new estimate

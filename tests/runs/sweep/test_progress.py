@@ -50,12 +50,13 @@ def test_a_run_is_expected_to_take_what_the_nearest_ones_took(tmp_path, finish):
 
 def test_copied_runs_are_named_and_leave_the_estimate_alone(tmp_path, finish, capsys):
     finish(run_of("a"), 100)
-    record = {"status": COMPLETE, "timing": {"seconds": 900}, "metrics": {"accuracy": 40.0}, "copied_from": "out/other"}
+    record = {"status": COMPLETE, "timing": {"seconds": 900}, "metrics": {"accuracy": 40.0}}
+    record |= {"copied_from": str(tmp_path / "other")}
     atomic_write_json(tmp_path / "b" / FILE_NAME, record)
     progress = Progress([run_of("a"), run_of("b")], {"a": State(COMPLETE), "b": State("missing")}, tmp_path, 1)
     progress.started(run_of("b"))
     progress.ended(run_of("b"), State(COMPLETE))
-    assert "b  40.0 %  copied from out/other" in capsys.readouterr().out
+    assert "b  40.0 %  copied from other" in capsys.readouterr().out
     assert progress.estimate.of(run_of("new")) == 100 and progress.estimate.start == 0
     progress.close()
 
