@@ -140,6 +140,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     for run in runs:
         behind = f"   tests {run.model_folder}" if run.model_folder else ""
+        if args.reuse and states[run.folder].status != COMPLETE:
+            behind += "".join(f"   perhaps copied from {each}" for each in reuse.candidates(run, args.output))
         print(f"{states[run.folder].status:<11} {run.folder}{behind}")
     print(summary(states))
     return 0
@@ -156,6 +158,8 @@ def run_search(args: argparse.Namespace, runs: Sequence[PlannedRun]) -> int:
     trained = [run for run in runs if run.model_folder is None]
     if len(trained) != 1:
         raise PlanError(f"--search is for one run, not for {len(trained)}: name one method, dataset, seed and --shots.")
+    if args.reuse:
+        raise PlanError("--reuse copies runs of protocols; the trials of --search are none of them: leave it out.")
     if not args.search:
         raise PlanError("--range needs --search N, the number of trials: give it too.")
     ranges = parse_ranges(args.range, declared_ranges(trained[0].trainer))

@@ -25,6 +25,7 @@ if __name__ == "__main__":  # --help and a wrong option are answered before the 
     parse_words()
 
 import torch
+from yacs.config import CfgNode
 
 import datasets  # noqa: F401  (registers the datasets)
 import trainers  # noqa: F401  (registers the methods)
@@ -47,7 +48,7 @@ from runs.protocol import PlanError, published_options
 from runs.record import RunRecord, close_abandoned, read_record, set_aside_log
 from runs.repeat import OUTCOME, SURROUNDINGS, RecordError, code_version, read_to_repeat, say_differences
 from runs.request import check_same_data, data_of, outside_of
-from runs.reuse import copy_run, equal_run
+from runs.reuse import copied
 from runs.sources import in_words, unverified
 from runs.sweep.exit_with_parent import end_with_parent
 from runs.sweep.grid import apart, parse_grid
@@ -175,7 +176,46 @@ def unverified_settings(args: argparse.Namespace, builder: ConfigBuilder) -> dic
 def run(
     args: argparse.Namespace, builder: ConfigBuilder, record: RunRecord, prepare: Prepare, stop: StopRequest
 ) -> None:
-    """Train or test, and write the outcome to the record."""
+    """Train or test, or copy an equal run, and write the outcome to the record."""
+    cfg, trainer = builder.cfg, built(args, builder, record)
+    if args.reuse and copied(record, args.reuse, images_of(trainer, cfg), nodes_of_others(cfg.TRAINER.NAME)):
+        return
+    trainer.stop = stop
+    prepare(trainer)
+    metrics = None
+    try:
+        work(trainer, args)
+        metrics = metrics_of(trainer)
+    finally:
+        trainer.notify("on_run_end", metrics)
+    models = [trainer._models[name] for name in trainer.get_model_names()]
+    test_classes, rule = prediction_rule(trainer, builder)
+    if metrics:
+        print(f"Prediction rule: {test_classes} ({rule})")
+    record.complete(
+        metrics,
+        data={**record.content["data"], "lists": data_of(cfg.DATASET.ROOT, False, lists_of(cfg.DATASET.NAME))["lists"]},
+        images=images_of(trainer, cfg),
+        test_classes=test_classes,
+        test_classes_reason=rule,
+        trainable_params=sum(p.numel() for model in models for p in model.parameters() if p.requires_grad),
+        parameters_sha256=parameters_sha256(models),
+        skipped_steps=getattr(trainer, "skipped_steps", 0),
+        efficiency={
+            **trainer.measures.as_dict(),
+            "runs_in_process": args.runs,
+            "processes": started(),
+        },
+        calibration=calibration_of(trainer),
+        phases=phase.as_dict(),
+        classes=[name for _, name in sorted(trainer.lab2cname.items())],
+    )
+    if args.record and args.record["flags"].get("eval_only") == args.eval_only:  # a test of a run repeats nothing
+        say_differences(args.record, record.content, OUTCOME, "The outcome is not that of the run repeated")
+
+
+def built(args: argparse.Namespace, builder: ConfigBuilder, record: RunRecord) -> TrainerBase:
+    """Return the trainer with its data and model; what is noticed of them is put on record."""
     cfg = builder.cfg
     if cfg.SEED >= 0:
         print(f"Setting fixed seed: {cfg.SEED}")
@@ -199,38 +239,12 @@ def run(
         names = trainer.dm.dataset.classnames
         if unknown := trainer.frozen.unknown_names(names):
             print(f"Warning: {unknown_note(cfg.MODEL.BACKBONE.NAME, unknown, len(names))}")
-    trainer.stop = stop
-    prepare(trainer)
-    metrics = None
-    try:
-        work(trainer, args)
-        metrics = metrics_of(trainer)
-    finally:
-        trainer.notify("on_run_end", metrics)
-    models = [trainer._models[name] for name in trainer.get_model_names()]
-    test_classes, rule = prediction_rule(trainer, builder)
-    if metrics:
-        print(f"Prediction rule: {test_classes} ({rule})")
-    record.complete(
-        metrics,
-        data={**record.content["data"], "lists": data_of(cfg.DATASET.ROOT, False, lists_of(cfg.DATASET.NAME))["lists"]},
-        images=images_used(getattr(trainer.dm, "dataset", None), cfg.DATASET.ROOT),
-        test_classes=test_classes,
-        test_classes_reason=rule,
-        trainable_params=sum(p.numel() for model in models for p in model.parameters() if p.requires_grad),
-        parameters_sha256=parameters_sha256(models),
-        skipped_steps=getattr(trainer, "skipped_steps", 0),
-        efficiency={
-            **trainer.measures.as_dict(),
-            "runs_in_process": args.runs,
-            "processes": started(),
-        },
-        calibration=calibration_of(trainer),
-        phases=phase.as_dict(),
-        classes=[name for _, name in sorted(trainer.lab2cname.items())],
-    )
-    if args.record and args.record["flags"].get("eval_only") == args.eval_only:  # a test of a run repeats nothing
-        say_differences(args.record, record.content, OUTCOME, "The outcome is not that of the run repeated")
+    return trainer
+
+
+def images_of(trainer: TrainerBase, cfg: CfgNode) -> dict[str, dict]:
+    """Return the record's entry on the images of each split."""
+    return images_used(getattr(trainer.dm, "dataset", None), cfg.DATASET.ROOT)
 
 
 def work(trainer: TrainerBase, args: argparse.Namespace) -> None:
@@ -287,10 +301,6 @@ def one(args: argparse.Namespace, prepare: Prepare = lambda trainer: None, stop:
             until_done.enter_context(log_closed())
             record = RunRecord(builder.cfg.OUTPUT_DIR, record_fields(builder, args))
             check_same_data(record)
-            if record.earlier is None and (equal := equal_run(record.content, args.reuse)):
-                copy_run(equal, record)
-                print(f"Copied from {equal}, a complete run with the same settings, seed and data.")
-                return 0
             record.write()
         except FolderInUse as error:
             print(f"error: {error}", file=sys.stderr)

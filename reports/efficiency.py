@@ -140,10 +140,13 @@ def _alike(runs: Sequence[RecordedRun]) -> list[list[RecordedRun]]:
 
 
 def time_taken(runs: Sequence[RecordedRun]) -> str:
-    """Return the total time of complete runs by protocol; each of several seeds in one pass counts with the whole."""
+    """Return the total time of complete runs by protocol; each of several seeds in one pass counts with the whole.
+
+    Copied runs count where they were trained.
+    """
     seconds: dict[str, list[float]] = defaultdict(list)
     for run in runs:
-        if (took := _seconds(run)) is not None:
+        if "copied_from" not in run.record and (took := _seconds(run)) is not None:
             topics = dict.fromkeys(topic_of(key) for key, _ in run.line.swept)
             name = f"{', '.join(topics)} swept" if topics else run.protocol.replace("_", " ") or "no protocol"
             seconds[name].append(took)

@@ -233,6 +233,7 @@ def test_the_time_of_all_runs_is_told_by_protocol(make):
         record["timing"]["seconds"] = next(seconds)
         file.write_text(json.dumps(record))
     make(status="running", seed=2)
+    make(part="all", protocol="few_shot", seed=2, copied_from="elsewhere")
     caption = efficiency(find_runs(make.root)).caption
     assert "base2new 2 runs in 1 h 57 min" in caption
     assert "DATASET.LABEL_NOISE swept 1 runs in 90 s" in caption and "few shot 1 runs in 12 min" in caption

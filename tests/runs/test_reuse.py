@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -34,68 +35,148 @@ def record(folder: Path) -> dict:
     return json.loads((folder / "run.json").read_text(encoding="utf-8"))
 
 
+def train_again(runs: Runs, source: Path, output: Path, *options: object) -> dict:
+    """Train, with `source` to copy; return the record."""
+    assert train.main(runs.arguments("CoOp", "all", output, *FEW_SHOT, "--reuse", source, *options)) == 0
+    return record(output)
+
+
+def checkpoints(folder: Path) -> dict[Path, bytes]:
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.pth.tar*")}
+
+
 def test_a_copy_is_what_training_again_gives(runs, source, tmp_path, capsys):
-    words = runs.arguments("CoOp", "all", tmp_path / "copy", *FEW_SHOT, "--reuse", tmp_path, "--reuse", source)
-    assert train.main(words) == 0
-    assert f"Copied from {source}" in capsys.readouterr().out
+    copied = train_again(runs, tmp_path / "nothing", tmp_path / "copy", "--reuse", source)
+    said = capsys.readouterr().out
+    assert f"Copied from {source}" in said and f"{tmp_path / 'nothing'} is not copied: there is no complete run" in said
     assert train.main(runs.arguments("CoOp", "all", tmp_path / "trained", *FEW_SHOT)) == 0
-    copied, trained = record(tmp_path / "copy"), record(tmp_path / "trained")
+    trained = record(tmp_path / "trained")
     assert copied["copied_from"] == str(source) and copied["timing"] == record(source)["timing"]
     for field in ("metrics", "parameters_sha256", "images", "protocol", "task", "origins", "test_classes", "status"):
         assert copied[field] == trained[field], field
     assert copied["test_classes_reason"] == trained["test_classes_reason"]
     assert copied["config"]["OUTPUT_DIR"] == str(tmp_path / "copy")
-
-    files = {
-        folder: {p.relative_to(folder) for p in folder.rglob("*.pth.tar*")} for folder in (source, tmp_path / "copy")
-    }
-    assert files[source] == files[tmp_path / "copy"] != set()
+    assert checkpoints(tmp_path / "copy") == checkpoints(source) != {}
     tested = runs.arguments("CoOp", "all", tmp_path / "tested", "--eval-only", "--model-dir", tmp_path / "copy")
     assert train.main(tested) == 0
     assert record(tmp_path / "tested")["metrics"] == copied["metrics"]
-
-
-def test_another_training_is_trained(runs, source, tmp_path, capsys):
-    words = runs.arguments("CoOp", "all", tmp_path / "other", *FEW_SHOT, "OPTIM.LR", 0.02, "--reuse", source)
-    assert train.main(words) == 0
-    assert "Copied" not in capsys.readouterr().out and "copied_from" not in record(tmp_path / "other")
-
-
-def test_a_run_that_has_begun_continues(runs, source, tmp_path):
-    RunRecord(tmp_path / "begun", {}).interrupted(KeyboardInterrupt())
-    assert train.main(runs.arguments("CoOp", "all", tmp_path / "begun", *FEW_SHOT, "--reuse", source)) == 0
-    assert "copied_from" not in record(tmp_path / "begun")
+    assert train_again(runs, tmp_path / "copy", tmp_path / "third")["copied_from"] == str(source)
 
 
 @pytest.mark.parametrize(
-    ("place", "value"),
+    ("options", "reason"),
     [
-        ("config SEED", 2),
-        ("config OPTIM LR", 0.02),
-        ("config TEST CLASSES", "unseen"),
-        ("config RESUME", "elsewhere"),
-        ("data fingerprint", "0" * 64),
-        ("data root", "elsewhere"),
-        ("flags no_train", True),
-        ("plugins", ["mine.py"]),
+        (("OPTIM.LR", 0.02), "OPTIM.LR is 0.01 there, 0.02 here"),
+        (("SEED", 2), "SEED is 1 there, 2 here"),
+        (("SEED", -1), "this run has no seed"),
+        (("DATALOADER.NUM_WORKERS", 1), "DATALOADER.NUM_WORKERS is 0 there, 1 here"),
+        (("--no-train",), "this run trains nothing"),
+        (("TEST.CLASSES", "unseen"), "TEST.CLASSES is seen there, unseen here"),
     ],
 )
-def test_runs_that_differ_are_not_the_same(source, place, value):
+def test_another_training_is_trained_and_the_difference_is_said(runs, source, tmp_path, capsys, options, reason):
+    assert "copied_from" not in train_again(runs, source, tmp_path / "other", *options)
+    assert f"{source} is not copied: {reason}" in capsys.readouterr().out
+
+
+def test_settings_of_other_methods_do_not_matter(runs, source, tmp_path):
+    older = json.loads((source / "run.json").read_text(encoding="utf-8"))
+    del older["config"]["TRAINER"]["MMRL"], older["origins"]
+    shutil.copytree(source, tmp_path / "older")
+    (tmp_path / "older" / "run.json").write_text(json.dumps(older), encoding="utf-8")
+    assert train_again(runs, tmp_path / "older", tmp_path / "copy")["copied_from"] == str(tmp_path / "older")
+
+
+def test_a_file_that_a_setting_names_must_be_older(tmp_path, capsys):
+    runs = Runs(tmp_path)
+    source = runs("CoOp", "all", "TEST.CLASSES", "seen")
+    assert "copied_from" in train_again(runs, source, tmp_path / "before")
+    weights = (tmp_path / "clip.pt").rename(tmp_path / "old.pt")
+    shutil.copy2(weights, tmp_path / "clip.pt")  # keeps the time of its last change
+    assert "copied_from" not in train_again(runs, source, tmp_path / "after")
+    assert "clip.pt (MODEL.BACKBONE.NAME) has changed since" in capsys.readouterr().out
+
+
+def test_other_images_under_the_same_names_are_other_data(tmp_path, capsys):
+    runs = Runs(tmp_path)
+    source = runs("CoOp", "all", "TEST.CLASSES", "seen")
+    file = runs.files()[0]
+    file.write_bytes(runs.files()[-1].read_bytes() + b"0")
+    assert "copied_from" not in train_again(runs, source, tmp_path / "other")
+    assert f"{source} is not copied: its images are others" in capsys.readouterr().out
+
+
+def test_a_run_that_has_begun_continues(runs, source, tmp_path, capsys):
+    shutil.copytree(source, tmp_path / "begun")
+    RunRecord(tmp_path / "begun", record(source)).interrupted(KeyboardInterrupt())
+    assert "copied_from" not in train_again(runs, source, tmp_path / "begun")
+    assert "this run has begun already" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_a_copy_that_breaks_off_leaves_nothing_behind(runs, source, tmp_path, monkeypatch, capsys, killed):
+    copy_one, count = reuse._copy, iter(range(100))
+
+    def breaks_off(one, other):
+        copy_one(one, other)
+        if next(count) == 1:
+            raise KeyboardInterrupt if killed else OSError(5, "Input/output error", str(one))
+
+    monkeypatch.setattr(reuse, "_copy", breaks_off)
+    words = runs.arguments("CoOp", "all", tmp_path / "copy", *FEW_SHOT, "--reuse", source)
+    if killed:
+        assert train.main(words) == 130
+        assert checkpoints(tmp_path / "copy") == {} and record(tmp_path / "copy")["status"] == "interrupted"
+        (tmp_path / "copy" / ".copy-left").mkdir()  # by a copy that had no time to clear up
+        assert train.main(words) == 0
+        assert record(tmp_path / "copy")["copied_from"] == str(source)
+    else:
+        assert train.main(words) == 0
+        assert "it cannot be copied" in capsys.readouterr().out and "copied_from" not in record(tmp_path / "copy")
+    assert not list((tmp_path / "copy").glob(".copy-*"))
+
+
+def test_a_source_that_changes_meanwhile_is_not_copied(runs, source, tmp_path, monkeypatch, capsys):
+    shutil.copytree(source, tmp_path / "source")
+    copy_one = reuse._copy
+
+    def begins_anew(one, other):
+        copy_one(one, other)
+        RunRecord(tmp_path / "source", record(source)).write()
+
+    monkeypatch.setattr(reuse, "_copy", begins_anew)
+    assert "copied_from" not in train_again(runs, tmp_path / "source", tmp_path / "copy")
+    assert "it has changed meanwhile" in capsys.readouterr().out
+
+
+def test_linked_folders_are_copied_and_runs_inside_are_not(runs, source, tmp_path):
+    (folder,) = {path.parent for path in source.rglob("*.pth.tar*")}
+    shutil.copytree(source, tmp_path / "source")
+    moved = (tmp_path / "source" / folder.name).rename(tmp_path / "elsewhere")
+    (tmp_path / "source" / folder.name).symlink_to(moved)
+    shutil.copytree(source, tmp_path / "source" / "inner")
+    train_again(runs, tmp_path / "source", tmp_path / "copy")
+    assert checkpoints(tmp_path / "copy") == checkpoints(source)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "reason"),
+    [
+        ("config RESUME", "elsewhere", "continues another"),
+        ("plugins", ["mine.py"], "plugins"),
+        ("marks", ["texts of a language model"], "texts"),
+        ("flags eval_only", True, "trains nothing"),
+    ],
+)
+def test_runs_that_may_have_learned_something_else(source, place, value, reason):
     wanted = copy.deepcopy(record(source))
-    assert reuse.equal_run(wanted, [source]) == source
+    assert reuse._never(wanted) == ""
     *above, last = place.split()
     part = wanted
     for name in above:
         part = part[name]
     part[last] = value
-    assert reuse.equal_run(wanted, [source]) is None
-
-
-def test_a_run_of_plugins_is_never_copied(source, tmp_path):
-    wanted = record(source) | {"plugins": ["mine.py"]}
-    RunRecord(tmp_path, {}).complete({})
-    (tmp_path / "run.json").write_text(json.dumps(wanted), encoding="utf-8")
-    assert reuse.equal_run(wanted, [tmp_path]) is None
+    assert reason in reuse._never(wanted)
 
 
 @pytest.mark.parametrize("preset", ["paper", "fair"])
