@@ -5,7 +5,8 @@
 
 CoOp, MaPLe, MMRL and MMRL++ train base-to-novel on the embedded photographs and CLIP with seeds 1 and 2: some minutes
 on two cores. A method's mean over the seeds may differ from the committed mean by ROOM points, or by as much as its
-seeds differ. On the same processor, with the same number of threads and the same Pillow, the accuracies repeat exactly;
+seeds differ. CoOp gains less than a point in this budget: its rows show only that it is not below zero-shot CLIP. On
+the same processor, with the same number of threads and the same Pillow, the accuracies repeat exactly;
 elsewhere they are rounded differently. The committed accuracies were measured with Pillow 13 and one thread; with
 Pillow 12.3 the means differed by up to 0.6 points.
 """

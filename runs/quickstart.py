@@ -22,6 +22,7 @@ OWN, ACTIVATE = PROJECT / ".venv", "source .venv/bin/activate"
 """The environment that scripts/quickstart.sh makes, and what brings its commands into the user's shell."""
 NEXT = """
 What next?{activate}
+  zero-shot, any names mmrl predict --zero-shot "cat, dog" image.jpg              docs/predict.md
   your own images      mmrl train MMRL folder --root path/to/images --shots 16    docs/your-data.md
   the paper's datasets mmrl data prepare dtd --root data                          docs/datasets.md
   tables and figures   mmrl report output/quickstart --format html                docs/reports.md"""
@@ -36,7 +37,7 @@ def words(output: Path) -> list[str]:
 
 def main(output: Path = OUTPUT) -> int:
     """Run what is not complete, print the table, write results.json; returns the exit status of the sweep."""
-    print(f"{', '.join(METHODS)} on {DATASET}: about five minutes on two cores", flush=True)
+    print(f"{', '.join(METHODS)} on {DATASET}: about four minutes on two cores", flush=True)
     print("$", shlex.join(["python", "sweep.py", *words(output)]), flush=True)
     status = wait_for(subprocess.Popen(ending_with_this([str(PROJECT / "sweep.py"), *words(output)])))
     if status not in (0, 1):  # it was stopped, or has said why it could not start

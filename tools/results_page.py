@@ -5,7 +5,7 @@
 
 docs/demonstration.csv has a row for each complete run; a run replaces the row of an earlier one. Means are over seeds,
 with half the width of the 95 % interval of Student's t. An arrow marks a method whose interval of the difference to
-zero-shot CLIP, seed by seed, leaves out 0.
+zero-shot CLIP, seed by seed, leaves out 0. Where all seeds differ by the same number there is no arrow.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ KEY = ("protocol", "method", "dataset", "shots", "seed", "part", "swept")
 FIELDS = (*KEY, "accuracy", "parameters")
 OTHER_RULE = "rule=other"
 """`swept` of a model tested with the prediction rule that is not its own for these classes (tools.prediction_rules)."""
-ZERO_SHOT, AVERAGE = "ZeroshotCLIP", "average"
+ZERO_SHOT, BEST, AVERAGE = "ZeroshotCLIP", "MMRL", "average"
 
 Rows = dict[tuple[str, ...], dict[str, str]]
 """Rows of the data by their key, all as text."""
@@ -95,10 +95,19 @@ def cell(numbers: Seeds, reference: Seeds | None = None) -> str:
         return ""
     width = interval(numbers)
     shown = f"{mean(numbers.values()):.1f}" + (f" ± {width:.1f}" if isfinite(width) else "")
-    shared = {seed: numbers[seed] - reference[seed] for seed in numbers if reference and seed in reference}
-    if len(shared) > 1 and abs(mean(shared.values())) > interval(shared):
-        shown += " ↑" if mean(shared.values()) > 0 else " ↓"
-    return shown
+    return shown + arrow(differences(numbers, reference or {}))
+
+
+def differences(numbers: Seeds, others: Seeds) -> dict[str, float]:
+    """Return the differences for the seeds that both have."""
+    return {seed: numbers[seed] - others[seed] for seed in numbers if seed in others}
+
+
+def arrow(found: Seeds) -> str:
+    """Return an arrow for differences whose 95 % interval leaves out 0; nothing if they are equal or of one seed."""
+    if len(found) < 2 or not 0 < interval(found) < abs(mean(found.values())):
+        return ""
+    return " ↑" if mean(found.values()) > 0 else " ↓"
 
 
 def averaged(columns: Sequence[Seeds]) -> dict[str, float]:
@@ -124,9 +133,13 @@ def gathered(
 
 
 def table(
-    found: Mapping[str, Mapping[str, Seeds]], heads: Mapping[str, str], extra: Mapping[str, str]
+    found: Mapping[str, Mapping[str, Seeds]], heads: Mapping[str, str], extra: Mapping[str, Mapping[str, str]]
 ) -> Iterator[str]:
-    """Give a Markdown table, sorted by the last column with the best method at the end; zero-shot CLIP comes first."""
+    """Give a Markdown table, sorted by the last column with the best method at the end; zero-shot CLIP comes first.
+
+    Args:
+        extra: head of a further column -> its texts by method.
+    """
     last = [*heads][-1]
 
     def order(method: str) -> tuple[bool, float, str]:
@@ -134,23 +147,27 @@ def table(
         return method != ZERO_SHOT, mean(numbers.values()) if numbers else -1.0, method
 
     zero_shot = found.get(ZERO_SHOT, {})
-    yield f"| method | {' | '.join(heads.values())} |" + (" parameters |" if extra else "")
-    yield "|---|" + "---|" * (len(heads) + bool(extra))
+    yield f"| method | {' | '.join((*heads.values(), *extra))} |"
+    yield "|---|" + "---|" * (len(heads) + len(extra))
     for method in sorted(found, key=order):
         reference = {} if method == ZERO_SHOT else zero_shot
         cells = [cell(found[method].get(column, {}), reference.get(column) or reference.get("0")) for column in heads]
-        yield f"| {method_name(method)} | {' | '.join(cells)} |" + (f" {extra.get(method, '')} |" if extra else "")
+        cells += [texts.get(method, "") for texts in extra.values()]
+        yield f"| {method_name(method)} | {' | '.join(cells)} |"
 
 
 def base2new(rows: Rows) -> Iterator[str]:
-    """Give base and new accuracy, H of each seed, and the parameters that are learned."""
+    """Give base and new accuracy, H of each seed, its difference to the best method's, and the learned parameters."""
     found = gathered(rows, "base2new", lambda row: row["part"])
     both = {name: parts for name, parts in found.items() if parts.get("base") and parts.get("new")}
     for parts in both.values():
         parts["H"] = harmonic(parts["base"], parts["new"])
     base = (row for row in rows.values() if row["part"] == "base" and not row["swept"])
     learned = {row["method"]: f"{int(row['parameters']):,}" for row in base}
-    yield from table(both, {"base": "base", "new": "new", "H": "H"}, learned)
+    best = both.get(BEST, {}).get("H", {})
+    below = {name: cell(differences(best, parts["H"])) for name, parts in both.items() if name != BEST}
+    further = {f"H of {method_name(BEST)} − H": below, "parameters": learned}
+    yield from table(both, {"base": "base", "new": "new", "H": "H"}, further)
 
 
 def base_alone(rows: Rows) -> Iterator[str]:
@@ -220,7 +237,7 @@ def ablation(topic: str, head: str) -> Callable[[Rows], Iterator[str]]:
 def prediction_rules(rows: Rows) -> Iterator[str]:
     """Give the accuracy of the same models by both prediction rules: fused, and by the class token alone.
 
-    The columns are base classes, new classes, and the average of the targets of domain generalization.
+    A method has a row for base classes, new classes, and the average of the targets of domain generalization.
     """
     found: dict[str, dict[tuple[str, str], dict[str, dict[str, float]]]] = defaultdict(
         lambda: defaultdict(lambda: defaultdict(dict))
@@ -228,15 +245,18 @@ def prediction_rules(rows: Rows) -> Iterator[str]:
     for row in rows.values():
         if row["protocol"] in ("base2new", "domain_generalization") and row["swept"] in ("", OTHER_RULE):
             found[row["method"]][row["part"], row["swept"]][row["dataset"]][row["seed"]] = float(row["accuracy"])
-    own = {"base": "fused", "new": "class token", "target": "class token"}
-    names = {"base": "base", "new": "new", "target": "other images"}
-    columns = [(part, rule) for part in own for rule in ("fused", "class token")]
-    yield f"| method | {' | '.join(f'{names[part]}, {rule}' for part, rule in columns)} |"
-    yield "|---|" + "---|" * len(columns)
+    names = {"base": "base classes", "new": "new classes", "target": "other images"}
+    yield "| method | tested on | fused | class token | difference |"
+    yield "|---|---|---|---|---|"
     for method in sorted(name for name, parts in found.items() if parts["base", OTHER_RULE]):
-        tests = [found[method][part, "" if rule == own[part] else OTHER_RULE] for part, rule in columns]
-        cells = [cell(averaged([*datasets.values()])) if datasets else "" for datasets in tests]
-        yield f"| {method_name(method)} | {' | '.join(cells)} |"
+        for part, name in names.items():
+            own, other = (found[method][part, swept] for swept in ("", OTHER_RULE))
+            if own and other:
+                rules = [averaged([*datasets.values()]) for datasets in (own, other)]
+                fused, alone = rules if part == "base" else reversed(rules)
+                apart = differences(fused, alone)
+                cells = (name, cell(fused), cell(alone), cell(apart) + arrow(apart))
+                yield f"| {method_name(method)} | {' | '.join(cells)} |"
 
 
 BLOCKS: dict[str, Callable[[Rows], Iterator[str]]] = {

@@ -54,7 +54,24 @@ def test_complete_runs_become_rows_and_a_table(tmp_path):
     results_page.write(rows, tmp_path / "rows.csv")
     assert results_page.read(tmp_path / "rows.csv") == rows
     *_, coop = results_page.base2new(rows)
-    assert coop == "| CoOp | 61.5 ± 6.4 | 30.0 ± 0.0 | 40.3 ± 1.4 | 768 |"
+    assert coop == "| CoOp | 61.5 ± 6.4 | 30.0 ± 0.0 | 40.3 ± 1.4 |  | 768 |"
+
+
+def test_each_method_has_its_distance_to_mmrl_seed_by_seed(tmp_path):
+    accuracies = {"MMRL": ((60.0, 40.0), (70.0, 50.0)), "CoOp": ((60.0, 30.0), (70.0, 50.0))}
+    for method, of_seeds in accuracies.items():
+        for seed, both in enumerate(of_seeds, start=1):
+            for part, accuracy in zip(("base", "new"), both, strict=True):
+                about = {"method": method, "seed": seed, "subsample_classes": part, "metrics": {"accuracy": accuracy}}
+                record(tmp_path / f"{method}{part}{seed}", **about)
+    head, _, coop, mmrl = results_page.base2new(results_page.taken(tmp_path))
+    assert head == "| method | base | new | H | H of MMRL − H | parameters |"
+    low, high = stats.t.interval(0.95, 1, 4.0, stats.sem([8.0, 0.0]))
+    assert f"| 4.0 ± {(high - low) / 2:.1f} |" in coop and "|  |" in mmrl
+
+
+def test_seeds_that_all_differ_by_the_same_number_have_no_arrow():
+    assert results_page.cell(dict.fromkeys("123", 30.0), dict.fromkeys("123", 20.0)) == "30.0 ± 0.0"
 
 
 def test_ablations_have_a_row_for_each_value_and_leave_the_tables_alone(tmp_path):

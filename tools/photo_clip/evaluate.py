@@ -47,18 +47,19 @@ class ZeroShot:
         return self.model.encode_image(batch)
 
     @torch.no_grad()
-    def accuracy(self, images: Sequence[Image.Image], labels: Tensor, names: Sequence[str]) -> float:
-        """Return the fraction of images (%) whose nearest class is their own; labels (N,)."""
+    def accuracy(self, images: Sequence[Image.Image], labels: Tensor, names: Sequence[str]) -> tuple[float, float]:
+        """Return the accuracy on images with labels (N,) in %, and its mean over classes."""
         texts = self.model.encode_text(clip.tokenize([f"a photo of a {name}." for name in names]))
-        right = 0
+        right = torch.zeros(len(images))
         for start in range(0, len(images), 250):
             batch = torch.stack([self.transform(image) for image in images[start : start + 250]])
             found = (self.encode_image(batch) @ F.normalize(texts, dim=-1).T).argmax(1)
-            right += int((found == labels[start : start + 250]).sum())
-        return 100 * right / len(images)
+            right[start : start + 250] = (found == labels[start : start + 250]).float()
+        of_classes = [right[labels == label].mean() for label in labels.unique()]
+        return 100 * float(right.mean()), 100 * float(torch.stack(of_classes).mean())
 
-    def of_dataset(self, name: str, classes: str) -> float:
-        """Return the accuracy on a registered dataset's test images."""
+    def of_dataset(self, name: str, classes: str) -> tuple[float, float]:
+        """Return the accuracy on a registered dataset's test images, and its mean over classes."""
         dataset = embedded(name, classes)
         labels = torch.tensor([item.label for item in dataset.test])
         names = [classname.replace("_", " ") for classname in dataset.classnames]
@@ -93,10 +94,13 @@ def main() -> None:
     val, rows = read_validation_images(args.photos), tiny_imagenet_rows(args.photos)
     _, classes = imagenet_classes()
     images = [Image.fromarray(pixels.permute(1, 2, 0).numpy()) for pixels in val.pixels]
-    print(f"Tiny-ImageNet validation: {model.accuracy(images, val.labels, [classes[row] for row in rows]):.1f}")
-    for classes_ in ("base", "new", "all"):
-        print(f"Caltech101 test, {classes_}: {model.of_dataset('Caltech101Small', classes_):.1f}", flush=True)
-    print(f"clothing test: {model.of_dataset('Clothing', 'all'):.1f}")
+    tiny = model.accuracy(images, val.labels, [classes[row] for row in rows])
+    print("accuracy in %, and its mean over classes")
+    print("Tiny-ImageNet validation: {:.1f}, {:.1f}".format(*tiny), flush=True)
+    for half in ("base", "new", "all"):
+        found = model.of_dataset("Caltech101Small", half)
+        print("Caltech101 test, {}: {:.1f}, {:.1f}".format(half, *found), flush=True)
+    print("clothing test: {:.1f}, {:.1f}".format(*model.of_dataset("Clothing", "all")))
 
 
 if __name__ == "__main__":
