@@ -135,7 +135,9 @@ function legend(answers) {
     make("div", { textContent: "Click an answer to see where the image encoder looks." }));
 }
 
-// ---- attention
+// ---- attention: in red over the image in pale grey, as in the figures of `mmrl visualize`
+
+const RED = [187, 21, 26], PALE = 0.3;
 
 async function look(item, run, name) {
   item.node.querySelector(".attention")?.remove();
@@ -162,7 +164,7 @@ async function look(item, run, name) {
     make("div", { className: "bar" }, make("strong", { textContent: `Where the image encoder of ${about.runs[run].title} looks (${name})` }),
       make("label", {}, "layer ", slider, " ", number),
       make("button", { type: "button", textContent: "Close", onclick: () => panel.remove() })),
-    make("p", { className: "soft", textContent: "The brighter, the more attention; each map by its own largest value. The encoder sees the image " +
+    make("p", { className: "soft", textContent: "The redder, the more attention; each map by its own largest value. The encoder sees the image " +
       "before any class name, so the maps are the same for every answer." }), maps);
   panel.scrollIntoView({ block: "nearest" });
 }
@@ -171,10 +173,14 @@ function overlay(image, label, rows) {
   const side = rows.length, canvas = make("canvas", { width: 256, height: 256 });
   const small = make("canvas", { width: side, height: side }), pixels = new ImageData(side, side);
   const largest = Math.max(...rows.flat()), total = rows.flat().reduce((sum, fraction) => sum + fraction, 0);
-  rows.flat().forEach((fraction, i) => pixels.data.set([0, 0, 0, 225 * (1 - Math.sqrt(fraction / largest))], 4 * i)); // dark where it does not look
+  rows.flat().forEach((fraction, i) => pixels.data.set([...RED, 255 * fraction / largest], 4 * i));
   small.getContext("2d").putImageData(pixels, 0, 0);
   const drawing = canvas.getContext("2d");
   drawing.drawImage(image, 0, 0, 256, 256);
+  const seen = drawing.getImageData(0, 0, 256, 256), { data } = seen;
+  for (let i = 0; i < data.length; i += 4)
+    data.fill(255 * PALE + (1 - PALE) * (data[i] + data[i + 1] + data[i + 2]) / 3, i, i + 3);
+  drawing.putImageData(seen, 0, 0);
   drawing.drawImage(small, 0, 0, 256, 256);
   return make("figure", {}, canvas, make("figcaption", { textContent: `${label} · ${(100 * total).toFixed(0)} % on patches` }));
 }
