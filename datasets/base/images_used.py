@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dassl.data.datasets import Datum
+from datasets.base.embedded import EMBEDDED
 from datasets.base.few_shot import fingerprint
 from safeio.packed_images import container_of, is_packed
 
@@ -19,12 +20,14 @@ ATTRIBUTES = {"train": "train_x", "val": "val", "test": "test"}
 def images_used(dataset: Any, root: str) -> dict[str, dict[str, Any]]:
     """Return number, fingerprint and file sizes in bytes of the images of each split that has any.
 
-    The fingerprint is over paths below `root`, labels and names, the bytes are those of all of them together.
+    The fingerprint is over paths below `root`, labels and names, the bytes are those of all of them together. Paths of
+    images inside this package are below its folder: they are the same images in every clone.
     """
     above = Path(root).expanduser().absolute()
     found: dict[str, dict[str, Any]] = {}
     for split, items in _splits(dataset):
-        found[split] = {"count": len(items), "sha256": fingerprint(items, above)}
+        inside = all(Path(item.impath).is_relative_to(EMBEDDED) for item in items)
+        found[split] = {"count": len(items), "sha256": fingerprint(items, EMBEDDED if inside else above)}
         if not any(is_packed(item.impath) for item in items):  # whose address has its size
             with suppress(OSError):  # an image that is gone by now
                 found[split]["bytes"] = sum(os.path.getsize(item.impath) for item in items)

@@ -14,6 +14,7 @@ from PIL import Image
 import datasets  # noqa: F401  (registers the builders)
 from dassl.data.datasets import DATASET_REGISTRY
 from datasets.base.embedded import EMBEDDED, addresses, unpack
+from datasets.base.images_used import images_used
 from datasets.base.looks import BlurAndNoise, FalseColours, Pencil
 from datasets.base.splits import relative
 from runs.protocol import embedded_config, methods, plan
@@ -39,6 +40,17 @@ def test_every_image_is_there(name, parts, classes):
     assert dataset.num_classes == classes
     for item in dataset.test[::97]:
         assert min(read_image(item.impath).size) == 64
+
+
+def test_the_images_on_record_are_the_same_in_every_clone(monkeypatch, tmp_path):
+    here = build("Clothing", shots=1)
+    recorded = images_used(here, "data")
+    for items in (here.train_x, here.val, here.test):
+        for item in items:
+            item._impath = item.impath.replace(str(EMBEDDED), str(tmp_path))
+    monkeypatch.setattr("datasets.base.images_used.EMBEDDED", tmp_path)
+    assert images_used(here, "elsewhere") == recorded
+    assert images_used(build("Clothing", shots=1, seed=2), "data")["train"] != recorded["train"]
 
 
 @pytest.mark.parametrize("folder", ["caltech101_64", "clothing_64"])
