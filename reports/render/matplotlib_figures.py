@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("png", "pdf")
 MARKERS = "os^Dv"
-DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)))
+DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)), (0, (3, 1.5)))
 COLUMN_WIDTHS = {"single": 3.25, "double": 6.875}
 """Inches of a column and of a page in two-column conference papers."""
 PANELS_BESIDE = {"single": 2, "double": 4}

@@ -1,10 +1,16 @@
 // Lines and points as SVG, from the charts that Python prepared.
 
-const DASHES = ["", "7 4", "2 3"];
-const ROUNDS = 3; // shapes: circle, square, triangle
+const DASHES = ["", "7 4", "2 3", "9 3 2 3", "4 2"];
+const CORNERS = [ // of each round of colours, as in the figures; none: a circle
+  null,
+  [[-1, -1], [1, -1], [1, 1], [-1, 1]],
+  [[0, -1.3], [1.2, 0.9], [-1.2, 0.9]],
+  [[0, -1.4], [1.4, 0], [0, 1.4], [-1.4, 0]],
+  [[0, 1.3], [1.2, -0.9], [-1.2, -0.9]],
+];
 
 const colour = (style) => DATA.colours[style % DATA.colours.length];
-const round = (style) => Math.floor(style / DATA.colours.length) % ROUNDS;
+const round = (style) => Math.floor(style / DATA.colours.length) % CORNERS.length;
 const short = (value) => String(Number(value.toPrecision(4)));
 
 // On a phone the image is drawn smaller, not its letters.
@@ -99,11 +105,7 @@ function dot(style, atX, atY, size, ...children) {
     });
     return svg("polygon", { class: "point", points: star.join(" ") }, ...children);
   }
-  const corners = [
-    null,
-    [[-1, -1], [1, -1], [1, 1], [-1, 1]],
-    [[0, -1.3], [1.2, 0.9], [-1.2, 0.9]],
-  ][round(style)];
+  const corners = CORNERS[round(style)];
   if (!corners) return svg("circle", { class: "point", cx: atX, cy: atY, r: size, "stroke-width": 2 }, ...children);
   const points = corners.map(([dx, dy]) => `${atX + dx * size * 0.9},${atY + dy * size * 0.9}`).join(" ");
   return svg("polygon", { class: "point", points, "stroke-width": 2 }, ...children);
@@ -138,7 +140,8 @@ function lineOf(chart, series, x, y) {
 
 const pen = document.createElement("canvas").getContext("2d");
 
-// Beside each point where there is room; a name that finds room only farther away is tied to its point by a line.
+// Beside each point where there is room; a name that finds room only farther away is tied to its point by a line, and
+// one that finds none is left to the legend.
 function addNames(chart, frame, lines, x, y) {
   pen.font = `12px ${getComputedStyle(document.body).fontFamily}`;
   const taken = chart.series.map(({ points: [p] }) => ({ left: x.place(p.x) - 7, right: x.place(p.x) + 7, y: y.place(p.y) }));
@@ -151,8 +154,8 @@ function addNames(chart, frame, lines, x, y) {
     const sides = corners.map(([dx, dy]) => ({ left: at.x + dx, right: at.x + dx + length, y: at.y + dy }));
     const inside = (box) => box.left > frame.left && box.right < frame.width && box.y > 6;
     const apart = (a, b) => a.right < b.left || b.right < a.left || Math.abs(a.y - b.y) > 12;
-    const fits = sides.filter(inside);
-    const box = fits.find((side) => taken.every((other, j) => j === i || apart(side, other))) ?? fits[0] ?? sides[0];
+    const box = sides.filter(inside).find((side) => taken.every((other, j) => j === i || apart(side, other)));
+    if (!box) return;
     if (Math.abs(box.y - at.y) > 20 || box.left - at.x > 20 || at.x - box.right > 20) {
       const end = Math.min(Math.max(at.x, box.left), box.right);
       lines[i].append(svg("line", { class: "tie", x1: at.x, y1: at.y, x2: end, y2: box.y + (box.y < at.y ? 5 : -5) }));

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 import report
+from runs.protocol import methods
 
 HERE = Path(__file__).parent
 
@@ -186,6 +187,24 @@ def test_a_table_is_downloaded_and_no_name_of_a_scatter_is_missing_on_a_phone(sh
     assert csv.startswith("table,dataset,method") and r"\begin{tabular}" in latex
     drawn = "document.querySelectorAll('#charts .name').length"
     assert tab.run(drawn) == tab.run("DATA.charts.find((chart) => chart.kind === 'scatter').series.length")
+
+
+def test_many_methods_look_different_and_no_name_covers_another(make, tab):
+    for i, name in enumerate(methods()):
+        base = (60.0 + i % 7, 61.0 + i % 5)
+        make.base2new(name, "EuroSAT", base, (50.0 + i % 3, 51.0 + i % 4))
+    report.main([str(make.root), "--format", "html"])
+    tab.open(make.root / "report.html", width=390)
+    tab.wait_for("document.querySelectorAll('#charts .name').length > 4")
+    looks = "new Set([...document.querySelectorAll('#charts .legend .swatch')].map((swatch) => swatch.outerHTML)).size"
+    shown = tab.run("document.querySelectorAll('#charts .legend button').length")
+    assert tab.run(looks) == shown > 24
+    covered = (
+        "(() => { const boxes = [...document.querySelectorAll('#charts .name')].map((one) => one.getBBox());"
+        "return boxes.filter((a, i) => boxes.some((b, j) => j > i && a.x < b.x + b.width && b.x < a.x + a.width"
+        " && Math.abs(a.y - b.y) < 10)).length })()"
+    )
+    assert tab.run(covered) == 0
 
 
 FITS = "[...document.querySelectorAll('.wide')].every((box) => box.scrollWidth <= box.clientWidth)"
