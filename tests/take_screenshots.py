@@ -22,13 +22,14 @@ SETTLED = "new Promise((done) => setTimeout(done, 300))"
 PHONE = (390, 844)
 EXAMPLE = 3
 """Number of the example that the demonstration's images show."""
-COLOURS = 128
+COLOURS = 255
 """Enough for flat areas and the edges of letters; a third of the bytes."""
 
 
 def save(png: bytes, path: Path) -> None:
-    """An image with few colours, as small as it gets."""
-    Image.open(io.BytesIO(png)).convert("RGB").quantize(COLOURS).save(path, optimize=True)
+    """Save an image with few colours, as small as it gets; lines of rare colours keep theirs."""
+    image = Image.open(io.BytesIO(png)).convert("RGB")
+    image.quantize(COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(path, optimize=True)
     print(path)
 
 
