@@ -51,7 +51,7 @@ def started(monkeypatch) -> list:
     """(run, further arguments) of every run that the launcher would start; none of them does anything."""
     found = []
 
-    def execute(runs, output, root, extra):
+    def execute(runs, output, root, extra, reusing):
         found.extend((run, extra) for run in runs)
         return []
 

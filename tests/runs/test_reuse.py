@@ -12,7 +12,7 @@ from short_runs import Runs
 
 import sweep
 import train
-from runs import reuse
+from runs import launch, reuse
 from runs.protocol import plan
 from runs.record import RunRecord
 from runs.sweep.plan import place
@@ -213,3 +213,24 @@ def test_a_sweep_copies_only_when_asked(tmp_path):
     assert "--reuse" not in sweep.command_of(run, sweep.make_parser().parse_args(words))
     found = sweep.command_of(run, sweep.make_parser().parse_args([*words, "--reuse"]))
     assert found[-2:] == ["--reuse", str(tmp_path / other.folder)]
+
+
+@pytest.mark.parametrize("given", [[], ["--reuse"]])
+def test_a_script_copies_only_when_asked(tmp_path, monkeypatch, given):
+    (done,), (run,) = (plan(name, "train", "TCP", "dtd", [1], [16]) for name in ("cross_dataset", "few_shot"))
+    RunRecord(tmp_path / done.folder, {}).complete({})
+    commands = []
+
+    class Process:
+        def __init__(self, command):
+            commands.append(command)
+
+        def wait(self):
+            return RunRecord(tmp_path / run.folder, {}).complete({}) or 0
+
+    monkeypatch.setattr(launch.subprocess, "Popen", Process)
+    monkeypatch.setattr(launch, "summarise", lambda group: None)
+    words = ["few_shot", "train", "TCP", "dtd", "1", "--shots", "16", "--output", str(tmp_path), *given]
+    assert launch.main(words) == 0
+    (command,) = commands
+    assert command[-2:] == ["--reuse", str(tmp_path / done.folder)] if given else "--reuse" not in command
