@@ -81,8 +81,8 @@ def make_parser() -> argparse.ArgumentParser:
         help="with --search: settings to search and their ranges; KEY alone: its declared range (default: the learning "
         "rate and all settings whose method declares a range)",
     )
-    how = parser.add_argument_group("execution")
     add_reuse(what)
+    how = parser.add_argument_group("execution")
     how.add_argument("--dry-run", action="store_true", help="print the runs and their states, run nothing")
     how.add_argument(
         "--print-commands", action="store_true", help="print a command for each run that is not complete, run nothing"
