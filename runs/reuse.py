@@ -14,6 +14,7 @@ from runs.protocol import PlannedRun, load_protocol, protocols
 from runs.record import COMPLETE, FILE_NAME, RunRecord, is_complete, read_record
 from runs.repeat import SURROUNDINGS, say_differences
 from runs.request import NO_MATTER, other_outside
+from runs.sources import LANGUAGE_MODEL
 from runs.sweep.process import CONSOLE
 from safeio.atomic import atomic_write
 from safeio.lock import HOLDER, LOCK, in_use
@@ -21,8 +22,6 @@ from safeio.trees import leaves
 
 MAY_DIFFER = (NO_MATTER | {"TASK"}) - {"RESUME", "DATALOADER.NUM_WORKERS"}
 """Settings that may differ between runs of one training; how many processes augment the images decides the result."""
-TEXTS = "texts of a language model"
-"""Mark of a method that reads texts about the classes from a file."""
 OWN_FIELDS = ("protocol", "stage", "preset", "swept", "symbols", "task", "config", "origins", "unverified")
 """Fields of a copied record that are the new run's."""
 RULE = "TEST.CLASSES"
@@ -100,7 +99,7 @@ def _never(record: Mapping[str, Any]) -> str:
         return "this run has no seed"
     if config["RESUME"]:
         return "this run continues another one (RESUME)"
-    if record.get("plugins") or TEXTS in record.get("marks", ()):
+    if record.get("plugins") or LANGUAGE_MODEL in record.get("marks", ()):
         return "this run reads plugins or texts, which may have changed since"
     return ""
 

@@ -46,11 +46,13 @@ def in_words(settings: Mapping[str, str]) -> str:
     return "; ".join(f"{', '.join(keys)} ({why})" for why, keys in by_reason.items())
 
 
+TRANSDUCTIVE, LANGUAGE_MODEL = "transductive", "texts of a language model"
+"""Marks in the records of methods that learn from more than labelled images and names (`Method.marks`)."""
 MARKS = {
-    "transductive": "transductive: it saw unlabelled images of the classes that are tested",
-    "texts of a language model": "it learned with texts of a language model about the classes",
+    TRANSDUCTIVE: "transductive: it saw unlabelled images of the classes that are tested",
+    LANGUAGE_MODEL: "it learned with texts of a language model about the classes",
 }
-"""Explanations of the marks of a record below a table (`trainers.base.method.Method.marks`)."""
+"""Explanations of the marks below a table."""
 
 
 def published_note(trainer: str) -> str:

@@ -10,7 +10,8 @@ from reports.scores import score
 from reports.tables import accuracy_tables
 from runs.protocol import CONFIGS, methods, plan
 from runs.record import RunRecord
-from runs.sources import in_words, note, published_note, sources_of, unverified
+from runs.sources import MARKS, in_words, note, published_note, sources_of, unverified
+from trainers.base import method
 from trainers.base.run_settings import settings_of_run
 
 FILES = sorted(CONFIGS.glob("trainers/*/sources.yaml"))
@@ -85,7 +86,7 @@ def test_the_report_marks_such_results(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("method", "words", "marks"),
+    ("name", "words", "marks"),
     [
         ("CoPrompt", ["TRAINER.COPROMPT.TEXTS", "mine.json"], ["texts of a language model"]),
         ("CoPrompt", ["TRAINER.COPROMPT.TEXTS", "templates"], []),
@@ -95,9 +96,13 @@ def test_the_report_marks_such_results(tmp_path):
         ("MMRL", [], []),
     ],
 )
-def test_what_a_method_saw_besides_labels_is_in_its_record(method, words, marks):
-    args = train.parse(["--trainer", method, "DATASET.NAME", "Caltech101", *words])
+def test_what_a_method_saw_besides_labels_is_in_its_record(name, words, marks):
+    args = train.parse(["--trainer", name, "DATASET.NAME", "Caltech101", *words])
     assert train.record_fields(settings_of_run(args), args)["marks"] == marks
+
+
+def test_the_marks_of_methods_are_explained():
+    assert set(MARKS) == {method.TRANSDUCTIVE, method.LANGUAGE_MODEL}
 
 
 def test_the_report_says_what_a_method_saw(tmp_path):
