@@ -7,6 +7,7 @@ import io
 import json
 import os
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -51,6 +52,8 @@ ARGUMENTS = {
     "MODEL.BACKBONE.NAME": "backbone", "TRAINER.NAME": "method",
 }  # fmt: skip
 """Settings that are arguments of `fit`."""
+ERROR = re.compile(r"^(?:[\w. ]+: )?error: (.+)", re.MULTILINE | re.DOTALL)
+"""Message of a command that fails, in one line or several."""
 
 
 class FitError(UserError, RuntimeError):
@@ -206,8 +209,8 @@ def _train(words: Sequence[str], verbose: bool) -> None:
         except SystemExit as end:
             status = int(end.code or 0)
     if status:
-        said = [line for line in errors.getvalue().splitlines() if "error: " in line]
-        raise FitError(said[-1].partition("error: ")[2] if said else f"training ended with status {status}")
+        said = ERROR.search(errors.getvalue())
+        raise FitError(said[1].strip() if said else f"training ended with status {status}")
 
 
 def load(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import io
 import pickle
+import socket
 import subprocess
 import sys
+import urllib.error
 from pathlib import Path
 
 import numpy as np
@@ -193,6 +195,16 @@ def test_evaluation_needs_a_label_for_each_image(model, images):
         model.evaluate(images[:2])
     with pytest.raises(mmrl.UserError, match="0: not among"):
         model.evaluate(images[:1], [0])
+
+
+def test_without_network_every_line_of_the_message_arrives(folder, tmp_path, monkeypatch):
+    def no_network(*_, **__):
+        raise urllib.error.URLError(socket.gaierror("Name or service not known"))
+
+    monkeypatch.setattr("urllib.request.urlopen", no_network)
+    monkeypatch.setenv("CLIP_CACHE", str(tmp_path))
+    with pytest.raises(mmrl.UserError, match=r"(?s)^Could not download .*URL: .*photo-ViT-8 needs no network"):
+        mmrl.fit(folder, shots=1, backbone="ViT-B/16")
 
 
 def test_devices_and_folders_that_are_not_there(images, tmp_path):
