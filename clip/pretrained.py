@@ -79,7 +79,9 @@ def weights_file(name_or_path: str | os.PathLike, root: str | os.PathLike | None
             return download(release.url, cache_folder(root) / release.file_name, release.sha256)
         except DownloadError as error:
             inside = ", ".join(embedded())
-            raise DownloadError(f"{error} Or name a file: --backbone PATH, in Python backbone=PATH; {inside} needs no network.") from error
+            raise DownloadError(
+                f"{error} Or name a file (--backbone PATH, in Python backbone=PATH); {inside} needs no network."
+            ) from error
     if message := unknown(name):
         raise UnknownModelError(message)
     return Path(name).expanduser()
