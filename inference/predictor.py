@@ -11,7 +11,7 @@ import contextlib
 import io
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -233,24 +233,26 @@ class Predictor:
         Raises:
             UserError: a class that is not in `classes`, or an image that cannot be read.
         """
+        given: Iterable[Source]
         if labels is None:
             if not isinstance(images, str | os.PathLike):
                 raise InputError("Images in memory need labels: evaluate(images, labels)")
-            given, labels = zip(*class_folders(Path(images), self.classes), strict=True)
+            found = class_folders(Path(images), self.classes)
+            given, names = [path for path, _ in found], [name for _, name in found]
             advice = f"Give the folder whose folders, or {NAMES_FILE}, name the model's classes, or images with labels"
         else:
-            given, labels = sources(images), check_labels(labels)
+            given, names = sources(images), check_labels(labels)
             advice = "Leave these images out"
-        known = positions(labels, self.classes)
-        if strange := sorted({name for name, label in zip(labels, known, strict=True) if label is None}):
+        known = positions(names, self.classes)
+        if strange := sorted({name for name, label in zip(names, known, strict=True) if label is None}):
             raise ClassesError(
                 f"{', '.join(strange[:5])}: not among the model's classes ({', '.join(self.classes[:5])}, "
                 f"{len(self.classes)} in all). {advice}; to predict new classes, set model.classes"
             )
         if isinstance(given, Sequence):
-            _check_number(len(given), len(labels))
+            _check_number(len(given), len(names))
         scores = self.predict_proba(given, batch_size)
-        _check_number(len(scores), len(labels))
+        _check_number(len(scores), len(names))
         return Evaluation.of(np.array(known), scores.argmax(axis=1), self.classes)
 
     def save(self, folder: str | os.PathLike) -> Path:
