@@ -62,6 +62,7 @@ from trainers.base.outcome import calibration_of, marks_of, metrics_of, predicti
 from trainers.base.plugins import load_plugins
 from trainers.base.preflight import problems
 from trainers.base.run_settings import (
+    BY_HAND,
     CONFIGS,
     config_path,
     keys_like,
@@ -153,6 +154,7 @@ def record_fields(builder: ConfigBuilder, args: argparse.Namespace) -> dict:
         "data": data_of(cfg.DATASET.ROOT, cfg.DATASET.NAME == "Folder", lists_of(cfg.DATASET.NAME)),
         "config": plain,
         "origins": builder.origins,
+        "replaced": {key: old for key, old in builder.replaced.items() if builder.origins[key] == BY_HAND},
         "unverified": unverified_settings(args, builder),
         "marks": marks_of(cfg),
     }
@@ -170,7 +172,7 @@ def unverified_settings(args: argparse.Namespace, builder: ConfigBuilder) -> dic
     if not own or file.stem == "photo":  # the user's file, or the demonstration's
         return {}
     found = unverified(cfg.TRAINER.NAME, cfg.TASK, cfg.DATASET.NAME, file.stem)
-    return {key: why for key, why in found.items() if builder.origins.get(key) != "command line"}
+    return {key: why for key, why in found.items() if builder.origins.get(key) != BY_HAND}
 
 
 def run(

@@ -30,7 +30,7 @@ model_dir failure code"""
 RECORD = {
     **{f"{name}?": str for name in TEXTS.split()},
     **dict.fromkeys(("seed?", "shots?", "trainable_params?", "skipped_steps?"), int),
-    **dict.fromkeys(("config?", "flags?", "origins?", "versions?", "machine?", "data?", "images?"), dict),
+    **dict.fromkeys(("config?", "flags?", "origins?", "replaced?", "versions?", "machine?", "data?", "images?"), dict),
     **dict.fromkeys(("efficiency?", "phases?"), dict),
     **{name: {str: number} for name in ("metrics?", "timing?")},
     "swept?": {str: scalars},

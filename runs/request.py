@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,20 +19,26 @@ from safeio.old_spellings import present_setting
 from safeio.trees import leaves
 
 FLAGS = {
+    "trainer": "TRAINER.NAME",
+    "seed": "SEED",
     "backbone": "MODEL.BACKBONE.NAME",
+    "head": "MODEL.HEAD.NAME",
     "train_epoch": "OPTIM.MAX_EPOCH",
     "transforms": "INPUT.TRANSFORMS",
     "name": "DATASET.OWN_NAME",
+    "source_domains": "DATASET.SOURCE_DOMAINS",
+    "target_domains": "DATASET.TARGET_DOMAINS",
 }
-"""Options of train.py that are settings."""
+"""Options of train.py that are settings which matter."""
 NO_MATTER = {
-    *("OUTPUT_DIR", "RESUME", "VERBOSE", "USE_CUDA", "DATASET.ROOT", "TRAIN.PRINT_FREQ", "PROTOCOL", "STAGE", "SWEPT"),
+    *("OUTPUT_DIR", "RESUME", "VERBOSE", "USE_CUDA", "DATASET.ROOT", "PROTOCOL", "STAGE", "SWEPT"),
+    *("TRAIN.PRINT_FREQ", "TRAIN.TRACK"),
     *(f"DATALOADER.{name}" for name in ("NUM_WORKERS", "CACHE", "CACHE_DISK_GIB", "CACHE_MEMORY_GIB")),
 }
 """Settings that may differ between a finished run and the requested one."""
 FINGERPRINTS = 2
 """Number of the way in which fingerprints are taken: those of records of another way say nothing."""
-LATER_LAYERS = ("preset", "per-dataset value", "command line", "test_classes of", "roles of")
+LATER_LAYERS = ("preset", "per-dataset value", "test_classes of", "roles of")
 """Origins that go before a yaml file's values."""
 
 
@@ -48,7 +55,7 @@ def already_done(run: PlannedRun, output: Path, root: str, extra: Sequence[str] 
     if not is_complete(folder):
         return False
     record = read_record(folder) or {}
-    refuse_unknown(extra, record)
+    refuse_slips(extra, record)
     if found := list(differences(run, record, root, extra)):
         more = f", and {len(found) - 4} more" if len(found) > 4 else ""
         raise PlanError(
@@ -57,33 +64,36 @@ def already_done(run: PlannedRun, output: Path, root: str, extra: Sequence[str] 
     return True
 
 
-def refuse_unknown(extra: Sequence[str], record: Mapping[str, Any]) -> None:
-    """Refuse keys of a command line that a run with all methods' settings on record has not: a slip is no finished run.
+def refuse_slips(extra: Sequence[str], record: Mapping[str, Any]) -> None:
+    """Refuse keys of a command line that a run with all methods' settings on record has not, and words for numbers.
 
     Raises:
-        PlanError: there is one; the message names the nearest.
+        PlanError: there is one; the message names the nearest key, or what the value has to be.
     """
-    known = [key for key, _ in leaves(record.get("config") or {})]
-    for key in parse_words(extra)[1].opts[::2] if known else ():
-        if key not in NO_MATTER and present_setting(key, None)[0] not in known:
-            near = nearest_name(key, known)
+    config = record.get("config") or {}
+    known = [key for key, _ in leaves(config)]
+    opts = parse_words(extra)[1].opts if known else []
+    for given, value in zip(opts[::2], opts[1::2], strict=False):
+        key, value = present_setting(given, value)
+        if key not in known and given not in NO_MATTER:
+            near = nearest_name(given, known)
             hint = f"the nearest is {near}" if near else "`mmrl config METHOD DATASET --all` shows all keys"
-            raise PlanError(f"Unknown key {key!r} in command line; {hint}")
+            raise PlanError(f"Unknown key {given!r} in command line; {hint}")
+        there = _value(config, key)
+        for kind, wanted in ((bool, "True or False"), (int | float, "a number")):
+            if isinstance(there, kind):
+                if not isinstance(_plain(value), kind):
+                    raise PlanError(f"{key} in command line is {value!r}, expected {wanted} such as {there}")
+                break
 
 
 def differences(run: PlannedRun, record: Mapping[str, Any], root: str, extra: Sequence[str] = ()) -> Iterator[str]:
     """Yield the differences between a record and a request; fields that the record lacks are ignored."""
     _, args = parse_words(run.arguments(Path("output"), root, extra))
-    config, origins = record.get("config"), record.get("origins") or {}
+    config = record.get("config")
     if not isinstance(config, dict):
         return
-    asked = dict(zip(args.opts[::2], args.opts[1::2], strict=False))
-    asked |= {key: value for flag, key in FLAGS.items() if (value := getattr(args, flag)) is not None}
-    for file in (args.dataset_config_file, args.config_file):
-        for key, value in leaves(read(_found(file))) if file else ():
-            if key not in asked and not origins.get(key, "").startswith(LATER_LAYERS):
-                asked[key] = value
-    for key, value in (present_setting(*pair) for pair in asked.items()):
+    for key, value in asked_of(args, record).items():
         there = _value(config, key)
         if key not in NO_MATTER and there is not None and not same_value(there, value):
             yield f"{key} {there}, not {value}"
@@ -97,6 +107,25 @@ def differences(run: PlannedRun, record: Mapping[str, Any], root: str, extra: Se
                 f"the images of {data.get('root')} (fingerprint {data['fingerprint'][:12]}), not those of "
                 f"{os.path.abspath(args.root or root)} ({now[:12] or 'nothing there'})"
             )
+
+
+def asked_of(args: argparse.Namespace, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that a command line of train.py asks for, by key, as far as its words and files say.
+
+    Args:
+        record: of a run. What its command line set has, if this one does not repeat it, the value that was replaced.
+    """
+    asked = dict(zip(args.opts[::2], args.opts[1::2], strict=False))
+    asked |= {key: value for flag, key in FLAGS.items() if (value := getattr(args, flag)) is not None}
+    asked |= {"DETERMINISTIC": True} if args.deterministic else {}
+    asked = dict(present_setting(*pair) for pair in asked.items())
+    asked = {**(record.get("replaced") or {}), **asked}
+    origins = record.get("origins") or {}
+    for file in (args.dataset_config_file, args.config_file):
+        for key, value in (present_setting(*pair) for pair in leaves(read(_found(file)))) if file else ():
+            if key not in asked and not origins.get(key, "").startswith(LATER_LAYERS):
+                asked[key] = value
+    return asked
 
 
 def _found(file: str) -> Path:
