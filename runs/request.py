@@ -79,12 +79,11 @@ def refuse_slips(extra: Sequence[str], record: Mapping[str, Any]) -> None:
             near = nearest_name(given, known)
             hint = f"the nearest is {near}" if near else "`mmrl config METHOD DATASET --all` shows all keys"
             raise PlanError(f"Unknown key {given!r} in command line; {hint}")
-        there = _value(config, key)
-        for kind, wanted in ((bool, "True or False"), (int | float, "a number")):
-            if isinstance(there, kind):
-                if not isinstance(_plain(value), kind):
-                    raise PlanError(f"{key} in command line is {value!r}, expected {wanted} such as {there}")
-                break
+        there, plain = _value(config, key), _plain(value)
+        kind = bool if isinstance(there, bool) else float  # of all numbers, see _plain
+        if isinstance(there, int | float) and not isinstance(plain, kind) and plain != "auto":
+            wanted = "True or False" if kind is bool else "a number"
+            raise PlanError(f"{key} in command line is {value!r}, expected {wanted} such as {there}")
 
 
 def differences(run: PlannedRun, record: Mapping[str, Any], root: str, extra: Sequence[str] = ()) -> Iterator[str]:
@@ -141,6 +140,8 @@ def _value(config: Mapping[str, Any], key: str) -> Any:
 
 def same_value(there: Any, wanted: Any) -> bool:
     """Return whether a recorded value is what a yaml file or a command line says."""
+    if isinstance(there, list) and isinstance(wanted, str) and not isinstance(_plain(wanted), list):
+        wanted = [wanted]  # a single word is a list of it
     return _plain(there) == _plain(wanted) or str(there) == str(wanted)
 
 

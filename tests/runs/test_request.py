@@ -64,9 +64,10 @@ def test_a_slip_is_no_finished_run(birds, tmp_path):
         already_done(finished(tmp_path, birds), tmp_path, str(birds), ["OPTIM.LRR", "1"])
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "wanted"), [("OPTIM.MAX_EPOCH", "one", "a number"), ("OPTIM.LR", "[1]", "a number")]
-)
+WRONG = [("OPTIM.MAX_EPOCH", "one", "a number"), ("OPTIM.LR", "[1]", "a number"), ("SEED", "True", "a number")]
+
+
+@pytest.mark.parametrize(("key", "value", "wanted"), WRONG)
 def test_a_wrong_value_is_no_other_setting(key, value, wanted, birds, tmp_path):
     with pytest.raises(PlanError, match=rf"{key} in command line is .*, expected {wanted} such as"):
         already_done(finished(tmp_path, birds), tmp_path, str(birds), [key, value])
@@ -199,7 +200,7 @@ def test_a_fingerprint_sees_what_matters(birds):
     assert len({first, second, folder_fingerprint(birds)}) == 3
 
 
-PAIRS = [(0.001, "1e-3"), ([224, 224], "(224, 224)"), (True, "True"), ("a b", "a b")]
+PAIRS = [(0.001, "1e-3"), ([224, 224], "(224, 224)"), (["wandb"], "wandb"), (True, "True"), ("a b", "a b")]
 
 
 @pytest.mark.parametrize(("there", "wanted"), PAIRS)
