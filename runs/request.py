@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from runs.protocol import CONFIGS, OWN_DATA, PlanError, PlannedRun, read
-from runs.record import RunRecord, is_complete, read_record
+from runs.record import COMPLETE, RunRecord, is_complete, read_record
 from runs.train_arguments import parse_words
 from safeio.fingerprint import files_fingerprint, folder_fingerprint
 from safeio.names import nearest_name
@@ -200,6 +200,27 @@ def other_outside(data: Mapping[str, Any]) -> Iterator[str]:
     if now and now != outside["fingerprint"]:
         first = f"the images in {outside['folders'][0]}"
         yield f"{first} (fingerprint {outside['fingerprint'][:12]}), which are now others ({now[:12]})"
+
+
+def check_same_kind(record: RunRecord) -> None:
+    """Refuse to replace the record of a complete run by that of another method, or of a test instead of a training.
+
+    Raises:
+        PlanError: the folder holds such a run.
+    """
+    before, now = record.earlier or {}, record.content
+    if before.get("status") != COMPLETE:
+        return
+    if before.get("method", now["method"]) != now["method"]:
+        held = f"run of {before['method']}"
+    elif (before.get("flags") or now["flags"]).get("eval_only") != now["flags"]["eval_only"]:
+        held = "training" if now["flags"]["eval_only"] else "test of a trained model"
+    else:
+        return
+    raise PlanError(
+        f"{record.path.parent} holds a complete {held}, whose record would be lost. Give another --output-dir, or "
+        f"remove the folder."
+    )
 
 
 def check_same_data(record: RunRecord) -> None:

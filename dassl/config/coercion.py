@@ -61,9 +61,9 @@ def coerce(value: Any, current: Any) -> Any:
         return float(decoded)
     if expected in SEQUENCES and type(decoded) in SEQUENCES:
         return expected(decoded)
-    if expected in SEQUENCES and isinstance(decoded, str) and WORD.fullmatch(decoded):
-        if all(isinstance(item, str) for item in current):
-            return expected([decoded])
+    of_words = expected in SEQUENCES and all(isinstance(item, str) for item in current)
+    if of_words and isinstance(decoded, str) and WORD.fullmatch(decoded):
+        return expected([decoded])
     raise ConfigValueError(_expectation(current))
 
 
