@@ -9,7 +9,7 @@ from dassl.data.class_names import ClassNamesError as ClassesError
 from dassl.data.class_names import check_names, positions, spoken
 from dassl.data.class_names import read_names as read_classes
 
-__all__ = ["ClassesError", "check_classes", "named_classes", "positions", "read_classes"]
+__all__ = ["ClassesError", "check_classes", "check_labels", "named_classes", "positions", "read_classes"]
 
 
 def check_classes(names: Iterable[str], source: str = "the list of class names") -> tuple[str, ...]:
@@ -24,6 +24,20 @@ def check_classes(names: Iterable[str], source: str = "the list of class names")
     if strange := [name for name in names if not isinstance(name, str)]:
         raise ClassesError(f"Class names are texts; {strange[0]!r} is none.")
     return check_names([name for name in names if spoken(name)], source)
+
+
+def check_labels(labels: Iterable[object]) -> list[str]:
+    """Return a label for each image as text.
+
+    Raises:
+        ClassesError: they are no list, or some are missing, such as NaN of a table with gaps.
+    """
+    if isinstance(labels, str | bytes) or not isinstance(labels, Iterable):
+        raise ClassesError(f"labels is {labels!r:.80}; expected a class name for each image")
+    labels = list(labels)
+    if missing := [label for label in labels if label is None or label != label]:
+        raise ClassesError(f"Every image needs a label; {len(missing)} of {len(labels)} are missing")
+    return [str(label) for label in labels]
 
 
 def named_classes(words: str) -> tuple[str, ...]:

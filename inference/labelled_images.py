@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import io
+import warnings
 from collections import Counter
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 
+from dassl.data.class_names import positions
 from dassl.data.datasets import DatasetBase, build_dataset
-from inference.images import NoImagesError, find_images
+from datasets.own.read import read_table
+from datasets.own.table import ALLOWABLE
+from inference.images import NoImagesError
 from inference.run_folder import RunError, TrainedRun
 
 Labelled = list[tuple[Path, str]]
@@ -56,18 +60,29 @@ def labelled(dataset: DatasetBase) -> Labelled:
     return [(Path(datum.impath), datum.classname) for datum in dataset.test]
 
 
-def class_folders(folder: Path) -> Labelled:
-    """Images below a folder; the first folder on the way to each is its class.
+def class_folders(folder: Path, known: Sequence[str] = ()) -> Labelled:
+    """Read images of the user's own as a training reads them: class folders, a manifest, wrappers, `classnames.txt`.
+
+    Faults that a training refuses are accepted. Of data that is divided into splits, the test images are taken. Images
+    that are left out are told by a warning.
+
+    Args:
+        known: class names; a class that is among them only by its folder keeps the folder's name.
 
     Raises:
-        NoImagesError: there are none in folders.
+        NoImagesError: there is no such folder.
+        UserError: the layout is not understood; the message has what was found.
     """
-    if not folder.is_dir():
+    if not folder.exists():
         raise NoImagesError(f"There is no folder {folder}: expected {folder}/<class>/<image>")
-    found = [(path, path.relative_to(folder).parts[0]) for path in find_images([folder]) if path.parent != folder]
-    if not found:
-        raise NoImagesError(f"{folder} has images, but not in class folders: expected {folder}/<class>/<image>")
-    return found
+    table = read_table(folder, tuple(ALLOWABLE))
+    for note in table.warnings:
+        warnings.warn(f"{folder}: {note}", stacklevel=3)
+    tested = next((split for split in ("test", "val") if split in table.splits), None)
+    labels = zip(positions(table.names.values(), known), positions(table.names, known), strict=True)
+    by_folder = [named is None and label is not None for named, label in labels]
+    names = {key: key if keep else name for (key, name), keep in zip(table.names.items(), by_folder, strict=True)}
+    return [(Path(row.path), names[row.label]) for row in table.rows if tested is None or row.split == tested]
 
 
 def at_most(images: Iterable[tuple[Path, str]], count: int, classes: Container[str]) -> Labelled:

@@ -11,7 +11,7 @@ import contextlib
 import io
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from torch import Tensor
 
 from dassl.data.transforms.transforms import build_transform
 from dassl.utils.environment import device_of
-from inference.classes import ClassesError, check_classes, positions
+from datasets.own.names import NAMES_FILE
+from inference.classes import ClassesError, check_classes, check_labels, positions
 from inference.evaluation import Evaluation
 from inference.images import NoImagesError, Unreadable, batches
 from inference.inputs import InputError, Source, check_numbers, sources
@@ -226,24 +227,32 @@ class Predictor:
         """Return how well images are classified.
 
         Args:
-            images: a folder with a folder of images for each class; or images, with their `labels`.
+            images: a folder that `mmrl.fit` could train on, of which the test split is taken where it has one and
+                otherwise every image; or images, with their `labels`.
 
         Raises:
             UserError: a class that is not in `classes`, or an image that cannot be read.
         """
+        given: Iterable[Source]
         if labels is None:
             if not isinstance(images, str | os.PathLike):
                 raise InputError("Images in memory need labels: evaluate(images, labels)")
-            images, labels = zip(*class_folders(Path(images)), strict=True)
-        labels = [str(label) for label in labels]
-        known = positions(labels, self.classes)
-        if strange := sorted({name for name, label in zip(labels, known, strict=True) if label is None}):
+            found = class_folders(Path(images), self.classes)
+            given, names = [path for path, _ in found], [name for _, name in found]
+            advice = f"Give the folder whose folders, or {NAMES_FILE}, name the model's classes, or images with labels"
+        else:
+            given, names = sources(images), check_labels(labels)
+            advice = "Leave these images out"
+        known = positions(names, self.classes)
+        if strange := sorted({name for name, label in zip(names, known, strict=True) if label is None}):
             raise ClassesError(
-                f"{', '.join(strange[:5])}: not among the model's classes. Set model.classes, or leave these images out"
+                f"{', '.join(strange[:5])}: not among the model's classes ({', '.join(self.classes[:5])}, "
+                f"{len(self.classes)} in all). {advice}; to predict new classes, set model.classes"
             )
-        scores = self.predict_proba(images, batch_size)
-        if len(scores) != len(labels):
-            raise InputError(f"There are {len(scores)} images and {len(labels)} labels; each image needs one")
+        if isinstance(given, Sequence):
+            _check_number(len(given), len(names))
+        scores = self.predict_proba(given, batch_size)
+        _check_number(len(scores), len(names))
         return Evaluation.of(np.array(known), scores.argmax(axis=1), self.classes)
 
     def save(self, folder: str | os.PathLike) -> Path:
@@ -292,3 +301,8 @@ class Predictor:
         chosen = best.indices.tolist()
         names, rules = ([of[i] for i in chosen] for of in (self.classes, self.rules))
         return Prediction(path, tuple(names), tuple(best.values.tolist()), tuple(rules))
+
+
+def _check_number(images: int, labels: int) -> None:
+    if images != labels:
+        raise InputError(f"There are {images} images and {labels} labels; each image needs one")

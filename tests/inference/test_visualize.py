@@ -18,6 +18,7 @@ from inference.labelled_images import at_most, class_folders
 from inference.predictor import FROZEN, Predictor
 from inference.visualize.attention import attention_maps, watched, weights
 from inference.visualize.features import on_a_plane, separation
+from safeio.errors import UserError
 
 TOKENS = {"MMRL": 5, "MMRLpp": 5, "MaPLe": 2, "VPT": 8, "IVLP": 2, "CoOp": 0, "MMA": 0}
 
@@ -119,8 +120,10 @@ def test_class_folders(runs, tmp_path):
     found = class_folders(runs.images)
     assert {name for _, name in found} == {"red square", "green_field", "amber", "teal"} and len(found) == 24
     assert len(at_most(found, 2, {"teal", "amber"})) == 4
-    with pytest.raises(NoImagesError, match="<class>/<image>"):
+    with pytest.raises(UserError, match="<class>/"):
         class_folders(runs.images / "teal")
+    with pytest.raises(NoImagesError, match="<class>/<image>"):
+        class_folders(runs.images / "nowhere")
 
 
 @pytest.mark.extras
