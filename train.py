@@ -47,7 +47,7 @@ from datasets.own.read import existing
 from runs.protocol import PlanError, published_options
 from runs.record import RunRecord, close_abandoned, read_record, set_aside_log
 from runs.repeat import OUTCOME, SURROUNDINGS, RecordError, code_version, read_to_repeat, say_differences
-from runs.request import check_same_data, data_of, outside_of
+from runs.request import check_same_data, check_same_kind, data_of, outside_of
 from runs.reuse import copied
 from runs.sources import in_words, unverified
 from runs.sweep.exit_with_parent import end_with_parent
@@ -57,11 +57,13 @@ from safeio.errors import UserError, for_people
 from safeio.lock import FolderInUse, sole_use
 from safeio.read_back import number
 from trainers.base.build import hold_weights as hold_backbone
+from trainers.base.checkpoints import CheckpointMismatch
 from trainers.base.frozen_clip import one_copy_of_weights, unknown_note
 from trainers.base.outcome import calibration_of, marks_of, metrics_of, prediction_rule
 from trainers.base.plugins import load_plugins
 from trainers.base.preflight import problems
 from trainers.base.run_settings import (
+    BY_HAND,
     CONFIGS,
     config_path,
     keys_like,
@@ -153,6 +155,7 @@ def record_fields(builder: ConfigBuilder, args: argparse.Namespace) -> dict:
         "data": data_of(cfg.DATASET.ROOT, cfg.DATASET.NAME == "Folder", lists_of(cfg.DATASET.NAME)),
         "config": plain,
         "origins": builder.origins,
+        "replaced": {key: old for key, old in builder.replaced.items() if builder.origins[key] == BY_HAND},
         "unverified": unverified_settings(args, builder),
         "marks": marks_of(cfg),
     }
@@ -170,7 +173,7 @@ def unverified_settings(args: argparse.Namespace, builder: ConfigBuilder) -> dic
     if not own or file.stem == "photo":  # the user's file, or the demonstration's
         return {}
     found = unverified(cfg.TRAINER.NAME, cfg.TASK, cfg.DATASET.NAME, file.stem)
-    return {key: why for key, why in found.items() if builder.origins.get(key) != "command line"}
+    return {key: why for key, why in found.items() if builder.origins.get(key) != BY_HAND}
 
 
 def run(
@@ -300,6 +303,7 @@ def one(args: argparse.Namespace, prepare: Prepare = lambda trainer: None, stop:
             until_done.enter_context(sole_use(builder.cfg.OUTPUT_DIR))
             until_done.enter_context(log_closed())
             record = RunRecord(builder.cfg.OUTPUT_DIR, record_fields(builder, args))
+            check_same_kind(record)
             check_same_data(record)
             record.write()
         except FolderInUse as error:
@@ -330,7 +334,7 @@ def recorded(
             return PIPE_CLOSED
         except BaseException as error:
             with stop.held():  # torchrun, for example, asks a process to end whose partner is gone
-                record.failed(error)
+                record.failed(error, refused=isinstance(error, CheckpointMismatch | ConfigError))
             if (message := for_people(error)) is None:
                 raise
             print(f"error: {message}", file=sys.stderr)

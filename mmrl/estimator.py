@@ -53,6 +53,8 @@ class MMRLClassifier(ClassifierMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any) -> MMRLClassifier:
         """Train on images X with labels y; return self."""
+        if any(label is None or label != label for label in y):
+            raise ValueError("y has missing labels")
         check_classification_targets(y)
         y = np.asarray(y)
         if len(y) != _count(X):

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from safeio.atomic import atomic_write_json
+from safeio.atomic import atomic_write, atomic_write_json
 from safeio.errors import MissingFile
 from safeio.lock import FolderInUse, sole_use
 from safeio.old_spellings import present_record
@@ -30,7 +30,7 @@ model_dir failure code"""
 RECORD = {
     **{f"{name}?": str for name in TEXTS.split()},
     **dict.fromkeys(("seed?", "shots?", "trainable_params?", "skipped_steps?"), int),
-    **dict.fromkeys(("config?", "flags?", "origins?", "versions?", "machine?", "data?", "images?"), dict),
+    **dict.fromkeys(("config?", "flags?", "origins?", "replaced?", "versions?", "machine?", "data?", "images?"), dict),
     **dict.fromkeys(("efficiency?", "phases?"), dict),
     **{name: {str: number} for name in ("metrics?", "timing?")},
     "swept?": {str: scalars},
@@ -57,21 +57,38 @@ class RunRecord:
         self.path = Path(folder) / FILE_NAME
         self.earlier = read_record(folder)
         self.built = False
+        self._before = b""
         self._began = time.monotonic()  # the clock may be set while the run continues
         self.content = {**fields, "status": RUNNING, "metrics": {}, "timing": {"started": time.time()}}
 
     def write(self) -> None:
         """Write the record to disk, completely or not at all."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self.earlier is not None and not self._before:
+            self._before = self.path.read_bytes()
         atomic_write_json(self.path, self.content)
+
+    def put_back(self) -> None:
+        """Restore the record of the earlier attempt: this one was refused before it changed anything else."""
+        with atomic_write(self.path) as file:
+            file.write(self._before)
 
     def complete(self, metrics: dict[str, float], **fields: Any) -> None:
         """The run ended as it should, with these results."""
         self._end(COMPLETE, metrics=metrics, **fields)
 
-    def failed(self, error: BaseException) -> None:
-        """The run ended with an error, which is kept in the record."""
-        self._end_with(FAILED, error)
+    def failed(self, error: BaseException, refused: bool = False) -> None:
+        """The run ended with an error, which is kept in the record, unless an earlier attempt's record still holds.
+
+        Args:
+            refused: the error is that this run is not the earlier one, found before anything was changed.
+        """
+        earlier = self.earlier or {"built": False}
+        unused = not self.built and earlier.get("status") == COMPLETE
+        if unused or (refused and earlier.get("built") is not False):
+            self.put_back()
+        else:
+            self._end_with(FAILED, error)
 
     def interrupted(self, error: BaseException) -> None:
         """The run was asked to stop; it can be continued."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import yaml
 
 from runs.protocol import CONFIGS, OWN_DATA, PlanError, PlannedRun, read
-from runs.record import RunRecord, is_complete, read_record
+from runs.record import COMPLETE, RunRecord, is_complete, read_record
 from runs.train_arguments import parse_words
 from safeio.fingerprint import files_fingerprint, folder_fingerprint
 from safeio.names import nearest_name
@@ -18,20 +19,26 @@ from safeio.old_spellings import present_setting
 from safeio.trees import leaves
 
 FLAGS = {
+    "trainer": "TRAINER.NAME",
+    "seed": "SEED",
     "backbone": "MODEL.BACKBONE.NAME",
+    "head": "MODEL.HEAD.NAME",
     "train_epoch": "OPTIM.MAX_EPOCH",
     "transforms": "INPUT.TRANSFORMS",
     "name": "DATASET.OWN_NAME",
+    "source_domains": "DATASET.SOURCE_DOMAINS",
+    "target_domains": "DATASET.TARGET_DOMAINS",
 }
-"""Options of train.py that are settings."""
+"""Options of train.py that are settings which matter."""
 NO_MATTER = {
-    *("OUTPUT_DIR", "RESUME", "VERBOSE", "USE_CUDA", "DATASET.ROOT", "TRAIN.PRINT_FREQ", "PROTOCOL", "STAGE", "SWEPT"),
+    *("OUTPUT_DIR", "RESUME", "VERBOSE", "USE_CUDA", "DATASET.ROOT", "PROTOCOL", "STAGE", "SWEPT"),
+    *("TRAIN.PRINT_FREQ", "TRAIN.TRACK"),
     *(f"DATALOADER.{name}" for name in ("NUM_WORKERS", "CACHE", "CACHE_DISK_GIB", "CACHE_MEMORY_GIB")),
 }
 """Settings that may differ between a finished run and the requested one."""
 FINGERPRINTS = 2
 """Number of the way in which fingerprints are taken: those of records of another way say nothing."""
-LATER_LAYERS = ("preset", "per-dataset value", "command line", "test_classes of", "roles of")
+LATER_LAYERS = ("preset", "per-dataset value", "test_classes of", "roles of")
 """Origins that go before a yaml file's values."""
 
 
@@ -48,7 +55,7 @@ def already_done(run: PlannedRun, output: Path, root: str, extra: Sequence[str] 
     if not is_complete(folder):
         return False
     record = read_record(folder) or {}
-    refuse_unknown(extra, record)
+    refuse_slips(extra, record)
     if found := list(differences(run, record, root, extra)):
         more = f", and {len(found) - 4} more" if len(found) > 4 else ""
         raise PlanError(
@@ -57,33 +64,35 @@ def already_done(run: PlannedRun, output: Path, root: str, extra: Sequence[str] 
     return True
 
 
-def refuse_unknown(extra: Sequence[str], record: Mapping[str, Any]) -> None:
-    """Refuse keys of a command line that a run with all methods' settings on record has not: a slip is no finished run.
+def refuse_slips(extra: Sequence[str], record: Mapping[str, Any]) -> None:
+    """Refuse keys of a command line that a run with all methods' settings on record has not, and words for numbers.
 
     Raises:
-        PlanError: there is one; the message names the nearest.
+        PlanError: there is one; the message names the nearest key, or what the value has to be.
     """
-    known = [key for key, _ in leaves(record.get("config") or {})]
-    for key in parse_words(extra)[1].opts[::2] if known else ():
-        if key not in NO_MATTER and present_setting(key, None)[0] not in known:
-            near = nearest_name(key, known)
+    config = record.get("config") or {}
+    known = [key for key, _ in leaves(config)]
+    opts = parse_words(extra)[1].opts if known else []
+    for given, value in zip(opts[::2], opts[1::2], strict=False):
+        key, value = present_setting(given, value)
+        if key not in known and given not in NO_MATTER:
+            near = nearest_name(given, known)
             hint = f"the nearest is {near}" if near else "`mmrl config METHOD DATASET --all` shows all keys"
-            raise PlanError(f"Unknown key {key!r} in command line; {hint}")
+            raise PlanError(f"Unknown key {given!r} in command line; {hint}")
+        there, plain = _value(config, key), _plain(value)
+        kind = bool if isinstance(there, bool) else float  # of all numbers, see _plain
+        if isinstance(there, int | float) and not isinstance(plain, kind) and plain != "auto":
+            wanted = "True or False" if kind is bool else "a number"
+            raise PlanError(f"{key} in command line is {value!r}, expected {wanted} such as {there}")
 
 
 def differences(run: PlannedRun, record: Mapping[str, Any], root: str, extra: Sequence[str] = ()) -> Iterator[str]:
     """Yield the differences between a record and a request; fields that the record lacks are ignored."""
     _, args = parse_words(run.arguments(Path("output"), root, extra))
-    config, origins = record.get("config"), record.get("origins") or {}
+    config = record.get("config")
     if not isinstance(config, dict):
         return
-    asked = dict(zip(args.opts[::2], args.opts[1::2], strict=False))
-    asked |= {key: value for flag, key in FLAGS.items() if (value := getattr(args, flag)) is not None}
-    for file in (args.dataset_config_file, args.config_file):
-        for key, value in leaves(read(_found(file))) if file else ():
-            if key not in asked and not origins.get(key, "").startswith(LATER_LAYERS):
-                asked[key] = value
-    for key, value in (present_setting(*pair) for pair in asked.items()):
+    for key, value in asked_of(args, record).items():
         there = _value(config, key)
         if key not in NO_MATTER and there is not None and not same_value(there, value):
             yield f"{key} {there}, not {value}"
@@ -99,6 +108,25 @@ def differences(run: PlannedRun, record: Mapping[str, Any], root: str, extra: Se
             )
 
 
+def asked_of(args: argparse.Namespace, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that a command line of train.py asks for, by key, as far as its words and files say.
+
+    Args:
+        record: of a run. What its command line set has, if this one does not repeat it, the value that was replaced.
+    """
+    asked = dict(zip(args.opts[::2], args.opts[1::2], strict=False))
+    asked |= {key: value for flag, key in FLAGS.items() if (value := getattr(args, flag)) is not None}
+    asked |= {"DETERMINISTIC": True} if args.deterministic else {}
+    asked = dict(present_setting(*pair) for pair in asked.items())
+    asked = {**(record.get("replaced") or {}), **asked}
+    origins = record.get("origins") or {}
+    for file in (args.dataset_config_file, args.config_file):
+        for key, value in (present_setting(*pair) for pair in leaves(read(_found(file)))) if file else ():
+            if key not in asked and not origins.get(key, "").startswith(LATER_LAYERS):
+                asked[key] = value
+    return asked
+
+
 def _found(file: str) -> Path:
     return Path(file) if Path(file).is_file() else CONFIGS.parent / file
 
@@ -112,6 +140,8 @@ def _value(config: Mapping[str, Any], key: str) -> Any:
 
 def same_value(there: Any, wanted: Any) -> bool:
     """Return whether a recorded value is what a yaml file or a command line says."""
+    if isinstance(there, list) and isinstance(wanted, str) and not isinstance(_plain(wanted), list):
+        wanted = [wanted]  # a single word is a list of it
     return _plain(there) == _plain(wanted) or str(there) == str(wanted)
 
 
@@ -170,6 +200,27 @@ def other_outside(data: Mapping[str, Any]) -> Iterator[str]:
     if now and now != outside["fingerprint"]:
         first = f"the images in {outside['folders'][0]}"
         yield f"{first} (fingerprint {outside['fingerprint'][:12]}), which are now others ({now[:12]})"
+
+
+def check_same_kind(record: RunRecord) -> None:
+    """Refuse to replace the record of a complete run by that of another method, or of a test instead of a training.
+
+    Raises:
+        PlanError: the folder holds such a run.
+    """
+    before, now = record.earlier or {}, record.content
+    if before.get("status") != COMPLETE:
+        return
+    if before.get("method", now["method"]) != now["method"]:
+        held = f"run of {before['method']}"
+    elif (before.get("flags") or now["flags"]).get("eval_only") != now["flags"]["eval_only"]:
+        held = "training" if now["flags"]["eval_only"] else "test of a trained model"
+    else:
+        return
+    raise PlanError(
+        f"{record.path.parent} holds a complete {held}, whose record would be lost. Give another --output-dir, or "
+        f"remove the folder."
+    )
 
 
 def check_same_data(record: RunRecord) -> None:

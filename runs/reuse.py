@@ -22,7 +22,7 @@ from safeio.trees import leaves
 
 MAY_DIFFER = (NO_MATTER | {"TASK"}) - {"RESUME", "DATALOADER.NUM_WORKERS"}
 """Settings that may differ between runs of one training; how many processes augment the images decides the result."""
-OWN_FIELDS = ("protocol", "stage", "preset", "swept", "symbols", "task", "config", "origins", "unverified")
+OWN_FIELDS = ("protocol", "stage", "preset", "swept", "symbols", "task", "config", "origins", "replaced", "unverified")
 """Fields of a copied record that are the new run's."""
 RULE = "TEST.CLASSES"
 COPYING = ".copy-"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -20,16 +21,17 @@ class _Remembering:
 
     def __init__(self, file: BinaryIO):
         self.file = file
-        self.error: OSError | None = None
+        self.error: BaseException | None = None
 
     def write(self, data: Any) -> int:
-        view, written = memoryview(data).cast("B"), 0
+        written, length = 0, memoryview(data).nbytes
         try:
-            while self.error is None and written < len(view):
+            view = memoryview(data).cast("B")
+            while self.error is None and written < length:
                 written += self.file.write(view[written:]) or 0
-        except OSError as error:
+        except BaseException as error:  # Ctrl-C too
             self.error = error
-        return len(view)
+        return length
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.file, name)
@@ -47,7 +49,7 @@ def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
     Raises:
         OSError: the folder cannot be made or written; the message carries the path.
     """
-    target = Path(path)
+    target, before = Path(path), sys.exc_info()[1]
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(target.parent, target.name)
     with naming(target), own_neighbour(target) as temporary:
@@ -56,14 +58,30 @@ def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
             try:
                 yield cast(BinaryIO, file)
             except Exception as error:
-                if file.error is None:
-                    raise
-                raise file.error from error
+                if file.error is not None:
+                    raise file.error from error
+                if (stop := _interruption(error, before)) is not None:
+                    raise stop from error
+                raise
             if file.error is not None:
                 raise file.error
             os.fsync(raw.fileno())
         os.replace(temporary, target)
     sync_folder(target.parent)
+
+
+def _interruption(error: BaseException, before: BaseException | None) -> BaseException | None:
+    """Return the Ctrl-C or exit that an error hides; PyTorch's writer, interrupted, ends with an error of its own.
+
+    Args:
+        before: what was being handled when the writing began, which this error does not hide.
+    """
+    found = error.__context__
+    while found is not None and found is not before:
+        if not isinstance(found, Exception):
+            return found
+        found = found.__context__
+    return None
 
 
 @contextlib.contextmanager

@@ -43,11 +43,13 @@ class ConfigBuilder:
     Attributes:
         cfg: the tree.
         origins: dotted key -> origin of its value. Keys that nobody set are not in it.
+        replaced: dotted key -> value that it had before the last layer that set it.
     """
 
     def __init__(self, cfg: CfgNode | None = None):
         self.cfg = get_cfg_default() if cfg is None else cfg
         self.origins: dict[str, str] = {}
+        self.replaced: dict[str, Any] = {}
         self.hints: dict[str, str] = {}  # by a published key that is none here: what to write in its place
         self._open: set[str] = set()
 
@@ -110,10 +112,13 @@ class ConfigBuilder:
             if value is None:  # a section in a yaml file with nothing, or only comments, below it
                 return
             raise ConfigError(f"{key} in {origin} is a section and takes KEY: VALUE pairs, got {shown(value)}")
+        before = node.get(name)
         try:
             setattr(node, name, coerce(value, node[name]) if known else decode(value))
         except ConfigValueError as error:
             raise ConfigError(f"{key} in {origin} is {shown(value)}, expected {error}") from error
+        if self.origins.get(key) != origin:
+            self.replaced[key] = _plain(before)
         self.origins[key] = origin
 
     def freeze(self) -> CfgNode:

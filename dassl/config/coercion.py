@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ast import literal_eval
 from typing import Any
 
@@ -12,6 +13,8 @@ AUTO = "auto"
 """Value of a whole-number setting that the method chooses itself, for example from the backbone's depth."""
 SPELLING = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
 SEQUENCES = (tuple, list)
+WORD = re.compile(r"[A-Za-z][\w.-]*")
+"""Text that stands for a list of it alone: `DATASET.ALLOW one_class`."""
 KINDS = (str, bool, int, float, type(None), *SEQUENCES)
 """Types of settings; yacs accepts no others."""
 
@@ -40,8 +43,8 @@ def decode(value: Any) -> Any:
 def coerce(value: Any, current: Any) -> Any:
     """``value`` with the type of ``current``.
 
-    Whole numbers become floats, tuples and lists each other, None the empty text; anything fits a key that is None. A
-    text is kept as it was typed where a text is expected, though it may look like a number.
+    Whole numbers become floats, tuples and lists each other, a single word a list of one, None the empty text; anything
+    fits a key that is None. A text is kept as it was typed where a text is expected, though it may look like a number.
 
     Raises:
         ConfigValueError: another type, or no kind of setting.
@@ -58,6 +61,9 @@ def coerce(value: Any, current: Any) -> Any:
         return float(decoded)
     if expected in SEQUENCES and type(decoded) in SEQUENCES:
         return expected(decoded)
+    of_words = expected in SEQUENCES and all(isinstance(item, str) for item in current)
+    if of_words and isinstance(decoded, str) and WORD.fullmatch(decoded):
+        return expected([decoded])
     raise ConfigValueError(_expectation(current))
 
 

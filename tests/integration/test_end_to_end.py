@@ -38,8 +38,10 @@ def test_train_test_report(tmp_path):
     assert (
         f'>{row["H"]:.2f} <span class="rest">(n=1)<' in page and records[0]["classes"][0] in page and '"loss":' in page
     )
-    again = script("mmrl/base2new_train.sh", tmp_path, "clothing_64", "1")
+    again = script("mmrl/base2new_train.sh", tmp_path, "clothing_64", "1", "--train-epoch", "1")
     assert again.returncode == 0 and "is complete: skipped" in again.stdout
+    longer = script("mmrl/base2new_train.sh", tmp_path, "clothing_64", "1")
+    assert longer.returncode == 2 and "holds a complete run with OPTIM.MAX_EPOCH 1, not 5" in longer.stderr
 
 
 def test_a_crashed_runs_folder_is_run_again(tmp_path):

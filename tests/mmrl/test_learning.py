@@ -235,7 +235,7 @@ def test_unreadable_files_are_listed_or_refused(model, folder, tmp_path):
         ({"labels": None}, "need labels"),
         ({"labels": ["red"] * 24}, "two classes"),
         ({"labels": ["red"] * 23 + [None]}, "1 of 24 are missing"),
-        ({"shots": 0}, "0 images of each class"),
+        ({"shots": 0}, "shots is 0; expected a whole number above 0"),
         ({"epochs": 0}, "at least 1"),
         ({"output": __file__}, "is no folder"),
         ({"settings": {"OPTIM.LRR": 1}}, r"OPTIM\.LRR"),

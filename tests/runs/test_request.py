@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-import datasets  # noqa: F401  (registers the datasets)
+import train
 from datasets.base.metadata import lists_of
 from runs.protocol import PlanError, plan
 from runs.record import RunRecord
@@ -22,11 +22,12 @@ def birds(tmp_path):
     return tmp_path / "birds"
 
 
-def finished(output, root, own_name="birds", **data):
+def finished(output, root, own_name="birds", replaced=None, **data):
     (run,) = plan("few_shot", "train", "MMRL", "folder", [1], [4], "photo", own_name)
     config = {"DATASET": {"NUM_SHOTS": 4, "NAME": "Folder", "OWN_NAME": own_name}}
-    config |= {"OPTIM": {"MAX_EPOCH": 5, "LR": 0.001}}
+    config |= {"OPTIM": {"MAX_EPOCH": 5, "LR": 0.001}, "SEED": 1}
     fields = {"config": config, "origins": {"OPTIM.MAX_EPOCH": "command line", "OPTIM.LR": "command line"}}
+    fields |= {} if replaced is None else {"replaced": replaced}
     RunRecord(output / run.folder, {**fields, "data": data_of(str(root), True) | data}).complete({"accuracy": 50.0})
     return run
 
@@ -61,6 +62,37 @@ def test_other_settings_are_named(extra, fragment, birds, tmp_path):
 def test_a_slip_is_no_finished_run(birds, tmp_path):
     with pytest.raises(PlanError, match=r"Unknown key 'OPTIM\.LRR' in command line; the nearest is OPTIM\.LR"):
         already_done(finished(tmp_path, birds), tmp_path, str(birds), ["OPTIM.LRR", "1"])
+
+
+WRONG = [("OPTIM.MAX_EPOCH", "one", "a number"), ("OPTIM.LR", "[1]", "a number"), ("SEED", "True", "a number")]
+
+
+@pytest.mark.parametrize(("key", "value", "wanted"), WRONG)
+def test_a_wrong_value_is_no_other_setting(key, value, wanted, birds, tmp_path):
+    with pytest.raises(PlanError, match=rf"{key} in command line is .*, expected {wanted} such as"):
+        already_done(finished(tmp_path, birds), tmp_path, str(birds), [key, value])
+
+
+def test_a_setting_that_is_asked_for_no_longer_is_named(birds, tmp_path):
+    run = finished(tmp_path, birds, replaced={"OPTIM.MAX_EPOCH": 9, "TRAIN.TRACK": ["wandb"], "SEED": -1})
+    with pytest.raises(PlanError, match=r"holds a complete run with OPTIM\.MAX_EPOCH 5, not 9\. Choose"):
+        already_done(run, tmp_path, str(birds))
+    assert already_done(run, tmp_path, str(birds), ["OPTIM.MAX_EPOCH", "5"])
+
+
+@pytest.mark.parametrize("extra", [[], ["--train-epoch", "1"], ["OPTIM.LR", "0.1"], ["--deterministic"]])
+def test_only_the_same_words_find_a_run_with_settings_of_its_own(extra, tmp_path):
+    """Records what a real command line gives, and asks with every other one."""
+    others = [[], ["--train-epoch", "1"], ["OPTIM.LR", "0.1"], ["--deterministic"]]
+    (run,) = plan("few_shot", "train", "CoOp", "caltech101_64", [1], [4], "photo")
+    args = train.parse(run.arguments(tmp_path, str(tmp_path), extra))
+    RunRecord(tmp_path / run.folder, train.record_fields(train.settings_of_run(args), args)).complete({"accuracy": 1.0})
+    for other in others:
+        if other == extra:
+            assert already_done(run, tmp_path, str(tmp_path), other)
+        else:
+            with pytest.raises(PlanError, match="holds a complete run with"):
+                already_done(run, tmp_path, str(tmp_path), other)
 
 
 def test_other_images_are_named(birds, tmp_path):
@@ -168,7 +200,7 @@ def test_a_fingerprint_sees_what_matters(birds):
     assert len({first, second, folder_fingerprint(birds)}) == 3
 
 
-PAIRS = [(0.001, "1e-3"), ([224, 224], "(224, 224)"), (True, "True"), ("a b", "a b")]
+PAIRS = [(0.001, "1e-3"), ([224, 224], "(224, 224)"), (["wandb"], "wandb"), (True, "True"), ("a b", "a b")]
 
 
 @pytest.mark.parametrize(("there", "wanted"), PAIRS)

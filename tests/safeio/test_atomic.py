@@ -7,6 +7,7 @@ import os
 import stat
 
 import pytest
+import torch
 
 from safeio.atomic import atomic_write, atomic_write_json, atomic_write_text
 
@@ -60,3 +61,27 @@ def test_what_is_no_character_comes_back(tmp_path):
     names = [b"caf\xe9".decode("utf-8", "surrogateescape"), "\ud83d", "caf\u00e9 \U0001f600"]
     atomic_write_json(tmp_path / "names.json", names)
     assert json.loads((tmp_path / "names.json").read_text(encoding="utf-8")) == names
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), SystemExit(143)])
+def test_an_interruption_of_torchs_writer_stays_one(stop, tmp_path):
+    """Its zip writer, left by an exception, raises `unexpected pos`."""
+
+    class Interrupted:
+        def write(self, data):
+            raise stop
+
+    (tmp_path / "kept").write_bytes(b"old")
+    with pytest.raises(type(stop)), atomic_write(tmp_path / "kept") as file:
+        file.file = Interrupted()
+        torch.save({"a": torch.ones(3)}, file)
+    assert (tmp_path / "kept").read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_an_error_while_an_interruption_is_handled_stays_that_error(tmp_path):
+    with pytest.raises(ValueError, match="NaN"):
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            with atomic_write(tmp_path / "file"):
+                raise ValueError("NaN") from None
