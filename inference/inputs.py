@@ -58,12 +58,19 @@ def _expand(item: Any) -> Iterator[Source]:
     if isinstance(item, str | os.PathLike):
         if not os.fspath(item):
             raise InputError("A path is empty: name an image or a folder")
-        yield from find_images([item])
+        try:
+            found = find_images([item])
+        except OSError as error:
+            raise InputError(f"{os.fspath(item):.80} cannot be read: {error.strerror or error}") from error
+        yield from found
     elif isinstance(item, Image.Image):
         yield _rgb(item)
     elif isinstance(item, Tensor):
-        item = item.detach().cpu()
-        array = (item.float() if item.is_floating_point() else item).numpy()  # NumPy has no bfloat16
+        try:
+            item = item.detach().cpu()
+            array = (item.float() if item.is_floating_point() else item).numpy()  # NumPy has no bfloat16
+        except (RuntimeError, TypeError) as error:  # sparse, or without numbers
+            raise InputError(f"A tensor is no image: {error}") from error
         if array.ndim not in (3, 4) or array.shape[-3] not in (1, 3):
             raise InputError(f"A tensor is (3, H, W) or (N, 3, H, W), this one is {tuple(array.shape)}")
         yield from _images(np.moveaxis(array, -3, -1))
@@ -91,10 +98,14 @@ def checked_path(path: str | os.PathLike, name: str) -> Path:
     """Return an argument as path.
 
     Raises:
-        InputError: it is no text and no path, or is empty; the message has the argument's name.
+        InputError: it is no text and no path, is empty, or too long; the message has the argument's name.
     """
     if not isinstance(path, str | os.PathLike) or not os.fspath(path):
-        raise InputError(f"{name} is {path!r:.80}; expected the path of a folder")
+        raise InputError(f"{name} is {path!r:.80}; expected a path")
+    try:
+        Path(path).exists()
+    except OSError as error:
+        raise InputError(f"{name} is {os.fspath(path):.80}: {error.strerror or error}") from error
     return Path(path)
 
 

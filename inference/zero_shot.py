@@ -55,7 +55,7 @@ def zero_shot_model(
     place = device_of(device)
     file = config_for(backbone) or protocols_of(METHOD)["few_shot"]["cfg"]["default"]
     words = ["--trainer", METHOD, "--config-file", str(CONFIGS / f"trainers/{METHOD}/{file}.yaml")]
-    _, args = parse_words([*words, "--backbone", backbone, "DATASET.TEMPLATE", template])
+    _, args = parse_words([*words, f"--backbone={backbone}", "DATASET.TEMPLATE", template])
     args.record = None
     try:
         builder = settings_of_run(args)

@@ -15,9 +15,9 @@ from safeio.images import read_image
 
 @pytest.mark.parametrize("wrong", [None, 3, ""])
 def test_paths_are_texts_or_paths(wrong, model):
-    with pytest.raises(mmrl.UserError, match=r"run is .*path of a folder"):
+    with pytest.raises(mmrl.UserError, match=r"run is .*expected a path"):
         mmrl.load(wrong)
-    with pytest.raises(mmrl.UserError, match=r"folder is .*path of a folder"):
+    with pytest.raises(mmrl.UserError, match=r"folder is .*expected a path"):
         model.save(wrong)
 
 
@@ -97,3 +97,31 @@ def test_a_large_image_has_a_remedy(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(mmrl.UserError, match="make it smaller"):
         read_image(tmp_path / "large.png")
+
+
+def test_paths_that_are_too_long(model):
+    for ask in (model.predict, model.save, mmrl.load):
+        with pytest.raises(mmrl.UserError, match=r"aaa.*[tT]oo long"):
+            ask("a" * 5000)
+
+
+def test_plugins_are_paths(tmp_path):
+    for wrong in (3, [3], None):
+        with pytest.raises(mmrl.UserError, match="plugins is"):
+            mmrl.load(tmp_path, plugins=wrong)
+
+
+def test_tensors_without_plain_numbers(model):
+    for wrong in (torch.zeros(3, 8, 8).to_sparse(), torch.zeros(3, 8, 8, device="meta")):
+        with pytest.raises(mmrl.UserError, match="A tensor is no image"):
+            model.predict(wrong)
+
+
+def test_a_backbone_is_no_flag():
+    with pytest.raises(mmrl.UserError, match="no CLIP called"):
+        mmrl.zero_shot_model(["red", "green"], "--x", device="cpu")
+
+
+def test_a_misspelt_attribute_is_refused(model):
+    with pytest.raises(AttributeError, match="clases"):
+        model.clases = ["cat", "dog"]
