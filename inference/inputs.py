@@ -38,16 +38,20 @@ def sources(inputs: Any) -> Iterable[Source]:
         inputs = inputs.ravel().tolist()
     if isinstance(inputs, Sequence) and not isinstance(inputs, str | bytes):
         found = [source for item in inputs for source in _expand(item)]
-        if not found:
-            raise NoImagesError("There is nothing to predict: the list is empty")
-        return found
+        return _some(found)
     if isinstance(inputs, str | os.PathLike | Image.Image | np.ndarray | Tensor):
-        return list(_expand(inputs))
+        return _some(list(_expand(inputs)))
     if hasattr(inputs, "read"):
         raise InputError("An open file is no image: give its path, or PIL.Image.open of it")
     if isinstance(inputs, Iterable) and not isinstance(inputs, bytes | Mapping):
         return (source for item in inputs for source in _expand(item))
     raise InputError(f"{type(inputs).__name__} is no image: give a path, a PIL image, an array, a tensor, or a list")
+
+
+def _some(found: list[Source]) -> list[Source]:
+    if not found:
+        raise NoImagesError("There is nothing to predict: the list, array or tensor is empty")
+    return found
 
 
 def _expand(item: Any) -> Iterator[Source]:
@@ -56,7 +60,7 @@ def _expand(item: Any) -> Iterator[Source]:
             raise InputError("A path is empty: name an image or a folder")
         yield from find_images([item])
     elif isinstance(item, Image.Image):
-        yield as_rgb(item)
+        yield _rgb(item)
     elif isinstance(item, Tensor):
         item = item.detach().cpu()
         array = (item.float() if item.is_floating_point() else item).numpy()  # NumPy has no bfloat16
@@ -69,6 +73,31 @@ def _expand(item: Any) -> Iterator[Source]:
         raise InputError(f"{type(item).__name__} is no image: expected a path, a PIL image, an array or a tensor")
 
 
+def _rgb(image: Image.Image) -> Image.Image:
+    """Return an image in memory as RGB.
+
+    Raises:
+        InputError: it has no pixels, is cut off, or has numbers of an unknown range.
+    """
+    if 0 in image.size:
+        raise InputError(f"An image of {image.width} x {image.height} pixels is empty")
+    try:
+        return as_rgb(image)
+    except (OSError, ValueError) as error:  # Pillow decodes an opened file only now
+        raise InputError(f"An image in memory cannot be read: {error}") from error
+
+
+def checked_path(path: str | os.PathLike, name: str) -> Path:
+    """Return an argument as path.
+
+    Raises:
+        InputError: it is no text and no path, or is empty; the message has the argument's name.
+    """
+    if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+        raise InputError(f"{name} is {path!r:.80}; expected the path of a folder")
+    return Path(path)
+
+
 def check_numbers(**numbers: Any) -> None:
     """Refuse options that are no whole numbers from 1 on.
 
@@ -76,7 +105,7 @@ def check_numbers(**numbers: Any) -> None:
         InputError: one is not; the message has its name.
     """
     for name, number in numbers.items():
-        if not isinstance(number, int | np.integer) or number < 1:
+        if not isinstance(number, int | np.integer) or isinstance(number, bool) or number < 1:
             raise InputError(f"{name} is {number!r}; it must be a whole number of at least 1")
 
 

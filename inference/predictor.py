@@ -26,13 +26,13 @@ from datasets.own.names import NAMES_FILE
 from inference.classes import ClassesError, check_classes, check_labels, positions
 from inference.evaluation import Evaluation
 from inference.images import NoImagesError, Unreadable, batches
-from inference.inputs import InputError, Source, check_numbers, sources
+from inference.inputs import InputError, Source, check_numbers, checked_path, sources
 from inference.labelled_images import class_folders
 from inference.predictions import Prediction, Predictions
 from inference.run_folder import HUB_WEIGHTS, TrainedRun, open_run
 from runs.record import FILE_NAME
 from safeio.atomic import atomic_write_json
-from safeio.errors import MissingFile, NoNumber
+from safeio.errors import MissingFile, NoNumber, UserError
 from safeio.progress import progress
 from trainers.base.build import build_clip, build_method, method_settings
 from trainers.base.frozen_clip import FrozenCLIP
@@ -41,6 +41,14 @@ from trainers.base.precision import Precision
 
 FROZEN = "frozen CLIP"
 """Name of CLIP's own features in `Predictor.feature_sets`."""
+
+
+class SaveError(UserError, OSError):
+    """A folder that a model cannot be saved into."""
+
+
+class FolderInUse(SaveError, FileExistsError):
+    """A path that is a file, or a folder that holds something."""
 
 
 class Predictor:
@@ -117,7 +125,7 @@ class Predictor:
         device: str | torch.device | None = None,
         backbone: str | None = None,
         precision: str | None = None,
-        plugins: Sequence[str | Path] = (),
+        plugins: str | os.PathLike | Sequence[str | Path] = (),
     ) -> Predictor:
         """Read a run's folder.
 
@@ -132,9 +140,10 @@ class Predictor:
             inference.run_folder.RunError: not a run's folder, or one without a checkpoint.
             inference.classes.ClassesError: no or doubled names, or new ones for a method that knows only its own.
         """
-        load_plugins(plugins)
+        folder = checked_path(run_dir, "run")
+        load_plugins([Path(plugins)] if isinstance(plugins, str | os.PathLike) else plugins)
         device = device_of(device)
-        run = open_run(run_dir, backbone)
+        run = open_run(folder, backbone)
         name = precision or ("fp32" if run.precision == "fp16" and device.type == "cpu" else run.precision)
         held = Precision(name, device)
         return cls(run, classes, build_clip(run.cfg, held, device), held)
@@ -207,9 +216,7 @@ class Predictor:
         Raises:
             UserError: an image cannot be read; every row has to be there.
         """
-        return np.concatenate(
-            [scores.softmax(dim=1).numpy() for scores in self._all_read(inputs, batch_size, self.scores)]
-        )
+        return self._of_all(inputs, batch_size, lambda images: self.scores(images).softmax(dim=1).numpy())
 
     def embed(self, inputs: Any, batch_size: int = 32) -> np.ndarray:
         """Return unit image features (N, E): the method's, of the class token where it has several; else CLIP's.
@@ -221,7 +228,7 @@ class Predictor:
         def features(images: Tensor) -> np.ndarray:
             return list(self.feature_sets(images).values())[:2][-1]
 
-        return np.concatenate(list(self._all_read(inputs, batch_size, features)))
+        return self._of_all(inputs, batch_size, features)
 
     def evaluate(self, images: Any, labels: Sequence[str] | None = None, batch_size: int = 32) -> Evaluation:
         """Return how well images are classified.
@@ -259,22 +266,33 @@ class Predictor:
         """Copy what `mmrl.load` needs into a folder, and return its path.
 
         Raises:
-            FileExistsError: the folder holds something.
+            FolderInUse: it is a file, or the folder holds something.
+            SaveError: the folder cannot be written.
             MissingFile: this is a copy (of a pickle, for example) of a model whose temporary run is gone.
         """
         if self.run.source is not None and not self.run.source.is_file():
             raise MissingFile(f"{self.run.source} is gone: save the model while the one that was trained is in use")
-        target = Path(folder)
-        if target.exists() and any(target.iterdir()):
-            raise FileExistsError(f"{target} is not empty: choose another folder")
+        target = checked_path(folder, "folder")
+        try:
+            if target.exists() and not target.is_dir():
+                raise FolderInUse(f"{target} is a file: choose a folder")
+            if target.exists() and any(target.iterdir()):
+                raise FolderInUse(f"{target} is not empty: choose another folder")
+            return self._copy_to(target)
+        except UserError:
+            raise
+        except OSError as error:
+            raise SaveError(f"The model cannot be saved in {target}: {error.strerror or error}") from error
+
+    def _copy_to(self, target: Path) -> Path:
         target.mkdir(parents=True, exist_ok=True)
         if self.run.source is not None and self.run.source.name == HUB_WEIGHTS:
             shutil.copytree(self.run.folder, target, dirs_exist_ok=True)
             return target
-        atomic_write_json(target / FILE_NAME, dict(self.run.record))
         if self.run.source is not None:
             (target / self.run.source.parent.name).mkdir()
             shutil.copyfile(self.run.source, target / self.run.source.parent.name / self.run.source.name)
+        atomic_write_json(target / FILE_NAME, dict(self.run.record))  # last: it makes the folder a run
         return target
 
     def _in_batches(
@@ -288,12 +306,17 @@ class Predictor:
                 yield items, () if images is None else compute(images), unreadable
                 bar.update(len(items) + len(unreadable))
 
-    def _all_read(self, inputs: Any, batch_size: int, compute: Callable[[Tensor], Any]) -> Iterator[Any]:
+    def _of_all(self, inputs: Any, batch_size: int, compute: Callable[[Tensor], np.ndarray]) -> np.ndarray:
+        """Return what is computed of all images, (N, ...); refuse unreadable ones, and none at all."""
+        parts = []
         for items, computed, unreadable in self._in_batches(inputs, batch_size, compute):
             if unreadable:
                 raise NoImagesError(f"{unreadable[0].why}; every image is needed here")
             if items:
-                yield computed
+                parts.append(computed)
+        if not parts:
+            raise NoImagesError("There is nothing to predict: the generator gave nothing")
+        return np.concatenate(parts)
 
     def _top(self, path: Path | None, scores: Tensor, topk: int) -> Prediction:
         """The best of one image's scores (C,)."""

@@ -177,8 +177,11 @@ def read_hub_weights(file: Path) -> dict[str, Tensor]:
 
 def _not_a_run(folder: Path) -> str:
     if not folder.is_dir():
-        return f"{folder} is a file, not a run's folder" if folder.exists() else f"There is no folder {folder}"
-    below = sorted(file.parent for file in folder.rglob(FILE_NAME))
+        wanted = "give the folder that the training wrote, or one of `mmrl export --format hub-folder`"
+        if folder.exists():
+            return f"{folder} is a file, not a run's folder: {wanted}"
+        return f"There is no folder {folder} (from {Path.cwd()}): {wanted}"
+    below = sorted(file.parent for name in (FILE_NAME, HUB_WEIGHTS) for file in folder.rglob(name))
     hint = ""
     if below:
         more = f" and {len(below) - SHOWN} more" if len(below) > SHOWN else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from trainers.base.build import build_clip
 from trainers.base.precision import Precision
 from trainers.base.run_settings import settings_of_run
 
+TEMPLATE = "a photo of a {}."
 METHOD = "ZeroshotCLIP"
 EMBEDDED = "photo-ViT-8"
 """The CLIP of photographs inside the package: the one where none is named, because it needs no download."""
@@ -29,7 +31,7 @@ class ZeroShotError(UserError, ValueError):
 
 
 def zero_shot_model(
-    names: Sequence[str], backbone: str | None = None, device: str | None = None, template: str = "a photo of a {}."
+    names: Sequence[str], backbone: str | None = None, device: str | None = None, template: str = TEMPLATE
 ) -> Predictor:
     """Return a zero-shot CLIP for these classes; nothing is trained.
 
@@ -44,8 +46,11 @@ def zero_shot_model(
         UserError: names that cannot be used, no such CLIP, or a template without {}.
     """
     backbone = backbone or EMBEDDED
-    if "{}" not in template:
-        raise ZeroShotError(f"The template {template!r} has no {{}}, which stands for the class name")
+    if not isinstance(template, str) or "{}" not in template:
+        raise ZeroShotError(f"The template {template!r} is no text with {{}}, which stands for the class name")
+    if not isinstance(backbone, str | os.PathLike):
+        raise ZeroShotError(f"The backbone is {backbone!r}; expected the name of a CLIP or the path of its weights")
+    backbone = os.fspath(backbone)
     classes = check_classes(names)
     place = device_of(device)
     file = config_for(backbone) or protocols_of(METHOD)["few_shot"]["cfg"]["default"]

@@ -159,7 +159,7 @@ def load(
     classes: Sequence[str] | None = None,
     device: str | None = None,
     backbone: str | None = None,
-    plugins: Sequence[str | Path] = (),
+    plugins: str | os.PathLike | Sequence[str | Path] = (),
 ) -> Predictor:
     """Return the model that a run left.
 
@@ -176,10 +176,16 @@ def load(
     return Predictor.load(run, classes, device, backbone, plugins=plugins)
 
 
-def zero_shot(images: Any, names: Sequence[str], backbone: str | None = None, **options: Any) -> Predictions:
-    """Classify images with CLIP as it is; see `zero_shot_model` for backbone and options.
+def zero_shot(
+    images: Any, names: Sequence[str], backbone: str | None = None, topk: int = 5, batch_size: int = 32, **options: Any
+) -> Predictions:
+    """Classify images with CLIP as it is.
+
+    Args:
+        images, topk, batch_size: as in `Predictor.predict`.
+        names, backbone, options: as in `zero_shot_model`.
 
     Raises:
         UserError: nothing can be read, or names that cannot be used.
     """
-    return zero_shot_model(names, backbone, **options).predict(images)
+    return zero_shot_model(names, backbone, **options).predict(images, topk, batch_size)

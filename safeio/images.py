@@ -158,4 +158,8 @@ def _reason(error: Exception, name: str) -> str:
             hint = ", a pointer of Git LFS: git lfs pull" if text.startswith("version https://git-lfs") else ""
             return f"it is text that begins with {text!r}{hint}"
         return f"it is damaged, or of another format than {', '.join(readable_formats())}"
+    if isinstance(error, Image.DecompressionBombError):
+        return (
+            f"it has too many pixels: make it smaller or, if you trust it, raise PIL.Image.MAX_IMAGE_PIXELS ({error})"
+        )
     return str(error) or type(error).__name__

@@ -33,10 +33,13 @@ def device_of(name: str | torch.device | None) -> torch.device:
     Raises:
         DeviceError: no such device, or PyTorch finds none here.
     """
+    device: torch.device | None
     try:
         device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
     except (RuntimeError, TypeError):
-        raise DeviceError(f"There is no device {name!r}; it must be cpu or cuda.") from None
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise DeviceError(f"There is no device {name!r} here; it must be cpu or cuda.")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise DeviceError(f"The device is to be {device}, but PyTorch finds {torch.cuda.device_count()} GPUs here.")
     return device
