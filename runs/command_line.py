@@ -17,6 +17,15 @@ from safeio.old_spellings import present_option
 KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)+")
 LIKE_A_KEY = re.compile(r"[A-Za-z][\w.+]*")
 """Form of a word before `=` that is meant as a key, though it may be none."""
+SETTINGS_OF = {
+    "--epochs": "OPTIM.MAX_EPOCH",
+    "--lr": "OPTIM.LR",
+    "--batch-size": "DATALOADER.TRAIN_X.BATCH_SIZE",
+    "--workers": "DATALOADER.NUM_WORKERS",
+    "--num-workers": "DATALOADER.NUM_WORKERS",
+    "--optimizer": "OPTIM.NAME",
+}
+"""Options of other programs' trainings, and the settings that say the same here."""
 TOP_KEYS = {"DETERMINISTIC", "OUTPUT_DIR", "PRESET", "PROTOCOL", "RESUME", "SEED", "STAGE", "SWEPT", "TASK", "USE_CUDA"}
 TOP_KEYS |= {"VERBOSE", "VERSION"}
 """Keys of settings without a section."""
@@ -86,10 +95,12 @@ class CommandParser(argparse.ArgumentParser):
 
     def error_unknown(self, word: str) -> NoReturn:
         """End with the nearest option to a word that no option takes."""
-        options = [option for action in self._actions for option in action.option_strings]
-        near = nearest_name(word.partition("=")[0], options) if word.startswith("-") else None
+        known = [option for action in self._actions for option in action.option_strings]
+        option, hint = word.partition("=")[0], ""
+        if near := nearest_name(option, [*SETTINGS_OF, *known]) if word.startswith("-") else None:
+            hint = f", did you mean {near}?" if near in known else f": it is a setting, {SETTINGS_OF[near]}=VALUE"
         kind = "option" if word.startswith("-") else "word"
-        self.error(f"unknown {kind} {word}" + (f", did you mean {near}?" if near else ""))
+        self.error(f"unknown {kind} {word}{hint}")
 
 
 def add_output(parser: argparse._ActionsContainer) -> None:

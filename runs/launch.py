@@ -30,7 +30,7 @@ from runs.command_line import (
 from runs.joint import arguments, groups_alike
 from runs.protocol import PlanError, PlannedRun, config_for, plan
 from runs.record import COMPLETE, is_complete, read_record
-from runs.request import already_done
+from runs.request import already_done, check_trained
 from runs.sweep.process import PROJECT, TRAIN, ending_with_this
 from safeio.entry import command
 from safeio.file_names import own_data_name
@@ -83,6 +83,8 @@ def main(words: Sequence[str] | None = None) -> int:
         own = own_data_name(root, options.name or "")
         cfg = options.cfg or config_for(options.backbone)
         runs = plan(options.protocol, options.stage, options.trainer, options.dataset, seeds, shots, cfg, own)
+        for run in runs:
+            check_trained(run, options.protocol, options.output)
         groups = groups_alike(runs) if options.together else [[run] for run in runs]
         extra += rest
         failed = [run for group in groups for run in execute(group, options.output, root, extra, options.reuse)]

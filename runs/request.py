@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from runs.protocol import CONFIGS, OWN_DATA, PlanError, PlannedRun, read
+from runs.protocol import CONFIGS, OWN_DATA, PlanError, PlannedRun, datasets, read
 from runs.record import COMPLETE, RunRecord, is_complete, read_record
 from runs.train_arguments import parse_words
 from safeio.fingerprint import files_fingerprint, folder_fingerprint
@@ -62,6 +62,23 @@ def already_done(run: PlannedRun, output: Path, root: str, extra: Sequence[str] 
             f"{folder} holds a complete run with {'; '.join(found[:4])}{more}. Choose another --output, or remove it."
         )
     return True
+
+
+def check_trained(run: PlannedRun, protocol: str, output: Path) -> None:
+    """Refuse to test what was not trained, before weights and images are loaded.
+
+    Raises:
+        PlanError: there is no folder of the training; the message says which command makes it.
+    """
+    if run.model_folder is None or (output / run.model_folder).is_dir():
+        return
+    known, shots = datasets(), run.options["DATASET.NUM_SHOTS"]
+    source = next((part for part in Path(run.model_folder).parts if part in known), run.dataset)
+    train = f"mmrl train {run.trainer} {source} --protocol {protocol} --shots {shots} --seed {run.seed}"
+    raise PlanError(
+        f"There is no trained run in {output / run.model_folder}: train it first, with `{train}`, or with "
+        f"the script of that name ending in _train.sh."
+    )
 
 
 def refuse_slips(extra: Sequence[str], record: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from mmrl.commands.train import add_run_options, carry_out, config_of
 from runs.command_line import CommandParser, add_plugins, fail, folder_name, output_folder, settings_apart
 from runs.protocol import CONFIGS, PlanError, choose, datasets, load_protocol, plan, read
 from runs.record import FILE_NAME, read_record
+from runs.request import check_trained
 from runs.train_arguments import words_of
 from safeio.file_names import own_data_name
 from safeio.trees import leaves
@@ -67,11 +68,7 @@ def main(arguments: Sequence[str]) -> int:
     own = own_data_name(args.root, args.name or "")
     runs = plan(args.protocol, "test", args.method, args.dataset, args.seeds, [args.shots], config_of(args), own)
     for run in runs:
-        if run.model_folder and not (args.output / run.model_folder / FILE_NAME).is_file():
-            return fail(
-                f"there is no trained run in {args.output / run.model_folder}: train it first, with "
-                f"`mmrl train {run.trainer} DATASET --protocol {args.protocol} --seed {run.seed}`"
-            )
+        check_trained(run, args.protocol, args.output)
     return carry_out(runs, args, settings)
 
 

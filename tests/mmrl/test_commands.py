@@ -133,6 +133,13 @@ def test_every_entry_point_is_known():
         (["test", "MMRL"], 2, "mmrl test METHOD DATASET"),
         (["test", "MMRL", "clothing_64", "--protocol", "few_shot"], 2, "a training run of few_shot also tests"),
         (["test", "MMRL", "clothing_64", "--output", "nowhere"], 2, "train it first"),
+        (
+            ["launch", "cross_dataset", "test", "MMRL", "clothing_64", "1"],
+            2,
+            "`mmrl train MMRL caltech101_64 --protocol",
+        ),
+        (["train", "MMRL", "clothing_64", "--epochs", "1"], 2, "it is a setting, OPTIM.MAX_EPOCH=VALUE"),
+        (["sweep", "base2new", "--lr=0.1"], 2, "it is a setting, OPTIM.LR=VALUE"),
         (["sweep", "base2new", "--methods", "MMLR"], 2, "Did you mean MMRL?"),
         (["config", "MMRL", "clothing_64", "OPTIM.LRR=1"], 2, "OPTIM.LRR"),
     ],
