@@ -61,11 +61,6 @@ class Predictor:
         method: the method, built for the names of its own list; precision: of the computation.
     """
 
-    __slots__ = (
-        *("run", "clip", "precision", "transform", "method", "class_features"),
-        *("_classes", "columns", "seen", "own_seen", "rules", "__weakref__"),
-    )  # so that a misspelt attribute is refused
-
     def __init__(self, run: TrainedRun, classes: Sequence[str] | None, clip: FrozenCLIP, precision: Precision):
         self.run, self.clip, self.precision = run, clip, precision
         with contextlib.redirect_stdout(io.StringIO()):  # it describes itself, for the log of a training
@@ -146,7 +141,7 @@ class Predictor:
             inference.classes.ClassesError: no or doubled names, or new ones for a method that knows only its own.
         """
         folder = checked_path(run_dir, "run")
-        listed = plugins if isinstance(plugins, list | tuple) else [plugins]
+        listed: Sequence[Any] = plugins if isinstance(plugins, list | tuple) else [plugins]
         load_plugins([checked_path(plugin, "plugins") for plugin in listed])
         device = device_of(device)
         run = open_run(folder, backbone)

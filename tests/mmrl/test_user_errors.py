@@ -120,8 +120,3 @@ def test_tensors_without_plain_numbers(model):
 def test_a_backbone_is_no_flag():
     with pytest.raises(mmrl.UserError, match="no CLIP called"):
         mmrl.zero_shot_model(["red", "green"], "--x", device="cpu")
-
-
-def test_a_misspelt_attribute_is_refused(model):
-    with pytest.raises(AttributeError, match="clases"):
-        model.clases = ["cat", "dog"]
