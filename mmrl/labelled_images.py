@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from yacs.config import CfgNode
 
 from dassl.data.datasets import DATASET_REGISTRY, DatasetBase, Datum
 from dassl.data.few_shot import sample_few_shot
-from inference.classes import check_classes
+from inference.classes import check_classes, check_labels
 from inference.inputs import sources
 from mmrl.training import FitError
 from runs.record import read_record
@@ -46,13 +46,9 @@ def write_images(images: Any, labels: Sequence[str], run: Path) -> Path:
 
     Raises:
         FitError: labels that do not fit the images; or the folder has a run on other images or labels.
+        inference.classes.ClassesError: no list of labels, or some are missing.
     """
-    if isinstance(labels, str) or not isinstance(labels, Iterable):
-        raise FitError(f"labels is {labels!r:.80}; expected a class name for each image")
-    labels = list(labels)
-    if strange := [label for label in labels if label is None or label != label]:  # NaN, of a table with gaps
-        raise FitError(f"Every image needs a label; {len(strange)} of {len(labels)} are missing")
-    labels = [str(label) for label in labels]
+    labels = check_labels(labels)
     if empty := [index for index, label in enumerate(labels) if not label.strip()]:
         raise FitError(f"Every image needs a label; that of image {empty[0]} is empty")
     found = list(sources(images))
