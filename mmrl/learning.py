@@ -181,9 +181,7 @@ def zero_shot(
 ) -> Predictions:
     """Classify images with CLIP as it is.
 
-    Args:
-        images, topk, batch_size: as in `Predictor.predict`.
-        names, backbone, options: as in `zero_shot_model`.
+    Images, topk and batch_size are those of `Predictor.predict`; names, backbone and options of `zero_shot_model`.
 
     Raises:
         UserError: nothing can be read, or names that cannot be used.
