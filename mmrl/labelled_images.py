@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -86,5 +85,5 @@ def _check_same(run: Path, listing: dict[str, Any]) -> None:
     record = read_record(run)
     if record is None or record.get("built") is False or not file.is_file():
         return
-    if json.loads(file.read_text(encoding="utf-8")) != listing:
+    if read_json(file) != listing:
         raise FitError(f"{run} holds a run on other images or labels. Give another output=, or remove the folder")

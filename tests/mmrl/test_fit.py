@@ -73,13 +73,13 @@ def test_a_folder_of_other_files_takes_no_run(fit, folder):
 
 
 def test_warnings_of_the_training_are_warnings_here(fit, folder, tmp_path):
-    (tmp_path / "pictures").mkdir()
+    (tmp_path / "mine").mkdir()
     for name in os.listdir(folder):
-        (tmp_path / "pictures" / name).symlink_to(folder / name)
-    (tmp_path / "pictures" / "notes.txt").write_text("x")
-    (tmp_path / "pictures" / "blue").mkdir()
+        (tmp_path / "mine" / name).symlink_to(folder / name)
+    (tmp_path / "mine" / "notes.txt").write_text("x")
+    (tmp_path / "mine" / "blue").mkdir()
     with pytest.warns(UserWarning) as found:
-        fit(tmp_path / "pictures", shots=100, settings={**IN_THIS_PROCESS, "TRAINER.COOP.CSC": True})
+        fit(tmp_path / "mine", shots=100, settings={**IN_THIS_PROCESS, "TRAINER.COOP.CSC": True})
     said = [str(warning.message) for warning in found]
     for part in ("TRAINER.COOP.CSC changes nothing", "not used: notes.txt", "no classes: blue", "Fewer than 100"):
         assert any(part in line for line in said), (part, said)
