@@ -62,7 +62,7 @@ def coerce(value: Any, current: Any) -> Any:
     if expected in SEQUENCES and type(decoded) in SEQUENCES:
         return expected(decoded)
     of_words = expected in SEQUENCES and all(isinstance(item, str) for item in current)
-    if of_words and isinstance(decoded, str) and WORD.fullmatch(decoded):
+    if of_words and isinstance(decoded, str) and WORD.fullmatch(str(value)):
         return expected([decoded])
     raise ConfigValueError(_expectation(current))
 
