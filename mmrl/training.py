@@ -13,7 +13,7 @@ import train
 from safeio.entry import INTERRUPTED
 from safeio.errors import UserError
 
-ERROR = re.compile(r"^(?:[\w. ]+: )?error: (.+)", re.MULTILINE | re.DOTALL)
+ERROR = re.compile(r"^(?:[^:\n]+: )?error: (.+)", re.MULTILINE | re.DOTALL)
 """Message of a command that fails, in one line or several."""
 NOTICE = re.compile(r"^\s*(?:Warning: (.+)|((?:Fewer than|wrapper folder:|not read:|not used:) .+))$", re.MULTILINE)
 """Lines of a log that a user should know of who does not see it."""

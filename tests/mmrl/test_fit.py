@@ -15,7 +15,7 @@ import pytest
 
 import mmrl
 from clip.pretrained import embedded
-from mmrl.training import in_python
+from mmrl.training import ERROR, in_python
 
 BACKBONE = next(iter(embedded()))
 SHORT = {"method": "CoOp", "backbone": BACKBONE, "epochs": 1, "shots": 1, "device": "cpu"}
@@ -129,6 +129,11 @@ def test_the_remedy_of_one_class_works(fit, folder, tmp_path):
     with pytest.raises(mmrl.UserError, match=r'settings=\{"DATASET.ALLOW": "one_class"\}'):
         fit(tmp_path / "one")
     assert fit(tmp_path / "one", settings={**IN_THIS_PROCESS, "DATASET.ALLOW": "one_class"}).classes == ("red",)
+
+
+def test_a_message_is_found_behind_any_name_of_a_program():
+    for said in ("error: one\n  two", "-c: error: one\n  two", "a line\n__main__.py: error: one\n  two"):
+        assert ERROR.search(said)[1] == "one\n  two"
 
 
 @pytest.mark.parametrize(
