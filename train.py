@@ -63,7 +63,7 @@ from trainers.base.outcome import calibration_of, marks_of, metrics_of, predicti
 from trainers.base.plugins import load_plugins
 from trainers.base.preflight import problems
 from trainers.base.run_settings import (
-    BY_HAND,
+    COMMAND_LINE,
     CONFIGS,
     config_path,
     keys_like,
@@ -155,7 +155,7 @@ def record_fields(builder: ConfigBuilder, args: argparse.Namespace) -> dict:
         "data": data_of(cfg.DATASET.ROOT, cfg.DATASET.NAME == "Folder", lists_of(cfg.DATASET.NAME)),
         "config": plain,
         "origins": builder.origins,
-        "replaced": {key: old for key, old in builder.replaced.items() if builder.origins[key] == BY_HAND},
+        "replaced": {key: old for key, old in builder.replaced.items() if builder.origins[key] == COMMAND_LINE},
         "unverified": unverified_settings(args, builder),
         "marks": marks_of(cfg),
     }
@@ -173,7 +173,7 @@ def unverified_settings(args: argparse.Namespace, builder: ConfigBuilder) -> dic
     if not own or file.stem == "photo":  # the user's file, or the demonstration's
         return {}
     found = unverified(cfg.TRAINER.NAME, cfg.TASK, cfg.DATASET.NAME, file.stem)
-    return {key: why for key, why in found.items() if builder.origins.get(key) != BY_HAND}
+    return {key: why for key, why in found.items() if builder.origins.get(key) != COMMAND_LINE}
 
 
 def run(
@@ -334,7 +334,8 @@ def recorded(
             return PIPE_CLOSED
         except BaseException as error:
             with stop.held():  # torchrun, for example, asks a process to end whose partner is gone
-                record.failed(error, refused=isinstance(error, CheckpointMismatch | ConfigError))
+                refused = isinstance(error, CheckpointMismatch | ConfigError)  # before the first step
+                record.failed(error, refused)
             if (message := for_people(error)) is None:
                 raise
             print(f"error: {message}", file=sys.stderr)

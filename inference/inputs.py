@@ -38,9 +38,9 @@ def sources(inputs: Any) -> Iterable[Source]:
         inputs = inputs.ravel().tolist()
     if isinstance(inputs, Sequence) and not isinstance(inputs, str | bytes):
         found = [source for item in inputs for source in _expand(item)]
-        return _some(found)
+        return _not_empty(found)
     if isinstance(inputs, str | os.PathLike | Image.Image | np.ndarray | Tensor):
-        return _some(list(_expand(inputs)))
+        return _not_empty(list(_expand(inputs)))
     if hasattr(inputs, "read"):
         raise InputError("An open file is no image: give its path, or PIL.Image.open of it")
     if isinstance(inputs, Iterable) and not isinstance(inputs, bytes | Mapping):
@@ -48,7 +48,7 @@ def sources(inputs: Any) -> Iterable[Source]:
     raise InputError(f"{type(inputs).__name__} is no image: give a path, a PIL image, an array, a tensor, or a list")
 
 
-def _some(found: list[Source]) -> list[Source]:
+def _not_empty(found: list[Source]) -> list[Source]:
     if not found:
         raise NoImagesError("There is nothing to predict: the list, array or tensor is empty")
     return found

@@ -63,11 +63,12 @@ def labelled(dataset: DatasetBase) -> Labelled:
 def class_folders(folder: Path, known: Sequence[str] = ()) -> Labelled:
     """Read images of the user's own as a training reads them: class folders, a manifest, wrappers, `classnames.txt`.
 
-    Faults that a training refuses are accepted. Of data that is divided into splits, the test images are taken. Images
-    that are left out are told by a warning.
+    Faults that a training refuses are accepted. Where the data has splits, only the test images are returned. A warning
+    names the images that are left out.
 
     Args:
-        known: class names; a class that is among them only by its folder keeps the folder's name.
+        known: the model's class names. A class whose folder's name is among them, but not its name in words, keeps that
+            of the folder.
 
     Raises:
         NoImagesError: there is no such folder.

@@ -20,7 +20,6 @@ from trainers.base.build import build_clip
 from trainers.base.precision import Precision
 from trainers.base.run_settings import settings_of_run
 
-TEMPLATE = "a photo of a {}."
 METHOD = "ZeroshotCLIP"
 EMBEDDED = "photo-ViT-8"
 """The CLIP of photographs inside the package: the one where none is named, because it needs no download."""
@@ -31,7 +30,7 @@ class ZeroShotError(UserError, ValueError):
 
 
 def zero_shot_model(
-    names: Sequence[str], backbone: str | None = None, device: str | None = None, template: str = TEMPLATE
+    names: Sequence[str], backbone: str | None = None, device: str | None = None, template: str = "a photo of a {}."
 ) -> Predictor:
     """Return a zero-shot CLIP for these classes; nothing is trained.
 

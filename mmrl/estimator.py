@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
+from inference.classes import check_labels
 from inference.inputs import InputError
 from mmrl.learning import fit as train_on
 
@@ -53,9 +54,8 @@ class MMRLClassifier(ClassifierMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any) -> MMRLClassifier:
         """Train on images X with labels y; return self."""
-        if any(label is None or label != label for label in y):
-            raise ValueError("y has missing labels")
         check_classification_targets(y)
+        check_labels(y)
         y = np.asarray(y)
         if len(y) != _count(X):
             raise ValueError(f"X has {_count(X)} images and y {len(y)} labels")

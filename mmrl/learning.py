@@ -15,12 +15,11 @@ from dassl.utils.environment import device_of
 from inference.evaluation import Evaluation
 from inference.predictor import Prediction, Predictions, Predictor
 from inference.zero_shot import zero_shot_model
-from mmrl.labelled_images import FOLDER, write_images
+from mmrl.images_in_memory import FOLDER, LISTING, write_images
 from mmrl.training import ARGUMENTS, FitError, train_here
 from runs.protocol import PlannedRun, choose, config_for, methods, plan
 from runs.record import FILE_NAME
 from safeio.errors import UserError
-from safeio.lock import HOLDER, LOCK
 
 __all__ = [
     "Evaluation",
@@ -67,7 +66,7 @@ def fit(
         output: folder of the run; by default a temporary one, which goes with the model: `model.save(folder)` keeps it.
         device: cpu or cuda; a GPU if there is one by default.
         settings: any keys of the configuration, such as {"OPTIM.LR": 0.002}.
-        verbose: print the log; otherwise what it warns of is warned of here.
+        verbose: print the whole log. Without it only the training's warnings are shown, as Python warnings.
 
     Raises:
         UserError: no such method, images that cannot be read, settings that do not fit, or the training failed.
@@ -128,10 +127,11 @@ def _check_arguments(
 
 
 def _check_output(folder: Path) -> None:
-    """Refuse a file, and a folder of something else than a run."""
+    """Refuse a file, and a folder that has files but no run."""
     if not folder.is_dir():
         raise FitError(f"{folder} is no folder: the run needs one")
-    others = sorted({entry.name for entry in folder.iterdir()} - {LOCK, HOLDER, FOLDER})
+    own = {FOLDER} if (folder / FOLDER / LISTING).is_file() else set()
+    others = sorted(name for name in {*os.listdir(folder)} - own if not name.startswith("."))
     if others and FILE_NAME not in others:
         raise FitError(f"{folder} holds other files ({others[0]}) and no run: give output= a folder of its own")
 

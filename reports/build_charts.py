@@ -14,9 +14,9 @@ from reports.records import RecordedRun
 from reports.scores import Score
 from reports.table_types import Table
 from reports.tables import base2new, few_shot
-from runs.names import method_name
+from runs.names import ZERO_SHOT, method_name
 
-ZERO_SHOT = {method_name(method) for method in ("ZeroshotCLIP", "ZeroshotCLIP2")}
+ZERO_SHOT_NAMES = {method_name(method) for method in ZERO_SHOT}
 """Labels of methods without training."""
 
 
@@ -65,7 +65,7 @@ def few_shot_curves(runs: Sequence[RecordedRun], seeds: Sequence[int] | None = N
 
 def _curve(label: str, shots: Sequence[int], scores: Sequence[Score]) -> Series:
     """Return a line over shots; a zero-shot method is one point at 0 shots."""
-    if label in ZERO_SHOT:
+    if label in ZERO_SHOT_NAMES:
         return Series(label, points([(0.0, next(score for score in scores if score.mean is not None))]), star=True)
     return Series(label, points(zip(shots, scores, strict=True)))
 

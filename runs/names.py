@@ -19,6 +19,8 @@ BIBLIOGRAPHY = FILE.with_name("references.bib")
 """BibTeX entries of the papers that `citation` gives the keys of."""
 METHODS = FILE.with_name("methods.yaml")
 """Learned parts of each method, and their number of parameters."""
+ZERO_SHOT = ("ZeroshotCLIP", "ZeroshotCLIP2")
+"""Methods that learn nothing, so that their tests need no training."""
 
 
 def method_name(method: str) -> str:

@@ -57,19 +57,17 @@ class RunRecord:
         self.path = Path(folder) / FILE_NAME
         self.earlier = read_record(folder)
         self.built = False
-        self._before = b""
+        self._before = b"" if self.earlier is None else self.path.read_bytes()
         self._began = time.monotonic()  # the clock may be set while the run continues
         self.content = {**fields, "status": RUNNING, "metrics": {}, "timing": {"started": time.time()}}
 
     def write(self) -> None:
         """Write the record to disk, completely or not at all."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        if self.earlier is not None and not self._before:
-            self._before = self.path.read_bytes()
         atomic_write_json(self.path, self.content)
 
-    def put_back(self) -> None:
-        """Restore the record of the earlier attempt: this one was refused before it changed anything else."""
+    def _put_back(self) -> None:
+        """Restore the record of the earlier attempt, byte for byte."""
         with atomic_write(self.path) as file:
             file.write(self._before)
 
@@ -78,15 +76,16 @@ class RunRecord:
         self._end(COMPLETE, metrics=metrics, **fields)
 
     def failed(self, error: BaseException, refused: bool = False) -> None:
-        """The run ended with an error, which is kept in the record, unless an earlier attempt's record still holds.
+        """The run ended with an error: record it, or restore an earlier attempt's record that is still true.
 
         Args:
-            refused: the error is that this run is not the earlier one, found before anything was changed.
+            refused: the error says that this is another run than the earlier attempt, whose checkpoints are unchanged.
         """
-        earlier = self.earlier or {"built": False}
-        unused = not self.built and earlier.get("status") == COMPLETE
-        if unused or (refused and earlier.get("built") is not False):
-            self.put_back()
+        earlier = self.earlier or {}
+        was_complete = earlier.get("status") == COMPLETE
+        had_begun = bool(earlier) and earlier.get("built") is not False
+        if (was_complete and not self.built) or (had_begun and refused):
+            self._put_back()
         else:
             self._end_with(FAILED, error)
 

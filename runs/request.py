@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from runs.names import ZERO_SHOT
 from runs.protocol import CONFIGS, OWN_DATA, PlanError, PlannedRun, datasets, read
 from runs.record import COMPLETE, RunRecord, is_complete, read_record
 from runs.train_arguments import parse_words
@@ -36,8 +37,6 @@ NO_MATTER = {
     *(f"DATALOADER.{name}" for name in ("NUM_WORKERS", "CACHE", "CACHE_DISK_GIB", "CACHE_MEMORY_GIB")),
 }
 """Settings that may differ between a finished run and the requested one."""
-LEARN_NOTHING = ("ZeroshotCLIP", "ZeroshotCLIP2")
-"""Methods whose tests need no training."""
 FINGERPRINTS = 2
 """Number of the way in which fingerprints are taken: those of records of another way say nothing."""
 LATER_LAYERS = ("preset", "per-dataset value", "test_classes of", "roles of")
@@ -72,7 +71,7 @@ def check_trained(run: PlannedRun, protocol: str, output: Path) -> None:
     Raises:
         PlanError: there is no folder of the training; the message says which command makes it.
     """
-    if run.model_folder is None or run.trainer in LEARN_NOTHING or (output / run.model_folder).is_dir():
+    if run.model_folder is None or run.trainer in ZERO_SHOT or (output / run.model_folder).is_dir():
         return
     known, shots = datasets(), run.options["DATASET.NUM_SHOTS"]
     source = next((part for part in Path(run.model_folder).parts if part in known), run.dataset)

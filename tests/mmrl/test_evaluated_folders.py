@@ -1,4 +1,4 @@
-"""Folders are evaluated as they are trained on: names of classes, enclosing folders, splits, and what is left out."""
+"""Evaluation reads folders as training does: class names, enclosing folders, splits, images that are left out."""
 
 from __future__ import annotations
 

@@ -72,6 +72,13 @@ def test_a_folder_of_other_files_takes_no_run(fit, folder):
         fit(folder, output=folder)
 
 
+def test_images_of_the_user_get_no_list_of_ours(fit, images, labels, tmp_path):
+    (tmp_path / "project" / "images").mkdir(parents=True)
+    with pytest.raises(mmrl.UserError, match=r"holds other files \(images\) and no run"):
+        fit(images, labels, output=tmp_path / "project")
+    assert not any((tmp_path / "project" / "images").iterdir())
+
+
 def test_warnings_of_the_training_are_warnings_here(fit, folder, tmp_path):
     (tmp_path / "mine").mkdir()
     for name in os.listdir(folder):

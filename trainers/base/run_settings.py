@@ -29,8 +29,8 @@ from trainers.base.plugins import PLUGINS, is_plugin, without_its_plugin
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
-BY_HAND = "command line"
-"""Origin of what the words of a command line set."""
+COMMAND_LINE = "command line"
+"""Origin of the values that a command line gives."""
 OWN_CLASSES = "no protocol: a run that trains is tested on the classes it trained on"
 """Origin of TEST.CLASSES."""
 FLAGS = {
@@ -86,14 +86,14 @@ def settings_of_run(args: argparse.Namespace) -> ConfigBuilder:
         _merge_files(builder, args)
     for flag, key in FLAGS.items():
         if getattr(args, flag, None) is not None:
-            builder.set(key, getattr(args, flag), BY_HAND)
+            builder.set(key, getattr(args, flag), COMMAND_LINE)
     if getattr(args, "device", None):
-        builder.set("USE_CUDA", args.device.startswith("cuda"), BY_HAND)
+        builder.set("USE_CUDA", args.device.startswith("cuda"), COMMAND_LINE)
     if args.no_cache:
-        builder.set("DATALOADER.CACHE", False, BY_HAND)
+        builder.set("DATALOADER.CACHE", False, COMMAND_LINE)
     if args.deterministic:
-        builder.set("DETERMINISTIC", True, BY_HAND)
-    builder.merge_opts(args.opts, BY_HAND)
+        builder.set("DETERMINISTIC", True, COMMAND_LINE)
+    builder.merge_opts(args.opts, COMMAND_LINE)
     _decide_test_classes(builder, args.eval_only)
     _settle_own_data(builder)
     check_settings(builder)
@@ -114,7 +114,7 @@ def _merge_record(builder: ConfigBuilder, record: Mapping[str, Any], origin: str
 def _merge_files(builder: ConfigBuilder, args: argparse.Namespace) -> None:
     """The yaml files that a command line names, and what follows from them."""
     if args.trainer:
-        _choose_trainer(builder, args.trainer, BY_HAND)
+        _choose_trainer(builder, args.trainer, COMMAND_LINE)
     if args.dataset_config_file:
         builder.merge_file(config_path(args.dataset_config_file), f"dataset yaml {args.dataset_config_file}")
     if args.config_file:
@@ -231,7 +231,7 @@ def without_effect(builder: ConfigBuilder, published: Mapping[str, Any]) -> list
     return [
         f"{key} changes nothing in {cfg.TRAINER.NAME}: {why}"
         for key, why in trainer.unread(cfg).items()
-        if builder.origins.get(key) == BY_HAND and (key not in published or published[key] != values[key])
+        if builder.origins.get(key) == COMMAND_LINE and (key not in published or published[key] != values[key])
     ]
 
 

@@ -1,4 +1,4 @@
-"""Images in memory as a dataset: files and a list of their labels in the run's folder."""
+"""Labelled images in memory as a dataset: files, and a list of their labels, in the run's folder."""
 
 from __future__ import annotations
 
