@@ -16,7 +16,7 @@ from safeio.errors import UserError
 ERROR = re.compile(r"^(?:[^:\n]+: )?error: (.+)", re.MULTILINE | re.DOTALL)
 """Message of a command that fails, in one line or several."""
 NOTICE = re.compile(r"^\s*(?:Warning: (.+)|((?:Fewer than|wrapper folder:|not read:|not used:) .+))$", re.MULTILINE)
-"""Lines of a log that a user should know of who does not see it."""
+"""Lines of the log to show to a user who does not see the rest of it."""
 WITHOUT_EFFECT = re.compile(r"([\w.]+) changes nothing in ")
 ARGUMENTS = {
     "OUTPUT_DIR": "output", "SEED": "seed", "DATASET.NUM_SHOTS": "shots", "OPTIM.MAX_EPOCH": "epochs",
